@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long does a command take from its spawn to its end?
+ *
+ *	spawn_time [-n RUNS] [-t] FILE
+ *
+ * FILE has a command a line: NAME, a tab, and words split at spaces, the
+ * first a path.  The commands run in turns - all once, all again - so that
+ * what else the machine does falls on all of them alike; two rounds go
+ * before the first that counts.  Input and output are /dev/null.
+ *
+ * Told for each: median, 10 and 90 per cent of the runs, and the ratio of
+ * the first command's median to this one's.  -t: tab-separated, in
+ * microseconds, for scripts.  A run that ends with another status than the
+ * first one of the same name is an error: a fast failure is no result. */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COMMANDS_MOST = 64, WORDS_MOST = 64, LINE_MOST = 8192, ROUNDS_WARM = 2 };
+
+struct command {
+	char *line; /* owned, behind name and words */
+	char *name;
+	char *word[WORDS_MOST + 1];
+	double *us;
+	int status;
+};
+struct bench {
+	struct command command[COMMANDS_MOST];
+	int count, runs;
+	bool table;
+	posix_spawn_file_actions_t actions;
+};
+
+static double now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "spawn_time: %s: %s\n", what, strerror(errno));
+	return 111;
+}
+
+static bool parse_line(const char *text, struct command *command)
+{
+	int count = 0;
+	char *save = NULL;
+
+	command->line = strdup(text);
+	if (!command->line)
+		return false;
+	command->name = strtok_r(command->line, "\t\n", &save);
+	while (count < WORDS_MOST &&
+	       (command->word[count] = strtok_r(NULL, " \n", &save)))
+		count++;
+	return command->name && count > 0;
+}
+
+static int read_commands(const char *path, struct bench *bench)
+{
+	FILE *file = fopen(path, "re");
+	char line[LINE_MOST];
+
+	if (!file)
+		return fail(path);
+	while (bench->count < COMMANDS_MOST && fgets(line, sizeof(line), file))
+		if (line[0] != '\n' && line[0] != '#' &&
+		    parse_line(line, &bench->command[bench->count]))
+			bench->count++;
+	fclose(file);
+	return bench->count ? 0 : 100;
+}
+
+static double time_one(const struct bench *bench, struct command *command)
+{
+	extern char **environ;
+	double start = now_us();
+	pid_t pid;
+
+	errno = posix_spawn(&pid, command->word[0], &bench->actions, NULL,
+			    command->word, environ);
+	if (errno || waitpid(pid, &command->status, 0) < 0)
+		return -1;
+	return now_us() - start;
+}
+
+static int run_one(const struct bench *bench, struct command *command,
+		   int round)
+{
+	int before = command->status;
+	double us = time_one(bench, command);
+
+	if (us < 0)
+		return fail(command->word[0]);
+	if (round > -ROUNDS_WARM && command->status != before) {
+		fprintf(stderr, "spawn_time: %s: status %x, before %x\n",
+			command->name, command->status, before);
+		return 111;
+	}
+	if (round >= 0)
+		command->us[round] = us;
+	return 0;
+}
+
+static int run_all(struct bench *bench)
+{
+	int result = 0;
+
+	for (int round = -ROUNDS_WARM; round < bench->runs; round++)
+		for (int i = 0; i < bench->count && !result; i++)
+			result = run_one(bench, &bench->command[i], round);
+	return result;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static double part(const struct bench *bench, int index, int tenths)
+{
+	int at = bench->runs * tenths / 10;
+
+	return bench->command[index]
+		.us[at < bench->runs ? at : bench->runs - 1];
+}
+
+static void tell(const struct bench *bench)
+{
+	double base = part(bench, 0, 5);
+
+	for (int i = 0; i < bench->count; i++) {
+		const char *format =
+			bench->table ? "%s\t%.0f\t%.0f\t%.0f\t%.3f\n"
+				     : "%-28s %9.0f us  (%.0f to %.0f)  "
+				       "x%.2f\n";
+		double middle = part(bench, i, 5);
+
+		printf(format, bench->command[i].name, middle,
+		       part(bench, i, 1), part(bench, i, 9), base / middle);
+	}
+}
+
+static int prepare(struct bench *bench)
+{
+	posix_spawn_file_actions_init(&bench->actions);
+	for (int fd = 0; fd < 3; fd++)
+		posix_spawn_file_actions_addopen(&bench->actions, fd,
+						 "/dev/null",
+						 fd ? O_WRONLY : O_RDONLY, 0);
+	for (int i = 0; i < bench->count; i++) {
+		bench->command[i].us =
+			calloc((size_t)bench->runs, sizeof(double));
+		if (!bench->command[i].us)
+			return fail("memory");
+	}
+	return 0;
+}
+
+static void done(struct bench *bench)
+{
+	posix_spawn_file_actions_destroy(&bench->actions);
+	for (int i = 0; i < bench->count; i++) {
+		free(bench->command[i].us);
+		free(bench->command[i].line);
+	}
+}
+
+static int parse_options(int argc, char **argv, struct bench *bench)
+{
+	int option;
+
+	bench->runs = 15;
+	while ((option = getopt(argc, argv, "n:t")) > 0) {
+		if (option == 'n')
+			bench->runs = atoi(optarg);
+		else if (option == 't')
+			bench->table = true;
+		else
+			return 100;
+	}
+	return optind + 1 == argc && bench->runs > 0 && bench->runs < 1000000
+		       ? 0
+		       : 100;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = { 0 };
+	int result = parse_options(argc, argv, &bench);
+
+	if (!result)
+		result = read_commands(argv[optind], &bench);
+	if (result == 100) {
+		fprintf(stderr, "usage: spawn_time [-n RUNS] [-t] FILE\n");
+		return result;
+	}
+	if (!result)
+		result = prepare(&bench);
+	if (!result)
+		result = run_all(&bench);
+	if (!result)
+		for (int i = 0; i < bench.count; i++)
+			qsort(bench.command[i].us, (size_t)bench.runs,
+			      sizeof(double), by_size);
+	if (!result)
+		tell(&bench);
+	done(&bench);
+	return result;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entry of one template: a small file that tells a starter all that it
+ * needs to start an instance, in one read.  It holds absolute paths.
+ *
+ * Each string ends with a 0 byte; header_crc covers the struct with the
+ * field itself as 0.  An entry is trusted as an image is, by owner and
+ * mode. */
+#pragma once
+#include <stdint.h>
+
+#define ENTRY_MAGIC   0x59525445444f4f52ull
+#define ENTRY_VERSION 1
+
+enum entry_flags {
+	ENTRY_POOL = 1,	     /* copies wait: a clone is the fast way */
+	ENTRY_DEEP = 2,	     /* stopped inside main: clone only, and only
+			      * where no further arguments are given */
+	ENTRY_NO_DEMAND = 4, /* never start a keeper by yourself */
+	ENTRY_HOLD = 8,
+};
+
+struct start_entry {
+	uint64_t magic;
+	uint32_t version, struct_bytes;
+	uint32_t crc, flags;
+	uint32_t base_argc;    /* strings in base_argv; 0: argv as given */
+	uint32_t base_bytes;
+	char program[1024];    /* executed when nothing warm serves */
+	char image[1024];
+	char live[108];	       /* public name of the serving copy's socket */
+	char control[108];     /* the keeper's socket */
+	char keeper[1024];     /* program "brood" */
+	char key[32];	       /* keeper is run as: keeper keep KEY */
+	char status[1024];     /* where the keeper tells how it stands */
+	char base_argv[8192];  /* named templates: argv in front of the
+				* user's own arguments */
+};

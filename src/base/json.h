@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON written (never wrong: escapes, commas and nesting are kept by the
+ * writer) and a small strict reader for our own lines. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json {
+	struct buf *out;
+	int depth;
+	bool comma[16];
+};
+void json_start(struct json *json, struct buf *out);
+/* key is NULL inside lists and at the top. */
+void json_open(struct json *json, const char *key);	 /* { */
+void json_close(struct json *json);			 /* } */
+void json_list_open(struct json *json, const char *key); /* [ */
+void json_list_close(struct json *json);		 /* ] */
+void json_text(struct json *json, const char *key, const char *value);
+void json_number(struct json *json, const char *key, int64_t value);
+void json_real(struct json *json, const char *key, double value);
+void json_bool(struct json *json, const char *key, bool value);
+
+/* Reads a value of a flat or nested object by a dotted path ("a.b.2.c").
+ * The text must be one well-formed JSON value of at most 64 levels. */
+int json_check(const char *text, size_t len, struct err *err);
+char *json_get_text(const char *text, const char *path); /* malloced, NULL */
+int64_t json_get_number(const char *text, const char *path, int64_t absent);
+int json_count(const char *text, const char *path); /* items of a list, -1 */

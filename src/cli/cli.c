@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all verbs do alike: parse their words, tell a failure in one line,
+ * and find the templates that the user named. */
+#include "cli/cli.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "lib/start.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CLI_COLUMNS = 78 };
+
+const struct cli_verb *cli_find_verb(const char *name)
+{
+	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
+		if (strcmp(verb->args->name, name) == 0)
+			return verb;
+	return NULL;
+}
+
+int cli_print(const char *text)
+{
+	struct err err = { 0 };
+
+	if (fd_write_all(STDOUT_FILENO, text, strlen(text), &err) < 0)
+		return cli_fail(&err, NULL);
+	return 0;
+}
+
+int cli_fail(const struct err *err, const char *next)
+{
+	fprintf(stderr, "brood: %s%s%s\n", err->text, next ? "; " : "",
+		next ? next : "");
+	return CLI_SYSTEM;
+}
+
+int cli_wrong(const char *format, ...)
+{
+	va_list list;
+
+	fputs("brood: ", stderr);
+	va_start(list, format);
+	vfprintf(stderr, format, list);
+	va_end(list);
+	fputc('\n', stderr);
+	return CLI_USAGE;
+}
+
+/* Does the option in word take the next word as its value? */
+static bool cli_takes_next(const struct args_verb *verb, const char *word)
+{
+	const struct args_option *option = verb->options;
+
+	if (strchr(word, '='))
+		return false;
+	for (; option && option->name; option++)
+		if (strcmp(option->name, word) == 0)
+			return option->value != NULL;
+	return false;
+}
+
+/* --help counts only among the verb's own words: behind the first operand
+ * of a launch it belongs to the program. */
+static bool cli_asks_help(const struct args_verb *verb, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i];
+
+		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+			return true;
+		if (strcmp(word, "--") == 0)
+			return false;
+		if (word[0] != '-' && verb->stop_early)
+			return false;
+		if (cli_takes_next(verb, word))
+			i++;
+	}
+	return false;
+}
+
+/* How much of line fits: all of it, or up to a space. */
+static size_t cli_fitting(const char *line, size_t len)
+{
+	size_t at = CLI_COLUMNS;
+
+	if (len <= CLI_COLUMNS)
+		return len;
+	while (at > 0 && line[at] != ' ')
+		at--;
+	return at > 0 ? at : len;
+}
+
+static void cli_fold(const char *text, struct buf *out)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		size_t part = cli_fitting(text, len);
+
+		buf_add(out, text, part);
+		buf_text(out, "\n");
+		text += part;
+		if (*text)
+			text++;
+	}
+}
+
+static int cli_help(const struct args_verb *verb)
+{
+	auto_buf struct buf text = { 0 }, folded = { 0 };
+
+	args_help(verb, "brood", &text);
+	cli_fold(buf_string(&text), &folded);
+	return cli_print(buf_string(&folded));
+}
+
+/* A "--" in front of the first operand ends the options and no more. */
+static int cli_drop_dashes(const struct args_verb *verb, char ***operands,
+			   int *count, struct err *err)
+{
+	if (!verb->stop_early || *count == 0 ||
+	    strcmp((*operands)[0], "--") != 0)
+		return 0;
+	++*operands;
+	--*count;
+	if (*count >= verb->least)
+		return 0;
+	return err_set(err, -EINVAL, "too few words");
+}
+
+int cli_parse(const struct args_verb *verb, int argc, char **argv,
+	      void *options, char ***operands, int *operand_count,
+	      int *exit_code)
+{
+	struct err err = { 0 };
+	int result;
+
+	if (cli_asks_help(verb, argc, argv)) {
+		*exit_code = cli_help(verb);
+		return -ECANCELED;
+	}
+	result = args_parse(verb, argc, argv, options, operands, operand_count,
+			    &err);
+	if (result >= 0)
+		result = cli_drop_dashes(verb, operands, operand_count, &err);
+	if (result >= 0)
+		return 0;
+	*exit_code = cli_wrong("%s; see \"brood %s --help\"", err.text,
+			       verb->name);
+	return -EINVAL;
+}
+
+static int cli_for_word(const char *word, cli_each *each, void *context)
+{
+	auto_place struct registry_place place = { 0 };
+	struct err err = { 0 };
+	int found = start_find_place(word, &place, &err);
+
+	if (found < 0)
+		return cli_fail(&err, NULL);
+	if (found > 0)
+		return each(&place, context);
+	fprintf(stderr,
+		"brood: no template of %s; \"brood ps\" lists what there is\n",
+		word);
+	return CLI_SYSTEM;
+}
+
+struct cli_all {
+	cli_each *each;
+	void *context;
+	int worst;
+};
+
+static int cli_visit(const struct registry_place *place, void *context)
+{
+	struct cli_all *all = context;
+	int code = all->each(place, all->context);
+
+	if (code > all->worst)
+		all->worst = code;
+	return 0;
+}
+
+int cli_for_words(int count, char *const *words, bool all, cli_each *each,
+		  void *context)
+{
+	struct cli_all state = { .each = each, .context = context };
+	struct err err = { 0 };
+
+	if (all && count)
+		return cli_wrong("--all and names together; give one of them");
+	if (!all && !count)
+		return cli_wrong("no name given; name templates, or --all");
+	if (all && registry_each(cli_visit, &state, &err) < 0)
+		return cli_fail(&err, NULL);
+	for (int i = 0; i < count; i++) {
+		int code = cli_for_word(words[i], each, context);
+
+		if (code > state.worst)
+			state.worst = code;
+	}
+	return state.worst;
+}

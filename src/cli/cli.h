@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command "brood": one file a verb.  A verb is a table (options, words
+ * for --help, man page and completion) and a function; cli_verbs in main.c
+ * is the one list of them.
+ *
+ * Exit codes: 0; the started program's own; 100 a wrong use; 111 the system
+ * or the state did not allow it.  Messages are one line on stderr that
+ * begins with "brood: " and ends with what to do next. */
+#pragma once
+#include "base/args.h"
+#include "base/err.h"
+#include "launch/registry.h"
+#include <stdbool.h>
+
+enum { CLI_USAGE = 100, CLI_SYSTEM = 111, CLI_NOT_EXECUTABLE = 126,
+       CLI_NOT_FOUND = 127 };
+
+#ifndef BROOD_VERSION
+#define BROOD_VERSION "0.1.0"
+#endif
+
+struct cli_verb {
+	const struct args_verb *args;
+	/* argv[0] is the verb's name; returns the exit code */
+	int (*run)(int argc, char **argv);
+	bool hidden; /* not in the help for people */
+};
+extern const struct cli_verb cli_verbs[]; /* ends with args == NULL */
+const struct cli_verb *cli_find_verb(const char *name);
+
+/* Parses a verb's words.  0: go on; else *exit_code is to be returned
+ * (--help was given, or a wrong use was told). */
+int cli_parse(const struct args_verb *verb, int argc, char **argv,
+	      void *options, char ***operands, int *operand_count,
+	      int *exit_code);
+/* "brood: TEXT" on stderr; they return the exit code. */
+int cli_fail(const struct err *err, const char *next);
+int cli_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_print(const char *text); /* to stdout, whole, 0 or CLI_SYSTEM */
+
+/* Runs "each" on the templates that the words name, or on all of them.  The
+ * exit code is the worst one. */
+typedef int cli_each(const struct registry_place *place, void *context);
+int cli_for_words(int count, char *const *words, bool all, cli_each *each,
+		  void *context);
+
+#define CLI_VERB(verb)                             \
+	extern const struct args_verb verb##_args; \
+	int verb##_run(int argc, char **argv)
+CLI_VERB(serve);
+CLI_VERB(keep);
+CLI_VERB(launch);
+CLI_VERB(ps);
+CLI_VERB(top);
+CLI_VERB(stop);
+CLI_VERB(refresh);
+CLI_VERB(wrap);
+CLI_VERB(unwrap);
+CLI_VERB(doctor);
+CLI_VERB(man);
+CLI_VERB(completions);
+CLI_VERB(version);

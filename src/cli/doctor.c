@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood doctor: tries what the other verbs rely on, one probe a line, and
+ * tells for each that is not there what to change to get more. */
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/process.h"
+#include "cli/cli.h"
+#include "lib/stub.h"
+#include "lib/where.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <linux/types.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/* Newer than the oldest kernel headers that this is built with. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+struct doctor_page_scan {
+	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages,
+		category_inverted, category_mask, category_anyof_mask,
+		return_mask;
+};
+#define DOCTOR_PAGEMAP_SCAN _IOWR('f', 16, struct doctor_page_scan)
+struct doctor_pidfd_info {
+	__u64 mask, cgroup;
+	__u32 ids[12];
+};
+_Static_assert(sizeof(struct doctor_pidfd_info) == 64, "pidfd_info");
+#define DOCTOR_PIDFD_GET_INFO _IOWR(0xFF, 11, struct doctor_pidfd_info)
+
+enum doctor_grade { DOCTOR_OK, DOCTOR_LESS, DOCTOR_MISSING };
+
+/* One line of the result. */
+struct doctor_finding {
+	enum doctor_grade grade;
+	char text[300];
+	const char *advice; /* what to change, NULL: nothing */
+};
+struct doctor_probe {
+	const char *name;
+	void (*look)(struct doctor_finding *finding);
+	bool extra; /* only with --all */
+};
+
+static void doctor_note(struct doctor_finding *finding,
+			enum doctor_grade grade, const char *advice,
+			const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+static void doctor_note(struct doctor_finding *finding,
+			enum doctor_grade grade, const char *advice,
+			const char *format, ...)
+{
+	va_list list;
+
+	finding->grade = grade;
+	finding->advice = advice;
+	va_start(list, format);
+	vsnprintf(finding->text, sizeof(finding->text), format, list);
+	va_end(list);
+}
+
+static void doctor_kernel(struct doctor_finding *finding)
+{
+	int major = 0, minor = 0;
+	struct utsname name;
+	bool fits;
+
+	uname(&name);
+	sscanf(name.release, "%d.%d", &major, &minor);
+	fits = major > 6 || (major == 6 && minor >= 1);
+	doctor_note(finding, fits ? DOCTOR_OK : DOCTOR_LESS,
+		    fits ? NULL : "Linux 6.1 or newer is what is tested",
+		    "Linux %s %s", name.release, name.machine);
+}
+
+static int doctor_traced_child(void)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+			raise(SIGSTOP);
+		_exit(1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -errno;
+	if (!WIFSTOPPED(status))
+		return -EPERM;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return 0;
+}
+
+static void doctor_ptrace(struct doctor_finding *finding)
+{
+	if (doctor_traced_child() == 0)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "a keeper can trace what it starts");
+	else
+		doctor_note(finding, DOCTOR_MISSING,
+			    "allow ptrace: kernel.yama.ptrace_scope below 3, "
+			    "and no seccomp filter against it",
+			    "children cannot be traced");
+}
+
+static void doctor_mm_map(struct doctor_finding *finding)
+{
+	unsigned size = 0;
+
+	if (prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, (unsigned long)&size, 0, 0) ==
+	    0)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "copies show their own command line and break");
+	else
+		doctor_note(finding, DOCTOR_LESS,
+			    "a kernel with CONFIG_CHECKPOINT_RESTORE",
+			    "PR_SET_MM_MAP: %s; no hatch, and ps shows the "
+			    "template's command line for clones",
+			    strerror(errno));
+}
+
+static void doctor_pidfd(struct doctor_finding *finding)
+{
+	struct doctor_pidfd_info info = { .mask = 1 };
+	auto_close int fd =
+		(int)syscall(SYS_pidfd_open, (long)getpid(), 0L);
+
+	if (fd >= 0 && ioctl(fd, DOCTOR_PIDFD_GET_INFO, &info) == 0)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "exit status straight from the kernel");
+	else
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "not in this kernel (6.15); exit status comes "
+			    "over the socket");
+}
+
+static int doctor_scan(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	auto_close int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct doctor_page_scan scan = { .size = sizeof(scan) };
+	char here = 0;
+
+	scan.start = (__u64)(uintptr_t)&here & ~(__u64)(page - 1);
+	scan.end = scan.start + (__u64)page;
+	scan.category_mask = scan.return_mask = 1 << 3; /* present */
+	return fd < 0 ? -errno : ioctl(fd, DOCTOR_PAGEMAP_SCAN, &scan);
+}
+
+static void doctor_pagemap(struct doctor_finding *finding)
+{
+	doctor_note(finding, DOCTOR_OK, NULL, "%s",
+		    doctor_scan() >= 0
+			    ? "dirty pages are found by one call"
+			    : "not in this kernel (6.7); /proc/PID/pagemap is "
+			      "read instead");
+}
+
+static void doctor_populate(struct doctor_finding *finding)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool can = at != MAP_FAILED &&
+		   madvise(at, page, MADV_POPULATE_WRITE) == 0;
+
+	if (at != MAP_FAILED)
+		munmap(at, page);
+	if (can)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "waiting copies touch their pages early");
+	else
+		doctor_note(finding, DOCTOR_LESS, "Linux 5.14 or newer",
+			    "pages are touched only by the launch");
+}
+
+static int doctor_number_in(const char *path)
+{
+	auto_buf struct buf text = { 0 };
+
+	if (file_read(path, &text, 64, NULL) < 0)
+		return -1;
+	return atoi(buf_string(&text));
+}
+
+static void doctor_random(struct doctor_finding *finding)
+{
+	int level =
+		doctor_number_in("/proc/sys/kernel/randomize_va_space");
+
+	if (level == 0)
+		doctor_note(finding, DOCTOR_LESS,
+			    "sysctl kernel.randomize_va_space=2",
+			    "off: generations keep the same addresses");
+	else
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "each generation lies at other addresses");
+}
+
+/* The nearest folder of path that exists. */
+static void doctor_existing(char *path)
+{
+	char *slash;
+
+	while (access(path, F_OK) < 0 && (slash = strrchr(path, '/')) &&
+	       slash != path)
+		*slash = 0;
+}
+
+static void doctor_folder(struct doctor_finding *finding, const char *path,
+			  unsigned long least_mib, const char *advice)
+{
+	auto_free char *there = strdup(path);
+	unsigned long long free_mib = 0;
+	struct statvfs fs;
+
+	if (!there)
+		return;
+	doctor_existing(there);
+	if (statvfs(there, &fs) == 0)
+		free_mib = (unsigned long long)fs.f_bavail * fs.f_frsize >>
+			   20;
+	if (access(there, W_OK) < 0)
+		doctor_note(finding, DOCTOR_MISSING, advice,
+			    "%s cannot be written", there);
+	else if (free_mib < least_mib)
+		doctor_note(finding, DOCTOR_LESS, advice,
+			    "%s has only %llu MiB free", path, free_mib);
+	else
+		doctor_note(finding, DOCTOR_OK, NULL, "%s, %llu MiB free",
+			    path, free_mib);
+}
+
+static int doctor_place(struct registry_place *place,
+			struct doctor_finding *finding)
+{
+	struct err err = { 0 };
+
+	if (registry_place("0000000000000000", false, place, &err) >= 0)
+		return 0;
+	doctor_note(finding, DOCTOR_MISSING, "set HOME or XDG_CACHE_HOME",
+		    "%.250s", err.text);
+	return err.code;
+}
+
+static void doctor_cut(char *path, int levels)
+{
+	char *slash;
+
+	while (levels-- > 0 && (slash = strrchr(path, '/')))
+		*slash = 0;
+}
+
+static void doctor_cache(struct doctor_finding *finding)
+{
+	auto_place struct registry_place place = { 0 };
+
+	if (doctor_place(&place, finding) < 0)
+		return;
+	doctor_cut(place.state, 1);
+	doctor_folder(finding, place.state, 200,
+		      "make room, or set XDG_CACHE_HOME to another folder");
+}
+
+static void doctor_runtime(struct doctor_finding *finding)
+{
+	auto_place struct registry_place place = { 0 };
+
+	if (doctor_place(&place, finding) < 0)
+		return;
+	doctor_cut(place.sockets, 1);
+	doctor_folder(finding, place.sockets, 1,
+		      "set XDG_RUNTIME_DIR to a folder of your own");
+}
+
+static void doctor_shim(struct doctor_finding *finding)
+{
+	struct err err = { 0 };
+	auto_free char *path = where_is("brood-shim.so", &err);
+
+	if (path)
+		doctor_note(finding, DOCTOR_OK, NULL, "%.280s", path);
+	else
+		doctor_note(finding, DOCTOR_MISSING,
+			    "build or install the whole of Brood", "%.280s",
+			    err.text);
+}
+
+static void doctor_starter(struct doctor_finding *finding)
+{
+	struct err err = { 0 };
+	auto_free char *path = where_is("brood-hatch", &err);
+
+	if (path && access(path, X_OK) == 0)
+		doctor_note(finding, DOCTOR_OK, NULL, "%.280s", path);
+	else
+		doctor_note(finding, DOCTOR_MISSING,
+			    "build or install the whole of Brood", "%.280s",
+			    path ? "the starter may not be executed"
+				 : err.text);
+}
+
+static void doctor_exe_link(struct doctor_finding *finding)
+{
+	auto_free char *path = where_is("brood-hatch", NULL);
+	bool has = geteuid() == 0 ||
+		   (path && getxattr(path, "security.capability", NULL, 0) > 0);
+
+	doctor_note(finding, DOCTOR_OK,
+		    has ? NULL
+			: "for more: setcap cap_checkpoint_restore+ep on "
+			  "brood-hatch",
+		    "%s",
+		    has ? "/proc/PID/exe of hatched programs is the program"
+			: "hatched programs see themselves in /proc/self/exe, "
+			  "others see the starter");
+}
+
+static void doctor_stubs(struct doctor_finding *finding)
+{
+	auto_free char *dir = stub_default_dir(NULL);
+	const char *path = getenv("PATH");
+	bool in_path = dir && path && strstr(path, dir);
+
+	doctor_note(finding, DOCTOR_OK, NULL, "%.200s%s",
+		    dir ? dir : "no HOME, so no default folder",
+		    in_path ? ", in PATH" : ", not in PATH");
+}
+
+static void doctor_userfault(struct doctor_finding *finding)
+{
+	doctor_note(finding, DOCTOR_OK, NULL,
+		    "not needed by this version");
+}
+
+static void doctor_kvm(struct doctor_finding *finding)
+{
+	doctor_note(finding, DOCTOR_OK, NULL,
+		    "%s; not used yet by this version",
+		    access("/dev/kvm", R_OK | W_OK) == 0 ? "there"
+							 : "not there");
+}
+
+static const struct doctor_probe doctor_probes[] = {
+	{ "kernel", doctor_kernel, false },
+	{ "shim", doctor_shim, false },
+	{ "starter", doctor_starter, false },
+	{ "cache", doctor_cache, false },
+	{ "sockets", doctor_runtime, false },
+	{ "stubs", doctor_stubs, false },
+	{ "ptrace", doctor_ptrace, false },
+	{ "PR_SET_MM_MAP", doctor_mm_map, false },
+	{ "PIDFD_GET_INFO", doctor_pidfd, false },
+	{ "PAGEMAP_SCAN", doctor_pagemap, false },
+	{ "MADV_POPULATE", doctor_populate, false },
+	{ "randomisation", doctor_random, false },
+	{ "/proc/PID/exe", doctor_exe_link, false },
+	{ "userfaultfd", doctor_userfault, true },
+	{ "KVM", doctor_kvm, true },
+};
+enum { DOCTOR_PROBES = sizeof(doctor_probes) / sizeof(doctor_probes[0]) };
+
+struct doctor_options {
+	bool all, json;
+};
+
+static const struct args_option doctor_options[] = {
+	{ .name = "--all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct doctor_options, all),
+	  .help = "also what this version does not use" },
+	{ .name = "--json",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct doctor_options, json),
+	  .help = "one JSON object instead of a table" },
+	{ .name = NULL }
+};
+
+const struct args_verb doctor_args = {
+	.name = "doctor",
+	.synopsis = "[--all] [--json]",
+	.summary = "tell what this machine can do, and how to get more",
+	.text = "Tries what Brood relies on and prints a line for each: ok, "
+		"less (it works, with something missing) or missing. Ends "
+		"with 0 when programs can be started warm here, else with "
+		"111.",
+	.options = doctor_options,
+};
+
+static const char *doctor_word(enum doctor_grade grade)
+{
+	static const char *const word[] = { "ok", "less", "missing" };
+
+	return word[grade];
+}
+
+static void doctor_line(const struct doctor_probe *probe,
+			const struct doctor_finding *finding, struct buf *out)
+{
+	buf_format(out, "%-8s %-15s %s\n", doctor_word(finding->grade),
+		   probe->name, finding->text);
+	if (finding->advice)
+		buf_format(out, "%-24s -> %s\n", "", finding->advice);
+}
+
+static void doctor_item(const struct doctor_probe *probe,
+			const struct doctor_finding *finding,
+			struct json *json)
+{
+	json_open(json, NULL);
+	json_text(json, "name", probe->name);
+	json_text(json, "grade", doctor_word(finding->grade));
+	json_text(json, "text", finding->text);
+	if (finding->advice)
+		json_text(json, "advice", finding->advice);
+	json_close(json);
+}
+
+static bool doctor_look(const struct doctor_options *options,
+			struct json *json, struct buf *out)
+{
+	bool fine = true;
+
+	for (int i = 0; i < DOCTOR_PROBES; i++) {
+		struct doctor_finding finding = { 0 };
+
+		if (doctor_probes[i].extra && !options->all)
+			continue;
+		doctor_probes[i].look(&finding);
+		fine = fine && finding.grade != DOCTOR_MISSING;
+		if (json)
+			doctor_item(&doctor_probes[i], &finding, json);
+		else
+			doctor_line(&doctor_probes[i], &finding, out);
+	}
+	return fine;
+}
+
+static bool doctor_as_json(const struct doctor_options *options,
+			   struct buf *out)
+{
+	struct json json;
+	bool fine;
+
+	json_start(&json, out);
+	json_open(&json, NULL);
+	json_list_open(&json, "findings");
+	fine = doctor_look(options, &json, out);
+	json_list_close(&json);
+	json_bool(&json, "warm", fine);
+	json_close(&json);
+	buf_text(out, "\n");
+	return fine;
+}
+
+int doctor_run(int argc, char **argv)
+{
+	struct doctor_options options = { 0 };
+	auto_buf struct buf out = { 0 };
+	char **operands;
+	int count, code;
+	bool fine;
+
+	if (cli_parse(&doctor_args, argc, argv, &options, &operands, &count,
+		      &code) < 0)
+		return code;
+	if (options.json) {
+		fine = doctor_as_json(&options, &out);
+	} else {
+		fine = doctor_look(&options, NULL, &out);
+		buf_text(&out, fine ? "\nPrograms can be started warm here.\n"
+				    : "\nNothing can be started warm until "
+				      "what is missing is there.\n");
+	}
+	code = cli_print(buf_string(&out));
+	return code ? code : fine ? 0 : CLI_SYSTEM;
+}

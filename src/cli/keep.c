@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood keep KEY: the keeper itself, as a starter or "brood serve" starts it
+ * in the background; everything else it knows from the stored spec. */
+#include "base/fd.h"
+#include "cli/cli.h"
+#include "launch/keeper.h"
+#include <errno.h>
+#include <unistd.h>
+
+struct keep_options {
+	long ready_fd;
+};
+
+static const struct args_option keep_options[] = {
+	{ .name = "--ready-fd",
+	  .value = "FD",
+	  .kind = ARGS_NUMBER,
+	  .offset = offsetof(struct keep_options, ready_fd),
+	  .help = "gets one line when the template serves or has failed" },
+	{ .name = NULL }
+};
+
+const struct args_verb keep_args = {
+	.name = "keep",
+	.synopsis = "[--ready-fd FD] KEY",
+	.summary = "keep the template with this key (internal)",
+	.text =
+		"Runs the keeper of a template that has an entry, in the "
+		"foreground. Started by the first launch; for a service of "
+		"your own use \"brood serve --foreground\".",
+	.options = keep_options,
+	.least = 1,
+	.most = 1,
+};
+
+static int keep_key(const char *key, int ready_fd, struct err *err)
+{
+	auto_place struct registry_place place = { 0 };
+	auto_spec struct spec spec = { 0 };
+	int result = registry_place(key, true, &place, err);
+
+	if (result >= 0) {
+		spec_init(&spec);
+		result = registry_read_spec(&place, &spec, err);
+	}
+	if (result >= 0)
+		result = keeper_run(&place, &spec, ready_fd, err);
+	return result;
+}
+
+int keep_run(int argc, char **argv)
+{
+	struct keep_options options = { .ready_fd = -1 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code, result;
+
+	if (cli_parse(&keep_args, argc, argv, &options, &operands, &count,
+		      &code) < 0)
+		return code;
+	result = keep_key(operands[0], (int)options.ready_fd, &err);
+	/* Two starters may ask at once: the second keeper is not needed. */
+	if (result == -EALREADY || result >= 0)
+		return 0;
+	return cli_fail(&err, NULL);
+}

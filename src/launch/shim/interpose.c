@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the program asks for before its stop is seen here: the names of the
+ * variables that it reads (they become facts of the template), and the path
+ * that a stop "open:PATH" waits for.  In a program that was resumed from its
+ * image and whose /proc/self/exe could not be set, questions for that link
+ * are answered with the program's path.  In an instance all of these only
+ * pass the call on. */
+#undef _FORTIFY_SOURCE
+#undef _FILE_OFFSET_BITS
+#include "launch/shim/shim.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+SHIM_EXPORT int __open_2(const char *path, int flags);
+SHIM_EXPORT int __open64_2(const char *path, int flags);
+SHIM_EXPORT int __openat_2(int folder, const char *path, int flags);
+SHIM_EXPORT int __openat64_2(int folder, const char *path, int flags);
+SHIM_EXPORT ssize_t __readlink_chk(const char *path, char *to, size_t len,
+				   size_t room);
+SHIM_EXPORT ssize_t __readlinkat_chk(int folder, const char *path, char *to,
+				     size_t len, size_t room);
+SHIM_EXPORT char *__realpath_chk(const char *path, char *to, size_t room);
+
+void interpose_resolve(void)
+{
+#define REAL(result, name, types)                                             \
+	shim.real.name = (result(*) types)dlsym(RTLD_NEXT, #name);
+#include "launch/shim/real.def"
+#undef REAL
+}
+
+/* Appends the name to the report, once. */
+static void interpose_note(const char *name)
+{
+	char *names = shim.stopped.environment;
+	uint32_t used = shim.stopped.environment_bytes;
+	size_t len = strlen(name) + 1;
+
+	for (uint32_t at = 0; at < used; at += strlen(names + at) + 1) {
+		if (!strcmp(names + at, name))
+			return;
+	}
+	if (len == 1)
+		return;
+	if (len > sizeof shim.stopped.environment - used) {
+		stop_refuse("it reads too many environment variables");
+		return;
+	}
+	memcpy(names + used, name, len);
+	shim.stopped.environment_bytes += len;
+}
+
+static inline bool interpose_before_stop(void)
+{
+	return shim.phase == SHIM_BEFORE || shim.phase == SHIM_INSIDE;
+}
+
+SHIM_EXPORT char *getenv(const char *name)
+{
+	if (interpose_before_stop())
+		interpose_note(name);
+	return shim.real.getenv(name);
+}
+
+SHIM_EXPORT char *secure_getenv(const char *name)
+{
+	if (interpose_before_stop())
+		interpose_note(name);
+	return shim.real.secure_getenv(name);
+}
+
+/* The whole path, or its last components. */
+static bool interpose_matches(const char *path)
+{
+	size_t len = strlen(path), wanted = strlen(shim.stop_path);
+
+	if (len < wanted || strcmp(path + len - wanted, shim.stop_path) != 0)
+		return false;
+	return len == wanted || shim.stop_path[0] == '/' ||
+	       path[len - wanted - 1] == '/';
+}
+
+bool interpose_is_exe(const char *path)
+{
+	size_t digits;
+
+	if (!shim.exe[0] || !path || strncmp(path, "/proc/", 6) != 0)
+		return false;
+	path += 6;
+	if (!strcmp(path, "self/exe"))
+		return true;
+	digits = strspn(path, "0123456789");
+	return digits && digits < 10 && !strcmp(path + digits, "/exe") &&
+	       atoi(path) == raw_0(getpid);
+}
+
+static const char *interpose_opened(const char *path)
+{
+	if (shim.phase == SHIM_INSIDE && shim.stop == SHIM_AT_OPEN && path &&
+	    interpose_matches(path))
+		stop_here();
+	return interpose_is_exe(path) ? shim.exe : path;
+}
+
+#define MODE_OF(flags, mode)                                                  \
+	if ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE) {        \
+		va_list list;                                                 \
+		va_start(list, flags);                                        \
+		mode = va_arg(list, unsigned);                                \
+		va_end(list);                                                 \
+	}
+
+SHIM_EXPORT int open(const char *path, int flags, ...)
+{
+	unsigned mode = 0;
+
+	MODE_OF(flags, mode)
+	return shim.real.open(interpose_opened(path), flags, mode);
+}
+
+SHIM_EXPORT int open64(const char *path, int flags, ...)
+{
+	unsigned mode = 0;
+
+	MODE_OF(flags, mode)
+	return shim.real.open64(interpose_opened(path), flags, mode);
+}
+
+SHIM_EXPORT int openat(int folder, const char *path, int flags, ...)
+{
+	unsigned mode = 0;
+
+	MODE_OF(flags, mode)
+	return shim.real.openat(folder, interpose_opened(path), flags, mode);
+}
+
+SHIM_EXPORT int openat64(int folder, const char *path, int flags, ...)
+{
+	unsigned mode = 0;
+
+	MODE_OF(flags, mode)
+	return shim.real.openat64(folder, interpose_opened(path), flags, mode);
+}
+
+int __open_2(const char *path, int flags)
+{
+	return shim.real.__open_2(interpose_opened(path), flags);
+}
+
+int __open64_2(const char *path, int flags)
+{
+	return shim.real.__open64_2(interpose_opened(path), flags);
+}
+
+int __openat_2(int folder, const char *path, int flags)
+{
+	return shim.real.__openat_2(folder, interpose_opened(path), flags);
+}
+
+int __openat64_2(int folder, const char *path, int flags)
+{
+	return shim.real.__openat64_2(folder, interpose_opened(path), flags);
+}
+
+SHIM_EXPORT FILE *fopen(const char *path, const char *mode)
+{
+	return shim.real.fopen(interpose_opened(path), mode);
+}
+
+SHIM_EXPORT FILE *fopen64(const char *path, const char *mode)
+{
+	return shim.real.fopen64(interpose_opened(path), mode);
+}
+
+static ssize_t interpose_answer(char *to, size_t len)
+{
+	size_t have = strlen(shim.exe);
+
+	if (len == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (have > len)
+		have = len;
+	memcpy(to, shim.exe, have);
+	return (ssize_t)have;
+}
+
+SHIM_EXPORT ssize_t readlink(const char *path, char *to, size_t len)
+{
+	if (interpose_is_exe(path))
+		return interpose_answer(to, len);
+	return shim.real.readlink(path, to, len);
+}
+
+SHIM_EXPORT ssize_t readlinkat(int folder, const char *path, char *to,
+			       size_t len)
+{
+	if (interpose_is_exe(path))
+		return interpose_answer(to, len);
+	return shim.real.readlinkat(folder, path, to, len);
+}
+
+ssize_t __readlink_chk(const char *path, char *to, size_t len, size_t room)
+{
+	if (interpose_is_exe(path) && len <= room)
+		return interpose_answer(to, len);
+	return shim.real.__readlink_chk(path, to, len, room);
+}
+
+ssize_t __readlinkat_chk(int folder, const char *path, char *to, size_t len,
+			 size_t room)
+{
+	if (interpose_is_exe(path) && len <= room)
+		return interpose_answer(to, len);
+	return shim.real.__readlinkat_chk(folder, path, to, len, room);
+}
+
+SHIM_EXPORT char *realpath(const char *path, char *to)
+{
+	return shim.real.realpath(interpose_is_exe(path) ? shim.exe : path, to);
+}
+
+char *__realpath_chk(const char *path, char *to, size_t room)
+{
+	return shim.real.__realpath_chk(
+		interpose_is_exe(path) ? shim.exe : path, to, room);
+}
+
+SHIM_EXPORT char *canonicalize_file_name(const char *path)
+{
+	return shim.real.canonicalize_file_name(
+		interpose_is_exe(path) ? shim.exe : path);
+}
+
+SHIM_EXPORT int execve(const char *path, char *const *argv, char *const *envp)
+{
+	return shim.real.execve(interpose_is_exe(path) ? shim.exe : path, argv,
+				envp);
+}
+
+SHIM_EXPORT int execv(const char *path, char *const *argv)
+{
+	return shim.real.execv(interpose_is_exe(path) ? shim.exe : path, argv);
+}

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever breaks, a launch gives the program's result: by a cold start
+with the reason in the report, never a wrong result and never none."""
+
+import glob
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import warm
+
+TAP = warm.Tap()
+PROGRAMS = os.path.join(os.environ["BUILD"], "tests/programs")
+HERE = os.path.join(os.environ["TMPDIR"], "fault")
+os.makedirs(HERE, exist_ok=True)
+MIRROR = os.path.join(PROGRAMS, "mirror")
+WANT = b"hello, you\n"
+
+
+def own_greeter():
+    """A program and a library that a test may change."""
+    folder = os.path.join(HERE, f"own{len(os.listdir(HERE))}")
+    os.makedirs(folder)
+    for name in ("greeter", "libgreeting.so"):
+        shutil.copy(os.path.join(PROGRAMS, name), folder)
+    return os.path.join(folder, "greeter")
+
+
+def state_folder(program):
+    real = os.path.realpath(program)
+    for path in glob.glob(os.path.join(os.environ["XDG_CACHE_HOME"],
+                                       "brood/programs/*/entry")):
+        with open(path, "rb") as f:
+            if real.encode() + b"\0" in f.read():
+                return os.path.dirname(path)
+    return None
+
+
+def right(r):
+    return r.status == 0 and r.out.endswith(WANT)
+
+
+def cold_with(words, r, *reason):
+    """A cold start with the right result, and a reason that says why."""
+    told = (r.report or {}).get("reason", "")
+    TAP.ok(right(r) and r.report["way"] == "exec" and
+           all(w in told for w in reason), f"{words}: cold, «{told}»", r)
+
+
+def served_again(words, program, seconds=20):
+    def again():
+        r = warm.launch(program, "you")
+        return right(r) and r.report and r.report["way"] != "exec"
+    TAP.ok(warm.wait_until(again, seconds, 0.1), f"{words}: warm again soon",
+           warm.template(program))
+
+
+def damaged_image():
+    program = own_greeter()
+    for words, damage in (
+            ("a truncated image", lambda f: f.truncate(5000)),
+            ("an empty image", lambda f: f.truncate(0)),
+            ("a flipped byte in its header",
+             lambda f: (f.seek(40), f.write(b"\xff"))),
+            ("a flipped byte in its tables",
+             lambda f: (f.seek(900), f.write(b"\xa5\x5a")))):
+        warm.serve(program)
+        warm.brood("stop", program)
+        image = os.path.join(state_folder(program), "image")
+        with open(image, "r+b") as f:
+            damage(f)
+        cold_with(words, warm.launch(program, "you", via="hatch"), "image")
+        served_again(words, program)
+        warm.brood("stop", program)
+
+
+def foreign_image():
+    program = own_greeter()
+    warm.serve(program)
+    warm.brood("stop", program)
+    image = os.path.join(state_folder(program), "image")
+
+    def launch():
+        return warm.launch(program, "you", via="hatch",
+                           env=dict(os.environ, BROOD_WITHOUT="demand"))
+
+    if os.geteuid() == 0:
+        os.chown(image, 65534, 65534)
+        cold_with("an image of another user", launch(), "image", "belongs")
+        os.chown(image, 0, 0)
+    else:
+        TAP.skip("an image of another user", "not root")
+    os.chmod(image, 0o660)
+    cold_with("an image that its group may write", launch(), "image",
+              "group")
+    os.chmod(image, 0o600)
+    TAP.ok(launch().report["way"] == "hatch", "mended: hatch again")
+    os.rename(image, image + ".x")
+    os.symlink(image + ".x", image)
+    cold_with("an image that is a link", launch(), "image")
+    os.unlink(image)
+    os.mkdir(image)
+    cold_with("an image that is a folder", launch(), "image")
+    os.rmdir(image)
+    os.mkfifo(image)
+    cold_with("an image that is a pipe", launch(), "image")
+    os.unlink(image)
+    os.rename(image + ".x", image)
+
+
+def damaged_entry():
+    program = own_greeter()
+    warm.serve(program)
+    entry = os.path.join(state_folder(program), "entry")
+    random.seed(5)
+    with open(entry, "rb") as f:
+        good = f.read()
+    wrong = 0
+    for _ in range(40):
+        data = bytearray(good)
+        for _ in range(random.randint(1, 8)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        if random.random() < 0.3:
+            data = data[:random.randrange(len(data))]
+        with open(entry, "wb") as f:
+            f.write(data)
+        r = warm.launch(program, "you")
+        wrong += not right(r)
+    TAP.ok(wrong == 0, f"40 damaged entries: {wrong} wrong results", r)
+    warm.stop_all()
+
+
+def changed_things():
+    program = own_greeter()
+    warm.serve(program)
+    warm.brood("stop", program)
+    library = os.path.join(os.path.dirname(program), "libgreeting.so")
+    with open(library, "rb") as f:
+        data = f.read()
+    with open(library, "wb") as f:
+        f.write(data.replace(b"hello\0", b"HELLO\0"))
+    r = warm.launch(program, "you")
+    TAP.ok(r.status == 0 and r.out.endswith(b"HELLO, you\n"),
+           "a library changed while nobody served: right at once", r)
+    warm.wait_until(lambda: warm.launch(program, "you").report["way"] !=
+                    "exec", 20, 0.1)
+    r = warm.launch(program, "you")
+    TAP.ok(r.out.endswith(b"HELLO, you\n") and r.report["way"] != "exec",
+           "and warm again with the new one", r)
+    shutil.copy("/bin/true", program + ".new")
+    os.rename(program + ".new", program)
+    r = warm.launch(program, "you")
+    TAP.ok(r.status == 0 and r.out == b"", "the program was replaced", r)
+    warm.brood("stop", program)
+
+
+def changed_environment():
+    program = os.path.join(PROGRAMS, "env")
+    if not os.path.exists(program):
+        TAP.skip("environment read by constructors", "no such program")
+        return
+    name = "BROOD_TEST_COLOUR" if False else "WARM_COLOUR"
+    env = dict(os.environ, WARM_COLOUR="blue")
+    warm.serve(program)
+    cold = warm.run([program], env=env)
+    for via in ("clone", "hatch"):
+        r = warm.launch(program, via=via, env=env)
+        TAP.ok(r.same(cold) and r.report["way"] == "exec" and
+               name in r.report["reason"],
+               f"{via}: a variable that a constructor read is another", r)
+        r = warm.launch(program, via=via)
+        TAP.ok(r.same(warm.run([program])) and r.report["way"] == via,
+               f"{via}: and as before when it is not", r)
+    warm.brood("stop", program)
+
+
+class Loop(threading.Thread):
+    """Launches one after the other until told to end."""
+
+    def __init__(self, program, via):
+        super().__init__()
+        self.program, self.via, self.over = program, via, False
+        self.total, self.bad = 0, []
+
+    def run(self):
+        while not self.over:
+            r = warm.launch(self.program, "you", via=self.via)
+            self.total += 1
+            if not right(r):
+                self.bad.append(repr(r))
+
+
+def killed_servers():
+    """kill -9 of templates, pool copies and keepers under load."""
+    program = os.path.join(PROGRAMS, "greeter")
+    for whom in ("template", "keeper", "pool"):
+        warm.serve(program)
+        loop = Loop(program, "clone")
+        loop.start()
+        for _ in range(8):
+            time.sleep(0.15)
+            entry = warm.template(program) or {}
+            pid = entry.get("keeper" if whom == "keeper" else "pid")
+            if whom == "pool" and pid:
+                kids = [p for p in warm.processes() if warm.alive(p) and
+                        is_child(p, pid)]
+                pid = kids[0] if kids else None
+            if pid and warm.alive(pid):
+                os.kill(pid, signal.SIGKILL)
+            if whom == "keeper":
+                time.sleep(0.2)
+                warm.serve(program)
+        time.sleep(0.3)
+        loop.over = True
+        loop.join()
+        dead = [b for b in loop.bad]
+        if whom == "pool":  # the one killed may have been an instance
+            dead = [b for b in dead if "status -9" not in b]
+        TAP.ok(not dead and loop.total > 8,
+               f"{whom} killed again and again: {loop.total} launches, "
+               f"{len(dead)} wrong", "\n".join(dead[:3]))
+        served_again(f"{whom} killed", program)
+        warm.stop_all()
+
+
+def is_child(pid, of):
+    try:
+        return warm.parent(pid) == of
+    except OSError:
+        return False
+
+
+def ends_while_copies_live():
+    """The template, the keeper or both end; the copy lives on, and its
+    status reaches the client."""
+    for whom in ("refresh", "stop"):
+        warm.serve(MIRROR)
+        for feature in ("", "pidfd_info"):
+            report = warm.new_report()
+            client = subprocess.Popen(
+                warm.launch_words(MIRROR, ["listen"], "clone", report),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                env=dict(os.environ, BROOD_WITHOUT=feature))
+            client.stdout.readline()
+            seen = warm.read_report(report)
+            warm.brood(whom, MIRROR)
+            alive = warm.alive(seen["pid"])
+            client.terminate()
+            status = client.wait(20)
+            client.stdout.close()
+            TAP.ok(seen["way"] == "clone" and alive and status == 7,
+                   f"{whom} while a copy lives{' without ' if feature else ''}"
+                   f"{feature}: its status arrives", (seen, alive, status))
+            warm.serve(MIRROR)
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["sleep"], "clone", report),
+            stdin=subprocess.DEVNULL)
+        seen = warm.wait_until(lambda: warm.read_report(report))
+        warm.brood(whom, MIRROR)
+        client.kill()
+        client.wait()
+        TAP.ok(warm.wait_until(lambda: not warm.alive(seen["pid"]), 10),
+               f"{whom}, then kill -9 of the client: no orphan")
+        warm.stop_all()
+
+
+def stale_sockets():
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    os.kill(entry["keeper"], signal.SIGKILL)
+    warm.wait_until(lambda: not warm.alive(entry["keeper"]))
+    os.kill(entry["pid"], signal.SIGKILL) if warm.alive(entry["pid"]) else 0
+    warm.wait_until(lambda: not warm.alive(entry["pid"]))
+    r = warm.launch(program, "you", via="clone")
+    TAP.ok(right(r), "stale sockets of killed servers: right result", r)
+    served_again("stale sockets", program)
+    warm.stop_all()
+    folder = os.path.dirname(entry["socket"])
+    os.makedirs(folder, exist_ok=True)
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    live = os.path.join(folder, "live")
+    if os.path.lexists(live):
+        os.unlink(live)
+    s.bind(live)
+    s.listen(5)
+    start = time.monotonic()
+    r = warm.launch(program, "you", via="clone")
+    took = time.monotonic() - start
+    TAP.ok(right(r) and took < 20, "a server that never answers: right result "
+           f"in {took:.1f} s", r)
+    s.close()
+    os.unlink(live)
+
+
+def hostile_packets():
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    random.seed(11)
+    for _ in range(300):
+        data = bytearray(random.randbytes(random.choice(
+            (0, 1, 15, 16, 40, 1480, 3000))))
+        if len(data) >= 16 and random.random() < 0.8:
+            data[:16] = struct.pack("=IHHII", warm.WIRE_MAGIC, 1,
+                                    random.randrange(8), len(data), 0)
+        try:
+            with warm.connect(entry["socket"]) as s:
+                s.settimeout(2)
+                if data:
+                    s.send(data)
+                if random.random() < 0.5:
+                    s.recv(4096)
+        except OSError:
+            pass
+    now = warm.template(program)
+    r = warm.launch(program, "you", via="clone")
+    TAP.ok(right(r) and r.report["way"] == "clone" and
+           now["pid"] == entry["pid"],
+           "300 hostile packets: the same template serves on", (now, r))
+    warm.stop_all()
+
+
+def other_user():
+    if os.geteuid() != 0:
+        TAP.skip("another user's connection", "not root")
+        return
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    script = ("import socket,os,sys\n"
+              "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+              "s.connect('/proc/self/fd/5/' + sys.argv[1])\n"
+              "s.settimeout(5)\n"
+              "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+              "t = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+              "try:\n    t.connect('/proc/self/fd/5/' + sys.argv[1])\n"
+              "    t.send(bytes.fromhex(sys.argv[2]))\n"
+              "    print('answered', len(t.recv(100)))\n"
+              "except OSError as e:\n    print('refused', e.errno)\n")
+    folder = os.open(os.path.dirname(entry["socket"]), os.O_PATH)
+    os.dup2(folder, 5)
+    head = warm.HEAD.pack(warm.WIRE_MAGIC, 1, 1, 16, 0).hex()
+    r = subprocess.run(["python3", "-c", script,
+                        os.path.basename(entry["socket"]), head],
+                       pass_fds=[5], capture_output=True)
+    os.close(folder)
+    os.close(5)
+    TAP.ok(b"refused" in r.stdout or b"answered 0" in r.stdout,
+           "another user's connection is refused", r)
+    mode = os.stat(os.path.dirname(entry["socket"])).st_mode & 0o777
+    TAP.ok(mode == 0o700, f"the sockets' folder has mode {mode:o}")
+    warm.stop_all()
+
+
+def full_disk():
+    if os.geteuid() != 0:
+        TAP.skip("a full disk", "not root")
+        return
+    for size in ("16k", "64k", "256k"):
+        folder = os.path.join(HERE, f"small{size}")
+        os.makedirs(folder, mode=0o700)
+        mounted = warm.run(["mount", "-t", "tmpfs", "-o",
+                            f"size={size},mode=0700", "none", folder])
+        if mounted.status != 0:
+            TAP.skip(f"a full disk of {size}", "no mount here")
+            continue
+        env = dict(os.environ, XDG_CACHE_HOME=folder)
+        program = os.path.join(PROGRAMS, "greeter")
+        for _ in range(3):
+            r = warm.launch(program, "you", env=env)
+            if not right(r):
+                break
+            time.sleep(0.5)
+        left = [f for _, _, names in os.walk(folder) for f in names
+                if f.startswith(".") or "draft" in f]
+        TAP.ok(right(r) and not left,
+               f"a cache of {size}: right result, nothing half-written",
+               (r, left))
+        warm.brood("stop", "--all", env=env)
+        warm.wait_until(lambda: warm.run(["umount", folder]).status == 0,
+                        10, 0.2)
+
+
+def missing_rights():
+    """A cache or a runtime folder that cannot be written."""
+    program = os.path.join(PROGRAMS, "greeter")
+    for name, value in (("XDG_CACHE_HOME", "/proc/nowhere"),
+                        ("XDG_RUNTIME_DIR", "/proc/nowhere"),
+                        ("XDG_RUNTIME_DIR", os.path.join(HERE, "x" * 120))):
+        r = warm.launch(program, "you", env=dict(os.environ, **{name: value}))
+        TAP.ok(right(r), f"{name}={value[:30]}: right result", r)
+    env = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
+    r = warm.launch(program, "you", env=env)
+    TAP.ok(right(r), "no XDG_RUNTIME_DIR: right result", r)
+    warm.brood("stop", "--all", env=env)
+    warm.stop_all()
+
+
+def refused_programs():
+    """Programs that cannot be served: named reason, cold, right."""
+    script = os.path.join(HERE, "script")
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\necho hello, $1\n")
+    os.chmod(script, 0o755)
+    r = warm.serve(script)
+    TAP.ok(r.status != 0 and b"script" in r.err, "a script is refused", r)
+    TAP.ok(right(warm.launch(script, "you")), "a script still runs")
+    r = warm.serve("/bin/busybox") if os.path.exists("/bin/busybox") else None
+    if r:
+        TAP.ok(r.status != 0 and b"static" in r.err,
+               "a static program is refused", r)
+    own = own_greeter()
+    os.chmod(own, 0o4755)
+    r = warm.serve(own)
+    TAP.ok(r.status != 0 and b"set-user" in r.err,
+           "a set-user-id program is refused", r)
+    r = warm.launch("no-such-program-here")
+    TAP.ok(r.status == 127, "a missing program: 127", r)
+
+
+def main():
+    for step in (damaged_image, foreign_image, damaged_entry, changed_things,
+                 changed_environment, killed_servers, ends_while_copies_live,
+                 stale_sockets, hostile_packets, other_user, full_disk,
+                 missing_rights, refused_programs):
+        try:
+            step()
+        except Exception as e:
+            import traceback
+            TAP.ok(False, step.__name__, traceback.format_exc())
+            warm.stop_all()
+    warm.stop_all()
+    TAP.done()
+
+
+if __name__ == "__main__":
+    main()

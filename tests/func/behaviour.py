@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a launch carries, and everything that a caller sees of
+it, compared with a plain exec of the same program from the same place."""
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import warm
+
+MIRROR = os.path.join(os.environ["BUILD"], "tests/programs/mirror")
+TAP = warm.Tap()
+VIAS = ("clone", "hatch")
+
+
+def both(words, args, way=True, stdin=b"", **kw):
+    """The same by plain exec, by clone and by hatch."""
+    cold = warm.run([MIRROR, *args], stdin, **kw)
+    for via in VIAS:
+        got = warm.launch(MIRROR, *args, via=via, stdin=stdin, **kw)
+        took = (got.report or {}).get("way")
+        TAP.ok(got.same(cold) and (not way or took == via),
+               f"{via}: {words}", f"{got}\n--- plain:\n{cold}")
+
+
+def with_shell(words, line, way=True):
+    """A shell line where @ stands for the program; output and status."""
+    cold = warm.run(["bash", "-c", line.replace("@", MIRROR)])
+    for via in VIAS:
+        report = warm.new_report()
+        command = f"{warm.BROOD} launch --via {via} --report {report} {MIRROR}"
+        got = warm.run(["bash", "-c", line.replace("@", command)])
+        got.report = warm.read_report(report)
+        took = (got.report or {}).get("way")
+        TAP.ok(got.same(cold) and (not way or took == via),
+               f"{via}: {words}", f"{got}\n--- plain:\n{cold}")
+
+
+def what_it_carries():
+    both("argv, environment, cwd, limits, signals, descriptors", ["state"])
+    both("strange words", ["state", "", " ", "a\nb", "\u00e9", "--", "-x"])
+    both("another environment", ["state"],
+         env=dict(os.environ, NEW="1", EMPTY="", HOME="/"))
+    both("no environment but ours", ["state"],
+         env={k: v for k, v in os.environ.items()
+              if k.startswith(("XDG_", "HOME", "PATH", "TMPDIR", "BROOD"))})
+    both("another working directory", ["state"], cwd="/usr/share")
+    both("umask", ["state"], preexec=lambda: os.umask(0o137))
+    both("nice", ["state"], preexec=lambda: os.nice(5))
+    both("limits", ["state"], preexec=lower_limits)
+    both("ignored signals", ["state"], preexec=ignore_signals)
+    both("blocked signals", ["state"],
+         preexec=lambda: signal.pthread_sigmask(
+             signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGRTMIN + 3}))
+    both("a huge argument list (2 MiB)",
+         ["size"] + ["x" * 100000] * 20, timeout=60)
+    both("a huge environment", ["size"],
+         env=dict(os.environ, **{f"V{i}": "y" * 100000 for i in range(10)}))
+    both("many small arguments", ["size"] + ["a"] * 50000)
+    with_shell("extra descriptors", "@ state 5</dev/null 9>/dev/null")
+    with_shell("closed stdin", "@ state <&-")
+    with_shell("closed stderr", "@ state 2>&-")
+    with_shell("closed stdin and stderr", "@ state <&- 2>&-")
+    with_shell("closed stdout", "@ exit 4 >&-; echo $?")
+    with_shell("a deleted working directory",
+               "mkdir $TMPDIR/gone && cd $TMPDIR/gone && rmdir $TMPDIR/gone"
+               " && @ state")
+    with_shell("few descriptors", "ulimit -n 13; @ state", way=False)
+
+
+def lower_limits():
+    resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_STACK, (4 << 20, 16 << 20))
+
+
+def ignore_signals():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def how_it_ends():
+    for code in (0, 1, 77, 255):
+        both(f"exit {code}", ["exit", str(code)])
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV,
+                   signal.SIGPIPE):
+        both(f"death by {signal.Signals(number).name}",
+             ["signal", str(int(number))], preexec=no_core)
+    with_shell("death by a signal as the shell sees it",
+               "ulimit -c 0; @ signal 15; echo $?", way=False)
+
+
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def pipes():
+    both("stdin passed through", ["cat"], stdin=b"abc\0def" * 1000)
+    with_shell("a pipe that ends", "@ cat < /dev/zero | head -c 10000000 "
+               "| wc -c")
+    with_shell("a reader that ends first",
+               "@ cat < /dev/zero | head -c 10; echo ${PIPESTATUS[0]}")
+    with_shell("the end of stdout is seen", "@ exit 0 | cat; echo over")
+    size = int(os.environ.get("PIPE_MIB", "1024"))
+    with_shell(f"{size} MiB through a pipe",
+               f"head -c {size}M /dev/zero | @ cat | {MIRROR} sum")
+
+
+def signals():
+    for via in VIAS:
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["listen"], via),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        got = [client.stdout.readline()]
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGINT,
+                       signal.SIGWINCH, signal.SIGTERM):
+            client.send_signal(number)
+            if number != signal.SIGTERM:
+                got.append(client.stdout.readline())
+        rest = client.stdout.read()
+        status = client.wait(20)
+        client.stdout.close()
+        TAP.ok(status == 7 and rest == b"sig 15\n" and
+               got == [b"listening\n", b"sig 10\n", b"sig 01\n",
+                       b"sig 02\n", b"sig 28\n"],
+               f"{via}: signals reach it", (status, got, rest))
+
+
+def stopped_and_continued():
+    for via in VIAS:
+        report = warm.new_report()
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["sleep"], via, report),
+            stdin=subprocess.DEVNULL)
+        seen = warm.wait_until(lambda: warm.read_report(report))
+        pid = seen["pid"]
+        client.send_signal(signal.SIGTSTP)
+        stopped = warm.wait_until(
+            lambda: warm.stat_fields(pid)[0] == "T" and
+            warm.stat_fields(client.pid)[0] == "T", 10)
+        client.send_signal(signal.SIGCONT)
+        running = warm.wait_until(
+            lambda: warm.stat_fields(pid)[0] != "T" and
+            warm.stat_fields(client.pid)[0] != "T", 10)
+        client.send_signal(signal.SIGINT)
+        status = client.wait(20)
+        TAP.ok(stopped and running and status == -signal.SIGINT,
+               f"{via}: stopped, continued, interrupted",
+               (stopped, running, status))
+
+
+def killed_client():
+    for via in VIAS:
+        report = warm.new_report()
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["sleep"], via, report),
+            stdin=subprocess.DEVNULL)
+        seen = warm.wait_until(lambda: warm.read_report(report))
+        client.kill()
+        client.wait()
+        gone = warm.wait_until(lambda: not warm.alive(seen["pid"]), 10)
+        TAP.ok(gone, f"{via}: kill -9 of the client leaves no orphan")
+
+
+def killed_copy():
+    for via in VIAS:
+        report = warm.new_report()
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["sleep"], via, report),
+            stdin=subprocess.DEVNULL)
+        seen = warm.wait_until(lambda: warm.read_report(report))
+        os.kill(seen["pid"], signal.SIGKILL)
+        status = client.wait(20)
+        TAP.ok(status == -signal.SIGKILL, f"{via}: kill -9 of the copy is "
+               "seen as such", status)
+
+
+def identity_differs():
+    """What a clone cannot take over leads to another way, same result."""
+    def one_core():
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+
+    cold = warm.run([MIRROR, "state"], preexec=one_core)
+    got = warm.launch(MIRROR, "state", via="clone", preexec=one_core)
+    TAP.ok(got.same(cold) and got.report["way"] == "exec" and
+           "affinity" in got.report["reason"],
+           "another affinity: no clone, and the reason is told",
+           (got, cold))
+    got = warm.launch(MIRROR, "state", preexec=one_core)
+    TAP.ok(got.same(cold) and got.report["way"] in ("hatch", "exec"),
+           "another affinity: auto takes another way", got)
+
+
+def without_features():
+    """The older ways of a kernel that lacks the newer calls."""
+    for feature in ("pidfd_info", "pagemap_scan", "o_tmpfile"):
+        env = dict(os.environ, BROOD_WITHOUT=feature)
+        got = warm.launch(MIRROR, "exit", "9", via="clone", env=env)
+        TAP.ok(got.status == 9 and got.report["way"] == "clone",
+               f"clone without {feature}", got)
+
+
+def main():
+    os.environ.pop("LS_COLORS", None)
+    served = warm.serve(MIRROR)
+    TAP.ok(served.status == 0, "served", served)
+    what_it_carries()
+    how_it_ends()
+    pipes()
+    signals()
+    stopped_and_continued()
+    killed_client()
+    killed_copy()
+    identity_differs()
+    without_features()
+    warm.stop_all()
+    TAP.done()
+
+
+if __name__ == "__main__":
+    main()
