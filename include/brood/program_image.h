@@ -63,11 +63,15 @@ enum fact_kind {
 	FACT_ENVIRONMENT = 1, /* name: variable; text: value, 0 if unset */
 	FACT_FILE,	      /* name: path; value: stamp of stat, 0 absent */
 	FACT_LINK_FILE,	      /* the same by lstat */
-	FACT_CONTENT,	      /* name: path; value: hash of its bytes */
+	FACT_CONTENT,	      /* name: path; value: hash of its bytes, of a
+			       * folder's names */
 	FACT_LINK,	      /* name: path; value: hash of readlink */
 	FACT_MACHINE,	      /* number: enum fact_machine; value: hash */
 	FACT_DESCRIPTOR,      /* number: fd; value: its type, 0 closed */
 };
+/* With a descriptor's number: only whether it is closed, a regular file, or
+ * anything else. */
+enum { FACT_DESCRIPTOR_FORM = 0x10000 };
 enum fact_machine {
 	FACT_UNAME = 1, /* without the node's time of boot */
 	FACT_AFFINITY,

@@ -5,5 +5,5 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint32_t crc_of(uint32_t crc, const void *data, size_t len); /* start: 0 */
+uint32_t crc_of(uint32_t crc, const void *data, size_t len);	/* start: 0 */
 uint64_t crc_hash(uint64_t seed, const void *data, size_t len); /* FNV-like */

@@ -5,8 +5,8 @@
 #pragma once
 #include <asm/unistd.h>
 
-static inline long raw_call(long number, long a, long b, long c, long d,
-			    long e, long f)
+static inline long raw_call(long number, long a, long b, long c, long d, long e,
+			    long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -21,16 +21,16 @@ static inline long raw_call(long number, long a, long b, long c, long d,
 	return result;
 }
 
-#define raw_0(n)	      raw_call(__NR_##n, 0, 0, 0, 0, 0, 0)
-#define raw_1(n, a)	      raw_call(__NR_##n, (long)(a), 0, 0, 0, 0, 0)
-#define raw_2(n, a, b)	      raw_call(__NR_##n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define raw_0(n)       raw_call(__NR_##n, 0, 0, 0, 0, 0, 0)
+#define raw_1(n, a)    raw_call(__NR_##n, (long)(a), 0, 0, 0, 0, 0)
+#define raw_2(n, a, b) raw_call(__NR_##n, (long)(a), (long)(b), 0, 0, 0, 0)
 #define raw_3(n, a, b, c) \
 	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 #define raw_4(n, a, b, c, d) \
 	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define raw_5(n, a, b, c, d, e)                                            \
-	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d),      \
+#define raw_5(n, a, b, c, d, e)                                        \
+	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), \
 		 (long)(e), 0)
-#define raw_6(n, a, b, c, d, e, f)                                         \
-	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d),      \
+#define raw_6(n, a, b, c, d, e, f)                                     \
+	raw_call(__NR_##n, (long)(a), (long)(b), (long)(c), (long)(d), \
 		 (long)(e), (long)(f))

@@ -95,10 +95,10 @@ static int args_number(const struct args_option *option, const char *text,
 {
 	static const char *const sizes[] = { "", "k", "M", "G", NULL };
 	static const long bytes[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
-	static const char *const times[] = { "", "ms", "s", "m", "h", "d",
-					     NULL };
-	static const long ms[] = { 1000,  1,	   1000,
-				   60000, 3600000, 86400000 };
+	static const char *const times[] = {
+		"", "ms", "s", "m", "h", "d", NULL
+	};
+	static const long ms[] = { 1000, 1, 1000, 60000, 3600000, 86400000 };
 	bool is_time = option->kind == ARGS_MS;
 	char *unit;
 
@@ -107,10 +107,9 @@ static int args_number(const struct args_option *option, const char *text,
 	if (errno || unit == text || *value < 0 ||
 	    !args_scale(unit, is_time ? times : sizes, is_time ? ms : bytes,
 			value))
-		return err_set(err, -EINVAL, "%s %s: not %s", option->name,
-			       text,
-			       is_time ? "a time such as 5s or 200ms" :
-					 "a number");
+		return err_set(
+			err, -EINVAL, "%s %s: not %s", option->name, text,
+			is_time ? "a time such as 5s or 200ms" : "a number");
 	return 0;
 }
 
@@ -163,8 +162,7 @@ static int args_take(const struct args_verb *verb, int argc, char **argv,
 	return args_store(option, value, options, err);
 }
 
-static int args_count(const struct args_verb *verb, int count,
-		      struct err *err)
+static int args_count(const struct args_verb *verb, int count, struct err *err)
 {
 	if (count < verb->least)
 		return err_set(err, -EINVAL,
@@ -172,8 +170,8 @@ static int args_count(const struct args_verb *verb, int count,
 			       verb->synopsis);
 	if (verb->most >= 0 && count > verb->most)
 		return err_set(err, -EINVAL,
-			       "too many words; usage: brood %s %s",
-			       verb->name, verb->synopsis);
+			       "too many words; usage: brood %s %s", verb->name,
+			       verb->synopsis);
 	return 0;
 }
 

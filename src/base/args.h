@@ -32,8 +32,8 @@ struct args_verb {
 	const char *summary;  /* one line */
 	const char *text;     /* paragraphs of the man page and --help */
 	const struct args_option *options; /* ends with a NULL name */
-	int least, most;      /* operands; most < 0: any number */
-	bool stop_early;      /* options end at the first operand */
+	int least, most;		   /* operands; most < 0: any number */
+	bool stop_early; /* options end at the first operand */
 };
 /* Parses argv[1..]; fills options; *operands points at the first operand
  * (argv is permuted only when !stop_early).  A wrong use is -EINVAL and an

@@ -19,8 +19,7 @@ static bool buf_grow(struct buf *buf, size_t len)
 	size_t need, room = buf->room ? buf->room : 64;
 	char *data;
 
-	if (buf->failed || len >= SIZE_MAX / 4 ||
-	    buf->len >= SIZE_MAX / 4) {
+	if (buf->failed || len >= SIZE_MAX / 4 || buf->len >= SIZE_MAX / 4) {
 		buf->failed = true;
 		return false;
 	}

@@ -2,8 +2,8 @@
 #pragma once
 #include <stdint.h>
 
-uint64_t clock_ns(void);     /* monotonic */
-uint64_t clock_wall_ns(void);/* since 1970 */
+uint64_t clock_ns(void);      /* monotonic */
+uint64_t clock_wall_ns(void); /* since 1970 */
 void clock_sleep_ms(int ms);
 /* A deadline: a monotonic time; < 0 ms means none. */
 uint64_t clock_deadline(int ms);

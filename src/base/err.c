@@ -27,8 +27,8 @@ int err_set(struct err *err, int code, const char *format, ...)
 		err->text[0] = len = 0;
 	if (!err_is_told_by_words(code) && (size_t)len < sizeof err->text)
 		snprintf(err->text + len, sizeof err->text - len, ": %s",
-			 strerrordesc_np(-code) ? strerrordesc_np(-code) :
-						  "unknown error");
+			 strerrordesc_np(-code) ? strerrordesc_np(-code)
+						: "unknown error");
 	return code;
 }
 

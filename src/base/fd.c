@@ -80,8 +80,7 @@ int fd_write_all(int fd, const void *from, size_t len, struct err *err)
 int fd_pread_all(int fd, void *to, size_t len, uint64_t at, struct err *err)
 {
 	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(fd, (char *)to + done, len - done,
-				  at + done);
+		ssize_t n = pread(fd, (char *)to + done, len - done, at + done);
 
 		if (n == 0)
 			return fd_end(err);
@@ -231,8 +230,8 @@ static int fd_address(const char *path, struct sockaddr_un *address,
 	if (*folder < 0)
 		return err_set(err, -errno, "open %s", dir);
 	if (snprintf(address->sun_path, sizeof address->sun_path,
-		     "/proc/self/fd/%d%s", *folder, base) >=
-	    (int)sizeof address->sun_path) {
+		     "/proc/self/fd/%d%s", *folder,
+		     base) >= (int)sizeof address->sun_path) {
 		fd_close(folder);
 		return err_set(err, -ENAMETOOLONG, "socket %s", path);
 	}

@@ -13,7 +13,7 @@ void fd_close(int *fd); /* closes *fd unless it is < 0; sets it to -1 */
 #define auto_close __attribute__((cleanup(fd_close)))
 void mem_free(void *pointer_to_pointer);
 #define auto_free __attribute__((cleanup(mem_free)))
-int steal_fd(int *fd);	/* gives *fd away: returns it, leaves -1 */
+int steal_fd(int *fd); /* gives *fd away: returns it, leaves -1 */
 void *steal_ptr(void *pointer_to_pointer);
 
 int fd_read_all(int fd, void *to, size_t len, struct err *err); /* -ENODATA */

@@ -55,11 +55,11 @@ static int file_draft_named(struct file_draft *draft, mode_t mode,
 	if (!draft->hidden)
 		return err_set(err, -ENOMEM, "write %s", draft->path);
 	unlink(draft->hidden);
-	draft->fd = open(draft->hidden,
-			 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			 mode);
-	return draft->fd < 0 ? err_set(err, -errno, "make %s", draft->hidden) :
-			       0;
+	draft->fd =
+		open(draft->hidden,
+		     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	return draft->fd < 0 ? err_set(err, -errno, "make %s", draft->hidden)
+			     : 0;
 }
 
 int file_draft_open(struct file_draft *draft, const char *path, mode_t mode,
@@ -91,8 +91,8 @@ static int file_draft_name(struct file_draft *draft, struct err *err)
 		return err_set(err, -ENOMEM, "publish %s", draft->path);
 	snprintf(from, sizeof from, "/proc/self/fd/%d", draft->fd);
 	unlink(draft->hidden);
-	if (linkat(AT_FDCWD, from, AT_FDCWD, draft->hidden,
-		   AT_SYMLINK_FOLLOW) < 0) {
+	if (linkat(AT_FDCWD, from, AT_FDCWD, draft->hidden, AT_SYMLINK_FOLLOW) <
+	    0) {
 		int code = -errno;
 
 		mem_free(&draft->hidden);
@@ -181,8 +181,8 @@ static int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
 int file_read_at(int dir, const char *path, struct buf *to, size_t most,
 		 struct err *err)
 {
-	auto_close int fd = openat(dir, path,
-				   O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	auto_close int fd =
+		openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
@@ -197,8 +197,8 @@ int file_read(const char *path, struct buf *to, size_t most, struct err *err)
 int file_open_trusted(const char *path, struct err *err)
 {
 	struct stat st;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
-					       O_NONBLOCK);
+	auto_close int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
@@ -289,8 +289,7 @@ static int file_remove_at(int dir, const char *name, const char *path,
 		return 0;
 	if ((errno != EISDIR && errno != EPERM) || depth > 64)
 		return err_set(err, -errno, "remove %s in %s", name, path);
-	fd = openat(dir, name,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, -errno, "open %s in %s", name, path);
 	int r = file_empty_folder(fd, path, depth, err);

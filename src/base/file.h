@@ -37,9 +37,9 @@ int file_private_dir(const char *path, struct err *err);
  * owner alone; checked on the descriptor. */
 int file_open_trusted(const char *path, struct err *err);
 int file_remove_tree(const char *path, struct err *err);
-char *file_join(const char *dir, const char *name);  /* malloced */
+char *file_join(const char *dir, const char *name); /* malloced */
 char *file_format(const char *format, ...)
-	__attribute__((format(printf, 1, 2)));	     /* malloced */
+	__attribute__((format(printf, 1, 2))); /* malloced */
 const char *file_base(const char *path);
 
 /* What tells one version of a file from the next. */

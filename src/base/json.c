@@ -141,10 +141,10 @@ static int json_hex(const char *at)
 
 	for (int i = 0; i < 4; i++) {
 		unsigned char c = at[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' :
-			    (c | 32) >= 'a' && (c | 32) <= 'f' ?
-						   (c | 32) - 'a' + 10 :
-						   -1;
+		int digit = c >= '0' && c <= '9' ? c - '0'
+			    : (c | 32) >= 'a' && (c | 32) <= 'f'
+				    ? (c | 32) - 'a' + 10
+				    : -1;
 
 		if (digit < 0)
 			return -1;

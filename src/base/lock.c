@@ -11,9 +11,8 @@ int lock_take(const char *path, int wait_ms, struct err *err)
 {
 	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	uint64_t deadline = clock_deadline(wait_ms);
-	auto_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC |
-					       O_NOFOLLOW,
-				 0600);
+	auto_close int fd =
+		open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return err_set(err, -errno, "open lock %s", path);

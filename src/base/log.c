@@ -39,11 +39,10 @@ void log_event(const char *event, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(members, sizeof members, format, list);
 	va_end(list);
-	buf_format(&line, "{\"event\":\"%s\",\"ns\":%lu,\"by\":%d%s%s}\n", event,
-		   clock_ns(), getpid(), *members ? "," : "", members);
-	auto_close int fd = open(path,
-				 O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
-				 0600);
+	buf_format(&line, "{\"event\":\"%s\",\"ns\":%lu,\"by\":%d%s%s}\n",
+		   event, clock_ns(), getpid(), *members ? "," : "", members);
+	auto_close int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd >= 0 && !line.failed)
 		fd_write_all(fd, line.data, line.len, NULL);

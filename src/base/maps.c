@@ -22,9 +22,9 @@ static bool maps_number(char **at, int base, char stop, uint64_t *value)
 
 	for (;; p++, digits++) {
 		unsigned char c = *p;
-		int digit = c >= '0' && c <= '9' ? c - '0' :
-			    c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-						   99;
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+						   : 99;
 
 		if (digit >= base)
 			break;
@@ -100,8 +100,7 @@ static bool maps_line(char *line, struct map *map)
 	return true;
 }
 
-int maps_parse(const char *text, size_t len, struct maps *maps,
-	       struct err *err)
+int maps_parse(const char *text, size_t len, struct maps *maps, struct err *err)
 {
 	size_t lines = 0;
 
@@ -188,9 +187,7 @@ int maps_memory(pid_t pid, struct maps_memory *memory, struct err *err)
 	memory->pss = maps_sum(buf_string(&text), "\nPss:");
 	memory->shared = maps_sum(buf_string(&text), "\nShared_Clean:") +
 			 maps_sum(buf_string(&text), "\nShared_Dirty:");
-	memory->private_clean =
-		maps_sum(buf_string(&text), "\nPrivate_Clean:");
-	memory->private_dirty =
-		maps_sum(buf_string(&text), "\nPrivate_Dirty:");
+	memory->private_clean = maps_sum(buf_string(&text), "\nPrivate_Clean:");
+	memory->private_dirty = maps_sum(buf_string(&text), "\nPrivate_Dirty:");
 	return 0;
 }

@@ -35,8 +35,7 @@ void process_reset_signals(void)
 
 /* ---- in the child, between fork and exec ------------------------------- */
 
-static bool process_is_kept(const struct process_plan *plan, int fd,
-			    int report)
+static bool process_is_kept(const struct process_plan *plan, int fd, int report)
 {
 	if (fd <= 2 || fd == report)
 		return true;

@@ -7,16 +7,16 @@
 #include <sys/types.h>
 
 struct process_plan {
-	const char *path;	 /* executed as it is, no PATH search */
+	const char *path; /* executed as it is, no PATH search */
 	char *const *argv;
-	char *const *envp;	 /* NULL: ours */
-	const char *cwd;	 /* NULL: ours */
-	int fds[3];		 /* 0, 1, 2 of the child; -1: /dev/null */
-	const int *keep;	 /* further descriptors, same numbers, kept */
+	char *const *envp; /* NULL: ours */
+	const char *cwd;   /* NULL: ours */
+	int fds[3];	   /* 0, 1, 2 of the child; -1: /dev/null */
+	const int *keep;   /* further descriptors, same numbers, kept */
 	int keep_count;
 	bool new_session;
-	bool traced;		 /* PTRACE_TRACEME before exec */
-	bool no_randomise;	 /* never set by the product */
+	bool traced;	   /* PTRACE_TRACEME before exec */
+	bool no_randomise; /* never set by the product */
 };
 /* Starts it; a failed exec is reported here, not by an exit status. */
 pid_t process_start(const struct process_plan *plan, struct err *err);
@@ -27,7 +27,7 @@ int process_exit_code(int wait_status); /* as a shell has it: 128 + signal */
 void process_reset_signals(void);
 /* A daemon of our own: new session, stdio on /dev/null, umask 077. */
 int process_detach(struct err *err); /* the parent gets the pid, child 0 */
-char *process_exe(pid_t pid);	  /* malloced, NULL when it cannot be told */
+char *process_exe(pid_t pid);	     /* malloced, NULL when it cannot be told */
 uint64_t process_start_time(pid_t pid); /* in ticks since boot; 0: gone */
 uint64_t process_cpu_ms(pid_t pid);
 int process_thread_count(pid_t pid);

@@ -7,8 +7,7 @@
 
 enum { PROGRESS_WIDTH = 30, PROGRESS_EVERY_NS = 100000000 };
 
-void progress_start(struct progress *progress, const char *what,
-		    uint64_t total)
+void progress_start(struct progress *progress, const char *what, uint64_t total)
 {
 	*progress = (struct progress){ .what = what,
 				       .total = total,
@@ -26,9 +25,9 @@ static void progress_draw(struct progress *progress)
 			progress->done);
 		return;
 	}
-	full = progress->done >= progress->total ?
-		       PROGRESS_WIDTH :
-		       progress->done * PROGRESS_WIDTH / progress->total;
+	full = progress->done >= progress->total
+		       ? PROGRESS_WIDTH
+		       : progress->done * PROGRESS_WIDTH / progress->total;
 	for (unsigned i = 0; i < PROGRESS_WIDTH; i++)
 		bar[i] = i < full ? '#' : '.';
 	bar[PROGRESS_WIDTH] = 0;
@@ -41,8 +40,7 @@ void progress_step(struct progress *progress, uint64_t done)
 	uint64_t now = clock_ns();
 
 	progress->done = done;
-	if (!progress->allowed ||
-	    now - progress->drawn_ns < PROGRESS_EVERY_NS)
+	if (!progress->allowed || now - progress->drawn_ns < PROGRESS_EVERY_NS)
 		return;
 	progress->drawn_ns = now;
 	progress->shown = true;

@@ -147,8 +147,8 @@ int cli_parse(const struct args_verb *verb, int argc, char **argv,
 		result = cli_drop_dashes(verb, operands, operand_count, &err);
 	if (result >= 0)
 		return 0;
-	*exit_code = cli_wrong("%s; see \"brood %s --help\"", err.text,
-			       verb->name);
+	*exit_code =
+		cli_wrong("%s; see \"brood %s --help\"", err.text, verb->name);
 	return -EINVAL;
 }
 

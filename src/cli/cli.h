@@ -12,8 +12,12 @@
 #include "launch/registry.h"
 #include <stdbool.h>
 
-enum { CLI_USAGE = 100, CLI_SYSTEM = 111, CLI_NOT_EXECUTABLE = 126,
-       CLI_NOT_FOUND = 127 };
+enum {
+	CLI_USAGE = 100,
+	CLI_SYSTEM = 111,
+	CLI_NOT_EXECUTABLE = 126,
+	CLI_NOT_FOUND = 127
+};
 
 #ifndef BROOD_VERSION
 #define BROOD_VERSION "0.1.0"

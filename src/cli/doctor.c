@@ -59,13 +59,11 @@ struct doctor_probe {
 	bool extra; /* only with --all */
 };
 
-static void doctor_note(struct doctor_finding *finding,
-			enum doctor_grade grade, const char *advice,
-			const char *format, ...)
+static void doctor_note(struct doctor_finding *finding, enum doctor_grade grade,
+			const char *advice, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-static void doctor_note(struct doctor_finding *finding,
-			enum doctor_grade grade, const char *advice,
-			const char *format, ...)
+static void doctor_note(struct doctor_finding *finding, enum doctor_grade grade,
+			const char *advice, const char *format, ...)
 {
 	va_list list;
 
@@ -140,8 +138,7 @@ static void doctor_mm_map(struct doctor_finding *finding)
 static void doctor_pidfd(struct doctor_finding *finding)
 {
 	struct doctor_pidfd_info info = { .mask = 1 };
-	auto_close int fd =
-		(int)syscall(SYS_pidfd_open, (long)getpid(), 0L);
+	auto_close int fd = (int)syscall(SYS_pidfd_open, (long)getpid(), 0L);
 
 	if (fd >= 0 && ioctl(fd, DOCTOR_PIDFD_GET_INFO, &info) == 0)
 		doctor_note(finding, DOCTOR_OK, NULL,
@@ -179,8 +176,8 @@ static void doctor_populate(struct doctor_finding *finding)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *at = mmap(NULL, page, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool can = at != MAP_FAILED &&
-		   madvise(at, page, MADV_POPULATE_WRITE) == 0;
+	bool can =
+		at != MAP_FAILED && madvise(at, page, MADV_POPULATE_WRITE) == 0;
 
 	if (at != MAP_FAILED)
 		munmap(at, page);
@@ -203,8 +200,7 @@ static int doctor_number_in(const char *path)
 
 static void doctor_random(struct doctor_finding *finding)
 {
-	int level =
-		doctor_number_in("/proc/sys/kernel/randomize_va_space");
+	int level = doctor_number_in("/proc/sys/kernel/randomize_va_space");
 
 	if (level == 0)
 		doctor_note(finding, DOCTOR_LESS,
@@ -236,17 +232,17 @@ static void doctor_folder(struct doctor_finding *finding, const char *path,
 		return;
 	doctor_existing(there);
 	if (statvfs(there, &fs) == 0)
-		free_mib = (unsigned long long)fs.f_bavail * fs.f_frsize >>
-			   20;
-	if (access(there, W_OK) < 0)
+		free_mib = (unsigned long long)fs.f_bavail * fs.f_frsize >> 20;
+	/* Also where a kernel's own file system lets root through. */
+	if (access(there, W_OK) < 0 || free_mib == 0)
 		doctor_note(finding, DOCTOR_MISSING, advice,
-			    "%s cannot be written", there);
+			    "%s: %s cannot be written", path, there);
 	else if (free_mib < least_mib)
 		doctor_note(finding, DOCTOR_LESS, advice,
 			    "%s has only %llu MiB free", path, free_mib);
 	else
-		doctor_note(finding, DOCTOR_OK, NULL, "%s, %llu MiB free",
-			    path, free_mib);
+		doctor_note(finding, DOCTOR_OK, NULL, "%s, %llu MiB free", path,
+			    free_mib);
 }
 
 static int doctor_place(struct registry_place *place,
@@ -347,16 +343,14 @@ static void doctor_stubs(struct doctor_finding *finding)
 
 static void doctor_userfault(struct doctor_finding *finding)
 {
-	doctor_note(finding, DOCTOR_OK, NULL,
-		    "not needed by this version");
+	doctor_note(finding, DOCTOR_OK, NULL, "not needed by this version");
 }
 
 static void doctor_kvm(struct doctor_finding *finding)
 {
-	doctor_note(finding, DOCTOR_OK, NULL,
-		    "%s; not used yet by this version",
-		    access("/dev/kvm", R_OK | W_OK) == 0 ? "there"
-							 : "not there");
+	doctor_note(
+		finding, DOCTOR_OK, NULL, "%s; not used yet by this version",
+		access("/dev/kvm", R_OK | W_OK) == 0 ? "there" : "not there");
 }
 
 static const struct doctor_probe doctor_probes[] = {
@@ -422,8 +416,7 @@ static void doctor_line(const struct doctor_probe *probe,
 }
 
 static void doctor_item(const struct doctor_probe *probe,
-			const struct doctor_finding *finding,
-			struct json *json)
+			const struct doctor_finding *finding, struct json *json)
 {
 	json_open(json, NULL);
 	json_text(json, "name", probe->name);
@@ -434,8 +427,8 @@ static void doctor_item(const struct doctor_probe *probe,
 	json_close(json);
 }
 
-static bool doctor_look(const struct doctor_options *options,
-			struct json *json, struct buf *out)
+static bool doctor_look(const struct doctor_options *options, struct json *json,
+			struct buf *out)
 {
 	bool fine = true;
 

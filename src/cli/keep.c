@@ -24,8 +24,7 @@ const struct args_verb keep_args = {
 	.name = "keep",
 	.synopsis = "[--ready-fd FD] KEY",
 	.summary = "keep the template with this key (internal)",
-	.text =
-		"Runs the keeper of a template that has an entry, in the "
+	.text = "Runs the keeper of a template that has an entry, in the "
 		"foreground. Started by the first launch; for a service of "
 		"your own use \"brood serve --foreground\".",
 	.options = keep_options,

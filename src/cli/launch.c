@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,8 +41,7 @@ const struct args_verb launch_args = {
 	.name = "launch",
 	.synopsis = "[OPTIONS] NAME|PROGRAM [ARG...]",
 	.summary = "start an instance, warm where that can be",
-	.text =
-		"Starts the program with the caller's standard input and "
+	.text = "Starts the program with the caller's standard input and "
 		"output, working directory, environment, limits and signals, "
 		"and ends as it ends. The first launch of a program starts "
 		"it the ordinary way and makes its template meanwhile.\n\n"
@@ -74,10 +74,24 @@ static void launch_report(const char *path, const struct start *start)
 	json_text(&json, "way", "exec");
 	json_text(&json, "program", start->program);
 	json_text(&json, "reason", start->why);
+	json_text(&json, "mode", "cold");
 	json_number(&json, "pid", getpid());
 	json_close(&json);
 	buf_text(&line, "\n");
 	fd_write_all(fd, buf_string(&line), line.len, NULL);
+}
+
+static void launch_tell_cold(const struct launch_options *options,
+			     const struct start *start)
+{
+	const char *report = options->report;
+
+	if (!report)
+		report = getenv("BROOD_REPORT");
+	if (options->verbose || getenv("BROOD_VERBOSE"))
+		fprintf(stderr, "brood: started cold: %s\n", start->why);
+	if (report && *report)
+		launch_report(report, start);
 }
 
 /* As shells tell it. */
@@ -111,10 +125,8 @@ int launch_run(int argc, char **argv)
 		return launch_not_started(operands[0], result);
 	if (result < 0)
 		return cli_fail(&err, "\"brood doctor\" may tell why");
-	if (!start.warm && options.verbose)
-		fprintf(stderr, "brood: cold: %s\n", start.why);
-	if (!start.warm && options.report)
-		launch_report(options.report, &start);
+	if (!start.warm)
+		launch_tell_cold(&options, &start);
 	execv(start.path, start.argv);
 	return launch_not_started(operands[0], -errno);
 }

@@ -49,7 +49,8 @@ const char *listing_ways(const struct listing_row *row)
 static void listing_status(const struct registry_place *place, bool kept,
 			   struct buf *text)
 {
-	if (kept && keeper_ask(place, "status", LISTING_ASK_MS, text, NULL) >= 0)
+	if (kept &&
+	    keeper_ask(place, "status", LISTING_ASK_MS, text, NULL) >= 0)
 		return;
 	buf_clear(text);
 	if (file_read(place->status, text, LISTING_STATUS_MOST, NULL) < 0)
@@ -69,21 +70,67 @@ static bool listing_true(const char *status, const char *path)
 	return json_get_number(status, path, 0) > 0;
 }
 
-static void listing_parse(const char *status, struct listing_row *row)
+static void listing_because(struct buf *out, const char *what,
+			    const char *status, const char *path)
+{
+	auto_free char *why = json_get_text(status, path);
+
+	if (why && *why)
+		buf_format(out, "%s%s%s", out->len ? "; " : "", what, why);
+}
+
+/* All that a user may want to know about what is not there. */
+static char *listing_reason(const char *status, const struct listing_row *row)
+{
+	auto_buf struct buf out = { 0 };
+
+	if (strcmp(row->state, "refused") == 0 ||
+	    strcmp(row->state, "failed") == 0)
+		listing_because(&out, "", status, "reason");
+	if (!row->clone)
+		listing_because(&out, "no clone: ", status, "clone_reason");
+	if (!row->hatch)
+		listing_because(&out, "no hatch: ", status, "hatch_reason");
+	listing_because(&out, "", status, "last_error");
+	return out.len ? buf_steal(&out) : strdup("");
+}
+
+/* What is of a living keeper only. */
+static void listing_parse_kept(const char *status, struct listing_row *row)
+{
+	row->live = json_get_number(status, "live", 0);
+	row->waiting = json_get_number(status, "waiting", 0);
+	row->draining = json_get_number(status, "draining", 0);
+	row->pid = json_get_number(status, "pid", 0);
+	row->keeper = json_get_number(status, "keeper", 0);
+	row->socket = json_get_text(status, "socket");
+}
+
+/* Without a keeper a refusal is still true; what served is gone, but for
+ * the image. */
+static char *listing_state(const char *status, bool kept)
+{
+	char *state = listing_text(status, "state", "starting");
+
+	if (kept || !state || strcmp(state, "refused") == 0)
+		return state;
+	free(state);
+	return strdup("cold");
+}
+
+static int listing_parse(const char *status, struct listing_row *row)
 {
 	row->clone = listing_true(status, "clone");
 	row->hatch = listing_true(status, "hatch");
 	row->generation = json_get_number(status, "generation", 0);
 	row->launches = json_get_number(status, "launches", 0);
-	row->reason = listing_text(status, "reason", "");
-	if (!row->kept)
-		return;
-	row->live = json_get_number(status, "live", 0);
-	row->waiting = json_get_number(status, "waiting", 0);
-	row->pid = json_get_number(status, "pid", 0);
-	row->keeper = json_get_number(status, "keeper", 0);
-	row->socket = json_get_text(status, "socket");
-	row->state = listing_text(status, "state", "starting");
+	if (row->kept)
+		listing_parse_kept(status, row);
+	row->state = listing_state(status, row->kept);
+	if (!row->state)
+		return -ENOMEM;
+	row->reason = listing_reason(status, row);
+	return row->reason ? 0 : -ENOMEM;
 }
 
 int listing_read_row(const struct registry_place *place,
@@ -103,10 +150,8 @@ int listing_read_row(const struct registry_place *place,
 	row->program = strdup(spec.program);
 	row->kept = registry_is_kept(place);
 	listing_status(place, row->kept, &status);
-	listing_parse(buf_string(&status), row);
-	if (!row->state)
-		row->state = strdup("cold");
-	if (!row->key || !row->program || !row->state || !row->reason)
+	result = listing_parse(buf_string(&status), row);
+	if (result < 0 || !row->key || !row->program)
 		return err_set(err, -ENOMEM, "list %s", place->key);
 	return 0;
 }
@@ -169,8 +214,8 @@ static void listing_weigh_copy(pid_t pid, struct listing_row *row)
 /* Copies are children of the template. */
 static void listing_weigh_children(pid_t pid, struct listing_row *row)
 {
-	auto_free char *path = file_format("/proc/%d/task/%d/children",
-					   (int)pid, (int)pid);
+	auto_free char *path =
+		file_format("/proc/%d/task/%d/children", (int)pid, (int)pid);
 	auto_buf struct buf text = { 0 };
 	char *at, *end;
 
@@ -222,17 +267,17 @@ void listing_row_json(const struct listing_row *row, bool memory,
 	json_number(json, "launches", row->launches);
 	json_number(json, "live", row->live);
 	json_number(json, "waiting", row->waiting);
+	json_number(json, "draining", row->draining);
 	json_number(json, "pid", row->pid);
 	json_number(json, "keeper", row->keeper);
-	if (row->socket)
+	if (row->socket && row->socket[0])
 		json_text(json, "socket", row->socket);
 	if (memory)
 		listing_json_memory(row, json);
 	json_close(json);
 }
 
-void listing_json(const struct listing *listing, bool memory,
-		  struct buf *out)
+void listing_json(const struct listing *listing, bool memory, struct buf *out)
 {
 	struct json json;
 

@@ -11,11 +11,11 @@
 
 struct listing_row {
 	char *key, *name, *program; /* name: NULL when keyed by program */
-	char *state;  /* "serving", "starting", "cold", "stopped" ... */
-	char *reason; /* of a way that is not there, "" */
+	char *state;  /* "serving", "image only", "refused", "cold" ... */
+	char *reason; /* why something is not there, "" */
 	char *socket; /* of the serving copy, NULL: none */
 	bool kept, clone, hatch;
-	int64_t generation, launches, live, waiting, pid, keeper;
+	int64_t generation, launches, live, waiting, draining, pid, keeper;
 	/* listing_weigh: KiB */
 	int64_t template_kib, copies, copies_private_kib, copies_shared_kib;
 };
@@ -34,7 +34,6 @@ void listing_fini(struct listing *listing);
 const char *listing_ways(const struct listing_row *row);
 /* Fills the memory of a template and of its living copies. */
 void listing_weigh(struct listing_row *row);
-void listing_json(const struct listing *listing, bool memory,
-		  struct buf *out);
+void listing_json(const struct listing *listing, bool memory, struct buf *out);
 void listing_row_json(const struct listing_row *row, bool memory,
 		      struct json *json, const char *key);

@@ -81,8 +81,7 @@ static int main_help_of(int argc, char **argv)
 static int main_unknown(const char *word)
 {
 	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
-		if (!verb->hidden &&
-		    strncmp(verb->args->name, word, 2) == 0)
+		if (!verb->hidden && strncmp(verb->args->name, word, 2) == 0)
 			return cli_wrong("no verb \"%s\"; did you mean "
 					 "\"brood %s\"?",
 					 word, verb->args->name);

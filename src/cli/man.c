@@ -33,7 +33,7 @@ const struct args_verb completions_args = {
 
 static void man_overview(struct buf *out)
 {
-	buf_text(out, ".TH BROOD 1 \"\" \"brood " BROOD_VERSION "\"\n"
+	buf_text(out, ".TH BROOD 1 2026-11-24 \"brood " BROOD_VERSION "\"\n"
 		      ".SH NAME\nbrood \\- start programs from warm templates\n"
 		      ".SH SYNOPSIS\n.B brood\n.I VERB\n[\\fIWORD\\fR...]\n"
 		      ".SH DESCRIPTION\n"
@@ -46,7 +46,8 @@ static void man_overview(struct buf *out)
 		      ".SH VERBS\n");
 	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
 		if (!verb->hidden)
-			buf_format(out, ".TP\n.B %s\n%s; see\n.BR brood\\-%s (1)\n",
+			buf_format(out,
+				   ".TP\n.B %s\n%s; see\n.BR brood\\-%s (1)\n",
 				   verb->args->name, verb->args->summary,
 				   verb->args->name);
 	buf_text(out,
@@ -56,6 +57,9 @@ static void man_overview(struct buf *out)
 		 ".TP\n.I $XDG_DATA_HOME/brood/bin\nstubs of wrapped programs\n"
 		 ".SH ENVIRONMENT\n.TP\n.B BROOD_REPORT\n"
 		 "a file to which each launch appends one JSON line\n.TP\n"
+		 ".B BROOD_VIA\nthe way to try: auto, clone, hatch or exec\n"
+		 ".TP\n.B BROOD_VERBOSE\nif set, each launch tells its way on "
+		 "standard error\n.TP\n"
 		 ".B BROOD_SHIM_PATH\nthe folder of brood\\-shim.so and "
 		 "brood\\-hatch, if they are not beside brood\n"
 		 ".SH \"EXIT STATUS\"\n0; the program's own; 100 a wrong use; "

@@ -19,8 +19,7 @@ const struct args_verb ps_args = {
 	.name = "ps",
 	.synopsis = "[--json]",
 	.summary = "list what is kept warm",
-	.text =
-		"Lists the templates of this user. WAYS tells how instances "
+	.text = "Lists the templates of this user. WAYS tells how instances "
 		"can start: by clone (the template forks), by hatch (the "
 		"caller maps the template's image) or not at all, and then "
 		"REASON tells why. A template that is not kept now is started "
@@ -30,13 +29,13 @@ const struct args_verb ps_args = {
 
 static void ps_table(const struct listing *listing, struct buf *out)
 {
-	buf_format(out, "%-16s %-9s %-15s %4s %8s %5s %8s  %s\n", "NAME",
+	buf_format(out, "%-16s %-10s %-15s %4s %8s %5s %8s  %s\n", "NAME",
 		   "STATE", "WAYS", "GEN", "LAUNCHES", "LIVE", "PID",
 		   "PROGRAM");
 	for (int i = 0; i < listing->count; i++) {
 		const struct listing_row *row = &listing->row[i];
 
-		buf_format(out, "%-16s %-9s %-15s %4ld %8ld %5ld ",
+		buf_format(out, "%-16s %-10s %-15s %4ld %8ld %5ld ",
 			   row->name ? row->name : "-", row->state,
 			   listing_ways(row), (long)row->generation,
 			   (long)row->launches, (long)row->live);

@@ -26,8 +26,7 @@ const struct args_verb refresh_args = {
 	.name = "refresh",
 	.synopsis = "NAME|PROGRAM... | --all",
 	.summary = "replace templates by new ones at new addresses",
-	.text =
-		"Executes the program anew, waits until the new template says "
+	.text = "Executes the program anew, waits until the new template says "
 		"over its own socket that it serves, moves the public name to "
 		"it, and only then ends the old one. A new template that does "
 		"not get ready leaves the old one serving. No launch is lost.",

@@ -27,17 +27,16 @@ struct serve_options {
 	struct args_list env;
 };
 
-#define SERVE_OPTION(word, what, of, member, say)             \
-	{                                                     \
-		.name = word, .value = what, .kind = of,      \
-		.offset = offsetof(struct serve_options, member), \
-		.help = say                                   \
-	}
+#define SERVE_OPTION(word, what, of, member, say)           \
+	{ .name = word,                                     \
+	  .value = what,                                    \
+	  .kind = of,                                       \
+	  .offset = offsetof(struct serve_options, member), \
+	  .help = say }
 /* clang-format off */
 static const struct args_option serve_options[] = {
 	SERVE_OPTION("--until", "POINT", ARGS_TEXT, until,
-		     "how far it is run: main (default), stdin, ready, "
-		     "open:PATH"),
+		     "how far it runs: main, stdin, ready or open:PATH"),
 	SERVE_OPTION("--pool", "N", ARGS_NUMBER, pool,
 		     "copies that wait for a launch"),
 	SERVE_OPTION("--refresh", "TIME", ARGS_MS, refresh_ms,
@@ -68,8 +67,7 @@ const struct args_verb serve_args = {
 	.name = "serve",
 	.synopsis = "[OPTIONS] [NAME --] PROGRAM [ARG...]",
 	.summary = "make a template of a program and keep it warm",
-	.text =
-		"Starts PROGRAM up to its main, checks from outside whether "
+	.text = "Starts PROGRAM up to its main, checks from outside whether "
 		"copies of it can be made, and keeps it there. \"brood launch "
 		"PROGRAM\" and wrapped names then start copies of it. The "
 		"program is not changed and need not know.\n\n"
@@ -172,8 +170,7 @@ static int serve_check(const struct serve_options *options, struct err *err)
 	return 0;
 }
 
-static int serve_set_name(const char *name, struct spec *spec,
-			  struct err *err)
+static int serve_set_name(const char *name, struct spec *spec, struct err *err)
 {
 	int result = name ? spec_check_name(name, err) : 0;
 
@@ -280,6 +277,18 @@ static int serve_wait_ms(const struct spec *spec)
 	return (int)(ms < INT_MAX - SERVE_MORE_MS ? ms : 0) + SERVE_MORE_MS;
 }
 
+static void serve_tell_text(const struct listing_row *row, struct buf *out)
+{
+	buf_format(out, "%s %s%s%s (%s), generation %ld",
+		   row->pid ? "serving" : "ready", row->name ? row->name : "",
+		   row->name ? ": " : "", row->program, listing_ways(row),
+		   (long)row->generation);
+	if (row->pid)
+		buf_format(out, ", pid %ld", (long)row->pid);
+	buf_format(out, "\n%s%s%s", row->reason[0] ? "  " : "", row->reason,
+		   row->reason[0] ? "\n" : "");
+}
+
 static int serve_tell(const struct registry_place *place, bool as_json)
 {
 	auto_row struct listing_row row = { 0 };
@@ -294,13 +303,7 @@ static int serve_tell(const struct registry_place *place, bool as_json)
 		listing_row_json(&row, false, &json, NULL);
 		buf_text(&out, "\n");
 	} else {
-		buf_format(&out, "serving %s%s%s (%s), generation %ld, pid "
-				 "%ld\n",
-			   row.name ? row.name : "", row.name ? ": " : "",
-			   row.program, listing_ways(&row),
-			   (long)row.generation, (long)row.pid);
-		if (row.reason[0])
-			buf_format(&out, "  %s\n", row.reason);
+		serve_tell_text(&row, &out);
 	}
 	return cli_print(buf_string(&out));
 }
@@ -351,8 +354,8 @@ static int serve_start(const struct serve_options *options,
 }
 
 static void serve_explain_text(const struct spec *spec,
-			       const struct verdict *verdict,
-			       const char *facts, struct buf *out)
+			       const struct verdict *verdict, const char *facts,
+			       struct buf *out)
 {
 	buf_format(out, "%s\n", spec->program);
 	buf_format(out, "  clone: %s\n",
@@ -383,8 +386,8 @@ static void serve_explain_facts(const char *facts, struct json *json)
 }
 
 static void serve_explain_json(const struct spec *spec,
-			       const struct verdict *verdict,
-			       const char *facts, struct buf *out)
+			       const struct verdict *verdict, const char *facts,
+			       struct buf *out)
 {
 	struct json json;
 

@@ -30,8 +30,7 @@ const struct args_verb stop_args = {
 	.name = "stop",
 	.synopsis = "NAME|PROGRAM... | --all",
 	.summary = "end templates; their instances go on",
-	.text =
-		"Ends the keeper of a template and the template itself. "
+	.text = "Ends the keeper of a template and the template itself. "
 		"Instances that run are left alone. The entry stays: the next "
 		"launch may hatch from the image at once and starts the "
 		"template again. With --forget nothing of it stays.",

@@ -26,8 +26,7 @@ const struct args_verb top_args = {
 	.name = "top",
 	.synopsis = "[--once] [--json]",
 	.summary = "watch templates, their copies and their memory",
-	.text =
-		"Shows for each template its resident memory, how many copies "
+	.text = "Shows for each template its resident memory, how many copies "
 		"of it live (waiting ones included), what one copy has of its "
 		"own and what it shares, in MiB. Copies are the clones; an "
 		"instance that was hatched is an ordinary process of its "
@@ -44,13 +43,13 @@ static double top_mib(int64_t kib)
 
 static void top_table(const struct listing *listing, struct buf *out)
 {
-	buf_format(out, "%-24s %-9s %8s %8s %6s %9s %9s\n", "TEMPLATE", "STATE",
-		   "LAUNCHES", "MiB", "COPIES", "OWN/COPY", "SHARED");
+	buf_format(out, "%-24s %-10s %8s %8s %6s %9s %9s\n", "TEMPLATE",
+		   "STATE", "LAUNCHES", "MiB", "COPIES", "OWN/COPY", "SHARED");
 	for (int i = 0; i < listing->count; i++) {
 		const struct listing_row *row = &listing->row[i];
 		int64_t copies = row->copies > 0 ? row->copies : 1;
 
-		buf_format(out, "%-24.24s %-9s %8ld %8.1f %6ld %9.2f %9.2f\n",
+		buf_format(out, "%-24.24s %-10s %8ld %8.1f %6ld %9.2f %9.2f\n",
 			   row->name ? row->name : row->program, row->state,
 			   (long)row->launches, top_mib(row->template_kib),
 			   (long)row->copies,

@@ -32,8 +32,7 @@ const struct args_verb wrap_args = {
 	.name = "wrap",
 	.synopsis = "[--dir DIR] PROGRAM...",
 	.summary = "start programs warm by their own names",
-	.text =
-		"Puts a stub for each PROGRAM into a folder. With that folder "
+	.text = "Puts a stub for each PROGRAM into a folder. With that folder "
 		"in front in PATH, shells, make and scripts that run the "
 		"program by name start it warm; nothing else changes. Files "
 		"that are not stubs are never replaced.\n\n"

@@ -127,8 +127,7 @@ static int elf_check_head(struct elf *elf, struct elf_facts *facts,
 		return elf_refuse(err, "is not an ELF program");
 	if (!elf_copy(elf, 0, &head, sizeof head) ||
 	    head.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    head.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    head.e_machine != EM_X86_64)
+	    head.e_ident[EI_DATA] != ELFDATA2LSB || head.e_machine != EM_X86_64)
 		return elf_refuse(err, "is not a program for x86-64");
 	if (head.e_type != ET_EXEC && head.e_type != ET_DYN)
 		return elf_refuse(err, "is an ELF file, but not a program");
@@ -143,8 +142,8 @@ static int elf_check_head(struct elf *elf, struct elf_facts *facts,
 	return 0;
 }
 
-static int elf_check_interpreter(const struct elf *elf,
-				 struct elf_facts *facts, struct err *err)
+static int elf_check_interpreter(const struct elf *elf, struct elf_facts *facts,
+				 struct err *err)
 {
 	Elf64_Phdr header;
 
@@ -208,7 +207,8 @@ static uint64_t elf_count_symbols(const struct elf *elf,
 	if (dynamic->hash && elf_place(elf, dynamic->hash, &at, &room) &&
 	    elf_copy(elf, at, word, sizeof word))
 		return word[1];
-	if (dynamic->gnu_hash && elf_place(elf, dynamic->gnu_hash, &at, &room) &&
+	if (dynamic->gnu_hash &&
+	    elf_place(elf, dynamic->gnu_hash, &at, &room) &&
 	    elf_copy(elf, at, word, sizeof word))
 		return word[1];
 	if (dynamic->strings > dynamic->symbols)
@@ -239,7 +239,7 @@ static int elf_open_tables(struct elf *elf, const struct elf_dynamic *dynamic,
 static bool elf_is_sanitizer(const char *library)
 {
 	static const char *const names[] = {
-		"libasan.", "libtsan.",	  "libmsan.",	"libubsan.",
+		"libasan.", "libtsan.",	  "libmsan.",	  "libubsan.",
 		"liblsan.", "libhwasan.", "libclang_rt.",
 	};
 	const char *base = strrchr(library, '/');
@@ -261,8 +261,10 @@ static int elf_check_needed(const struct elf *elf,
 			continue;
 		const char *name = elf_string(elf, entry.d_un.d_val);
 		if (name && elf_is_sanitizer(name))
-			return elf_refuse(err, "is built with a sanitizer "
-					       "(%.100s)", name);
+			return elf_refuse(err,
+					  "is built with a sanitizer "
+					  "(%.100s)",
+					  name);
 	}
 	return 0;
 }
@@ -286,8 +288,10 @@ static int elf_check_symbols(const struct elf *elf, struct err *err)
 		    strcmp(name, "__tsan_init") == 0 ||
 		    strcmp(name, "__msan_init") == 0 ||
 		    strcmp(name, "__hwasan_init") == 0)
-			return elf_refuse(err, "is built with a sanitizer "
-					       "(%s)", name);
+			return elf_refuse(err,
+					  "is built with a sanitizer "
+					  "(%s)",
+					  name);
 	}
 	if (!starts)
 		return elf_refuse(err, "does not start by __libc_start_main: "

@@ -127,18 +127,34 @@ static bool sockets_fit(const char *dir)
 			      REGISTRY_SOCKET_MOST;
 }
 
+static struct start_entry *read_entry(const char *path, struct err *err)
+{
+	auto_close int fd = file_open_trusted(path, err);
+	auto_free struct start_entry *entry = malloc(sizeof(*entry));
+	const char *wrong;
+
+	if (fd < 0)
+		return NULL;
+	if (!entry || fd_read_all(fd, entry, sizeof(*entry), err) < 0) {
+		err_wrap(err, "entry %s", path);
+		return NULL;
+	}
+	wrong = entry_check(entry, sizeof(*entry));
+	if (wrong) {
+		err_set(err, -EINVAL, "entry %s: %s", path, wrong);
+		return NULL;
+	}
+	return steal_ptr(&entry);
+}
+
 /* The folder that an entry names, as long as it can be used. */
 static char *sockets_of_entry(const char *entry_path)
 {
-	auto_close int fd = file_open_trusted(entry_path, NULL);
-	auto_free struct start_entry *entry = malloc(sizeof(*entry));
+	auto_free struct start_entry *entry = read_entry(entry_path, NULL);
 	char *slash;
 
-	if (fd < 0 || !entry ||
-	    fd_read_all(fd, entry, sizeof(*entry), NULL) < 0 ||
-	    entry_check(entry, sizeof(*entry)))
+	if (!entry)
 		return NULL;
-	entry->live[sizeof(entry->live) - 1] = 0;
 	slash = strrchr(entry->live, '/');
 	if (!slash || slash == entry->live || strcmp(slash, "/live"))
 		return NULL;
@@ -403,11 +419,10 @@ static int entry_arguments(const struct spec *spec, struct start_entry *entry,
 	return 0;
 }
 
-static uint32_t entry_flags_of(const struct spec *spec, bool demand)
+static uint32_t entry_flags_of(const struct spec *spec)
 {
 	return (spec_pool(spec) > 0 ? (uint32_t)ENTRY_POOL : 0) |
 	       (is_deep(spec) ? (uint32_t)ENTRY_DEEP : 0) |
-	       (demand ? 0 : (uint32_t)ENTRY_NO_DEMAND) |
 	       (spec->hold ? (uint32_t)ENTRY_HOLD : 0);
 }
 
@@ -431,21 +446,59 @@ static int entry_fill(const struct spec *spec, const char *brood_path,
 	return entry_arguments(spec, entry, err);
 }
 
-int registry_write_entry(const struct spec *spec, const char *brood_path,
-			 bool demand, const struct registry_place *place,
+static int publish_entry(struct start_entry *entry, const char *path,
 			 struct err *err)
 {
+	entry->crc = 0;
+	entry->crc = crc_of(0, entry, sizeof(*entry));
+	return file_publish(path, entry, sizeof(*entry), 0600, err);
+}
+
+static int write_entry(const struct spec *spec, const char *brood_path,
+		       const struct registry_place *place, struct err *err)
+{
 	auto_free struct start_entry *entry = calloc(1, sizeof(*entry));
-	auto_free char *self = brood_path ? strdup(brood_path) : process_exe(getpid());
+	auto_free char *self =
+		brood_path ? strdup(brood_path) : process_exe(getpid());
 	int rc;
 
 	if (!entry || !self)
 		return err_set(err, -ENOMEM, "entry of %s", spec->program);
 	if ((rc = entry_fill(spec, self, place, entry, err)) < 0)
 		return err_wrap(err, "entry of %s", spec->program);
-	entry->flags = entry_flags_of(spec, demand);
-	entry->crc = crc_of(0, entry, sizeof(*entry));
-	return file_publish(place->entry, entry, sizeof(*entry), 0600, err);
+	entry->flags = entry_flags_of(spec);
+	return publish_entry(entry, place->entry, err);
+}
+
+static int update(struct start_entry *entry, bool demand,
+		  const struct registry_place *place, struct err *err)
+{
+	int rc;
+
+	if ((rc = PUT(live, place->live)) < 0 ||
+	    (rc = PUT(control, place->control)) < 0)
+		return rc;
+	entry->flags &= ~(uint32_t)ENTRY_NO_DEMAND;
+	if (!demand)
+		entry->flags |= ENTRY_NO_DEMAND;
+	return 0;
+}
+
+int registry_update_entry(const struct registry_place *place, bool demand,
+			  struct err *err)
+{
+	auto_free struct start_entry *entry = read_entry(place->entry, err);
+	auto_free struct start_entry *old = malloc(sizeof(*old));
+	int rc;
+
+	if (!entry || !old)
+		return -EINVAL;
+	memcpy(old, entry, sizeof(*old));
+	if ((rc = update(entry, demand, place, err)) < 0)
+		return rc;
+	if (!memcmp(old, entry, sizeof(*old)))
+		return 0;
+	return publish_entry(entry, place->entry, err);
 }
 
 static int write_spec(const struct spec *spec,
@@ -509,8 +562,7 @@ int registry_enter(const struct spec *spec, const char *brood_path,
 	if ((rc = registry_place(key, true, place, err)) < 0)
 		return rc;
 	if ((rc = write_spec(spec, place, err)) < 0 ||
-	    (rc = registry_write_entry(spec, brood_path, true, place, err)) <
-		    0 ||
+	    (rc = write_entry(spec, brood_path, place, err)) < 0 ||
 	    (spec->name && (rc = enter_name(spec->name, key, err)) < 0))
 		registry_place_fini(place);
 	return rc < 0 ? rc : 0;

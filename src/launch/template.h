@@ -24,6 +24,7 @@ struct template {
 	char *image;	 /* written, not yet public; NULL once it is */
 	bool fixed;	 /* the program itself cannot move (not a PIE) */
 	bool deep;
+	uint64_t launches_at_refresh; /* when one by count failed last */
 	uint64_t drain_by; /* monotonic: it must have ended by then */
 };
 /* All steps of a start, up to the handshake; on failure the process is gone

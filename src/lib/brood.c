@@ -51,8 +51,8 @@ static int brood_count(char *const *words)
 }
 
 /* What a caller of an older header gave; the rest are defaults. */
-static int brood_options(const struct brood_serve *from,
-			 struct brood_serve *to, struct err *err)
+static int brood_options(const struct brood_serve *from, struct brood_serve *to,
+			 struct err *err)
 {
 	*to = (struct brood_serve){ .size = sizeof(*to), .pool = -1 };
 	if (!from)
@@ -67,8 +67,8 @@ static int brood_options(const struct brood_serve *from,
 }
 
 static int brood_fill_spec(const char *program,
-			   const struct brood_serve *options,
-			   struct spec *spec, struct err *err)
+			   const struct brood_serve *options, struct spec *spec,
+			   struct err *err)
 {
 	int argc = brood_count(options->argv);
 	struct elf_facts facts;
@@ -154,7 +154,9 @@ static pid_t brood_start(const struct brood_launch *launch, struct err *err)
 {
 	struct start_wish wish = { .word = launch->program,
 				   .argv = launch->argv,
-				   .via = brood_via_word(launch->via),
+				   .via = launch->via
+						  ? brood_via_word(launch->via)
+						  : NULL,
 				   .report = launch->report };
 	const int *stdio = launch->stdio;
 	bool own = stdio[0] || stdio[1] || stdio[2];
@@ -163,19 +165,18 @@ static pid_t brood_start(const struct brood_launch *launch, struct err *err)
 
 	if (result < 0)
 		return result;
-	return process_start(&(struct process_plan){
-				     .path = start.path,
-				     .argv = start.argv,
-				     .envp = launch->envp,
-				     .cwd = launch->cwd,
-				     .fds = { own ? stdio[0] : 0,
-					      own ? stdio[1] : 1,
-					      own ? stdio[2] : 2 } },
-			     err);
+	return process_start(
+		&(struct process_plan){ .path = start.path,
+					.argv = start.argv,
+					.envp = launch->envp,
+					.cwd = launch->cwd,
+					.fds = { own ? stdio[0] : 0,
+						 own ? stdio[1] : 1,
+						 own ? stdio[2] : 2 } },
+		err);
 }
 
-pid_t brood_launch(const struct brood_launch *launch,
-		   struct brood_error *error)
+pid_t brood_launch(const struct brood_launch *launch, struct brood_error *error)
 {
 	struct err err = { 0 };
 	pid_t result = brood_check_launch(launch, &err);
@@ -186,8 +187,7 @@ pid_t brood_launch(const struct brood_launch *launch,
 }
 
 /* "refresh" or "stop" to the keeper of program; no keeper is -ESRCH. */
-static int brood_ask(const char *program, const char *command,
-		     struct err *err)
+static int brood_ask(const char *program, const char *command, struct err *err)
 {
 	auto_place struct registry_place place = { 0 };
 	auto_buf struct buf answer = { 0 };
@@ -197,8 +197,8 @@ static int brood_ask(const char *program, const char *command,
 	if (result == 0)
 		return err_set(err, -ESRCH, "%s is not served", program);
 	if (result > 0)
-		result = keeper_ask(&place, command, BROOD_ASK_MS, &answer,
-				    err);
+		result =
+			keeper_ask(&place, command, BROOD_ASK_MS, &answer, err);
 	if (result == -ECONNREFUSED)
 		return err_set(err, -ESRCH, "%s is not served", program);
 	if (result < 0)

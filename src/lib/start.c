@@ -74,8 +74,8 @@ static int start_enter(const char *program, struct registry_place *place,
 	return registry_enter(&spec, brood, place, err);
 }
 
-static int start_find_entry(const struct start_wish *wish,
-			    struct start *start, struct err *err)
+static int start_find_entry(const struct start_wish *wish, struct start *start,
+			    struct err *err)
 {
 	auto_place struct registry_place place = { 0 };
 	int result = start_find_place(wish->word, &place, err);
@@ -103,8 +103,7 @@ static int start_words(const struct start_wish *wish, struct start *start,
 {
 	int argc = start_count(wish->argv);
 	int n = 0;
-	char **to = calloc((size_t)argc + START_WORDS_BEFORE + 3,
-			   sizeof(*to));
+	char **to = calloc((size_t)argc + START_WORDS_BEFORE + 3, sizeof(*to));
 
 	if (!to)
 		return err_set(err, -ENOMEM, "launch %s", wish->word);

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 
 struct start_wish {
-	const char *word;    /* template's name, program's name or path */
-	char *const *argv;   /* of the instance, argv[0] included */
-	const char *via;     /* NULL: auto */
-	const char *report;  /* NULL: none */
+	const char *word;   /* template's name, program's name or path */
+	char *const *argv;  /* of the instance, argv[0] included */
+	const char *via;    /* NULL: auto */
+	const char *report; /* NULL: none */
 	bool verbose;
 };
 struct start {

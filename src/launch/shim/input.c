@@ -17,13 +17,13 @@ static inline bool input_awaited(void)
 				0);
 }
 
-static inline void input_read(int fd)
+static inline void input_seen_fd(int fd)
 {
 	if (input_awaited() && fd == 0)
 		stop_here();
 }
 
-static inline void input_taken(FILE *stream)
+static inline void input_seen(FILE *stream)
 {
 	if (input_awaited() && stream && fileno(stream) == 0)
 		stop_here();
@@ -41,50 +41,50 @@ static inline void input_taken(FILE *stream)
 
 /* clang-format off */
 INPUT(ssize_t, read, (int fd, void *to, size_t len),
-      input_read(fd), (fd, to, len))
+      input_seen_fd(fd), (fd, to, len))
 INPUT(ssize_t, __read_chk, (int fd, void *to, size_t len, size_t room),
-      input_read(fd), (fd, to, len, room))
+      input_seen_fd(fd), (fd, to, len, room))
 INPUT(ssize_t, readv, (int fd, const struct iovec *parts, int count),
-      input_read(fd), (fd, parts, count))
+      input_seen_fd(fd), (fd, parts, count))
 
-INPUT(int, getc, (FILE *stream), input_taken(stream), (stream))
-INPUT(int, _IO_getc, (FILE *stream), input_taken(stream), (stream))
-INPUT(int, fgetc, (FILE *stream), input_taken(stream), (stream))
-INPUT(int, getchar, (void), input_taken(stdin), ())
-INPUT(int, getc_unlocked, (FILE *stream), input_taken(stream), (stream))
-INPUT(int, fgetc_unlocked, (FILE *stream), input_taken(stream), (stream))
-INPUT(int, getchar_unlocked, (void), input_taken(stdin), ())
-INPUT(int, __uflow, (FILE *stream), input_taken(stream), (stream))
+INPUT(int, getc, (FILE *stream), input_seen(stream), (stream))
+INPUT(int, _IO_getc, (FILE *stream), input_seen(stream), (stream))
+INPUT(int, fgetc, (FILE *stream), input_seen(stream), (stream))
+INPUT(int, getchar, (void), input_seen(stdin), ())
+INPUT(int, getc_unlocked, (FILE *stream), input_seen(stream), (stream))
+INPUT(int, fgetc_unlocked, (FILE *stream), input_seen(stream), (stream))
+INPUT(int, getchar_unlocked, (void), input_seen(stdin), ())
+INPUT(int, __uflow, (FILE *stream), input_seen(stream), (stream))
 
 INPUT(char *, fgets, (char *to, int len, FILE *stream),
-      input_taken(stream), (to, len, stream))
+      input_seen(stream), (to, len, stream))
 INPUT(char *, fgets_unlocked, (char *to, int len, FILE *stream),
-      input_taken(stream), (to, len, stream))
+      input_seen(stream), (to, len, stream))
 INPUT(char *, __fgets_chk, (char *to, size_t room, int len, FILE *stream),
-      input_taken(stream), (to, room, len, stream))
+      input_seen(stream), (to, room, len, stream))
 INPUT(size_t, fread, (void *to, size_t size, size_t count, FILE *stream),
-      input_taken(stream), (to, size, count, stream))
+      input_seen(stream), (to, size, count, stream))
 INPUT(size_t, fread_unlocked,
       (void *to, size_t size, size_t count, FILE *stream),
-      input_taken(stream), (to, size, count, stream))
+      input_seen(stream), (to, size, count, stream))
 INPUT(size_t, __fread_chk,
       (void *to, size_t room, size_t size, size_t count, FILE *stream),
-      input_taken(stream), (to, room, size, count, stream))
+      input_seen(stream), (to, room, size, count, stream))
 INPUT(ssize_t, getline, (char **line, size_t *room, FILE *stream),
-      input_taken(stream), (line, room, stream))
+      input_seen(stream), (line, room, stream))
 INPUT(ssize_t, getdelim, (char **line, size_t *room, int end, FILE *stream),
-      input_taken(stream), (line, room, end, stream))
+      input_seen(stream), (line, room, end, stream))
 INPUT(ssize_t, __getdelim, (char **line, size_t *room, int end, FILE *stream),
-      input_taken(stream), (line, room, end, stream))
+      input_seen(stream), (line, room, end, stream))
 
 INPUT(int, vscanf, (const char *format, va_list list),
-      input_taken(stdin), (format, list))
+      input_seen(stdin), (format, list))
 INPUT(int, vfscanf, (FILE *stream, const char *format, va_list list),
-      input_taken(stream), (stream, format, list))
+      input_seen(stream), (stream, format, list))
 INPUT(int, __isoc99_vscanf, (const char *format, va_list list),
-      input_taken(stdin), (format, list))
+      input_seen(stdin), (format, list))
 INPUT(int, __isoc99_vfscanf, (FILE *stream, const char *format, va_list list),
-      input_taken(stream), (stream, format, list))
+      input_seen(stream), (stream, format, list))
 /* clang-format on */
 
 #define SCANF(name, parameters, last, seen, call, arguments)                  \
@@ -102,12 +102,12 @@ INPUT(int, __isoc99_vfscanf, (FILE *stream, const char *format, va_list list),
 	}
 
 /* clang-format off */
-SCANF(scanf, (const char *format, ...), format, input_taken(stdin),
+SCANF(scanf, (const char *format, ...), format, input_seen(stdin),
       vscanf, (format, list))
 SCANF(fscanf, (FILE *stream, const char *format, ...), format,
-      input_taken(stream), vfscanf, (stream, format, list))
-SCANF(__isoc99_scanf, (const char *format, ...), format, input_taken(stdin),
+      input_seen(stream), vfscanf, (stream, format, list))
+SCANF(__isoc99_scanf, (const char *format, ...), format, input_seen(stdin),
       __isoc99_vscanf, (format, list))
 SCANF(__isoc99_fscanf, (FILE *stream, const char *format, ...), format,
-      input_taken(stream), __isoc99_vfscanf, (stream, format, list))
+      input_seen(stream), __isoc99_vfscanf, (stream, format, list))
 /* clang-format on */

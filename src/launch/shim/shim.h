@@ -11,7 +11,10 @@
  *	copies.c	the template's table of copies
  *	drain.c		the template's end
  *	pool.c		copies that wait for a launch
+ *	packet.c	packets with descriptors
+ *	figures.c	what the template is
  *	receive.c	one client, up to a launch that may be carried out
+ *	descriptors.c	the open files of a launch
  *	become.c	a copy takes over what the launch says
  *	resume.c	the same for a process that has mapped the image
  *	learn.c		which pages a copy touches
@@ -181,6 +184,7 @@ struct shim {
 	struct shim_range *range;
 	int range_count;
 	int hold_fd;
+	char hold_stack[1024] __attribute__((aligned(64)));
 };
 
 #pragma GCC visibility push(hidden)
@@ -203,51 +207,58 @@ void stop_mark(enum shim_mark mark);
 void stop_here(void);
 void stop_refuse(const char *reason); /* the first one is reported */
 
-/* serve.c: true in a copy that has its launch taken over, false never */
-bool serve(const struct control_serve *order);
+/* packet.c: 0 or more, or a negative errno */
+long packet_send(int socket, const void *data, size_t len, const int *fds,
+		 int fd_count, int flags);
+long packet_receive(int socket, void *data, size_t len, int *fds, int fd_room,
+		    int *fd_count, int flags);
+
+/* figures.c */
+void figures_read(struct shim_serving *serving);
+
+/* serve.c: returns only in a copy that has taken its launch over */
+void serve(const struct control_serve *order);
 _Noreturn void serve_fail(const char *what, long error);
-void serve_send(const void *packet, size_t len, const int *fds, int fd_count);
+bool serve_accept(void); /* false: there was nobody */
+void serve_count(bool last);
 uint64_t serve_now_ms(void);
 
 /* copies.c */
 int copies_init(void);
 struct shim_copy *copies_add(enum shim_copy_state state, pid_t pid,
-			     int connection);
+			     int connection); /* takes the connection */
 struct shim_copy *copies_find(pid_t pid);
-void copies_set_live(struct shim_copy *copy, int connection);
+void copies_set_live(struct shim_copy *copy, pid_t pid, int connection);
 void copies_remove(struct shim_copy *copy);
 void copies_reap(void);
 void copies_hang_up(struct shim_copy *copy);
 
 /* drain.c */
 void drain_begin(void);
-bool drain_is_over(void);
-_Noreturn void drain_end(void);
+void drain_look(void);
 
 /* pool.c */
 pid_t pool_fork(void);
-bool pool_fill(void); /* true in a copy that was launched */
+bool pool_fill(void); /* true in a copy that has become an instance */
 void pool_heard(void);
 
 /* receive.c */
 void receive_prepare(void);
-/* true: shim.launch is complete and checked; false: answered, done with */
-bool receive(int connection);
-bool receive_is_ask(int connection); /* looks, takes nothing away */
+bool receive(int connection); /* true: shim.launch is complete */
+int receive_peek(int connection);
+bool receive_is_ours(int connection);
 void receive_refuse(int connection, const char *reason);
 
-/* become.c: takes over the launch, says STARTED; ends the process where it
- * cannot. */
+/* become.c: ends the process where it cannot */
 void become(void);
+void become_named(char **argv, char **envp, const char *comm);
 
 /* descriptors.c */
 void close_all_but(int first, const int *keep, int count);
-int descriptors_take(struct shim_launch *launch);
+long descriptors_take(struct shim_launch *launch);
 
 /* resume.c */
 image_resume_entry shim_resume;
-/* sets arguments, environment and names */
-void resume_names(int argc, char **argv, char **envp);
 
 /* learn.c */
 void learn_prepare(void);
@@ -257,11 +268,5 @@ void learn_report(void);
 
 /* hold.c */
 void hold_memory(void);
-
-/* The control pair and the clients: 0 or more, or a negative errno. */
-long packet_send(int socket, const void *data, size_t len, const int *fds,
-		 int fd_count);
-long packet_receive(int socket, void *data, size_t len, int *fds, int fd_room,
-		    int *fd_count);
 
 #pragma GCC visibility pop

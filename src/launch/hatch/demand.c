@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A launch that found nothing warm asks for it: the first run of a program
+ * makes its template, later ones find it.		      CLAIM 0.17 */
+#include "bare/raw.h"
+#include "launch/hatch/starter.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* A living keeper is told; false when there is none. */
+static bool demand_refresh(const struct starter *starter)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	long fd = raw_3(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool told = false;
+
+	if (fd < 0)
+		return false;
+	memcpy(address.sun_path, starter->entry.control,
+	       sizeof address.sun_path);
+	if (raw_3(connect, fd, &address, sizeof address) == 0)
+		told = raw_6(sendto, fd, "refresh", 7,
+			     MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0) == 7;
+	raw_1(close, fd);
+	return told;
+}
+
+static _Noreturn void demand_become_keeper(const struct starter *starter)
+{
+	char *argv[] = { (char *)(size_t)starter->entry.keeper, "keep",
+			 (char *)(size_t)starter->entry.key, NULL };
+	uint64_t none = 0;
+
+	raw_0(setsid);
+	raw_3(close_range, 0, ~0u, 0);
+	raw_4(openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+	raw_1(dup, 0);
+	raw_1(dup, 0);
+	raw_1(chdir, "/");
+	raw_1(umask, 022);
+	raw_4(rt_sigprocmask, 2, &none, 0, 8);
+	raw_3(execve, starter->entry.keeper, argv, starter->envp);
+	raw_1(exit_group, 127);
+	__builtin_unreachable();
+}
+
+void demand_keeper(const struct starter *starter)
+{
+	long child;
+	int status;
+
+	if ((starter->entry.flags & ENTRY_NO_DEMAND) ||
+	    !text_feature(starter->envp, "demand") || demand_refresh(starter))
+		return;
+	/* Twice, so that the program to come gets no child that it did not
+	 * make. */
+	child = raw_0(fork);
+	if (child == 0) {
+		if (raw_0(fork) == 0)
+			demand_become_keeper(starter);
+		raw_1(exit_group, 0);
+	}
+	if (child > 0)
+		raw_4(wait4, child, &status, 0, 0);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* With the copy until it ends: signals go on to it, its end is ours. */
+#include "bare/raw.h"
+#include "bare/wire_check.h"
+#include "launch/hatch/starter.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+/* PIDFD_GET_INFO, Linux 6.13; its exit status, 6.15. */
+struct follow_info {
+	uint64_t mask, cgroup;
+	uint32_t pid, tgid, ppid, ids[8];
+	int32_t status;
+	uint32_t spare[2];
+};
+#define FOLLOW_GET_INFO                                             \
+	(0xc0000000u | (uint32_t)sizeof(struct follow_info) << 16 | \
+	 0xffu << 8 | 11)
+enum { FOLLOW_EXIT = 1 << 3, FOLLOW_STATUS_MS = 2000 };
+
+struct follow {
+	int connection; /* -1 once it has ended */
+	int pidfd, pid;
+	int signals;
+	bool ended; /* the pidfd says so */
+	bool can_ask;
+};
+
+struct follow_action {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	uint64_t mask;
+};
+
+/* Ends as the copy did: a shell sees the same status. */
+static _Noreturn void follow_end(int status)
+{
+	struct follow_action plain = { 0 };
+	struct rlimit none = { 0, 0 };
+	int number = status & 0x7f;
+	uint64_t mask = 0;
+
+	if (number == 0)
+		raw_1(exit_group, status >> 8 & 0xff);
+	raw_4(prlimit64, 0, RLIMIT_CORE, &none, 0);
+	raw_2(prctl, 4, 0); /* PR_SET_DUMPABLE: the core is the copy's */
+	raw_4(rt_sigaction, number, &plain, 0, 8);
+	raw_4(rt_sigprocmask, 2, &mask, 0, 8);
+	raw_2(kill, raw_0(getpid), number);
+	raw_1(exit_group, 128 + number);
+	__builtin_unreachable();
+}
+
+static bool follow_ask_status(struct follow *follow, int *status)
+{
+	struct follow_info info;
+
+	memset(&info, 0, sizeof info);
+	info.mask = FOLLOW_EXIT;
+	if (!follow->can_ask ||
+	    raw_3(ioctl, follow->pidfd, FOLLOW_GET_INFO, &info) < 0 ||
+	    !(info.mask & FOLLOW_EXIT))
+		return false;
+	*status = info.status;
+	return true;
+}
+
+/* The socket has something: the status, or its end. */
+static bool follow_receive(struct follow *follow, int *status)
+{
+	struct wire_exited exited;
+	long n = raw_6(recvfrom, follow->connection, &exited, sizeof exited,
+		       MSG_DONTWAIT, 0, 0);
+
+	if (n == -EAGAIN || n == -EINTR)
+		return false;
+	if (n > 0 && !wire_check(&exited, n, 0, WIRE_EXITED)) {
+		*status = exited.status;
+		return true;
+	}
+	raw_1(close, follow->connection);
+	follow->connection = -1;
+	return false;
+}
+
+/* What the terminal sends goes to the copy's group, as it would have gone
+ * to the program and its children; what a process sends, to the copy. */
+static void follow_pass(const struct follow *follow, int number, int code)
+{
+	if (code == SI_KERNEL)
+		raw_2(kill, -follow->pid, number);
+	else
+		raw_4(pidfd_send_signal, follow->pidfd, number, 0, 0);
+}
+
+static void follow_stop(const struct follow *follow)
+{
+	raw_2(kill, -follow->pid, SIGSTOP);
+	raw_2(kill, raw_0(getpid), SIGSTOP);
+	raw_2(kill, -follow->pid, SIGCONT);
+}
+
+static void follow_signal(const struct follow *follow)
+{
+	struct signalfd_siginfo info;
+
+	if (raw_3(read, follow->signals, &info, sizeof info) != sizeof info)
+		return;
+	switch (info.ssi_signo) {
+	case SIGCHLD: return;
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU: follow_stop(follow); return;
+	}
+	follow_pass(follow, info.ssi_signo, info.ssi_code);
+}
+
+/* Nothing of the caller's may be held open: a pipe has to end when the
+ * program closes it, not when we do. */
+static void follow_close_others(struct follow *follow)
+{
+	int *kept[] = { &follow->connection, &follow->pidfd, &follow->signals };
+	int next = 0;
+
+	for (int i = 0; i < 3; i++) /* sort by number */
+		for (int k = i + 1; k < 3; k++)
+			if (*kept[k] < *kept[i]) {
+				int *other = kept[i];
+
+				kept[i] = kept[k];
+				kept[k] = other;
+			}
+	for (int i = 0; i < 3; i++) {
+		if (*kept[i] > next)
+			raw_3(close_range, next, *kept[i] - 1, 0);
+		next = *kept[i] + 1;
+	}
+	raw_3(close_range, next, ~0u, 0);
+}
+
+/* One round of waiting; true when the status is known. */
+static bool follow_round(struct follow *follow, int *status)
+{
+	struct pollfd wait[3] = {
+		{ follow->pidfd, follow->ended ? 0 : POLLIN, 0 },
+		{ follow->signals, POLLIN, 0 },
+		{ follow->connection, POLLIN, 0 },
+	};
+	long n = raw_3(poll, wait, 3, follow->ended ? FOLLOW_STATUS_MS : -1);
+
+	if (wait[0].revents) {
+		follow->ended = true;
+		if (follow_ask_status(follow, status))
+			return true;
+	}
+	if (wait[1].revents & POLLIN)
+		follow_signal(follow);
+	if (wait[2].revents && follow_receive(follow, status))
+		return true;
+	/* Dead, its status not to be had: nobody is left who knows. */
+	if (follow->ended &&
+	    (n == 0 || (follow->connection < 0 && !follow->can_ask))) {
+		*status = 111 << 8;
+		return true;
+	}
+	return false;
+}
+
+_Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
+			   int pid)
+{
+	struct follow follow = { .connection = connection,
+				 .pidfd = pidfd,
+				 .pid = pid };
+	uint64_t all = ~0ull;
+	int status = 0;
+
+	follow.can_ask = text_feature(starter->envp, "pidfd_info");
+	follow.signals = raw_4(signalfd4, -1, &all, 8, SFD_CLOEXEC);
+	follow_close_others(&follow);
+	while (!follow_round(&follow, &status))
+		;
+	follow_end(status);
+}

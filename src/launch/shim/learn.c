@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which pages does an instance touch?  The first copy that ends by exit()
+ * looks at its own page tables last of all and writes the answer to memory
+ * that it shares with the template; copies of the pool then touch these pages
+ * while they wait.  A page that only the copy has was written by it; a file's
+ * page that is mapped was read, since fork copies no such entries.
+ * It is a hint: nothing depends on its being right.		*/
+#include "launch/shim/shim.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum learn_state { LEARN_OPEN, LEARN_TAKEN, LEARN_DONE, LEARN_TOLD };
+enum {
+	LEARN_RANGES_MOST = 8192,
+	LEARN_TEXT_MOST = 1 << 20,
+	LEARN_PAGES_AT_ONCE = 1 << 16,
+	LEARN_GAP_READ = 4,  /* pages between two ranges that are joined */
+	LEARN_GAP_WRITE = 1, /* here each costs a copy */
+};
+#define PAGEMAP_PRESENT	  (1ull << 63)
+#define PAGEMAP_FILE	  (1ull << 61)
+#define PAGEMAP_EXCLUSIVE (1ull << 56)
+
+static void *learn_map(size_t len, int flags, int fd)
+{
+	long at = raw_6(mmap, NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	return at < 0 && at > -4096 ? NULL : (void *)at;
+}
+
+/* "START-END PERMS ..." of one line of /proc/self/maps. */
+static void learn_line(const char *line)
+{
+	struct shim_range range;
+	char *at;
+
+	range.start = strtoull(line, &at, 16);
+	if (*at != '-')
+		return;
+	range.end = strtoull(at + 1, &at, 16);
+	if (at[0] != ' ' || at[1] != 'r' || at[4] != 'p' || strstr(at, "[v"))
+		return;
+	range.write = at[2] == 'w';
+	if (shim.range_count < LEARN_RANGES_MOST)
+		shim.range[shim.range_count++] = range;
+}
+
+static void learn_ranges(char *text, size_t room)
+{
+	int fd = (int)raw_4(openat, AT_FDCWD, "/proc/self/maps",
+			    O_RDONLY | O_CLOEXEC, 0);
+	size_t used = 0;
+	long got;
+
+	if (fd < 0)
+		return;
+	while (used < room - 1 &&
+	       (got = raw_3(read, fd, text + used, room - 1 - used)) > 0)
+		used += (size_t)got;
+	raw_1(close, fd);
+	text[used] = 0;
+	for (char *line = text, *end; (end = strchr(line, '\n')) != NULL;
+	     line = end + 1) {
+		*end = 0;
+		learn_line(line);
+	}
+}
+
+/* In the template, before its first fork. */
+void learn_prepare(void)
+{
+	size_t hot_bytes = sizeof(struct image_hot) * SHIM_HOT_MOST;
+	char *text = learn_map(LEARN_TEXT_MOST, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1);
+
+	shim.range = learn_map(sizeof *shim.range * LEARN_RANGES_MOST,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	shim.hot_fd = (int)raw_2(memfd_create, "brood-hot", MFD_CLOEXEC);
+	if (!text || !shim.range || shim.hot_fd < 0 ||
+	    raw_2(ftruncate, shim.hot_fd, hot_bytes) < 0)
+		return;
+	shim.hot = learn_map(hot_bytes, MAP_SHARED, shim.hot_fd);
+	learn_ranges(text, LEARN_TEXT_MOST);
+	raw_2(munmap, text, LEARN_TEXT_MOST);
+	if (shim.hot)
+		shim.learning = learn_map(SHIM_PAGE,
+					  MAP_SHARED | MAP_ANONYMOUS, -1);
+}
+
+enum learn_touch { TOUCH_NONE, TOUCH_READ, TOUCH_WRITTEN };
+
+static enum learn_touch learn_touch(uint64_t entry, bool write)
+{
+	if (!(entry & PAGEMAP_PRESENT))
+		return TOUCH_NONE;
+	if (entry & PAGEMAP_FILE)
+		return TOUCH_READ;
+	return write && entry & PAGEMAP_EXCLUSIVE ? TOUCH_WRITTEN : TOUCH_NONE;
+}
+
+static void learn_add(uint64_t page, enum learn_touch touch)
+{
+	struct shim_learning *learning = shim.learning;
+	struct image_hot *last = &shim.hot[learning->count - 1];
+	uint64_t addr = page * SHIM_PAGE;
+	bool write = touch == TOUCH_WRITTEN;
+	uint64_t gap = write ? LEARN_GAP_WRITE : LEARN_GAP_READ;
+
+	if (learning->count && last->write == write &&
+	    addr - (last->addr + last->len) <= gap * SHIM_PAGE) {
+		last->len = addr + SHIM_PAGE - last->addr;
+		return;
+	}
+	if (learning->count == SHIM_HOT_MOST)
+		return;
+	shim.hot[learning->count++] =
+		(struct image_hot){ addr, SHIM_PAGE, write };
+}
+
+static void learn_range(int pagemap, uint64_t *entry,
+			const struct shim_range *range)
+{
+	uint64_t first = range->start / SHIM_PAGE;
+	uint64_t count = (range->end - range->start) / SHIM_PAGE;
+	long got;
+
+	/* Of a large reservation only the beginning is looked at. */
+	if (count > LEARN_PAGES_AT_ONCE)
+		count = LEARN_PAGES_AT_ONCE;
+	got = raw_4(pread64, pagemap, entry, count * 8, first * 8);
+	for (long i = 0; i < got / 8; i++) {
+		enum learn_touch touch = learn_touch(entry[i], range->write);
+
+		if (touch != TOUCH_NONE)
+			learn_add(first + (uint64_t)i, touch);
+	}
+}
+
+/* The last of the exit handlers, since it was the first to be set. */
+static void learn_at_exit(int status, void *unused)
+{
+	int fd;
+	uint64_t *entry;
+	int open = LEARN_OPEN;
+
+	(void)status;
+	(void)unused;
+	if (!__atomic_compare_exchange_n(&shim.learning->state, &open,
+					 LEARN_TAKEN, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		return;
+	fd = (int)raw_4(openat, AT_FDCWD, "/proc/self/pagemap",
+			O_RDONLY | O_CLOEXEC, 0);
+	entry = learn_map(LEARN_PAGES_AT_ONCE * 8, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1);
+	if (fd >= 0 && entry) {
+		for (int i = 0; i < shim.range_count; i++)
+			learn_range(fd, entry, &shim.range[i]);
+	}
+	raw_1(close, fd);
+	raw_2(munmap, entry, LEARN_PAGES_AT_ONCE * 8);
+	__atomic_store_n(&shim.learning->state, LEARN_DONE, __ATOMIC_RELEASE);
+}
+
+void learn_watch(void)
+{
+	if (shim.learning &&
+	    __atomic_load_n(&shim.learning->state, __ATOMIC_RELAXED) ==
+		    LEARN_OPEN)
+		on_exit(learn_at_exit, NULL);
+}
+
+void learn_prefault(void)
+{
+	if (!shim.learning ||
+	    __atomic_load_n(&shim.learning->state, __ATOMIC_ACQUIRE) <
+		    LEARN_DONE)
+		return;
+	for (uint32_t i = 0; i < shim.learning->count; i++) {
+		const struct image_hot *hot = &shim.hot[i];
+
+		raw_3(madvise, hot->addr, hot->len,
+		      hot->write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	}
+}
+
+/* In the template: the keeper gets what was learned, once. */
+void learn_report(void)
+{
+	struct control_head learned = { CONTROL_LEARNED, sizeof learned };
+
+	if (!shim.learning || shim.serving.alone ||
+	    __atomic_load_n(&shim.learning->state, __ATOMIC_ACQUIRE) !=
+		    LEARN_DONE)
+		return;
+	shim.learning->state = LEARN_TOLD;
+	/* Only the part that is filled stays; nobody reads beyond it. */
+	raw_2(ftruncate, shim.hot_fd,
+	      sizeof(struct image_hot) * shim.learning->count);
+	packet_send(shim.control, &learned, sizeof learned, &shim.hot_fd, 1, 0);
+	raw_1(close, shim.hot_fd);
+	shim.hot_fd = -1;
+}

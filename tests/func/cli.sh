@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The command as a user meets it: help, wrong uses, JSON, pages, completions.
+# Needs no template.
+# timeout: 120
+here=$(cd "$(dirname "$0")" && pwd)
+BUILD=${BUILD:-$here/../../build}
+BROOD=${BROOD:-$BUILD/brood}
+folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-cli.XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT
+export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
+export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
+mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
+verbs="serve launch ps top stop refresh wrap unwrap doctor man completions
+	version keep"
+count=0 failed=0
+
+ok() { # STATUS WORDS
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $2"
+		sed 's/^/# /' "$folder/out" "$folder/err" | head -20
+	fi
+}
+
+skip() { # WORDS WHY
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+run() { # WORD...; the status is in $status
+	timeout 30 "$BROOD" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+	status=$?
+}
+
+# A wrong use: 100, nothing on stdout, one line that says what is right.
+wrong() {
+	run "$@"
+	[ $status = 100 ] && [ ! -s "$folder/out" ] &&
+		[ "$(wc -l <"$folder/err")" = 1 ] &&
+		grep -q '^brood: ' "$folder/err"
+	ok $? "wrong use: brood $*"
+}
+
+is_json() {
+	python3 -c 'import json, sys; json.load(sys.stdin)' <"$folder/out" \
+		2>>"$folder/err"
+}
+
+for verb in $verbs; do
+	run "$verb" --help
+	[ $status = 0 ] && grep -q "^usage: brood $verb" "$folder/out" &&
+		[ ! -s "$folder/err" ] &&
+		[ "$(awk '{ if (length > n) n = length } END { print n }' \
+			"$folder/out")" -le 80 ]
+	ok $? "$verb --help is complete and fits 80 columns"
+done
+run --help
+[ $status = 0 ] && grep -q launch "$folder/out"
+ok $? "--help lists the verbs"
+run help stop
+[ $status = 0 ] && grep -q '^usage: brood stop' "$folder/out"
+ok $? "help VERB is VERB --help"
+run
+[ $status = 100 ]
+ok $? "no words at all: help and 100"
+run --version
+[ $status = 0 ] && grep -Eq '^brood [0-9]+\.[0-9]+\.[0-9]+$' "$folder/out"
+ok $? "--version"
+
+wrong nosuchverb
+wrong serve
+wrong serve --
+wrong serve --nosuch ld
+wrong serve --pool x ld
+wrong serve --pool 1000 ld
+wrong serve --idle 5parsecs ld
+wrong serve --until nowhere n -- ld
+wrong serve --until stdin ld
+wrong serve --env NOVALUE ld
+wrong serve --detach --foreground ld
+wrong serve 'a/b' -- ld
+wrong launch
+wrong launch --via teleport ld
+wrong launch --report
+wrong ps extra
+wrong top extra
+wrong stop
+wrong stop --all ld
+wrong refresh
+wrong wrap
+wrong unwrap
+wrong man nosuchverb
+wrong completions fish
+wrong keep
+
+run launch nosuchprogram-brood
+[ $status = 127 ] && grep -q 'not found' "$folder/err"
+ok $? "launch of what is not there: 127, as shells have it"
+run launch /etc/passwd
+[ $status = 126 ]
+ok $? "launch of what may not be executed: 126"
+run launch /
+[ $status = 126 ]
+ok $? "launch of a folder: 126"
+# shellcheck disable=SC2016
+printf '#!/bin/sh\nprintf "%%s," "$0" "$@"; exit 7\n' >"$folder/script"
+chmod +x "$folder/script"
+run launch --report "$folder/report" "$folder/script" --help -- 'a b' ''
+[ $status = 7 ] &&
+	[ "$(cat "$folder/out")" = "$folder/script,--help,--,a b,," ] &&
+	[ ! -s "$folder/err" ]
+ok $? "a script: its own status, its arguments as they are"
+cp "$folder/report" "$folder/out"
+is_json && grep -q '"way":"exec"' "$folder/out"
+ok $? "and the report tells that it was executed"
+run launch --verbose "$folder/script"
+grep -q '^brood: started cold: ' "$folder/err"
+ok $? "--verbose tells why"
+run serve "$folder/script"
+[ $status = 111 ] && [ "$(wc -l <"$folder/err")" = 1 ]
+ok $? "serve of a script: 111 and one line"
+run serve nosuchprogram-brood
+[ $status = 111 ]
+ok $? "serve of what is not there: 111"
+run stop nosuchtemplate
+[ $status = 111 ]
+ok $? "stop of no template: 111"
+run stop --all
+[ $status = 0 ]
+ok $? "stop --all with nothing there is fine"
+
+for words in "ps --json" "top --json" "doctor --json" "doctor --json --all"; do
+	# shellcheck disable=SC2086
+	run $words
+	is_json
+	ok $? "brood $words is JSON"
+done
+run top
+[ $status = 0 ]
+ok $? "top into a pipe ends by itself"
+run doctor
+{ [ $status = 0 ] || [ $status = 111 ]; } &&
+	grep -q kernel "$folder/out" && grep -q ptrace "$folder/out"
+ok $? "doctor looks and ends"
+XDG_CACHE_HOME=/proc/nowhere run doctor
+[ $status = 111 ] && grep -q '^missing *cache' "$folder/out"
+ok $? "doctor finds a cache folder that cannot be"
+
+for verb in "" $verbs; do
+	if ! command -v mandoc >/dev/null; then
+		skip "page of brood $verb" "no mandoc"
+		continue
+	fi
+	# shellcheck disable=SC2086
+	run man $verb
+	cp "$folder/out" "$folder/page.1"
+	mandoc -T lint -W warning "$folder/page.1" >"$folder/err" 2>&1
+	[ $status = 0 ] && [ ! -s "$folder/err" ]
+	ok $? "page of brood $verb"
+done
+run completions
+bash -n "$folder/out" 2>"$folder/err"
+ok $? "completions are bash"
+# shellcheck disable=SC1091,SC2034
+(
+	source "$folder/out"
+	COMP_WORDS=(brood serve --refresh-l) COMP_CWORD=2
+	_brood
+	[ "${COMPREPLY[*]}" = --refresh-launches ]
+) 2>"$folder/err"
+ok $? "completions know the options"
+
+# Stubs: ours are replaced and removed, other files never.
+program=$(command -v ld || command -v ls)
+name=${program##*/}
+stubs=$folder/stubs
+if [ -x "$BUILD/brood-hatch" ]; then
+	mkdir "$stubs"
+	echo mine >"$stubs/$name"
+	run wrap --dir "$stubs" "$program"
+	[ $status = 111 ] && [ "$(cat "$stubs/$name")" = mine ]
+	ok $? "wrap leaves a file alone that is not its own"
+	rm "$stubs/$name"
+	run wrap --dir "$stubs" "$name"
+	[ $status = 0 ] && [ -x "$stubs/$name" ] &&
+		[ -L "$stubs/.brood/$name" ] &&
+		[ -f "$(readlink "$stubs/.brood/$name")" ] &&
+		grep -q "export PATH=\"$stubs:" "$folder/out"
+	ok $? "wrap puts a stub and tells the PATH line"
+	PATH=$stubs:$PATH run wrap --dir "$stubs" "$name"
+	[ $status = 0 ] && ! grep -q export "$folder/out" &&
+		[ "$(ls "$stubs")" = "$name" ]
+	ok $? "wrapping again finds the program behind the stub"
+	run wrap --dir "$stubs" nosuchprogram-brood
+	[ $status = 111 ]
+	ok $? "wrap of what is not there: 111"
+	run unwrap --dir "$stubs" nosuchstub
+	[ $status = 111 ]
+	ok $? "unwrap of what is no stub: 111"
+	run unwrap --dir "$stubs" --all
+	[ $status = 0 ] && [ -z "$(find "$stubs" ! -type d)" ]
+	ok $? "unwrap --all leaves nothing"
+else
+	skip "stubs" "no brood-hatch"
+fi
+echo "1..$count"
+[ $failed = 0 ]
