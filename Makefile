@@ -34,7 +34,7 @@ $(BUILD)/libbrood.a: $(call obj,host,$(LIBC))
 $(BUILD)/brood: $(call obj,host,$(CLI)) $(BUILD)/libbrood.a
 	$(CC) $(SANF) -o $@ $^
 $(BUILD)/brood-shim.so: $(call obj,shim,$(SHIM))
-	$(CC) -shared -Wl,-z,now -Wl,-soname,brood-shim.so -Wl,--no-undefined -o $@ $^ -ldl
+	$(CC) -shared -Wl,-z,now -Wl,-soname,brood-shim.so -Wl,-z,initfirst -Wl,--no-undefined -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(call obj,hatch,$(HATCH))
 	$(CC) -static -nostdlib -no-pie -Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $^
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a tests/test.h

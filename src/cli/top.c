@@ -2,6 +2,7 @@
 /* brood top: the templates with the memory that they and their copies use,
  * drawn again each second on a terminal. */
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/cli.h"
 #include "cli/listing.h"
 #include <unistd.h>
@@ -50,9 +51,9 @@ static void top_table(const struct listing *listing, struct buf *out)
 		int64_t copies = row->copies > 0 ? row->copies : 1;
 
 		buf_format(out, "%-24.24s %-10s %8ld %8.1f %6ld %9.2f %9.2f\n",
-			   row->name ? row->name : row->program, row->state,
-			   (long)row->launches, top_mib(row->template_kib),
-			   (long)row->copies,
+			   row->name ? row->name : file_base(row->program),
+			   row->state, (long)row->launches,
+			   top_mib(row->template_kib), (long)row->copies,
 			   top_mib(row->copies_private_kib / copies),
 			   top_mib(row->copies_shared_kib / copies));
 	}

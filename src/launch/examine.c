@@ -12,6 +12,7 @@
 #include "base/maps.h"
 #include "base/process.h"
 #include "brood/program_image.h"
+#include "launch/refer.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -340,14 +341,18 @@ static bool is_written(uint64_t pagemap)
 	return (pagemap >> 62 & 3) && !(pagemap >> 61 & 1);
 }
 
-static bool find_argv(struct exam *exam, uint64_t at, const uint64_t *word,
-		      size_t count, const char *owner)
+static bool find_argv(struct exam *exam, int memory, uint64_t at,
+		      const uint64_t *word, size_t count, const char *owner)
 {
 	uint64_t low = exam->stopped->argv;
 	uint64_t bytes = exam->stopped->argc * sizeof *word;
 
 	for (size_t i = 0; i < count; i++) {
 		if (word[i] - low > bytes)
+			continue;
+		if (owner[0] == '/' &&
+		    !refer_to(memory, &exam->maps, owner,
+			      at + i * sizeof *word))
 			continue;
 		const struct map *map =
 			maps_find(&exam->maps, at + i * sizeof *word);
@@ -372,8 +377,8 @@ static bool scan_part(struct exam *exam, int memory, int pagemap, uint64_t at,
 	     i++, at += EXAMINE_PAGE)
 		if (is_written(entry[i]) &&
 		    pread(memory, word, sizeof word, at) == sizeof word &&
-		    find_argv(exam, at, word, EXAMINE_PAGE / sizeof *word,
-			      owner))
+		    find_argv(exam, memory, at, word,
+			      EXAMINE_PAGE / sizeof *word, owner))
 			return true;
 	return false;
 }

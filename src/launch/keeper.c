@@ -68,7 +68,6 @@ static void release(struct keeper *keeper)
 	if (!keeper->removed)
 		keeper_status_write(keeper);
 	fd_close(&keeper->lock);
-	keeper_tell_ready(keeper, keeper->reason);
 	keeper_control_answer_stop(keeper);
 }
 
@@ -369,7 +368,6 @@ static void keeper_close(struct keeper *keeper)
 	keeper_control_close(keeper);
 	keeper_copies_fini(keeper);
 	fd_close(&keeper->signals);
-	fd_close(&keeper->ready_fd);
 	free(keeper->libraries);
 }
 
@@ -390,8 +388,10 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
 	}
 	if (rc >= 0)
 		loop(&keeper);
-	else if (rc != -EALREADY)
-		keeper_tell_ready(&keeper, err->text);
 	keeper_close(&keeper);
+	/* Now, so that who reads it may start a keeper again. */
+	if (rc < 0 && rc != -EALREADY)
+		keeper_tell_ready(&keeper, err->text);
+	fd_close(&keeper.ready_fd);
 	return rc;
 }

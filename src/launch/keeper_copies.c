@@ -148,35 +148,36 @@ void keeper_copies_fini(struct keeper *keeper)
 
 /* ---- what a shim tells ------------------------------------------------- */
 
+/* A range may go over several maps without a gap. */
 static bool lies_in_image(const struct program_image *image,
 			  const struct image_hot *hot)
 {
 	const struct image_map *map = image_maps(image);
+	uint64_t at = hot->addr;
 
 	if (hot->addr % KEEPER_PAGE || hot->len % KEEPER_PAGE || !hot->len ||
-	    hot->write > 1)
+	    hot->write > 1 || hot->len > UINT64_MAX - hot->addr)
 		return false;
 	for (uint32_t i = 0; i < image->map_count; i++)
-		if (hot->addr >= map[i].addr &&
-		    hot->addr - map[i].addr < map[i].len &&
-		    hot->len <= map[i].len - (hot->addr - map[i].addr))
-			return true;
-	return false;
+		if (at >= map[i].addr && at - map[i].addr < map[i].len)
+			at = map[i].addr + map[i].len;
+	return at >= hot->addr + hot->len;
 }
 
-static int check_hot(const struct keeper *keeper, const struct image_hot *hot,
-		     size_t count, struct err *err)
+/* Leaves those that lie in the image; returns how many. */
+static ssize_t keep_good(const struct keeper *keeper, struct image_hot *hot,
+			 size_t count, struct err *err)
 {
 	auto_free struct program_image *image =
 		keeper_image_header(keeper->place->image, err);
+	size_t good = 0;
 
 	if (!image)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++)
-		if (!lies_in_image(image, &hot[i]))
-			return err_set(err, -EINVAL,
-				       "range %zu lies in no map", i);
-	return 0;
+		if (lies_in_image(image, &hot[i]))
+			hot[good++] = hot[i];
+	return (ssize_t)good;
 }
 
 /* The memory is copied before it is checked: the template has it too. */
@@ -186,6 +187,7 @@ static int publish_hot(const struct keeper *keeper, int memory,
 	auto_free char *path = file_format("%s.hot", keeper->place->image);
 	auto_free struct image_hot *hot = NULL;
 	struct stat st;
+	ssize_t good;
 	size_t count;
 	int rc;
 
@@ -199,11 +201,12 @@ static int publish_hot(const struct keeper *keeper, int memory,
 	hot = calloc(count, sizeof(*hot));
 	if (!hot)
 		return err_set(err, -ENOMEM, "learned pages");
-	if ((rc = fd_pread_all(memory, hot, count * sizeof(*hot), 0, err)) <
-		    0 ||
-	    (rc = check_hot(keeper, hot, count, err)) < 0)
-		return rc;
-	return file_publish(path, hot, count * sizeof(*hot), 0600, err);
+	rc = fd_pread_all(memory, hot, count * sizeof(*hot), 0, err);
+	good = rc < 0 ? rc : keep_good(keeper, hot, count, err);
+	if (good <= 0)
+		return (int)good;
+	log_event("serve.learned", "\"ranges\":%zu,\"good\":%zd", count, good);
+	return file_publish(path, hot, (size_t)good * sizeof(*hot), 0600, err);
 }
 
 static void hear_learned(struct keeper *keeper,
@@ -216,9 +219,6 @@ static void hear_learned(struct keeper *keeper,
 	if (publish_hot(keeper, memory, &err) < 0)
 		snprintf(keeper->last_error, sizeof(keeper->last_error),
 			 "learned pages: %.200s", err.text);
-	else
-		log_event("serve.learned", "\"generation\":%" PRIu64,
-			  template->generation);
 }
 
 static void hear_counts(struct keeper *keeper, struct template *template,

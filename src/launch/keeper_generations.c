@@ -190,7 +190,6 @@ static void refuse(struct keeper *keeper, enum keeper_state state,
 	if (registry_update_entry(keeper->place, false, &err) < 0)
 		log_say("brood: %s", err.text);
 	keeper_set_state(keeper, state, why->text);
-	keeper_tell_ready(keeper, why->text);
 }
 
 /* Failures that say nothing about the program. */
@@ -206,13 +205,11 @@ int keeper_first(struct keeper *keeper, struct err *err)
 
 	if (rc >= 0)
 		return 0;
-	if (!is_passing(rc)) {
+	if (is_passing(rc))
+		keeper_set_state(keeper, KEEPER_FAILED, err->text);
+	else
 		refuse(keeper, rc == -ENOTSUP ? KEEPER_REFUSED : KEEPER_FAILED,
 		       err);
-	} else {
-		keeper_set_state(keeper, KEEPER_FAILED, err->text);
-		keeper_tell_ready(keeper, err->text);
-	}
 	return rc;
 }
 

@@ -240,13 +240,10 @@ void keeper_watch_image(struct keeper *keeper)
 	auto_free struct program_image *image =
 		keeper_image_header(keeper->place->image, NULL);
 	struct keeper_watch *watch = &keeper->watch;
-	int fresh = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
+	/* Watches of older generations stay: at worst they cause a look, and
+	 * to take them away costs more than all the rest. */
 	forget_files(watch);
-	if (fresh >= 0) {
-		fd_close(&watch->inotify);
-		watch->inotify = fresh;
-	}
 	if (!image || collect(watch, image) < 0)
 		log_say("brood: %s: not all files are watched",
 			keeper->spec->program);

@@ -2,7 +2,11 @@
 /* The library: include/brood/brood.h put on top of the launch modules.  It
  * keeps no state, so any thread may call it; a keeper is always a process of
  * its own, so that templates outlive the program that asked for them. */
+
+/* All else in the library is hidden. */
+#pragma GCC visibility push(default)
 #include "brood/brood.h"
+#pragma GCC visibility pop
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/json.h"

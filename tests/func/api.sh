@@ -30,7 +30,7 @@ nm "$BUILD/libbrood.a" 2>/dev/null | grep -q __asan_ &&
 	sanitize=-fsanitize=address,undefined
 compile() { # SOURCE TARGET
 	# shellcheck disable=SC2086
-	"${CC:-cc}" -Wall -Wextra -Werror $sanitize -I"$here/../../include" \
+	"${CC:-cc}" -D_GNU_SOURCE -Wall -Wextra -Werror $sanitize -I"$here/../../include" \
 		"$1" -o "$2" "$BUILD/libbrood.a" -lpthread \
 		>"$folder/out" 2>"$folder/err"
 }

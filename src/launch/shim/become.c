@@ -113,13 +113,14 @@ static const char *become_take_over(struct shim_launch *launch)
 }
 
 /* mode = active, with a pidfd of ours.			      CLAIM 0.7 */
-static void become_tell_started(int connection)
+static void become_tell_started(const struct shim_launch *launch)
 {
+	int connection = launch->connection;
 	struct wire_started started = {
 		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_STARTED,
 			  sizeof started, 0 },
 		.mode = WIRE_MODE_ACTIVE,
-		.pid = (int32_t)raw_0(getpid),
+		.pid = launch->pid,
 		.generation = shim.serving.generation,
 	};
 	int pidfd = (int)raw_2(pidfd_open, started.pid, 0);
@@ -225,6 +226,7 @@ void become(void)
 	uint64_t blocked =
 		launch->packet->signals_blocked | shim.blocked_before;
 
+	launch->pid = (pid_t)raw_0(getpid);
 	if (!pointers)
 		reason = "no memory for the arguments";
 	if (!reason)
@@ -233,9 +235,8 @@ void become(void)
 		receive_refuse(launch->connection, reason);
 		raw_1(exit_group, 0);
 	}
-	become_tell_started(launch->connection);
+	become_tell_started(launch);
 	if (!shim.stopped.deep)
 		become_arguments(launch, pointers);
-	learn_watch();
 	raw_4(rt_sigprocmask, SIG_SETMASK, &blocked, NULL, 8);
 }

@@ -4,7 +4,7 @@
  * that it shares with the template; copies of the pool then touch these pages
  * while they wait.  A page that only the copy has was written by it; a file's
  * page that is mapped was read, since fork copies no such entries.
- * It is a hint: nothing depends on its being right.		*/
+ * It is a hint: nothing depends on its being right. */
 #include "launch/shim/shim.h"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -138,38 +138,43 @@ static void learn_range(int pagemap, uint64_t *entry,
 	}
 }
 
-/* The last of the exit handlers, since it was the first to be set. */
-static void learn_at_exit(int status, void *unused)
+static void learn_look(void)
 {
-	int fd;
-	uint64_t *entry;
-	int open = LEARN_OPEN;
+	int fd = (int)raw_4(openat, AT_FDCWD, "/proc/self/pagemap",
+			    O_RDONLY | O_CLOEXEC, 0);
+	uint64_t *entry = learn_map(LEARN_PAGES_AT_ONCE * 8,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-	(void)status;
-	(void)unused;
-	if (!__atomic_compare_exchange_n(&shim.learning->state, &open,
-					 LEARN_TAKEN, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
-		return;
-	fd = (int)raw_4(openat, AT_FDCWD, "/proc/self/pagemap",
-			O_RDONLY | O_CLOEXEC, 0);
-	entry = learn_map(LEARN_PAGES_AT_ONCE * 8, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1);
 	if (fd >= 0 && entry) {
 		for (int i = 0; i < shim.range_count; i++)
 			learn_range(fd, entry, &shim.range[i]);
 	}
-	raw_1(close, fd);
-	raw_2(munmap, entry, LEARN_PAGES_AT_ONCE * 8);
+	if (fd >= 0)
+		raw_1(close, fd);
+	if (entry)
+		raw_2(munmap, entry, LEARN_PAGES_AT_ONCE * 8);
+}
+
+/* The exit handler that is called last, since it was set first of all: the
+ * destructors of libraries touch many pages. */
+static void learn_at_exit(int status, void *unused)
+{
+	int open = LEARN_OPEN;
+
+	(void)status;
+	(void)unused;
+	if (!shim.learning || raw_0(getpid) != shim.launch.pid ||
+	    !__atomic_compare_exchange_n(&shim.learning->state, &open,
+					 LEARN_TAKEN, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		return;
+	learn_look();
 	__atomic_store_n(&shim.learning->state, LEARN_DONE, __ATOMIC_RELEASE);
 }
 
 void learn_watch(void)
 {
-	if (shim.learning &&
-	    __atomic_load_n(&shim.learning->state, __ATOMIC_RELAXED) ==
-		    LEARN_OPEN)
-		on_exit(learn_at_exit, NULL);
+	on_exit(learn_at_exit, NULL);
 }
 
 void learn_prefault(void)

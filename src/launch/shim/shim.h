@@ -133,6 +133,7 @@ struct shim_launch {
 	struct wire_launch *packet; /* start of the block */
 	char *strings;
 	size_t block_bytes;
+	pid_t pid; /* of the instance */
 	int connection;
 	int fd[WIRE_FD_MOST + 2];
 	int fd_count;

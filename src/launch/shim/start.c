@@ -131,6 +131,7 @@ __attribute__((constructor)) static void start_first(int argc, char **argv,
 		shim.hot_fd = shim.hold_fd = -1;
 		start_keep_auxv(envp);
 		start_scrub(envp);
+		learn_watch();
 		return;
 	}
 }
