@@ -350,9 +350,8 @@ static bool find_argv(struct exam *exam, int memory, uint64_t at,
 	for (size_t i = 0; i < count; i++) {
 		if (word[i] - low > bytes)
 			continue;
-		if (owner[0] == '/' &&
-		    !refer_to(memory, &exam->maps, owner,
-			      at + i * sizeof *word))
+		if (owner[0] == '/' && !refer_to(memory, &exam->maps, owner,
+						 at + i * sizeof *word))
 			continue;
 		const struct map *map =
 			maps_find(&exam->maps, at + i * sizeof *word);

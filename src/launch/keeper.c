@@ -203,7 +203,7 @@ static int polls_make(const struct keeper *keeper, struct keeper_polls *polls)
 	polls_add(polls, keeper->listener, POLLIN);
 	polls_add(polls, keeper->watch.inotify, POLLIN);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		polls_add(polls, keeper->client[i].fd, POLLIN);
+		polls_add(polls, keeper->client[i].fd, POLLIN | POLLRDHUP);
 	if (keeper->current)
 		polls_add(polls, keeper->current->control, POLLIN);
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
@@ -237,6 +237,7 @@ static void dispatch(struct keeper *keeper, const struct keeper_polls *polls)
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (keeper->old[i])
 			keeper_hear(keeper, keeper->old[i]);
+	keeper_control_refresh(keeper);
 	if (item[0].revents)
 		read_signals(keeper);
 	if (item[2].revents && !keeper->stopping)

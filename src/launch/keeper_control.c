@@ -3,8 +3,13 @@
  * "status", and the file that is left for those who come when no keeper
  * lives.
  *
- *	client	->	"status" | "refresh" | "stop"	one packet
+ *	client	->	"status" | "refresh" | "stop" | "demand"
  *		<-	{"ok":true, ...status} | {"ok":false,"error":"..."}
+ *
+ * "demand" comes from a starter that found nothing warm and does not wait: a
+ * generation is made only if the one that there is does not fit any more.
+ * The same is meant by a "refresh" whose sender has gone.  However many ask
+ * for a refresh at a time, they get one generation.
  *
  * A question that comes while a generation starts waits for its end; so the
  * first answer of a keeper tells whether its template stands. */
@@ -20,7 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONTROL_BACKLOG = 64, CONTROL_WORD_MOST = 64,
+enum { CONTROL_BACKLOG = 1024, CONTROL_WORD_MOST = 64,
        CONTROL_STATUS_MOST = 256 * 1024 };
 
 static const char *state_word(enum keeper_state state)
@@ -119,7 +124,7 @@ static void answer(struct keeper_client *client, const struct buf *text)
 		(void)fd_send(client->fd, text->data, text->len, NULL, 0,
 			      NULL);
 	fd_close(&client->fd);
-	client->waits = false;
+	client->wish = KEEPER_WISH_NONE;
 }
 
 static void answer_status(const struct keeper *keeper,
@@ -149,22 +154,54 @@ static void answer_error(struct keeper_client *client, const char *error)
 	answer(client, &text);
 }
 
-static void do_refresh(struct keeper *keeper, struct keeper_client *client)
+static bool has_gone(const struct keeper_client *client)
 {
-	struct err err = { 0 };
+	return fd_wait(client->fd, POLLRDHUP, 0) != 0;
+}
 
-	if (keeper->stopping)
-		answer_error(client, "the keeper stops");
-	else if (keeper_renew(keeper, "hand", &err) < 0)
-		answer_error(client, err.text);
+static bool wants_refresh(struct keeper *keeper, struct keeper_client *client)
+{
+	if (client->fd < 0 || client->wish != KEEPER_WISH_REFRESH)
+		return false;
+	if (!has_gone(client))
+		return true;
+	fd_close(&client->fd);
+	keeper_watch_demand(keeper);
+	return false;
+}
+
+static int count_refresh(struct keeper *keeper)
+{
+	int count = 0;
+
+	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
+		count += wants_refresh(keeper, &keeper->client[i]);
+	return count;
+}
+
+static void answer_refresh(const struct keeper *keeper,
+			   struct keeper_client *client, const struct err *err)
+{
+	if (client->fd < 0 || client->wish != KEEPER_WISH_REFRESH)
+		return;
+	if (err->code < 0)
+		answer_error(client, err->text);
 	else
 		answer_status(keeper, client);
 }
 
-static void do_stop(struct keeper *keeper, struct keeper_client *client)
+void keeper_control_refresh(struct keeper *keeper)
 {
-	client->waits = true;
-	keeper_stop(keeper, "stopped by hand");
+	struct err err = { 0 };
+
+	if (!count_refresh(keeper))
+		return;
+	if (keeper->stopping)
+		err_set(&err, -EPROTO, "the keeper stops");
+	else
+		keeper_renew(keeper, "hand", &err);
+	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
+		answer_refresh(keeper, &keeper->client[i], &err);
 }
 
 /* ---- the socket -------------------------------------------------------- */
@@ -195,43 +232,74 @@ static struct keeper_client *free_client(struct keeper *keeper)
 }
 
 /* With all places taken by silent clients the first one has to go. */
-void keeper_control_accept(struct keeper *keeper)
+static struct keeper_client *place_client(struct keeper *keeper, int fd)
 {
 	struct keeper_client *client = free_client(keeper);
-	int fd = accept4(keeper->listener, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0)
-		return;
-	if (!is_own_user(fd)) {
-		fd_close(&fd);
-		return;
-	}
 	if (!client) {
 		client = &keeper->client[0];
 		fd_close(&client->fd);
 	}
 	*client = (struct keeper_client){ .fd = fd };
+	return client;
+}
+
+/* Most have sent their word already, and some do not wait. */
+void keeper_control_accept(struct keeper *keeper)
+{
+	struct keeper_client *client;
+	int fd;
+
+	while (fd_wait(keeper->listener, POLLIN, 0) == 1) {
+		fd = accept4(keeper->listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		if (!is_own_user(fd)) {
+			fd_close(&fd);
+			continue;
+		}
+		client = place_client(keeper, fd);
+		if (fd_wait(fd, POLLIN, 0) == 1)
+			keeper_control_read(keeper, client);
+	}
+}
+
+static void obey(struct keeper *keeper, struct keeper_client *client,
+		 const char *word)
+{
+	if (!strcmp(word, "status")) {
+		answer_status(keeper, client);
+	} else if (!strcmp(word, "refresh")) {
+		client->wish = KEEPER_WISH_REFRESH;
+	} else if (!strcmp(word, "demand")) {
+		keeper_watch_demand(keeper);
+		answer_status(keeper, client);
+	} else if (!strcmp(word, "stop")) {
+		client->wish = KEEPER_WISH_STOP;
+		keeper_stop(keeper, "stopped by hand");
+	} else {
+		answer_error(client, "unknown command: status, refresh, stop");
+	}
 }
 
 void keeper_control_read(struct keeper *keeper, struct keeper_client *client)
 {
 	char word[CONTROL_WORD_MOST + 1] = { 0 };
 	int fd_count = 0;
-	ssize_t len = fd_receive(client->fd, word, CONTROL_WORD_MOST, NULL, 0,
-				 &fd_count, NULL);
+	ssize_t len;
 
-	if (len <= 0) {
-		fd_close(&client->fd);
-		client->waits = false;
-	} else if (!strcmp(word, "status")) {
-		answer_status(keeper, client);
-	} else if (!strcmp(word, "refresh")) {
-		do_refresh(keeper, client);
-	} else if (!strcmp(word, "stop")) {
-		do_stop(keeper, client);
-	} else {
-		answer_error(client, "unknown command: status, refresh, stop");
+	/* One word is enough; who goes before the answer is seen then. */
+	if (client->wish != KEEPER_WISH_NONE) {
+		if (has_gone(client))
+			fd_close(&client->fd);
+		return;
 	}
+	len = fd_receive(client->fd, word, CONTROL_WORD_MOST, NULL, 0,
+			 &fd_count, NULL);
+	if (len <= 0)
+		fd_close(&client->fd);
+	else
+		obey(keeper, client, word);
 }
 
 /* The first generation has failed: those who wait shall know. */
@@ -240,8 +308,7 @@ void keeper_control_answer_all(struct keeper *keeper)
 	if (keeper->state == KEEPER_SERVING ||
 	    keeper->state == KEEPER_IMAGE_ONLY)
 		return;
-	while (keeper->listener >= 0 &&
-	       fd_wait(keeper->listener, POLLIN, 0) == 1)
+	if (keeper->listener >= 0)
 		keeper_control_accept(keeper);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
 		if (keeper->client[i].fd >= 0)
@@ -251,7 +318,8 @@ void keeper_control_answer_all(struct keeper *keeper)
 void keeper_control_answer_stop(struct keeper *keeper)
 {
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		if (keeper->client[i].fd >= 0 && keeper->client[i].waits)
+		if (keeper->client[i].fd >= 0 &&
+		    keeper->client[i].wish == KEEPER_WISH_STOP)
 			answer_status(keeper, &keeper->client[i]);
 }
 

@@ -63,9 +63,10 @@ struct keeper_watch {
 	uint64_t fact_at_ns; /* last generation made for a fact */
 };
 
+enum keeper_wish { KEEPER_WISH_NONE, KEEPER_WISH_REFRESH, KEEPER_WISH_STOP };
 struct keeper_client {
 	int fd;
-	bool waits; /* for the answer to "stop" */
+	enum keeper_wish wish; /* that it waits for */
 };
 
 struct keeper {
@@ -134,6 +135,8 @@ void keeper_copies_fini(struct keeper *keeper);
 int keeper_control_open(struct keeper *keeper, struct err *err);
 void keeper_control_accept(struct keeper *keeper);
 void keeper_control_read(struct keeper *keeper, struct keeper_client *client);
+/* One new generation for all who have asked for one. */
+void keeper_control_refresh(struct keeper *keeper);
 void keeper_control_answer_stop(struct keeper *keeper);
 void keeper_control_close(struct keeper *keeper);
 /* Those who asked before there was anything to tell. */
@@ -147,6 +150,8 @@ int keeper_watch_open(struct keeper *keeper, struct err *err);
 void keeper_watch_image(struct keeper *keeper);
 void keeper_watch_read(struct keeper *keeper);
 void keeper_watch_look(struct keeper *keeper);
+/* Somebody found nothing warm: looks, but not too often. */
+void keeper_watch_demand(struct keeper *keeper);
 void keeper_watch_close(struct keeper *keeper);
 /* The checked header of an image, malloced; NULL when it is none. */
 struct program_image *keeper_image_header(const char *path, struct err *err);

@@ -29,6 +29,9 @@
 #define WATCH_FOLDER (IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR)
 /* Of a folder in which a file is missing that was looked for. */
 #define WATCH_MISSING (WATCH_FOLDER | IN_CREATE | IN_MOVED_TO)
+/* Of a folder that the program itself looked at. */
+#define WATCH_LISTED                                                       \
+	(WATCH_MISSING | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB)
 #define WATCH_STATE                                                        \
 	(IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_DELETE_SELF |       \
 	 IN_ONLYDIR)
@@ -191,10 +194,17 @@ static bool watch_above(struct keeper_watch *watch, const char *path,
 	return false;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static void watch_file(struct keeper_watch *watch,
 		       const struct keeper_file *file)
 {
-	uint32_t events = WATCH_FILE;
+	uint32_t events = is_folder(file->path) ? WATCH_LISTED : WATCH_FILE;
 
 	if (file->fact == FACT_LINK || file->fact == FACT_LINK_FILE)
 		events |= IN_DONT_FOLLOW;
@@ -301,6 +311,14 @@ static bool has_changed_file(struct keeper *keeper)
 	return true;
 }
 
+static bool has_lost_image(struct keeper *keeper)
+{
+	if (access(keeper->place->image, F_OK) == 0 || errno != ENOENT)
+		return false;
+	keeper_renew_soon(keeper, "image lost");
+	return true;
+}
+
 static void look_for_changed_fact(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
@@ -328,28 +346,58 @@ void keeper_watch_look(struct keeper *keeper)
 	set_timer(watch);
 	if (keeper->stopping || is_removed(keeper) || !keeper->current)
 		return;
-	if (!has_changed_file(keeper) && keeper->retry_at == KEEPER_NEVER)
-		look_for_changed_fact(keeper);
+	if (has_changed_file(keeper) || keeper->retry_at != KEEPER_NEVER ||
+	    has_lost_image(keeper))
+		return;
+	look_for_changed_fact(keeper);
 }
 
-static void swallow_events(int inotify)
+/* Was one of the files itself touched?  What happens in a folder is less
+ * urgent and may come often. */
+static bool read_events(int inotify)
 {
-	char events[8192];
+	char room[8192] __attribute__((aligned(8)));
+	bool touched = false;
+	ssize_t len;
 
-	while (read(inotify, events, sizeof(events)) > 0)
-		;
+	while ((len = read(inotify, room, sizeof(room))) > 0)
+		for (ssize_t at = 0; at < len;) {
+			const struct inotify_event *event =
+				(const void *)(room + at);
+
+			touched |= !event->len && event->mask & WATCH_FILE;
+			at += (ssize_t)(sizeof(*event) + event->len);
+		}
+	return touched;
 }
 
-/* The first event is looked into at once, more of them a little later. */
-void keeper_watch_read(struct keeper *keeper)
+static void look_soon(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
 	uint64_t next = watch->looked_ns +
 			(uint64_t)KEEPER_DEBOUNCE_MS * 1000000;
 
-	swallow_events(watch->inotify);
 	if (clock_ns() >= next)
 		keeper_watch_look(keeper);
 	else if (next < watch->look_at)
 		watch->look_at = next;
+}
+
+void keeper_watch_read(struct keeper *keeper)
+{
+	if (read_events(keeper->watch.inotify) && keeper->current)
+		has_changed_file(keeper);
+	if (!keeper->stopping)
+		look_soon(keeper);
+}
+
+/* CLAIM 0.17: a launch that found nothing warm may bring a generation. */
+void keeper_watch_demand(struct keeper *keeper)
+{
+	if (keeper->stopping)
+		return;
+	if (keeper->current)
+		look_soon(keeper);
+	else if (keeper->retry_at == KEEPER_NEVER)
+		keeper_renew_soon(keeper, "demand");
 }
