@@ -283,7 +283,7 @@ static void examine_flags(struct exam *exam, uint64_t start, const char *flags,
 			       "wipes");
 		if (memcmp(flags + i, "dc", 2) == 0 && map &&
 		    map->name[0] != '[' && !map->shared)
-			refuse(exam, WAY_CLONE,
+			refuse(exam, WAY_BOTH,
 			       "has memory that no fork "
 			       "copies");
 	}
@@ -341,6 +341,21 @@ static bool is_written(uint64_t pagemap)
 	return (pagemap >> 62 & 3) && !(pagemap >> 61 & 1);
 }
 
+/* A structure is reached by the address of its first member, so that nothing
+ * refers to the others; one that keeps argv keeps argc or envp beside it. */
+static bool stands_by_argc(const struct exam *exam, const uint64_t *word,
+			   size_t count, size_t i)
+{
+	uint64_t argc = exam->stopped->argc;
+	uint64_t envp = exam->stopped->argv + (argc + 1) * sizeof *word;
+
+	for (size_t n = i ? i - 1 : i; n <= i + 1 && n < count; n++)
+		if (n != i && (word[n] == envp || (uint32_t)word[n] == argc ||
+			       word[n] >> 32 == argc))
+			return true;
+	return false;
+}
+
 static bool find_argv(struct exam *exam, int memory, uint64_t at,
 		      const uint64_t *word, size_t count, const char *owner)
 {
@@ -350,8 +365,9 @@ static bool find_argv(struct exam *exam, int memory, uint64_t at,
 	for (size_t i = 0; i < count; i++) {
 		if (word[i] - low > bytes)
 			continue;
-		if (owner[0] == '/' && !refer_to(memory, &exam->maps, owner,
-						 at + i * sizeof *word))
+		if (owner[0] == '/' && !stands_by_argc(exam, word, count, i) &&
+		    !refer_to(memory, &exam->maps, owner,
+			      at + i * sizeof *word))
 			continue;
 		const struct map *map =
 			maps_find(&exam->maps, at + i * sizeof *word);

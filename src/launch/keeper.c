@@ -9,13 +9,13 @@
  *  3. A generation serves by itself.  The keeper may be busy with the start
  *     of the next one, or be dead, without a launch noticing.
  *  4. A failed start changes nothing but the status. */
-#include "launch/keeper_internal.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "launch/keeper_internal.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -171,8 +171,7 @@ static void read_signals(struct keeper *keeper)
 	while (read(keeper->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP && !keeper->stopping)
 			keeper_renew(keeper, "hand", &err);
-		else if (info.ssi_signo != SIGCHLD &&
-			 info.ssi_signo != SIGHUP)
+		else if (info.ssi_signo != SIGCHLD && info.ssi_signo != SIGHUP)
 			keeper_stop(keeper, "signal");
 	}
 	keeper_reap(keeper);
@@ -194,16 +193,17 @@ static void polls_add(struct keeper_polls *polls, int fd, short events)
 static int polls_make(const struct keeper *keeper, struct keeper_polls *polls)
 {
 	polls->count = 0;
-	polls->item = malloc((4 + KEEPER_CLIENTS_MOST + KEEPER_OLD_MOST +
-			      keeper->copies) *
-			     sizeof(*polls->item));
+	polls->item = malloc(
+		(4 + KEEPER_CLIENTS_MOST + KEEPER_OLD_MOST + keeper->copies) *
+		sizeof(*polls->item));
 	if (!polls->item)
 		return -ENOMEM;
 	polls_add(polls, keeper->signals, POLLIN);
 	polls_add(polls, keeper->listener, POLLIN);
 	polls_add(polls, keeper->watch.inotify, POLLIN);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		polls_add(polls, keeper->client[i].fd, POLLIN | POLLRDHUP);
+		polls_add(polls, keeper->client[i].fd,
+			  keeper->client[i].wish ? POLLRDHUP : POLLIN);
 	if (keeper->current)
 		polls_add(polls, keeper->current->control, POLLIN);
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)

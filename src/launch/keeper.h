@@ -13,8 +13,8 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
 	       int ready_fd, struct err *err);
 
 /* To a living keeper: "status", "refresh", "stop", or "demand" (make a new
- * generation only if what there is does not fit any more).  The answer is a JSON
- * object: {"ok":true,...} or {"ok":false,"error":"..."}. -ECONNREFUSED
+ * generation only if what there is does not fit any more).  The answer is a
+ * JSON object: {"ok":true,...} or {"ok":false,"error":"..."}.  -ECONNREFUSED
  * when there is none. */
 int keeper_ask(const struct registry_place *place, const char *command,
 	       int timeout_ms, struct buf *answer, struct err *err);

@@ -5,12 +5,12 @@
  * ends at once.  That it serves is told by itself, over a pipe, as one line
  * "ready" or the reason why not; a pipe that ends without a line means that
  * another keeper was first, or that it died. */
-#include "launch/keeper.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "launch/keeper.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -46,8 +46,8 @@ static int receive_answer(int socket, int timeout_ms, struct buf *answer,
 	rc = fd_wait(socket, POLLIN, timeout_ms);
 	if (rc <= 0)
 		return err_set(err, rc < 0 ? rc : -ETIME, "no answer");
-	len = fd_receive(socket, packet, CLIENT_ANSWER_MOST, NULL, 0,
-			 &fd_count, err);
+	len = fd_receive(socket, packet, CLIENT_ANSWER_MOST, NULL, 0, &fd_count,
+			 err);
 	if (len < 0)
 		return (int)len;
 	if (len == 0)
@@ -81,9 +81,9 @@ static int start_child(const struct registry_place *place,
 		       const char *brood_path, int ready)
 {
 	char number[16];
-	char *argv[] = { (char *)brood_path, (char *)"keep",
+	char *argv[] = { (char *)brood_path,   (char *)"keep",
 			 (char *)"--ready-fd", number,
-			 (char *)place->key, NULL };
+			 (char *)place->key,   NULL };
 
 	snprintf(number, sizeof(number), "%d", ready);
 	umask(077);
@@ -149,8 +149,8 @@ static int read_line(int pipe, uint64_t deadline, char *line, size_t room,
 
 /* An answer of the keeper that was first tells that its template stands, or
  * why it does not. */
-static int wait_for_other(const struct registry_place *place,
-			  uint64_t deadline, struct err *err)
+static int wait_for_other(const struct registry_place *place, uint64_t deadline,
+			  struct err *err)
 {
 	auto_buf struct buf answer = { 0 };
 	auto_free char *state = NULL;
@@ -169,7 +169,8 @@ static int wait_for_other(const struct registry_place *place,
 	err_clear(err);
 	state = json_get_text(buf_string(&answer), "state");
 	reason = json_get_text(buf_string(&answer), "reason");
-	if (state && (!strcmp(state, "serving") || !strcmp(state, "image only")))
+	if (state &&
+	    (!strcmp(state, "serving") || !strcmp(state, "image only")))
 		return -EALREADY;
 	return err_set(err, -EPROTO, "%s", reason ? reason : "no state");
 }
@@ -188,8 +189,8 @@ int keeper_start(const struct registry_place *place, const char *brood_path,
 	out = ends[0];
 	rc = start_detached(place, brood_path, ends[1], err);
 	fd_close(&ends[1]);
-	if (rc < 0 || (rc = read_line(out, deadline, line, sizeof(line),
-				      err)) < 0)
+	if (rc < 0 ||
+	    (rc = read_line(out, deadline, line, sizeof(line), err)) < 0)
 		return err_wrap(err, "keeper of %s", place->key);
 	if (!strcmp(line, "ready"))
 		return 0;

@@ -13,11 +13,11 @@
  *
  * A question that comes while a generation starts waits for its end; so the
  * first answer of a keeper tells whether its template stands. */
-#include "launch/keeper_internal.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "launch/keeper_internal.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -25,14 +25,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONTROL_BACKLOG = 1024, CONTROL_WORD_MOST = 64,
-       CONTROL_STATUS_MOST = 256 * 1024 };
+enum {
+	CONTROL_BACKLOG = 1024,
+	CONTROL_WORD_MOST = 64,
+	CONTROL_STATUS_MOST = 256 * 1024
+};
 
 static const char *state_word(enum keeper_state state)
 {
-	static const char *const words[] = { "starting", "serving",
+	static const char *const words[] = { "starting",   "serving",
 					     "image only", "refused",
-					     "failed",	 "stopped" };
+					     "failed",	   "stopped" };
 
 	return words[state];
 }
@@ -121,8 +124,7 @@ uint64_t keeper_status_generation(const struct registry_place *place)
 static void answer(struct keeper_client *client, const struct buf *text)
 {
 	if (!text->failed && text->len <= KEEPER_ANSWER_MOST)
-		(void)fd_send(client->fd, text->data, text->len, NULL, 0,
-			      NULL);
+		(void)fd_send(client->fd, text->data, text->len, NULL, 0, NULL);
 	fd_close(&client->fd);
 	client->wish = KEEPER_WISH_NONE;
 }

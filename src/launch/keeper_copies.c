@@ -6,13 +6,13 @@
  *
  * A template is the user's program: its packets are checked as a stranger's
  * would be. */
-#include "launch/keeper_internal.h"
+#include "bare/image_check.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "bare/image_check.h"
 #include "brood/wire.h"
+#include "launch/keeper_internal.h"
 #include "launch/shim_control.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -103,8 +103,7 @@ static void tell_exit(const struct keeper_copy *copy, int status)
 				      .pid = copy->pid,
 				      .status = status };
 
-	(void)fd_send(copy->connection, &exited, sizeof(exited), NULL, 0,
-		      NULL);
+	(void)fd_send(copy->connection, &exited, sizeof(exited), NULL, 0, NULL);
 }
 
 static bool copy_ended(struct keeper *keeper, pid_t pid, int status)
@@ -181,8 +180,7 @@ static ssize_t keep_good(const struct keeper *keeper, struct image_hot *hot,
 }
 
 /* The memory is copied before it is checked: the template has it too. */
-static int publish_hot(const struct keeper *keeper, int memory,
-		       struct err *err)
+static int publish_hot(const struct keeper *keeper, int memory, struct err *err)
 {
 	auto_free char *path = file_format("%s.hot", keeper->place->image);
 	auto_free struct image_hot *hot = NULL;
@@ -209,8 +207,8 @@ static int publish_hot(const struct keeper *keeper, int memory,
 	return file_publish(path, hot, (size_t)good * sizeof(*hot), 0600, err);
 }
 
-static void hear_learned(struct keeper *keeper,
-			 const struct template *template, int memory)
+static void hear_learned(struct keeper *keeper, const struct template *template,
+			 int memory)
 {
 	struct err err = { 0 };
 
@@ -283,17 +281,17 @@ void keeper_hear(struct keeper *keeper, struct template *template)
 		union keeper_packet packet = { 0 };
 		int fds[2] = { -1, -1 };
 		int fd_count = 0;
-		ssize_t len = fd_receive(template->control, &packet,
-					 sizeof(packet), fds, 2, &fd_count,
-					 NULL);
+		ssize_t len =
+			fd_receive(template->control, &packet, sizeof(packet),
+				   fds, 2, &fd_count, NULL);
 
 		if (len == 0 || (len < 0 && len != -EMSGSIZE)) {
 			hear_end(template);
 			return;
 		}
 		if (len > 0)
-			hear_packet(keeper, template, &packet, (size_t)len,
-				    fds, fd_count);
+			hear_packet(keeper, template, &packet, (size_t)len, fds,
+				    fd_count);
 		fd_close(&fds[0]);
 		fd_close(&fds[1]);
 	}

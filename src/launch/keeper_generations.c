@@ -5,11 +5,11 @@
  * The order in put_in_front() is the point of it all: the new generation was
  * seen to serve (template_start), then gets the public name, and only then
  * the older one is told to end. */
-#include "launch/keeper_internal.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "launch/keeper_internal.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,8 +97,8 @@ static void has_renewed(struct keeper *keeper, const char *why)
 		  "\"generation\":%" PRIu64 ",\"pid\":%d,\"by\":\"%s\"",
 		  template->generation, (int)template->pid, why);
 	keeper_set_state(keeper,
-		  template->pid > 0 ? KEEPER_SERVING : KEEPER_IMAGE_ONLY,
-		  template->pid > 0 ? "" : template->verdict.no_clone);
+			 template->pid > 0 ? KEEPER_SERVING : KEEPER_IMAGE_ONLY,
+			 template->pid > 0 ? "" : template->verdict.no_clone);
 	keeper_tell_ready(keeper, "ready");
 }
 
@@ -112,8 +112,8 @@ static int start_next(struct keeper *keeper, struct template *template,
 			       KEEPER_OLD_MOST);
 	log_event("serve.start", "\"generation\":%" PRIu64,
 		  keeper->generation + 1);
-	return template_start(keeper->spec, keeper->place,
-			      ++keeper->generation, &before, template, err);
+	return template_start(keeper->spec, keeper->place, ++keeper->generation,
+			      &before, template, err);
 }
 
 /* CLAIM 0.13: whatever failed, the older one stays and serves. */
@@ -163,9 +163,9 @@ void keeper_renew_soon(struct keeper *keeper, const char *why)
 	    (uint64_t)KEEPER_SETTLED_MS * 1000000)
 		keeper->backoff_ms = KEEPER_BACKOFF_MS;
 	keeper->retry_why = why;
-	keeper->retry_at = clock_deadline(keeper->backoff_ms > KEEPER_DEBOUNCE_MS
-						? keeper->backoff_ms
-						: KEEPER_DEBOUNCE_MS);
+	keeper->retry_at = clock_deadline(
+		keeper->backoff_ms > KEEPER_DEBOUNCE_MS ? keeper->backoff_ms
+							: KEEPER_DEBOUNCE_MS);
 	back_off(keeper);
 }
 
@@ -256,8 +256,8 @@ void keeper_ended(struct keeper *keeper, struct template *template,
 
 	log_event("serve.end",
 		  "\"generation\":%" PRIu64 ",\"expected\":%s,\"how\":\"%s\"",
-		  template->generation,
-		  template->draining ? "true" : "false", how);
+		  template->generation, template->draining ? "true" : "false",
+		  how);
 	keeper->launches_before += template->launches;
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (keeper->old[i] == template)

@@ -17,13 +17,13 @@ enum {
 	KEEPER_OLD_MOST = 16,	  /* generations that drain */
 	KEEPER_CLIENTS_MOST = 32, /* of the control socket */
 	KEEPER_ANSWER_MOST = 64 * 1024,
-	KEEPER_DRAIN_MS = 10000,  /* then an old generation is killed */
+	KEEPER_DRAIN_MS = 10000, /* then an old generation is killed */
 	KEEPER_BACKOFF_MS = 100,
 	KEEPER_BACKOFF_MOST_MS = 30000,
 	KEEPER_SETTLED_MS = 10000, /* a generation that lived so long is fine */
 	KEEPER_DEBOUNCE_MS = 200,
-	KEEPER_FACT_MS = 60000,	  /* at most one new generation for facts */
-	KEEPER_BLIND_MS = 2000,	  /* looks so often where it cannot watch */
+	KEEPER_FACT_MS = 60000, /* at most one new generation for facts */
+	KEEPER_BLIND_MS = 2000, /* looks so often where it cannot watch */
 };
 
 #define KEEPER_NEVER UINT64_MAX /* of a timer, in monotonic ns */
@@ -57,7 +57,7 @@ struct keeper_watch {
 	int inotify;
 	struct keeper_file *file;
 	size_t count, room;
-	bool blind;	     /* not all could be watched */
+	bool blind; /* not all could be watched */
 	uint64_t looked_ns;
 	uint64_t look_at;    /* timer */
 	uint64_t fact_at_ns; /* last generation made for a fact */
@@ -79,7 +79,7 @@ struct keeper {
 	enum keeper_state state;
 	char reason[252]; /* why it stands so, "" when it serves */
 	char last_error[252];
-	uint64_t generation;	 /* number of the newest */
+	uint64_t generation;	  /* number of the newest */
 	struct template *current; /* serves, or its image does; or NULL */
 	struct template *old[KEEPER_OLD_MOST];
 	char *libraries; /* of the newest generation that stood */
@@ -91,14 +91,14 @@ struct keeper {
 	struct keeper_copy *copy;
 	size_t copies, copy_room;
 
-	uint64_t stood_ns;   /* when current began to serve */
-	uint64_t used_ns;    /* last launch, or last time a copy lived */
-	uint64_t retry_at;   /* timer: the next generation is due */
+	uint64_t stood_ns; /* when current began to serve */
+	uint64_t used_ns;  /* last launch, or last time a copy lived */
+	uint64_t retry_at; /* timer: the next generation is due */
 	const char *retry_why;
 	int backoff_ms;
-	bool stopping;	     /* generations drain, then all ends */
-	bool released;	     /* only copies are waited for */
-	bool removed;	     /* the entry is gone */
+	bool stopping; /* generations drain, then all ends */
+	bool released; /* only copies are waited for */
+	bool removed;  /* the entry is gone */
 };
 
 /* keeper.c */
@@ -115,8 +115,7 @@ void keeper_retire(struct keeper *keeper);
 /* Starts the next generation and, where it stands, puts it in front. */
 int keeper_renew(struct keeper *keeper, const char *why, struct err *err);
 /* Starters go cold from now on; the next generation is due soon. */
-void keeper_withdraw(struct keeper *keeper, const char *why,
-		     const char *what);
+void keeper_withdraw(struct keeper *keeper, const char *why, const char *what);
 /* A generation due soon, while the one before still serves. */
 void keeper_renew_soon(struct keeper *keeper, const char *why);
 /* A generation's process has ended. */

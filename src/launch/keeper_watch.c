@@ -7,7 +7,6 @@
  * withdrawn at once.  A fact that changes only makes starters go cold; the
  * next generation is made for it, but not in a row for a file that changes
  * all the time.					       CLAIM 0.17 */
-#include "launch/keeper_internal.h"
 #include "bare/fact.h"
 #include "bare/image_check.h"
 #include "base/clock.h"
@@ -15,6 +14,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "launch/keeper_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,18 +23,15 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define WATCH_FILE                                                         \
-	(IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVE_SELF |           \
-	 IN_DELETE_SELF)
+#define WATCH_FILE \
+	(IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVE_SELF | IN_DELETE_SELF)
 #define WATCH_FOLDER (IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR)
 /* Of a folder in which a file is missing that was looked for. */
 #define WATCH_MISSING (WATCH_FOLDER | IN_CREATE | IN_MOVED_TO)
 /* Of a folder that the program itself looked at. */
-#define WATCH_LISTED                                                       \
-	(WATCH_MISSING | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB)
-#define WATCH_STATE                                                        \
-	(IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_DELETE_SELF |       \
-	 IN_ONLYDIR)
+#define WATCH_LISTED (WATCH_MISSING | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB)
+#define WATCH_STATE \
+	(IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR)
 
 /* ---- what an image depends on ------------------------------------------ */
 
@@ -111,8 +108,8 @@ static bool can_be_watched(const char *path)
 
 /* A fact's value is taken now, not from the image: a fact that never holds
  * must not bring one generation after the other. */
-static int add_file(struct keeper_watch *watch, const char *path,
-		    uint32_t fact, uint64_t value)
+static int add_file(struct keeper_watch *watch, const char *path, uint32_t fact,
+		    uint64_t value)
 {
 	struct keeper_file file = { strdup(path), fact, value };
 
@@ -229,8 +226,8 @@ static void watch_all(struct keeper *keeper)
 
 static void set_timer(struct keeper_watch *watch)
 {
-	watch->look_at = watch->blind ? clock_deadline(KEEPER_BLIND_MS)
-				      : KEEPER_NEVER;
+	watch->look_at =
+		watch->blind ? clock_deadline(KEEPER_BLIND_MS) : KEEPER_NEVER;
 }
 
 int keeper_watch_open(struct keeper *keeper, struct err *err)
@@ -269,8 +266,8 @@ void keeper_watch_close(struct keeper *keeper)
 	forget_files(watch);
 	free(watch->file);
 	fd_close(&watch->inotify);
-	*watch = (struct keeper_watch){ .inotify = -1,
-					.look_at = KEEPER_NEVER };
+	*watch =
+		(struct keeper_watch){ .inotify = -1, .look_at = KEEPER_NEVER };
 }
 
 /* ---- changes ----------------------------------------------------------- */
@@ -374,8 +371,8 @@ static bool read_events(int inotify)
 static void look_soon(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
-	uint64_t next = watch->looked_ns +
-			(uint64_t)KEEPER_DEBOUNCE_MS * 1000000;
+	uint64_t next =
+		watch->looked_ns + (uint64_t)KEEPER_DEBOUNCE_MS * 1000000;
 
 	if (clock_ns() >= next)
 		keeper_watch_look(keeper);

@@ -276,8 +276,7 @@ void registry_place_fini(struct registry_place *place)
 	*place = (struct registry_place){ 0 };
 }
 
-static int name_link(const char *name, char **link, bool make,
-		     struct err *err)
+static int name_link(const char *name, char **link, bool make, struct err *err)
 {
 	auto_free char *root = NULL;
 	auto_free char *names = NULL;

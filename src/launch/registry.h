@@ -28,9 +28,9 @@
 
 struct registry_place {
 	char key[20];
-	char *state;   /* .../programs/KEY */
+	char *state;				    /* .../programs/KEY */
 	char *spec, *entry, *image, *status, *lock; /* files in it */
-	char *sockets; /* .../brood/HASH */
+	char *sockets;				    /* .../brood/HASH */
 	char *live, *control;
 };
 

@@ -313,8 +313,7 @@ static int parse_number(struct spec *spec, const struct spec_number *number,
 }
 
 /* Members that may stand once have a bit each in "seen". */
-static int seen_once(unsigned *seen, int bit, const char *name,
-		     struct err *err)
+static int seen_once(unsigned *seen, int bit, const char *name, struct err *err)
 {
 	if (*seen & 1u << bit)
 		return err_set(err, -EINVAL, "%s stands twice", name);
@@ -331,8 +330,7 @@ static int parse_name(struct spec *spec, const char *value, struct err *err)
 	return rc < 0 ? rc : text_put(&spec->name, value, err);
 }
 
-static int parse_program(struct spec *spec, const char *value,
-			 struct err *err)
+static int parse_program(struct spec *spec, const char *value, struct err *err)
 {
 	int rc = check_program_path(value, err);
 
@@ -428,8 +426,7 @@ static int check_whole(const struct spec *spec, struct err *err)
 
 /* spec was made by spec_init; after a failure it holds what was read so far
  * and is only good for spec_fini. */
-int spec_parse(struct spec *spec, const char *data, size_t len,
-	       struct err *err)
+int spec_parse(struct spec *spec, const char *data, size_t len, struct err *err)
 {
 	static const char version[] = "brood-spec=1";
 	unsigned seen = 0;

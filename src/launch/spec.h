@@ -7,21 +7,25 @@
 #include "base/err.h"
 #include <stdbool.h>
 
-enum spec_stop { SPEC_STOP_MAIN, SPEC_STOP_OPEN, SPEC_STOP_STDIN,
-		 SPEC_STOP_READY };
+enum spec_stop {
+	SPEC_STOP_MAIN,
+	SPEC_STOP_OPEN,
+	SPEC_STOP_STDIN,
+	SPEC_STOP_READY
+};
 
 struct spec {
-	char *name;	/* NULL: keyed by the program itself */
-	char *program;	/* absolute, links resolved */
-	char **argv;	/* [0] is what the program is to see as its name */
+	char *name;    /* NULL: keyed by the program itself */
+	char *program; /* absolute, links resolved */
+	char **argv;   /* [0] is what the program is to see as its name */
 	int argc;
 	enum spec_stop stop;
-	char *stop_path; /* of SPEC_STOP_OPEN */
-	long pool;	 /* copies that wait; -1: default */
-	long refresh_ms; /* 0: never by timer */
+	char *stop_path;       /* of SPEC_STOP_OPEN */
+	long pool;	       /* copies that wait; -1: default */
+	long refresh_ms;       /* 0: never by timer */
 	long refresh_launches; /* 0: never by count */
-	long idle_ms;	 /* 0: never ends by itself */
-	long ready_ms;	 /* deadline for a new copy to be ready */
+	long idle_ms;	       /* 0: never ends by itself */
+	long ready_ms;	       /* deadline for a new copy to be ready */
 	bool hold;
 	char **environment; /* NAME=VALUE: further variables of the template */
 	int environment_count;

@@ -269,6 +269,8 @@ static int ask(struct attempt *attempt, struct err *err)
 			       template->socket, (int)state.pid,
 			       state.generation, (int)template->pid,
 			       template->generation);
+	log_event("serve.proved", "\"pid\":%d,\"generation\":%" PRIu64,
+		  (int)template->pid, template->generation);
 	return 0;
 }
 

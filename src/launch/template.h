@@ -8,21 +8,22 @@
 #include "launch/spec.h"
 #include <stdint.h>
 
-struct template {
+struct template
+{
 	pid_t pid;
 	int pidfd;
-	int control;	 /* to the shim */
+	int control; /* to the shim */
 	uint64_t generation;
-	char *socket;	 /* its own path */
+	char *socket; /* its own path */
 	struct verdict verdict;
 	uint64_t started_ns; /* wall clock */
 	uint64_t launches;
 	uint32_t live, waiting;
 	bool draining;
-	char *libraries; /* "BASE INODE NAME\n" of each mapped library */
+	char *libraries;     /* "BASE INODE NAME\n" of each mapped library */
 	int libraries_moved; /* against the generation before */
-	char *image;	 /* written, not yet public; NULL once it is */
-	bool fixed;	 /* the program itself cannot move (not a PIE) */
+	char *image;	     /* written, not yet public; NULL once it is */
+	bool fixed;	     /* the program itself cannot move (not a PIE) */
 	bool deep;
 	uint64_t launches_at_refresh; /* when one by count failed last */
 	uint64_t drain_by; /* monotonic: it must have ended by then */

@@ -14,9 +14,9 @@ enum { TEMPLATE_OWN_VARIABLES = 3 };
 
 static bool is_wanted(const char *variable)
 {
-	static const char *const names[] = { "PATH=",  "HOME=",	    "USER=",
-					     "LOGNAME=", "SHELL=",   "LANG=",
-					     "LANGUAGE=", "TZ=",     "TERM=" };
+	static const char *const names[] = { "PATH=",	  "HOME=",  "USER=",
+					     "LOGNAME=",  "SHELL=", "LANG=",
+					     "LANGUAGE=", "TZ=",    "TERM=" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strncmp(variable, names[i], strlen(names[i])))
@@ -42,9 +42,9 @@ static bool is_overridden(const struct spec *spec, const char *variable)
 /* Owns text; NULL text is a failed allocation of the caller. */
 static int add(struct template_environment *environment, char *text)
 {
-	char **grown = realloc(environment->all,
-			       (size_t)(environment->count + 2) *
-				       sizeof(*grown));
+	char **grown =
+		realloc(environment->all,
+			(size_t)(environment->count + 2) * sizeof(*grown));
 
 	if (grown)
 		environment->all = grown;

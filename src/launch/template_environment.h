@@ -7,8 +7,8 @@
 #include "launch/spec.h"
 
 struct template_environment {
-	char **all;    /* what the process gets: plain, then the shim's */
-	char **plain;  /* without what is there for the shim: for facts */
+	char **all;   /* what the process gets: plain, then the shim's */
+	char **plain; /* without what is there for the shim: for facts */
 	int count, plain_count;
 };
 int template_environment_make(struct template_environment *environment,

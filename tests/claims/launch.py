@@ -251,14 +251,14 @@ def show_change(subject, p1, s1, copy):
              for line in open(events)] if os.path.exists(events) else []
     last = order[-order[::-1].index("serve.start") - 1:] if \
         "serve.start" in order else []
-    steps = [s for s in last if s in ("serve.start", "serve.ready",
+    steps = [s for s in last if s in ("serve.start", "serve.proved",
                                       "serve.switch", "serve.drain")]
     claim("0.12", subject, mode == 1 and told == p3 and peer == p3 and
-          steps[:4] == ["serve.start", "serve.ready", "serve.switch",
+          steps[:4] == ["serve.start", "serve.proved", "serve.switch",
                         "serve.drain"],
           f"{p3} answered mode=server over its own socket before the change "
           f"({' '.join(steps)})", (order, last))
-    claim("0.13", subject, gone and steps.index("serve.ready") <
+    claim("0.13", subject, gone and steps.index("serve.proved") <
           steps.index("serve.drain") if "serve.drain" in steps else False,
           f"{p1} ended, and only after that answer")
     after = warm.libraries(p3)

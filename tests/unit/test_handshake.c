@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CLAIM 0.12: only a server that says so over its socket is one.  The
  * servers here are children that answer in all the wrong ways. */
-#include "launch/handshake.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "launch/handshake.h"
 #include "test.h"
 #include <errno.h>
 #include <signal.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Folders, entries and names of templates, in a cache of the test's own. */
-#include "launch/registry.h"
 #include "bare/image_check.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "brood/start_entry.h"
+#include "launch/registry.h"
 #include "test.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -154,6 +154,7 @@ struct clone_answer {
 		struct wire_head head;
 		struct wire_started started;
 		struct wire_refused refused;
+		struct wire_exited exited;
 	};
 	int pidfd;
 };
@@ -192,6 +193,9 @@ static bool clone_wait_started(struct starter *starter, int connection,
 		return true;
 	if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_REFUSED))
 		text_reason(starter, answer->refused.reason, "", "");
+	else if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_EXITED))
+		text_reason(starter, "the copy ended before it started", "",
+			    "");
 	else if (n > 0)
 		text_reason(starter, "the server gave a strange answer", "",
 			    "");

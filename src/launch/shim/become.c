@@ -127,8 +127,8 @@ static void become_tell_started(const struct shim_launch *launch)
 
 	if (pidfd < 0)
 		receive_refuse(connection, "the kernel gives no pidfd");
-	if (pidfd < 0 || packet_send(connection, &started, sizeof started,
-				     &pidfd, 1, 0) < 0)
+	if (pidfd < 0 ||
+	    packet_send(connection, &started, sizeof started, &pidfd, 1, 0) < 0)
 		raw_1(exit_group, 0);
 	raw_1(close, pidfd);
 	raw_1(close, connection);
@@ -139,8 +139,9 @@ static void become_tell_started(const struct shim_launch *launch)
 static char **become_pointers(struct shim_launch *launch)
 {
 	const struct wire_launch *packet = launch->packet;
-	size_t need = sizeof(char *) * ((size_t)packet->argc + packet->envc + 2) +
-		      sizeof *shim.auxv * (size_t)shim.auxv_count;
+	size_t need =
+		sizeof(char *) * ((size_t)packet->argc + packet->envc + 2) +
+		sizeof *shim.auxv * (size_t)shim.auxv_count;
 	size_t used = (packet->head.size + 15) & ~15ul;
 	long at;
 

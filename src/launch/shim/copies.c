@@ -29,8 +29,7 @@ static uint32_t *copies_counter(enum shim_copy_state state)
 {
 	if (state == COPY_WAITING)
 		return &shim.serving.waiting;
-	return state == COPY_LIVE ? &shim.serving.live :
-				    &shim.serving.talking;
+	return state == COPY_LIVE ? &shim.serving.live : &shim.serving.talking;
 }
 
 struct shim_copy *copies_add(enum shim_copy_state state, pid_t pid,
@@ -98,8 +97,8 @@ static void copies_ended(pid_t pid, int status)
 {
 	struct shim_copy *copy = copies_find(pid);
 	struct wire_exited exited = {
-		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_EXITED,
-			  sizeof exited, 0 },
+		.head = { WIRE_MAGIC, WIRE_VERSION, WIRE_EXITED, sizeof exited,
+			  0 },
 		.pid = pid,
 		.status = status,
 	};

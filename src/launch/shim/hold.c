@@ -43,8 +43,8 @@ hold_start(int pipe, char *stack_top)
 			 "1:"
 			 : "=a"(result)
 			 : "0"((long)__NR_clone), "D"(CLONE_VM | CLONE_PARENT),
-			   "S"(stack_top), "d"(0L), "r"(r10), "r"(r8), "r"(fd),
-			   [close_range] "i"(__NR_close_range),
+			   "S"(stack_top), "d"(0L), "r"(r10), "r"(r8),
+			   "r"(fd), [close_range] "i"(__NR_close_range),
 			   [exit_group] "i"(__NR_exit_group)
 			 : "rcx", "r11", "memory");
 	return result;
@@ -60,8 +60,8 @@ void hold_memory(void)
 	high = raw_3(fcntl, pair[1], F_DUPFD_CLOEXEC, SHIM_FD_BASE);
 	raw_1(close, pair[1]);
 	if (high >= 0 &&
-	    hold_start(pair[0], shim.hold_stack + sizeof shim.hold_stack -
-					128) > 0)
+	    hold_start(pair[0],
+		       shim.hold_stack + sizeof shim.hold_stack - 128) > 0)
 		shim.hold_fd = (int)high;
 	else if (high >= 0)
 		raw_1(close, high);

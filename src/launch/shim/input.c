@@ -12,9 +12,8 @@
 
 static inline bool input_awaited(void)
 {
-	return __builtin_expect(shim.phase == SHIM_INSIDE &&
-					shim.stop == SHIM_AT_INPUT,
-				0);
+	return __builtin_expect(
+		shim.phase == SHIM_INSIDE && shim.stop == SHIM_AT_INPUT, 0);
 }
 
 static inline void input_seen_fd(int fd)
@@ -31,12 +30,12 @@ static inline void input_seen(FILE *stream)
 
 /* The symbol is given by hand: the headers know several of these functions
  * under another one. */
-#define INPUT(result, name, parameters, seen, arguments)                      \
-	SHIM_EXPORT result input_##name parameters __asm__(#name);            \
-	result input_##name parameters                                        \
-	{                                                                     \
-		seen;                                                         \
-		return shim.real.name arguments;                              \
+#define INPUT(result, name, parameters, seen, arguments)           \
+	SHIM_EXPORT result input_##name parameters __asm__(#name); \
+	result input_##name parameters                             \
+	{                                                          \
+		seen;                                              \
+		return shim.real.name arguments;                   \
 	}
 
 /* clang-format off */
@@ -87,18 +86,18 @@ INPUT(int, __isoc99_vfscanf, (FILE *stream, const char *format, va_list list),
       input_seen(stream), (stream, format, list))
 /* clang-format on */
 
-#define SCANF(name, parameters, last, seen, call, arguments)                  \
-	SHIM_EXPORT int input_##name parameters __asm__(#name);               \
-	int input_##name parameters                                           \
-	{                                                                     \
-		va_list list;                                                 \
-		int result;                                                   \
-                                                                              \
-		seen;                                                         \
-		va_start(list, last);                                         \
-		result = shim.real.call arguments;                            \
-		va_end(list);                                                 \
-		return result;                                                \
+#define SCANF(name, parameters, last, seen, call, arguments)    \
+	SHIM_EXPORT int input_##name parameters __asm__(#name); \
+	int input_##name parameters                             \
+	{                                                       \
+		va_list list;                                   \
+		int result;                                     \
+                                                                \
+		seen;                                           \
+		va_start(list, last);                           \
+		result = shim.real.call arguments;              \
+		va_end(list);                                   \
+		return result;                                  \
 	}
 
 /* clang-format off */

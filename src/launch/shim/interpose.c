@@ -27,7 +27,7 @@ SHIM_EXPORT char *__realpath_chk(const char *path, char *to, size_t room);
 
 void interpose_resolve(void)
 {
-#define REAL(result, name, types)                                             \
+#define REAL(result, name, types) \
 	shim.real.name = (result(*) types)dlsym(RTLD_NEXT, #name);
 #include "launch/shim/real.def"
 #undef REAL
@@ -106,12 +106,12 @@ static const char *interpose_opened(const char *path)
 	return interpose_is_exe(path) ? shim.exe : path;
 }
 
-#define MODE_OF(flags, mode)                                                  \
-	if ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE) {        \
-		va_list list;                                                 \
-		va_start(list, flags);                                        \
-		mode = va_arg(list, unsigned);                                \
-		va_end(list);                                                 \
+#define MODE_OF(flags, mode)                                           \
+	if ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE) { \
+		va_list list;                                          \
+		va_start(list, flags);                                 \
+		mode = va_arg(list, unsigned);                         \
+		va_end(list);                                          \
 	}
 
 SHIM_EXPORT int open(const char *path, int flags, ...)

@@ -72,8 +72,8 @@ static void learn_ranges(char *text, size_t room)
 void learn_prepare(void)
 {
 	size_t hot_bytes = sizeof(struct image_hot) * SHIM_HOT_MOST;
-	char *text = learn_map(LEARN_TEXT_MOST, MAP_PRIVATE | MAP_ANONYMOUS,
-			       -1);
+	char *text =
+		learn_map(LEARN_TEXT_MOST, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	shim.range = learn_map(sizeof *shim.range * LEARN_RANGES_MOST,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -85,8 +85,8 @@ void learn_prepare(void)
 	learn_ranges(text, LEARN_TEXT_MOST);
 	raw_2(munmap, text, LEARN_TEXT_MOST);
 	if (shim.hot)
-		shim.learning = learn_map(SHIM_PAGE,
-					  MAP_SHARED | MAP_ANONYMOUS, -1);
+		shim.learning =
+			learn_map(SHIM_PAGE, MAP_SHARED | MAP_ANONYMOUS, -1);
 }
 
 enum learn_touch { TOUCH_NONE, TOUCH_READ, TOUCH_WRITTEN };
@@ -179,9 +179,8 @@ void learn_watch(void)
 
 void learn_prefault(void)
 {
-	if (!shim.learning ||
-	    __atomic_load_n(&shim.learning->state, __ATOMIC_ACQUIRE) <
-		    LEARN_DONE)
+	if (!shim.learning || __atomic_load_n(&shim.learning->state,
+					      __ATOMIC_ACQUIRE) < LEARN_DONE)
 		return;
 	for (uint32_t i = 0; i < shim.learning->count; i++) {
 		const struct image_hot *hot = &shim.hot[i];

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { POOL_REST_MS = 10 };
+
 /* Threads that fork handlers ask for belong to the child alone. */
 pid_t pool_fork(void)
 {
@@ -69,11 +71,23 @@ static void pool_wait(void)
 		hold_memory();
 	connection = pool_accept();
 	raw_5(prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
-	if (pool_is_orphan() ||
-	    packet_send(shim.serving.tell, &pid, sizeof pid, &connection, 1,
-			0) < 0)
+	if (pool_is_orphan() || packet_send(shim.serving.tell, &pid, sizeof pid,
+					    &connection, 1, 0) < 0)
 		raw_1(exit_group, 0);
 	become();
+}
+
+/* Forking takes a CPU, and the page tables of those that were just launched:
+ * while half of the pool still waits, the gap stays until a moment after the
+ * latest launch. */
+static bool pool_rests(void)
+{
+	const struct shim_serving *serving = &shim.serving;
+	uint64_t now = serve_now_ms();
+
+	if (serving->refill_ms > now || serving->copy_count == SHIM_COPIES_MOST)
+		return true;
+	return serving->waiting * 2 >= serving->pool && serving->rest_ms > now;
 }
 
 /* true in a copy that was launched */
@@ -81,13 +95,10 @@ bool pool_fill(void)
 {
 	struct shim_serving *serving = &shim.serving;
 
-	while (!serving->draining && serving->waiting < serving->pool) {
-		pid_t pid;
+	while (!serving->draining && serving->waiting < serving->pool &&
+	       !pool_rests()) {
+		pid_t pid = pool_fork();
 
-		if (serving->refill_ms > serve_now_ms() ||
-		    serving->copy_count == SHIM_COPIES_MOST)
-			return false;
-		pid = pool_fork();
 		if (pid == 0) {
 			pool_wait();
 			return true;
@@ -106,9 +117,9 @@ void pool_heard(void)
 	for (;;) {
 		int connection, fd_count;
 		int32_t pid = 0;
-		long got = packet_receive(shim.serving.told, &pid, sizeof pid,
-					  &connection, 1, &fd_count,
-					  MSG_DONTWAIT);
+		long got =
+			packet_receive(shim.serving.told, &pid, sizeof pid,
+				       &connection, 1, &fd_count, MSG_DONTWAIT);
 		struct shim_copy *copy;
 
 		if (got == -EMSGSIZE)
@@ -117,9 +128,11 @@ void pool_heard(void)
 			return;
 		copy = copies_find(pid);
 		if (got == sizeof pid && fd_count == 1 && copy &&
-		    copy->state == COPY_WAITING)
+		    copy->state == COPY_WAITING) {
 			copies_set_live(copy, pid, connection);
-		else if (fd_count == 1)
+			shim.serving.rest_ms = serve_now_ms() + POOL_REST_MS;
+		} else if (fd_count == 1) {
 			raw_1(close, connection);
+		}
 	}
 }

@@ -85,8 +85,8 @@ static bool resume_memory(const struct program_image *image, uint64_t *stack,
 	mm.auxv = (void *)auxv;
 	mm.auxv_size = (uint32_t)((count + 1) * sizeof *auxv);
 	mm.exe_fd = (uint32_t)exe_fd;
-	if (exe_fd >= 0 && raw_5(prctl, PR_SET_MM, PR_SET_MM_MAP, &mm,
-				 sizeof mm, 0) >= 0)
+	if (exe_fd >= 0 &&
+	    raw_5(prctl, PR_SET_MM, PR_SET_MM_MAP, &mm, sizeof mm, 0) >= 0)
 		return true;
 	mm.exe_fd = ~0u;
 	raw_5(prctl, PR_SET_MM, PR_SET_MM_MAP, &mm, sizeof mm, 0);
@@ -120,8 +120,7 @@ static void resume_signals(void)
 	for (int i = 0; i < shim.handler_count; i++) {
 		const struct shim_handler *handler = &shim.handler[i];
 
-		raw_4(rt_sigaction, handler->number, &handler->action, NULL,
-		      8);
+		raw_4(rt_sigaction, handler->number, &handler->action, NULL, 8);
 	}
 	raw_4(rt_sigprocmask, SIG_BLOCK, &shim.blocked_before, NULL, 8);
 }

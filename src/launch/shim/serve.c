@@ -109,9 +109,9 @@ static void serve_take_signals(void)
 		action.handler = (uint64_t)SIG_DFL;
 		raw_4(rt_sigaction, SIGCHLD, &action, NULL, 8);
 	}
-	shim.serving.signals = serve_raise(
-		raw_4(signalfd4, -1, &ours, 8, SFD_CLOEXEC | SFD_NONBLOCK),
-		"signalfd");
+	shim.serving.signals = serve_raise(raw_4(signalfd4, -1, &ours, 8,
+						 SFD_CLOEXEC | SFD_NONBLOCK),
+					   "signalfd");
 }
 
 static void serve_open(const struct control_serve *order)
@@ -175,8 +175,8 @@ static bool serve_accepts(void)
 
 bool serve_accept(void)
 {
-	long connection = raw_4(accept4, shim.serving.listener, NULL, NULL,
-				SOCK_CLOEXEC);
+	long connection =
+		raw_4(accept4, shim.serving.listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (connection < 0)
 		return false;

@@ -51,7 +51,7 @@ enum {
 	SHIM_AUXV_MOST = 48,
 	SHIM_COPIES_MOST = 8192,
 	SHIM_HOT_MOST = 4096,
-	SHIM_FD_BASE = 900,	  /* numbers below are the program's */
+	SHIM_FD_BASE = 900,	    /* numbers below are the program's */
 	SHIM_CLIENT_WAIT_MS = 5000, /* for a packet of one that connected */
 };
 
@@ -82,8 +82,8 @@ struct shim_handler {
 };
 
 struct shim_thread {
-	pthread_t *out;	 /* NULL when it was a variable on the stack */
-	pthread_t id;	 /* once it runs */
+	pthread_t *out; /* NULL when it was a variable on the stack */
+	pthread_t id;	/* once it runs */
 	pthread_attr_t attr;
 	shim_thread_fn *routine;
 	void *argument;
@@ -115,17 +115,18 @@ struct shim_serving {
 	uint32_t umask, core_filter;
 	int nice;
 	char comm[16];
-	uint64_t blocked;	/* mask at the stop */
-	uint64_t dispositions;	/* signals that are not at their default */
+	uint64_t blocked;      /* mask at the stop */
+	uint64_t dispositions; /* signals that are not at their default */
 	struct prctl_mm_map mm;
 	struct shim_copy *copy;
 	int copy_count;
 	uint32_t waiting, live, talking;
 	uint64_t launches;
-	uint64_t refill_ms;	/* no new pool copy before */
-	uint64_t counted_ms;	/* COUNTS were sent */
+	uint64_t refill_ms;  /* no new pool copy before, */
+	uint64_t rest_ms;    /* or only in need */
+	uint64_t counted_ms; /* COUNTS were sent */
 	bool counts_changed;
-	bool draining, alone;	/* the keeper is gone */
+	bool draining, alone; /* the keeper is gone */
 };
 
 /* One launch, in the copy. */

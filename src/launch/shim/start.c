@@ -61,8 +61,8 @@ static bool start_strip_preload(char *list)
 		const char *name = base_name(own.dli_fname);
 		size_t name_len = strlen(name);
 
-		if (len < name_len || (len > name_len &&
-				       from[len - name_len - 1] != '/') ||
+		if (len < name_len ||
+		    (len > name_len && from[len - name_len - 1] != '/') ||
 		    memcmp(from + len - name_len, name, name_len) != 0) {
 			if (to > list)
 				*to++ = ':';

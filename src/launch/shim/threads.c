@@ -119,8 +119,7 @@ static void threads_start_one(struct shim_thread *thread)
 	uint64_t before;
 
 	raw_4(rt_sigprocmask, SIG_BLOCK, &thread->blocked, &before, 8);
-	if (pthread_create(&thread->id,
-			   thread->has_attr ? &thread->attr : NULL,
+	if (pthread_create(&thread->id, thread->has_attr ? &thread->attr : NULL,
 			   thread->routine, thread->argument) == 0) {
 		thread->started = true;
 		if (thread->named)
