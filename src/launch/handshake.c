@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* connect() waits for room in the listener's queue as long as it may send. */
-static int set_connect_limit(int socket, uint64_t deadline)
+static int handshake_set_connect_limit(int socket, uint64_t deadline)
 {
 	int left_ms = clock_left_ms(deadline);
 	struct timeval limit;
@@ -32,7 +32,8 @@ static int set_connect_limit(int socket, uint64_t deadline)
 			  sizeof(limit));
 }
 
-static int connect_by(const char *path, uint64_t deadline, struct err *err)
+static int handshake_connect_by(const char *path, uint64_t deadline,
+				struct err *err)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
 	auto_close int fd = -1;
@@ -43,7 +44,7 @@ static int connect_by(const char *path, uint64_t deadline, struct err *err)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket");
-	if (set_connect_limit(fd, deadline) < 0)
+	if (handshake_set_connect_limit(fd, deadline) < 0)
 		return err_set(err, -errno, "time limit of a socket");
 	while (connect(fd, (void *)&name, sizeof(name)) < 0) {
 		if (errno == EAGAIN || errno == EINPROGRESS)
@@ -54,7 +55,7 @@ static int connect_by(const char *path, uint64_t deadline, struct err *err)
 	return steal_fd(&fd);
 }
 
-static int ask(int socket, struct err *err)
+static int handshake_send(int socket, struct err *err)
 {
 	struct wire_ask question = { .head = {
 					     .magic = WIRE_MAGIC,
@@ -66,8 +67,8 @@ static int ask(int socket, struct err *err)
 	return fd_send(socket, &question, sizeof(question), NULL, 0, err);
 }
 
-static int receive(int socket, uint64_t deadline, struct wire_state *state,
-		   struct err *err)
+static int handshake_receive(int socket, uint64_t deadline,
+			     struct wire_state *state, struct err *err)
 {
 	const char *wrong;
 	int fd_count = 0;
@@ -90,8 +91,8 @@ static int receive(int socket, uint64_t deadline, struct wire_state *state,
 
 /* CLAIM 0.2: the process that made the listener is the one that says that
  * it is the server. */
-static int check_peer(int socket, const struct wire_state *state,
-		      struct err *err)
+static int handshake_check_peer(int socket, const struct wire_state *state,
+				struct err *err)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -119,14 +120,15 @@ int handshake_ask(const char *socket_path, int timeout_ms,
 		  struct wire_state *state, struct err *err)
 {
 	uint64_t deadline = clock_deadline(timeout_ms);
-	auto_close int socket = connect_by(socket_path, deadline, err);
+	auto_close int socket =
+		handshake_connect_by(socket_path, deadline, err);
 	int rc;
 
 	if (socket < 0)
 		return socket;
-	if ((rc = ask(socket, err)) < 0 ||
-	    (rc = receive(socket, deadline, state, err)) < 0 ||
-	    (rc = check_peer(socket, state, err)) < 0)
+	if ((rc = handshake_send(socket, err)) < 0 ||
+	    (rc = handshake_receive(socket, deadline, state, err)) < 0 ||
+	    (rc = handshake_check_peer(socket, state, err)) < 0)
 		return err_wrap(err, "handshake over %s", socket_path);
 	return 0;
 }

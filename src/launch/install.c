@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_readable_file(const char *path)
+static bool install_is_readable_file(const char *path)
 {
 	struct stat st;
 
@@ -19,7 +19,7 @@ static bool is_readable_file(const char *path)
 }
 
 /* The folder of the running program. */
-static char *own_folder(void)
+static char *install_own_folder(void)
 {
 	char *exe = process_exe(getpid());
 	char *slash = exe ? strrchr(exe, '/') : NULL;
@@ -29,7 +29,7 @@ static char *own_folder(void)
 	return exe;
 }
 
-static char *named_by_variable(const char *name)
+static char *install_named_by_variable(const char *name)
 {
 	const char *value = getenv("BROOD_SHIM_PATH");
 
@@ -42,16 +42,16 @@ static char *named_by_variable(const char *name)
 
 char *install_find(const char *name, struct err *err)
 {
-	auto_free char *folder = own_folder();
+	auto_free char *folder = install_own_folder();
 	char *tried[3] = {
 		folder ? file_join(folder, name) : NULL,
 		folder ? file_format("%s/../lib/brood/%s", folder, name) : NULL,
-		named_by_variable(name),
+		install_named_by_variable(name),
 	};
 	char *found = NULL;
 
 	for (int i = 0; i < 3 && !found; i++)
-		if (is_readable_file(tried[i]))
+		if (install_is_readable_file(tried[i]))
 			found = realpath(tried[i], NULL);
 	if (!found)
 		err_set(err, -ENOENT,

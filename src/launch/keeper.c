@@ -15,6 +15,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "launch/entry.h"
 #include "launch/keeper_internal.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -47,7 +48,7 @@ void keeper_stop(struct keeper *keeper, const char *why)
 		keeper_set_state(keeper, KEEPER_STOPPED, why);
 }
 
-static bool has_old(const struct keeper *keeper)
+static bool keeper_has_old(const struct keeper *keeper)
 {
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (keeper->old[i])
@@ -57,7 +58,7 @@ static bool has_old(const struct keeper *keeper)
 
 /* From here on another keeper may take the place.  What waits for an answer
  * gets it after the lock is free. */
-static void release(struct keeper *keeper)
+static void keeper_release(struct keeper *keeper)
 {
 	if (keeper->released)
 		return;
@@ -73,44 +74,46 @@ static void release(struct keeper *keeper)
 
 /* ---- loop -------------------------------------------------------------- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+static uint64_t keeper_earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-static uint64_t timer_from(uint64_t start_ns, long ms)
+static uint64_t keeper_timer_from(uint64_t start_ns, long ms)
 {
 	return ms > 0 ? start_ns + (uint64_t)ms * 1000000 : KEEPER_NEVER;
 }
 
-static uint64_t next_timer(const struct keeper *keeper)
+static uint64_t keeper_next_timer(const struct keeper *keeper)
 {
 	const struct spec *spec = keeper->spec;
 	uint64_t next = keeper->retry_at;
 
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (keeper->old[i])
-			next = earlier(next, keeper->old[i]->drain_by);
+			next = keeper_earlier(next, keeper->old[i]->drain_by);
 	if (keeper->stopping)
 		return next;
-	next = earlier(next, keeper->watch.look_at);
+	next = keeper_earlier(next, keeper->watch.look_at);
 	if (keeper->current)
-		next = earlier(next,
-			       timer_from(keeper->stood_ns, spec->refresh_ms));
-	return earlier(next, timer_from(keeper->used_ns, spec->idle_ms));
+		next = keeper_earlier(next,
+				      keeper_timer_from(keeper->stood_ns,
+							spec->refresh_ms));
+	return keeper_earlier(next, keeper_timer_from(keeper->used_ns,
+						      spec->idle_ms));
 }
 
-static bool is_due(uint64_t timer)
+static bool keeper_is_due(uint64_t timer)
 {
 	return timer != KEEPER_NEVER && clock_ns() >= timer;
 }
 
-static void kill_late(struct keeper *keeper)
+static void keeper_kill_late(struct keeper *keeper)
 {
 	for (int i = 0; i < KEEPER_OLD_MOST; i++) {
 		struct template *template = keeper->old[i];
 
-		if (!template || !is_due(template->drain_by))
+		if (!template || !keeper_is_due(template->drain_by))
 			continue;
 		keeper_hear(keeper, template);
 		template_kill(template);
@@ -119,7 +122,7 @@ static void kill_late(struct keeper *keeper)
 }
 
 /* A renewal by timer or count that fails is tried again a period later. */
-static void renew_by(struct keeper *keeper, const char *why)
+static void keeper_renew_by(struct keeper *keeper, const char *why)
 {
 	struct err err = { 0 };
 
@@ -131,7 +134,7 @@ static void renew_by(struct keeper *keeper, const char *why)
 			keeper->current->launches;
 }
 
-static bool has_served_enough(const struct keeper *keeper)
+static bool keeper_has_served_enough(const struct keeper *keeper)
 {
 	long most = keeper->spec->refresh_launches;
 
@@ -141,29 +144,30 @@ static bool has_served_enough(const struct keeper *keeper)
 		       (uint64_t)most;
 }
 
-static void run_timers(struct keeper *keeper)
+static void keeper_run_timers(struct keeper *keeper)
 {
 	const struct spec *spec = keeper->spec;
 
-	kill_late(keeper);
+	keeper_kill_late(keeper);
 	if (keeper->stopping)
 		return;
-	if (is_due(keeper->watch.look_at))
+	if (keeper_is_due(keeper->watch.look_at))
 		keeper_watch_look(keeper);
-	if (is_due(keeper->retry_at))
+	if (keeper_is_due(keeper->retry_at))
 		keeper_renew_due(keeper);
-	if (keeper->current &&
-	    is_due(timer_from(keeper->stood_ns, spec->refresh_ms)))
-		renew_by(keeper, "timer");
-	else if (keeper->current && has_served_enough(keeper))
-		renew_by(keeper, "count");
+	if (keeper->current && keeper_is_due(keeper_timer_from(
+				       keeper->stood_ns, spec->refresh_ms)))
+		keeper_renew_by(keeper, "timer");
+	else if (keeper->current && keeper_has_served_enough(keeper))
+		keeper_renew_by(keeper, "count");
 	if (keeper_live(keeper))
 		keeper->used_ns = clock_ns();
-	else if (is_due(timer_from(keeper->used_ns, spec->idle_ms)))
+	else if (keeper_is_due(
+			 keeper_timer_from(keeper->used_ns, spec->idle_ms)))
 		keeper_stop(keeper, "idle");
 }
 
-static void read_signals(struct keeper *keeper)
+static void keeper_read_signals(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
 	struct err err = { 0 };
@@ -185,12 +189,13 @@ struct keeper_polls {
 	size_t copies_at;
 };
 
-static void polls_add(struct keeper_polls *polls, int fd, short events)
+static void keeper_polls_add(struct keeper_polls *polls, int fd, short events)
 {
 	polls->item[polls->count++] = (struct pollfd){ fd, events, 0 };
 }
 
-static int polls_make(const struct keeper *keeper, struct keeper_polls *polls)
+static int keeper_polls_make(const struct keeper *keeper,
+			     struct keeper_polls *polls)
 {
 	polls->count = 0;
 	polls->item = malloc(
@@ -198,29 +203,32 @@ static int polls_make(const struct keeper *keeper, struct keeper_polls *polls)
 		sizeof(*polls->item));
 	if (!polls->item)
 		return -ENOMEM;
-	polls_add(polls, keeper->signals, POLLIN);
-	polls_add(polls, keeper->listener, POLLIN);
-	polls_add(polls, keeper->watch.inotify, POLLIN);
+	keeper_polls_add(polls, keeper->signals, POLLIN);
+	keeper_polls_add(polls, keeper->listener, POLLIN);
+	keeper_polls_add(polls, keeper->watch.inotify, POLLIN);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		polls_add(polls, keeper->client[i].fd,
-			  keeper->client[i].wish ? POLLRDHUP : POLLIN);
+		keeper_polls_add(polls, keeper->client[i].fd,
+				 keeper->client[i].wish ? POLLRDHUP : POLLIN);
 	if (keeper->current)
-		polls_add(polls, keeper->current->control, POLLIN);
+		keeper_polls_add(polls, keeper->current->control, POLLIN);
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (keeper->old[i])
-			polls_add(polls, keeper->old[i]->control, POLLIN);
+			keeper_polls_add(polls, keeper->old[i]->control,
+					 POLLIN);
 	polls->copies_at = polls->count;
 	for (size_t i = 0; i < keeper->copies; i++)
-		polls_add(polls,
-			  keeper->copy[i].killed ? -1
-						 : keeper->copy[i].connection,
-			  POLLRDHUP);
+		keeper_polls_add(polls,
+				 keeper->copy[i].killed
+					 ? -1
+					 : keeper->copy[i].connection,
+				 POLLRDHUP);
 	return 0;
 }
 
 /* In an order that keeps the numbers in polls valid: copies are only killed
  * here and leave the table when they are reaped. */
-static void dispatch(struct keeper *keeper, const struct keeper_polls *polls)
+static void keeper_dispatch(struct keeper *keeper,
+			    const struct keeper_polls *polls)
 {
 	const struct pollfd *item = polls->item;
 
@@ -239,36 +247,36 @@ static void dispatch(struct keeper *keeper, const struct keeper_polls *polls)
 			keeper_hear(keeper, keeper->old[i]);
 	keeper_control_refresh(keeper);
 	if (item[0].revents)
-		read_signals(keeper);
+		keeper_read_signals(keeper);
 	if (item[2].revents && !keeper->stopping)
 		keeper_watch_read(keeper);
 }
 
-static void loop(struct keeper *keeper)
+static void keeper_loop(struct keeper *keeper)
 {
 	for (;;) {
 		struct keeper_polls polls = { 0 };
 
-		run_timers(keeper);
-		if (keeper->stopping && !has_old(keeper)) {
-			release(keeper);
+		keeper_run_timers(keeper);
+		if (keeper->stopping && !keeper_has_old(keeper)) {
+			keeper_release(keeper);
 			if (!keeper->copies)
 				return;
 		}
-		if (polls_make(keeper, &polls) < 0) {
+		if (keeper_polls_make(keeper, &polls) < 0) {
 			clock_sleep_ms(KEEPER_BACKOFF_MS);
 			continue;
 		}
 		if (poll(polls.item, polls.count,
-			 clock_left_ms(next_timer(keeper))) >= 0)
-			dispatch(keeper, &polls);
+			 clock_left_ms(keeper_next_timer(keeper))) >= 0)
+			keeper_dispatch(keeper, &polls);
 		free(polls.item);
 	}
 }
 
 /* ---- life -------------------------------------------------------------- */
 
-static int take_lock(struct keeper *keeper, struct err *err)
+static int keeper_take_lock(struct keeper *keeper, struct err *err)
 {
 	keeper->lock = lock_take(keeper->place->lock, KEEPER_LOCK_MS, err);
 	if (keeper->lock == -EWOULDBLOCK)
@@ -277,7 +285,7 @@ static int take_lock(struct keeper *keeper, struct err *err)
 	return keeper->lock < 0 ? keeper->lock : 0;
 }
 
-static int open_signals(struct keeper *keeper, struct err *err)
+static int keeper_open_signals(struct keeper *keeper, struct err *err)
 {
 	sigset_t set;
 
@@ -298,43 +306,43 @@ static int open_signals(struct keeper *keeper, struct err *err)
 	return 0;
 }
 
-static bool is_number(const char *text)
+static bool keeper_is_number(const char *text)
 {
 	return *text && text[strspn(text, "0123456789")] == 0;
 }
 
 /* What a keeper that was killed has left: "g7", "image.7". */
-static void remove_stale(const char *dir, const char *prefix)
+static void keeper_remove_stale(const char *dir, const char *prefix)
 {
 	DIR *folder = opendir(dir);
 	struct dirent *item;
 
 	while (folder && (item = readdir(folder)))
 		if (!strncmp(item->d_name, prefix, strlen(prefix)) &&
-		    is_number(item->d_name + strlen(prefix)))
+		    keeper_is_number(item->d_name + strlen(prefix)))
 			unlinkat(dirfd(folder), item->d_name, 0);
 	if (folder)
 		closedir(folder);
 }
 
-static void clean_up_after_others(struct keeper *keeper)
+static void keeper_clean_up_after_others(struct keeper *keeper)
 {
 	unlink(keeper->place->live);
 	unlink(keeper->place->control);
-	remove_stale(keeper->place->sockets, "g");
-	remove_stale(keeper->place->state, "image.");
+	keeper_remove_stale(keeper->place->sockets, "g");
+	keeper_remove_stale(keeper->place->state, "image.");
 }
 
 static int keeper_open(struct keeper *keeper, struct err *err)
 {
 	int rc;
 
-	if ((rc = take_lock(keeper, err)) < 0 ||
-	    (rc = open_signals(keeper, err)) < 0)
+	if ((rc = keeper_take_lock(keeper, err)) < 0 ||
+	    (rc = keeper_open_signals(keeper, err)) < 0)
 		return rc;
-	clean_up_after_others(keeper);
+	keeper_clean_up_after_others(keeper);
 	keeper->generation = keeper_status_generation(keeper->place);
-	if ((rc = registry_update_entry(keeper->place, true, err)) < 0 ||
+	if ((rc = entry_update(keeper->place, true, err)) < 0 ||
 	    (rc = keeper_control_open(keeper, err)) < 0)
 		return rc;
 	keeper_status_write(keeper);
@@ -365,7 +373,7 @@ static void keeper_init(struct keeper *keeper,
 static void keeper_close(struct keeper *keeper)
 {
 	if (keeper->lock >= 0)
-		release(keeper);
+		keeper_release(keeper);
 	keeper_control_close(keeper);
 	keeper_copies_fini(keeper);
 	fd_close(&keeper->signals);
@@ -388,7 +396,7 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
 		keeper_control_answer_all(&keeper);
 	}
 	if (rc >= 0)
-		loop(&keeper);
+		keeper_loop(&keeper);
 	keeper_close(&keeper);
 	/* Now, so that who reads it may start a keeper again. */
 	if (rc < 0 && rc != -EALREADY)

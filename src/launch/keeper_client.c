@@ -24,7 +24,8 @@ enum { CLIENT_ANSWER_MOST = 64 * 1024, CLIENT_POLL_MS = 10 };
 
 /* ---- asking ------------------------------------------------------------ */
 
-static int connect_to(const struct registry_place *place, struct err *err)
+static int client_connect_to(const struct registry_place *place,
+			     struct err *err)
 {
 	int socket = fd_connect(place->control, err);
 
@@ -33,8 +34,8 @@ static int connect_to(const struct registry_place *place, struct err *err)
 	return socket;
 }
 
-static int receive_answer(int socket, int timeout_ms, struct buf *answer,
-			  struct err *err)
+static int client_receive_answer(int socket, int timeout_ms, struct buf *answer,
+				 struct err *err)
 {
 	auto_free char *packet = malloc(CLIENT_ANSWER_MOST);
 	int fd_count = 0;
@@ -62,14 +63,14 @@ static int receive_answer(int socket, int timeout_ms, struct buf *answer,
 int keeper_ask(const struct registry_place *place, const char *command,
 	       int timeout_ms, struct buf *answer, struct err *err)
 {
-	auto_close int socket = connect_to(place, err);
+	auto_close int socket = client_connect_to(place, err);
 	int rc;
 
 	if (socket < 0)
 		return socket;
 	rc = fd_send(socket, command, strlen(command), NULL, 0, err);
 	if (rc >= 0)
-		rc = receive_answer(socket, timeout_ms, answer, err);
+		rc = client_receive_answer(socket, timeout_ms, answer, err);
 	return rc < 0 ? err_wrap(err, "keeper of %s: %s", place->key, command)
 		      : 0;
 }
@@ -77,8 +78,8 @@ int keeper_ask(const struct registry_place *place, const char *command,
 /* ---- starting ---------------------------------------------------------- */
 
 /* In the process in between. */
-static int start_child(const struct registry_place *place,
-		       const char *brood_path, int ready)
+static int client_start_child(const struct registry_place *place,
+			      const char *brood_path, int ready)
 {
 	char number[16];
 	char *argv[] = { (char *)brood_path,   (char *)"keep",
@@ -98,8 +99,9 @@ static int start_child(const struct registry_place *place,
 }
 
 /* The exit status of the process in between is the errno of the start. */
-static int start_detached(const struct registry_place *place,
-			  const char *brood_path, int ready, struct err *err)
+static int client_start_detached(const struct registry_place *place,
+				 const char *brood_path, int ready,
+				 struct err *err)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -108,7 +110,7 @@ static int start_detached(const struct registry_place *place,
 	if (pid < 0)
 		return err_set(err, -errno, "fork");
 	if (pid == 0) {
-		rc = start_child(place, brood_path, ready);
+		rc = client_start_child(place, brood_path, ready);
 		_exit(rc < 0 ? -rc & 0xff : 0);
 	}
 	while (waitpid(pid, &status, 0) < 0)
@@ -123,8 +125,8 @@ static int start_detached(const struct registry_place *place,
 }
 
 /* Reads until the end of the pipe: 0, or -ETIME. */
-static int read_line(int pipe, uint64_t deadline, char *line, size_t room,
-		     struct err *err)
+static int client_read_line(int pipe, uint64_t deadline, char *line,
+			    size_t room, struct err *err)
 {
 	size_t len = 0;
 
@@ -149,8 +151,8 @@ static int read_line(int pipe, uint64_t deadline, char *line, size_t room,
 
 /* An answer of the keeper that was first tells that its template stands, or
  * why it does not. */
-static int wait_for_other(const struct registry_place *place, uint64_t deadline,
-			  struct err *err)
+static int client_wait_for_other(const struct registry_place *place,
+				 uint64_t deadline, struct err *err)
 {
 	auto_buf struct buf answer = { 0 };
 	auto_free char *state = NULL;
@@ -187,14 +189,14 @@ int keeper_start(const struct registry_place *place, const char *brood_path,
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "pipe");
 	out = ends[0];
-	rc = start_detached(place, brood_path, ends[1], err);
+	rc = client_start_detached(place, brood_path, ends[1], err);
 	fd_close(&ends[1]);
 	if (rc < 0 ||
-	    (rc = read_line(out, deadline, line, sizeof(line), err)) < 0)
+	    (rc = client_read_line(out, deadline, line, sizeof(line), err)) < 0)
 		return err_wrap(err, "keeper of %s", place->key);
 	if (!strcmp(line, "ready"))
 		return 0;
 	if (!line[0])
-		return wait_for_other(place, deadline, err);
+		return client_wait_for_other(place, deadline, err);
 	return err_set(err, -EPROTO, "%s", line);
 }

@@ -27,11 +27,12 @@
 
 enum {
 	CONTROL_BACKLOG = 1024,
+	CONTROL_GONE_MS = 2, /* so long after its word a starter is gone */
 	CONTROL_WORD_MOST = 64,
 	CONTROL_STATUS_MOST = 256 * 1024
 };
 
-static const char *state_word(enum keeper_state state)
+static const char *control_state_word(enum keeper_state state)
 {
 	static const char *const words[] = { "starting",   "serving",
 					     "image only", "refused",
@@ -42,7 +43,8 @@ static const char *state_word(enum keeper_state state)
 
 /* ---- status ------------------------------------------------------------ */
 
-static void status_current(const struct keeper *keeper, struct json *json)
+static void control_status_current(const struct keeper *keeper,
+				   struct json *json)
 {
 	const struct template *current = keeper->current;
 
@@ -56,7 +58,7 @@ static void status_current(const struct keeper *keeper, struct json *json)
 	json_bool(json, "deep", current && current->deep);
 }
 
-static int64_t count_old(const struct keeper *keeper)
+static int64_t control_count_old(const struct keeper *keeper)
 {
 	int64_t count = 0;
 
@@ -65,19 +67,20 @@ static int64_t count_old(const struct keeper *keeper)
 	return count;
 }
 
-static void status_members(const struct keeper *keeper, struct json *json)
+static void control_status_members(const struct keeper *keeper,
+				   struct json *json)
 {
 	const struct spec *spec = keeper->spec;
 
 	json_text(json, "key", keeper->place->key);
 	json_text(json, "name", spec->name ? spec->name : "");
 	json_text(json, "program", spec->program);
-	json_text(json, "state", state_word(keeper->state));
+	json_text(json, "state", control_state_word(keeper->state));
 	json_text(json, "reason", keeper->reason);
-	status_current(keeper, json);
+	control_status_current(keeper, json);
 	json_number(json, "keeper", keeper->released ? 0 : getpid());
 	json_number(json, "generation", (int64_t)keeper->generation);
-	json_number(json, "draining", count_old(keeper));
+	json_number(json, "draining", control_count_old(keeper));
 	json_number(json, "launches", (int64_t)keeper_launches(keeper));
 	json_number(json, "live", keeper_live(keeper));
 	json_bool(json, "clone", keeper->verdict.clone);
@@ -99,7 +102,7 @@ void keeper_status_write(const struct keeper *keeper)
 		return;
 	json_start(&json, &text);
 	json_open(&json, NULL);
-	status_members(keeper, &json);
+	control_status_members(keeper, &json);
 	json_close(&json);
 	buf_text(&text, "\n");
 	if (!text.failed)
@@ -121,7 +124,7 @@ uint64_t keeper_status_generation(const struct registry_place *place)
 
 /* ---- answers ----------------------------------------------------------- */
 
-static void answer(struct keeper_client *client, const struct buf *text)
+static void control_answer(struct keeper_client *client, const struct buf *text)
 {
 	if (!text->failed && text->len <= KEEPER_ANSWER_MOST)
 		(void)fd_send(client->fd, text->data, text->len, NULL, 0, NULL);
@@ -129,8 +132,8 @@ static void answer(struct keeper_client *client, const struct buf *text)
 	client->wish = KEEPER_WISH_NONE;
 }
 
-static void answer_status(const struct keeper *keeper,
-			  struct keeper_client *client)
+static void control_answer_status(const struct keeper *keeper,
+				  struct keeper_client *client)
 {
 	auto_buf struct buf text = { 0 };
 	struct json json;
@@ -138,12 +141,13 @@ static void answer_status(const struct keeper *keeper,
 	json_start(&json, &text);
 	json_open(&json, NULL);
 	json_bool(&json, "ok", true);
-	status_members(keeper, &json);
+	control_status_members(keeper, &json);
 	json_close(&json);
-	answer(client, &text);
+	control_answer(client, &text);
 }
 
-static void answer_error(struct keeper_client *client, const char *error)
+static void control_answer_error(struct keeper_client *client,
+				 const char *error)
 {
 	auto_buf struct buf text = { 0 };
 	struct json json;
@@ -153,57 +157,59 @@ static void answer_error(struct keeper_client *client, const char *error)
 	json_bool(&json, "ok", false);
 	json_text(&json, "error", error);
 	json_close(&json);
-	answer(client, &text);
+	control_answer(client, &text);
 }
 
-static bool has_gone(const struct keeper_client *client)
+static bool control_has_gone(const struct keeper_client *client, int wait_ms)
 {
-	return fd_wait(client->fd, POLLRDHUP, 0) != 0;
+	return fd_wait(client->fd, POLLRDHUP, wait_ms) != 0;
 }
 
-static bool wants_refresh(struct keeper *keeper, struct keeper_client *client)
+static bool control_wants_refresh(struct keeper *keeper,
+				  struct keeper_client *client)
 {
 	if (client->fd < 0 || client->wish != KEEPER_WISH_REFRESH)
 		return false;
-	if (!has_gone(client))
+	if (!control_has_gone(client, CONTROL_GONE_MS))
 		return true;
 	fd_close(&client->fd);
 	keeper_watch_demand(keeper);
 	return false;
 }
 
-static int count_refresh(struct keeper *keeper)
+static int control_count_refresh(struct keeper *keeper)
 {
 	int count = 0;
 
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		count += wants_refresh(keeper, &keeper->client[i]);
+		count += control_wants_refresh(keeper, &keeper->client[i]);
 	return count;
 }
 
-static void answer_refresh(const struct keeper *keeper,
-			   struct keeper_client *client, const struct err *err)
+static void control_answer_refresh(const struct keeper *keeper,
+				   struct keeper_client *client,
+				   const struct err *err)
 {
 	if (client->fd < 0 || client->wish != KEEPER_WISH_REFRESH)
 		return;
 	if (err->code < 0)
-		answer_error(client, err->text);
+		control_answer_error(client, err->text);
 	else
-		answer_status(keeper, client);
+		control_answer_status(keeper, client);
 }
 
 void keeper_control_refresh(struct keeper *keeper)
 {
 	struct err err = { 0 };
 
-	if (!count_refresh(keeper))
+	if (!control_count_refresh(keeper))
 		return;
 	if (keeper->stopping)
 		err_set(&err, -EPROTO, "the keeper stops");
 	else
 		keeper_renew(keeper, "hand", &err);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
-		answer_refresh(keeper, &keeper->client[i], &err);
+		control_answer_refresh(keeper, &keeper->client[i], &err);
 }
 
 /* ---- the socket -------------------------------------------------------- */
@@ -215,7 +221,7 @@ int keeper_control_open(struct keeper *keeper, struct err *err)
 	return keeper->listener < 0 ? keeper->listener : 0;
 }
 
-static bool is_own_user(int socket)
+static bool control_is_own_user(int socket)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -225,7 +231,7 @@ static bool is_own_user(int socket)
 	return peer.uid == geteuid() || peer.uid == 0;
 }
 
-static struct keeper_client *free_client(struct keeper *keeper)
+static struct keeper_client *control_free_client(struct keeper *keeper)
 {
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
 		if (keeper->client[i].fd < 0)
@@ -234,9 +240,9 @@ static struct keeper_client *free_client(struct keeper *keeper)
 }
 
 /* With all places taken by silent clients the first one has to go. */
-static struct keeper_client *place_client(struct keeper *keeper, int fd)
+static struct keeper_client *control_place_client(struct keeper *keeper, int fd)
 {
-	struct keeper_client *client = free_client(keeper);
+	struct keeper_client *client = control_free_client(keeper);
 
 	if (!client) {
 		client = &keeper->client[0];
@@ -256,31 +262,32 @@ void keeper_control_accept(struct keeper *keeper)
 		fd = accept4(keeper->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
-		if (!is_own_user(fd)) {
+		if (!control_is_own_user(fd)) {
 			fd_close(&fd);
 			continue;
 		}
-		client = place_client(keeper, fd);
+		client = control_place_client(keeper, fd);
 		if (fd_wait(fd, POLLIN, 0) == 1)
 			keeper_control_read(keeper, client);
 	}
 }
 
-static void obey(struct keeper *keeper, struct keeper_client *client,
-		 const char *word)
+static void control_obey(struct keeper *keeper, struct keeper_client *client,
+			 const char *word)
 {
 	if (!strcmp(word, "status")) {
-		answer_status(keeper, client);
+		control_answer_status(keeper, client);
 	} else if (!strcmp(word, "refresh")) {
 		client->wish = KEEPER_WISH_REFRESH;
 	} else if (!strcmp(word, "demand")) {
 		keeper_watch_demand(keeper);
-		answer_status(keeper, client);
+		control_answer_status(keeper, client);
 	} else if (!strcmp(word, "stop")) {
 		client->wish = KEEPER_WISH_STOP;
 		keeper_stop(keeper, "stopped by hand");
 	} else {
-		answer_error(client, "unknown command: status, refresh, stop");
+		control_answer_error(client,
+				     "unknown command: status, refresh, stop");
 	}
 }
 
@@ -292,7 +299,7 @@ void keeper_control_read(struct keeper *keeper, struct keeper_client *client)
 
 	/* One word is enough; who goes before the answer is seen then. */
 	if (client->wish != KEEPER_WISH_NONE) {
-		if (has_gone(client))
+		if (control_has_gone(client, 0))
 			fd_close(&client->fd);
 		return;
 	}
@@ -301,7 +308,7 @@ void keeper_control_read(struct keeper *keeper, struct keeper_client *client)
 	if (len <= 0)
 		fd_close(&client->fd);
 	else
-		obey(keeper, client, word);
+		control_obey(keeper, client, word);
 }
 
 /* The first generation has failed: those who wait shall know. */
@@ -314,7 +321,7 @@ void keeper_control_answer_all(struct keeper *keeper)
 		keeper_control_accept(keeper);
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
 		if (keeper->client[i].fd >= 0)
-			answer_status(keeper, &keeper->client[i]);
+			control_answer_status(keeper, &keeper->client[i]);
 }
 
 void keeper_control_answer_stop(struct keeper *keeper)
@@ -322,7 +329,7 @@ void keeper_control_answer_stop(struct keeper *keeper)
 	for (int i = 0; i < KEEPER_CLIENTS_MOST; i++)
 		if (keeper->client[i].fd >= 0 &&
 		    keeper->client[i].wish == KEEPER_WISH_STOP)
-			answer_status(keeper, &keeper->client[i]);
+			control_answer_status(keeper, &keeper->client[i]);
 }
 
 void keeper_control_close(struct keeper *keeper)

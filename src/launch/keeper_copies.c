@@ -34,27 +34,27 @@ union keeper_packet {
 	struct control_failed failed;
 };
 
-static void signal_pidfd(int pidfd, int number)
+static void keeper_signal_pidfd(int pidfd, int number)
 {
 	syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
 }
 
 /* ---- copies ------------------------------------------------------------ */
 
-static void copy_close(struct keeper_copy *copy)
+static void keeper_copy_close(struct keeper_copy *copy)
 {
 	fd_close(&copy->pidfd);
 	fd_close(&copy->connection);
 }
 
 /* The last one takes the place of the one that goes. */
-static void copy_remove(struct keeper *keeper, size_t at)
+static void keeper_copy_remove(struct keeper *keeper, size_t at)
 {
-	copy_close(&keeper->copy[at]);
+	keeper_copy_close(&keeper->copy[at]);
 	keeper->copy[at] = keeper->copy[--keeper->copies];
 }
 
-static int copy_room(struct keeper *keeper)
+static int keeper_copy_room(struct keeper *keeper)
 {
 	size_t room = keeper->copy_room ? keeper->copy_room * 2 : 16;
 	struct keeper_copy *grown;
@@ -70,16 +70,16 @@ static int copy_room(struct keeper *keeper)
 }
 
 /* CLAIM 0.16: an instance goes on when its template ends.  Takes fds. */
-static void adopt(struct keeper *keeper, const struct template *template,
-		  pid_t pid, int connection, int pidfd)
+static void keeper_adopt(struct keeper *keeper, const struct template *template,
+			 pid_t pid, int connection, int pidfd)
 {
 	struct keeper_copy copy = { .pid = pid,
 				    .pidfd = pidfd,
 				    .connection = connection,
 				    .generation = template->generation };
 
-	if (pid <= 0 || copy_room(keeper) < 0) {
-		copy_close(&copy);
+	if (pid <= 0 || keeper_copy_room(keeper) < 0) {
+		keeper_copy_close(&copy);
 		return;
 	}
 	keeper->copy[keeper->copies++] = copy;
@@ -90,11 +90,11 @@ static void adopt(struct keeper *keeper, const struct template *template,
 /* The client is gone: what it started ends as if by its terminal's end. */
 void keeper_hang_up(struct keeper *keeper, size_t copy)
 {
-	signal_pidfd(keeper->copy[copy].pidfd, SIGKILL);
+	keeper_signal_pidfd(keeper->copy[copy].pidfd, SIGKILL);
 	keeper->copy[copy].killed = true;
 }
 
-static void tell_exit(const struct keeper_copy *copy, int status)
+static void keeper_tell_exit(const struct keeper_copy *copy, int status)
 {
 	struct wire_exited exited = { .head = { .magic = WIRE_MAGIC,
 						.version = WIRE_VERSION,
@@ -106,20 +106,20 @@ static void tell_exit(const struct keeper_copy *copy, int status)
 	(void)fd_send(copy->connection, &exited, sizeof(exited), NULL, 0, NULL);
 }
 
-static bool copy_ended(struct keeper *keeper, pid_t pid, int status)
+static bool keeper_copy_ended(struct keeper *keeper, pid_t pid, int status)
 {
 	for (size_t i = 0; i < keeper->copies; i++) {
 		if (keeper->copy[i].pid != pid)
 			continue;
-		tell_exit(&keeper->copy[i], status);
-		copy_remove(keeper, i);
+		keeper_tell_exit(&keeper->copy[i], status);
+		keeper_copy_remove(keeper, i);
 		keeper->used_ns = clock_ns();
 		return true;
 	}
 	return false;
 }
 
-static bool is_child(pid_t pid)
+static bool keeper_is_child(pid_t pid)
 {
 	siginfo_t info;
 
@@ -128,18 +128,18 @@ static bool is_child(pid_t pid)
 }
 
 /* A template that reaped its copy itself leaves us nothing to wait for. */
-static void drop_strangers(struct keeper *keeper, uint64_t generation)
+static void keeper_drop_strangers(struct keeper *keeper, uint64_t generation)
 {
 	for (size_t i = keeper->copies; i-- > 0;)
 		if (keeper->copy[i].generation == generation &&
-		    !is_child(keeper->copy[i].pid))
-			copy_remove(keeper, i);
+		    !keeper_is_child(keeper->copy[i].pid))
+			keeper_copy_remove(keeper, i);
 }
 
 void keeper_copies_fini(struct keeper *keeper)
 {
 	while (keeper->copies)
-		copy_remove(keeper, 0);
+		keeper_copy_remove(keeper, 0);
 	free(keeper->copy);
 	keeper->copy = NULL;
 	keeper->copy_room = 0;
@@ -148,8 +148,8 @@ void keeper_copies_fini(struct keeper *keeper)
 /* ---- what a shim tells ------------------------------------------------- */
 
 /* A range may go over several maps without a gap. */
-static bool lies_in_image(const struct program_image *image,
-			  const struct image_hot *hot)
+static bool keeper_lies_in_image(const struct program_image *image,
+				 const struct image_hot *hot)
 {
 	const struct image_map *map = image_maps(image);
 	uint64_t at = hot->addr;
@@ -164,8 +164,9 @@ static bool lies_in_image(const struct program_image *image,
 }
 
 /* Leaves those that lie in the image; returns how many. */
-static ssize_t keep_good(const struct keeper *keeper, struct image_hot *hot,
-			 size_t count, struct err *err)
+static ssize_t keeper_keep_good(const struct keeper *keeper,
+				struct image_hot *hot, size_t count,
+				struct err *err)
 {
 	auto_free struct program_image *image =
 		keeper_image_header(keeper->place->image, err);
@@ -174,13 +175,14 @@ static ssize_t keep_good(const struct keeper *keeper, struct image_hot *hot,
 	if (!image)
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++)
-		if (lies_in_image(image, &hot[i]))
+		if (keeper_lies_in_image(image, &hot[i]))
 			hot[good++] = hot[i];
 	return (ssize_t)good;
 }
 
 /* The memory is copied before it is checked: the template has it too. */
-static int publish_hot(const struct keeper *keeper, int memory, struct err *err)
+static int keeper_publish_hot(const struct keeper *keeper, int memory,
+			      struct err *err)
 {
 	auto_free char *path = file_format("%s.hot", keeper->place->image);
 	auto_free struct image_hot *hot = NULL;
@@ -200,27 +202,27 @@ static int publish_hot(const struct keeper *keeper, int memory, struct err *err)
 	if (!hot)
 		return err_set(err, -ENOMEM, "learned pages");
 	rc = fd_pread_all(memory, hot, count * sizeof(*hot), 0, err);
-	good = rc < 0 ? rc : keep_good(keeper, hot, count, err);
+	good = rc < 0 ? rc : keeper_keep_good(keeper, hot, count, err);
 	if (good <= 0)
 		return (int)good;
 	log_event("serve.learned", "\"ranges\":%zu,\"good\":%zd", count, good);
 	return file_publish(path, hot, (size_t)good * sizeof(*hot), 0600, err);
 }
 
-static void hear_learned(struct keeper *keeper, const struct template *template,
-			 int memory)
+static void keeper_hear_learned(struct keeper *keeper,
+				const struct template *template, int memory)
 {
 	struct err err = { 0 };
 
 	if (template != keeper->current)
 		return;
-	if (publish_hot(keeper, memory, &err) < 0)
+	if (keeper_publish_hot(keeper, memory, &err) < 0)
 		snprintf(keeper->last_error, sizeof(keeper->last_error),
 			 "learned pages: %.200s", err.text);
 }
 
-static void hear_counts(struct keeper *keeper, struct template *template,
-			const struct control_counts *counts)
+static void keeper_hear_counts(struct keeper *keeper, struct template *template,
+			       const struct control_counts *counts)
 {
 	if (counts->launches > template->launches ||
 	    counts->live != template->live)
@@ -231,47 +233,48 @@ static void hear_counts(struct keeper *keeper, struct template *template,
 	template->waiting = counts->waiting;
 }
 
-static void hear_failed(struct keeper *keeper, struct control_failed *failed)
+static void keeper_hear_failed(struct keeper *keeper,
+			       struct control_failed *failed)
 {
 	failed->reason[sizeof(failed->reason) - 1] = 0;
 	snprintf(keeper->last_error, sizeof(keeper->last_error), "shim: %s",
 		 failed->reason);
 }
 
-static void hear_packet(struct keeper *keeper, struct template *template,
-			union keeper_packet *packet, size_t len, int fds[2],
-			int fd_count)
+static void keeper_hear_packet(struct keeper *keeper, struct template *template,
+			       union keeper_packet *packet, size_t len,
+			       int fds[2], int fd_count)
 {
 	if (len < sizeof(packet->head) || packet->head.size != len)
 		return;
 	switch (packet->head.type) {
 	case CONTROL_COUNTS:
 		if (len == sizeof(packet->counts))
-			hear_counts(keeper, template, &packet->counts);
+			keeper_hear_counts(keeper, template, &packet->counts);
 		break;
 	case CONTROL_LEARNED:
 		if (fd_count == 1)
-			hear_learned(keeper, template, fds[0]);
+			keeper_hear_learned(keeper, template, fds[0]);
 		break;
 	case CONTROL_ADOPT:
 		if (len == sizeof(packet->adopt) && fd_count == 2)
-			adopt(keeper, template, packet->adopt.pid,
-			      steal_fd(&fds[0]), steal_fd(&fds[1]));
+			keeper_adopt(keeper, template, packet->adopt.pid,
+				     steal_fd(&fds[0]), steal_fd(&fds[1]));
 		break;
 	case CONTROL_FAILED:
 		if (len == sizeof(packet->failed))
-			hear_failed(keeper, &packet->failed);
+			keeper_hear_failed(keeper, &packet->failed);
 		break;
 	}
 }
 
 /* The pair's end: an expected one has drained and ends by itself, any other
  * is of no use any more. */
-static void hear_end(struct template *template)
+static void keeper_hear_end(struct template *template)
 {
 	fd_close(&template->control);
 	if (!template->draining)
-		signal_pidfd(template->pidfd, SIGKILL);
+		keeper_signal_pidfd(template->pidfd, SIGKILL);
 }
 
 void keeper_hear(struct keeper *keeper, struct template *template)
@@ -286,18 +289,18 @@ void keeper_hear(struct keeper *keeper, struct template *template)
 				   fds, 2, &fd_count, NULL);
 
 		if (len == 0 || (len < 0 && len != -EMSGSIZE)) {
-			hear_end(template);
+			keeper_hear_end(template);
 			return;
 		}
 		if (len > 0)
-			hear_packet(keeper, template, &packet, (size_t)len, fds,
-				    fd_count);
+			keeper_hear_packet(keeper, template, &packet,
+					   (size_t)len, fds, fd_count);
 		fd_close(&fds[0]);
 		fd_close(&fds[1]);
 	}
 }
 
-static void hear_all(struct keeper *keeper)
+static void keeper_hear_all(struct keeper *keeper)
 {
 	if (keeper->current)
 		keeper_hear(keeper, keeper->current);
@@ -308,7 +311,7 @@ static void hear_all(struct keeper *keeper)
 
 /* ---- ends -------------------------------------------------------------- */
 
-static struct template *find_template(struct keeper *keeper, pid_t pid)
+static struct template *keeper_find_template(struct keeper *keeper, pid_t pid)
 {
 	if (keeper->current && keeper->current->pid == pid)
 		return keeper->current;
@@ -318,8 +321,8 @@ static struct template *find_template(struct keeper *keeper, pid_t pid)
 	return NULL;
 }
 
-static void template_ended(struct keeper *keeper, struct template *template,
-			   int status)
+static void keeper_template_ended(struct keeper *keeper,
+				  struct template *template, int status)
 {
 	uint64_t generation = template->generation;
 	char how[64];
@@ -332,10 +335,10 @@ static void template_ended(struct keeper *keeper, struct template *template,
 			 WEXITSTATUS(status));
 	template->pid = 0;
 	keeper_ended(keeper, template, how);
-	drop_strangers(keeper, generation);
+	keeper_drop_strangers(keeper, generation);
 }
 
-static pid_t next_ended(void)
+static pid_t keeper_next_ended(void)
 {
 	siginfo_t info = { 0 };
 
@@ -352,14 +355,14 @@ void keeper_reap(struct keeper *keeper)
 	int status = 0;
 	pid_t pid;
 
-	while ((pid = next_ended()) > 0) {
-		hear_all(keeper);
+	while ((pid = keeper_next_ended()) > 0) {
+		keeper_hear_all(keeper);
 		if (waitpid(pid, &status, WNOHANG | __WALL) != pid)
 			return;
-		template = find_template(keeper, pid);
+		template = keeper_find_template(keeper, pid);
 		if (template)
-			template_ended(keeper, template, status);
+			keeper_template_ended(keeper, template, status);
 		else
-			copy_ended(keeper, pid, status);
+			keeper_copy_ended(keeper, pid, status);
 	}
 }

@@ -2,13 +2,14 @@
 /* The generations of a template: how one follows the other, and what is done
  * where one does not come up or dies.
  *
- * The order in put_in_front() is the point of it all: the new generation was
- * seen to serve (template_start), then gets the public name, and only then
- * the older one is told to end. */
+ * The order in keeper_put_in_front() is the point of it all: the new
+ * generation was seen to serve (template_start), then gets the public name,
+ * and only then the older one is told to end. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "launch/entry.h"
 #include "launch/keeper_internal.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -35,7 +36,7 @@ void keeper_set_state(struct keeper *keeper, enum keeper_state state,
 	keeper_status_write(keeper);
 }
 
-static int free_slot(const struct keeper *keeper)
+static int keeper_free_slot(const struct keeper *keeper)
 {
 	for (int i = 0; i < KEEPER_OLD_MOST; i++)
 		if (!keeper->old[i])
@@ -47,7 +48,7 @@ static int free_slot(const struct keeper *keeper)
 void keeper_retire(struct keeper *keeper)
 {
 	struct template *template = keeper->current;
-	int slot = free_slot(keeper);
+	int slot = keeper_free_slot(keeper);
 
 	keeper->current = NULL;
 	if (!template)
@@ -63,8 +64,8 @@ void keeper_retire(struct keeper *keeper)
 }
 
 /* CLAIM 0.11 0.12 0.13: public name first, the old one's end after it. */
-static int put_in_front(struct keeper *keeper, struct template *template,
-			struct err *err)
+static int keeper_put_in_front(struct keeper *keeper, struct template *template,
+			       struct err *err)
 {
 	int rc = template_publish(template, keeper->place, err);
 
@@ -77,7 +78,7 @@ static int put_in_front(struct keeper *keeper, struct template *template,
 	return 0;
 }
 
-static void has_renewed(struct keeper *keeper, const char *why)
+static void keeper_has_renewed(struct keeper *keeper, const char *why)
 {
 	struct template *template = keeper->current;
 	char *libraries = strdup(template->libraries);
@@ -102,12 +103,12 @@ static void has_renewed(struct keeper *keeper, const char *why)
 	keeper_tell_ready(keeper, "ready");
 }
 
-static int start_next(struct keeper *keeper, struct template *template,
-		      struct err *err)
+static int keeper_start_next(struct keeper *keeper, struct template *template,
+			     struct err *err)
 {
 	struct template before = { .libraries = keeper->libraries };
 
-	if (free_slot(keeper) < 0)
+	if (keeper_free_slot(keeper) < 0)
 		return err_set(err, -EBUSY, "%d older generations still end",
 			       KEEPER_OLD_MOST);
 	log_event("serve.start", "\"generation\":%" PRIu64,
@@ -117,8 +118,9 @@ static int start_next(struct keeper *keeper, struct template *template,
 }
 
 /* CLAIM 0.13: whatever failed, the older one stays and serves. */
-static void has_failed(struct keeper *keeper, const struct verdict *verdict,
-		       const struct err *err)
+static void keeper_has_failed(struct keeper *keeper,
+			      const struct verdict *verdict,
+			      const struct err *err)
 {
 	snprintf(keeper->last_error, sizeof(keeper->last_error), "%s",
 		 err->text);
@@ -137,20 +139,20 @@ int keeper_renew(struct keeper *keeper, const char *why, struct err *err)
 
 	if (!template)
 		return err_set(err, -ENOMEM, "a new generation");
-	rc = start_next(keeper, template, err);
+	rc = keeper_start_next(keeper, template, err);
 	if (rc >= 0)
-		rc = put_in_front(keeper, template, err);
+		rc = keeper_put_in_front(keeper, template, err);
 	if (rc < 0) {
-		has_failed(keeper, &template->verdict, err);
+		keeper_has_failed(keeper, &template->verdict, err);
 		template_end(template);
 		free(template);
 		return rc;
 	}
-	has_renewed(keeper, why);
+	keeper_has_renewed(keeper, why);
 	return 0;
 }
 
-static void back_off(struct keeper *keeper)
+static void keeper_back_off(struct keeper *keeper)
 {
 	keeper->backoff_ms *= 2;
 	if (keeper->backoff_ms > KEEPER_BACKOFF_MOST_MS)
@@ -166,7 +168,7 @@ void keeper_renew_soon(struct keeper *keeper, const char *why)
 	keeper->retry_at = clock_deadline(
 		keeper->backoff_ms > KEEPER_DEBOUNCE_MS ? keeper->backoff_ms
 							: KEEPER_DEBOUNCE_MS);
-	back_off(keeper);
+	keeper_back_off(keeper);
 }
 
 void keeper_withdraw(struct keeper *keeper, const char *why, const char *what)
@@ -180,20 +182,21 @@ void keeper_withdraw(struct keeper *keeper, const char *why, const char *what)
 }
 
 /* No way to copy this program: starters are told not to ask again. */
-static void refuse(struct keeper *keeper, enum keeper_state state,
-		   const struct err *why)
+static void keeper_refuse(struct keeper *keeper, enum keeper_state state,
+			  const struct err *why)
 {
 	struct err err = { 0 };
 
 	unlink(keeper->place->image);
 	unlink(keeper->place->live);
-	if (registry_update_entry(keeper->place, false, &err) < 0)
+	if (entry_update(keeper->place, false, &err) < 0)
 		log_say("brood: %s", err.text);
+	keeper->last_error[0] = 0;
 	keeper_set_state(keeper, state, why->text);
 }
 
 /* Failures that say nothing about the program. */
-static bool is_passing(int code)
+static bool keeper_is_passing(int code)
 {
 	return code == -ENOMEM || code == -EMFILE || code == -ENFILE ||
 	       code == -ENOSPC || code == -EAGAIN;
@@ -205,11 +208,12 @@ int keeper_first(struct keeper *keeper, struct err *err)
 
 	if (rc >= 0)
 		return 0;
-	if (is_passing(rc))
+	if (keeper_is_passing(rc))
 		keeper_set_state(keeper, KEEPER_FAILED, err->text);
 	else
-		refuse(keeper, rc == -ENOTSUP ? KEEPER_REFUSED : KEEPER_FAILED,
-		       err);
+		keeper_refuse(keeper,
+			      rc == -ENOTSUP ? KEEPER_REFUSED : KEEPER_FAILED,
+			      err);
 	return rc;
 }
 
@@ -224,15 +228,15 @@ void keeper_renew_due(struct keeper *keeper)
 	if (rc >= 0 || keeper->current)
 		return;
 	if (rc == -ENOTSUP) {
-		refuse(keeper, KEEPER_REFUSED, &err);
+		keeper_refuse(keeper, KEEPER_REFUSED, &err);
 		keeper_stop(keeper, "refused");
 		return;
 	}
 	keeper->retry_at = clock_deadline(keeper->backoff_ms);
-	back_off(keeper);
+	keeper_back_off(keeper);
 }
 
-static void lost(struct keeper *keeper, const char *how)
+static void keeper_lost(struct keeper *keeper, const char *how)
 {
 	char what[120];
 
@@ -246,7 +250,7 @@ static void lost(struct keeper *keeper, const char *how)
 		keeper->backoff_ms = KEEPER_BACKOFF_MS;
 	keeper->retry_why = "death";
 	keeper->retry_at = clock_deadline(keeper->backoff_ms);
-	back_off(keeper);
+	keeper_back_off(keeper);
 }
 
 void keeper_ended(struct keeper *keeper, struct template *template,
@@ -267,7 +271,7 @@ void keeper_ended(struct keeper *keeper, struct template *template,
 	template_end(template);
 	free(template);
 	if (was_current && !keeper->stopping)
-		lost(keeper, how);
+		keeper_lost(keeper, how);
 }
 
 uint64_t keeper_launches(const struct keeper *keeper)

@@ -35,9 +35,10 @@
 
 /* ---- what an image depends on ------------------------------------------ */
 
-static struct program_image *check_header(struct program_image *image,
-					  size_t len, uint64_t file_bytes,
-					  const char *path, struct err *err)
+static struct program_image *watch_check_header(struct program_image *image,
+						size_t len, uint64_t file_bytes,
+						const char *path,
+						struct err *err)
 {
 	const char *wrong = image_check(image, len, file_bytes);
 
@@ -69,10 +70,10 @@ struct program_image *keeper_image_header(const char *path, struct err *err)
 		err_wrap(err, "image %s", path);
 		return NULL;
 	}
-	return check_header(image, len, (uint64_t)st.st_size, path, err);
+	return watch_check_header(image, len, (uint64_t)st.st_size, path, err);
 }
 
-static uint64_t stamp_value(const char *path)
+static uint64_t watch_stamp_value(const char *path)
 {
 	struct file_stamp stamp;
 	struct stat st;
@@ -83,16 +84,16 @@ static uint64_t stamp_value(const char *path)
 	return hash64(&stamp, sizeof(stamp)) | 1;
 }
 
-static uint64_t value_now(const struct keeper_file *file)
+static uint64_t watch_value_now(const struct keeper_file *file)
 {
 	if (!file->fact)
-		return stamp_value(file->path);
+		return watch_stamp_value(file->path);
 	return fact_now(file->fact, 0, file->path);
 }
 
 /* The stamp as the image has it, so that a change between its writing and
  * our first look is seen. */
-static uint64_t image_value(const struct image_file *file)
+static uint64_t watch_image_value(const struct image_file *file)
 {
 	struct file_stamp stamp = { file->dev, file->ino, file->size,
 				    file->mtime_ns, file->ctime_ns };
@@ -100,7 +101,7 @@ static uint64_t image_value(const struct image_file *file)
 	return hash64(&stamp, sizeof(stamp)) | 1;
 }
 
-static bool can_be_watched(const char *path)
+static bool watch_can_be_watched(const char *path)
 {
 	return path[0] == '/' && strncmp(path, "/proc/", 6) != 0 &&
 	       strncmp(path, "/sys/", 5) != 0 && strncmp(path, "/dev/", 5) != 0;
@@ -108,8 +109,8 @@ static bool can_be_watched(const char *path)
 
 /* A fact's value is taken now, not from the image: a fact that never holds
  * must not bring one generation after the other. */
-static int add_file(struct keeper_watch *watch, const char *path, uint32_t fact,
-		    uint64_t value)
+static int watch_add_file(struct keeper_watch *watch, const char *path,
+			  uint32_t fact, uint64_t value)
 {
 	struct keeper_file file = { strdup(path), fact, value };
 
@@ -128,37 +129,38 @@ static int add_file(struct keeper_watch *watch, const char *path, uint32_t fact,
 		return -ENOMEM;
 	}
 	if (fact)
-		file.value = value_now(&file);
+		file.value = watch_value_now(&file);
 	watch->file[watch->count++] = file;
 	return 0;
 }
 
-static bool is_file_fact(uint32_t kind)
+static bool watch_is_file_fact(uint32_t kind)
 {
 	return kind == FACT_FILE || kind == FACT_LINK_FILE ||
 	       kind == FACT_CONTENT || kind == FACT_LINK;
 }
 
-static int collect(struct keeper_watch *watch,
-		   const struct program_image *image)
+static int watch_collect(struct keeper_watch *watch,
+			 const struct program_image *image)
 {
 	const struct image_file *file = image_files(image);
 	const struct image_fact *fact = image_facts(image);
 	int rc = 0;
 
 	for (uint32_t i = 0; i < image->file_count && rc >= 0; i++)
-		rc = add_file(watch, image_string(image, file[i].path), 0,
-			      image_value(&file[i]));
+		rc = watch_add_file(watch, image_string(image, file[i].path), 0,
+				    watch_image_value(&file[i]));
 	for (uint32_t i = 0; i < image->fact_count && rc >= 0; i++) {
 		const char *name = image_string(image, fact[i].name);
 
-		if (is_file_fact(fact[i].kind) && can_be_watched(name))
-			rc = add_file(watch, name, fact[i].kind, 0);
+		if (watch_is_file_fact(fact[i].kind) &&
+		    watch_can_be_watched(name))
+			rc = watch_add_file(watch, name, fact[i].kind, 0);
 	}
 	return rc;
 }
 
-static void forget_files(struct keeper_watch *watch)
+static void watch_forget_files(struct keeper_watch *watch)
 {
 	for (size_t i = 0; i < watch->count; i++)
 		free(watch->file[i].path);
@@ -191,7 +193,7 @@ static bool watch_above(struct keeper_watch *watch, const char *path,
 	return false;
 }
 
-static bool is_folder(const char *path)
+static bool watch_is_folder(const char *path)
 {
 	struct stat st;
 
@@ -201,7 +203,8 @@ static bool is_folder(const char *path)
 static void watch_file(struct keeper_watch *watch,
 		       const struct keeper_file *file)
 {
-	uint32_t events = is_folder(file->path) ? WATCH_LISTED : WATCH_FILE;
+	uint32_t events =
+		watch_is_folder(file->path) ? WATCH_LISTED : WATCH_FILE;
 
 	if (file->fact == FACT_LINK || file->fact == FACT_LINK_FILE)
 		events |= IN_DONT_FOLLOW;
@@ -224,7 +227,7 @@ static void watch_all(struct keeper *keeper)
 		watch_file(watch, &watch->file[i]);
 }
 
-static void set_timer(struct keeper_watch *watch)
+static void watch_set_timer(struct keeper_watch *watch)
 {
 	watch->look_at =
 		watch->blind ? clock_deadline(KEEPER_BLIND_MS) : KEEPER_NEVER;
@@ -238,7 +241,7 @@ int keeper_watch_open(struct keeper *keeper, struct err *err)
 	if (watch->inotify < 0)
 		return err_set(err, -errno, "inotify");
 	watch_all(keeper);
-	set_timer(watch);
+	watch_set_timer(watch);
 	return 0;
 }
 
@@ -250,8 +253,8 @@ void keeper_watch_image(struct keeper *keeper)
 
 	/* Watches of older generations stay: at worst they cause a look, and
 	 * to take them away costs more than all the rest. */
-	forget_files(watch);
-	if (!image || collect(watch, image) < 0)
+	watch_forget_files(watch);
+	if (!image || watch_collect(watch, image) < 0)
 		log_say("brood: %s: not all files are watched",
 			keeper->spec->program);
 	watch_all(keeper);
@@ -263,7 +266,7 @@ void keeper_watch_close(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
 
-	forget_files(watch);
+	watch_forget_files(watch);
 	free(watch->file);
 	fd_close(&watch->inotify);
 	*watch =
@@ -272,18 +275,18 @@ void keeper_watch_close(struct keeper *keeper)
 
 /* ---- changes ----------------------------------------------------------- */
 
-static const struct keeper_file *find_change(const struct keeper_watch *watch,
-					     bool fact)
+static const struct keeper_file *
+watch_find_change(const struct keeper_watch *watch, bool fact)
 {
 	for (size_t i = 0; i < watch->count; i++)
 		if (!watch->file[i].fact != fact &&
-		    value_now(&watch->file[i]) != watch->file[i].value)
+		    watch_value_now(&watch->file[i]) != watch->file[i].value)
 			return &watch->file[i];
 	return NULL;
 }
 
 /* CLAIM 0.17: a removed entry ends its template. */
-static bool is_removed(struct keeper *keeper)
+static bool watch_is_removed(struct keeper *keeper)
 {
 	if (access(keeper->place->entry, F_OK) == 0 || errno != ENOENT)
 		return false;
@@ -293,9 +296,10 @@ static bool is_removed(struct keeper *keeper)
 }
 
 /* CLAIM 0.17: a changed program or library ends what was made of it. */
-static bool has_changed_file(struct keeper *keeper)
+static bool watch_has_changed_file(struct keeper *keeper)
 {
-	const struct keeper_file *file = find_change(&keeper->watch, false);
+	const struct keeper_file *file =
+		watch_find_change(&keeper->watch, false);
 	char what[200];
 
 	if (!file)
@@ -303,12 +307,12 @@ static bool has_changed_file(struct keeper *keeper)
 	snprintf(what, sizeof(what), "%.160s has changed", file->path);
 	keeper->changes++;
 	log_event("serve.change", "\"withdrawn\":true");
-	forget_files(&keeper->watch);
+	watch_forget_files(&keeper->watch);
 	keeper_withdraw(keeper, "change", what);
 	return true;
 }
 
-static bool has_lost_image(struct keeper *keeper)
+static bool watch_has_lost_image(struct keeper *keeper)
 {
 	if (access(keeper->place->image, F_OK) == 0 || errno != ENOENT)
 		return false;
@@ -316,10 +320,10 @@ static bool has_lost_image(struct keeper *keeper)
 	return true;
 }
 
-static void look_for_changed_fact(struct keeper *keeper)
+static void watch_look_for_changed_fact(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
-	const struct keeper_file *file = find_change(watch, true);
+	const struct keeper_file *file = watch_find_change(watch, true);
 	uint64_t pause_ns = (uint64_t)KEEPER_FACT_MS * 1000000;
 	uint64_t now = clock_ns();
 
@@ -340,18 +344,18 @@ void keeper_watch_look(struct keeper *keeper)
 	struct keeper_watch *watch = &keeper->watch;
 
 	watch->looked_ns = clock_ns();
-	set_timer(watch);
-	if (keeper->stopping || is_removed(keeper) || !keeper->current)
+	watch_set_timer(watch);
+	if (keeper->stopping || watch_is_removed(keeper) || !keeper->current)
 		return;
-	if (has_changed_file(keeper) || keeper->retry_at != KEEPER_NEVER ||
-	    has_lost_image(keeper))
+	if (watch_has_changed_file(keeper) ||
+	    keeper->retry_at != KEEPER_NEVER || watch_has_lost_image(keeper))
 		return;
-	look_for_changed_fact(keeper);
+	watch_look_for_changed_fact(keeper);
 }
 
 /* Was one of the files itself touched?  What happens in a folder is less
  * urgent and may come often. */
-static bool read_events(int inotify)
+static bool watch_read_events(int inotify)
 {
 	char room[8192] __attribute__((aligned(8)));
 	bool touched = false;
@@ -368,7 +372,7 @@ static bool read_events(int inotify)
 	return touched;
 }
 
-static void look_soon(struct keeper *keeper)
+static void watch_look_soon(struct keeper *keeper)
 {
 	struct keeper_watch *watch = &keeper->watch;
 	uint64_t next =
@@ -382,10 +386,10 @@ static void look_soon(struct keeper *keeper)
 
 void keeper_watch_read(struct keeper *keeper)
 {
-	if (read_events(keeper->watch.inotify) && keeper->current)
-		has_changed_file(keeper);
+	if (watch_read_events(keeper->watch.inotify) && keeper->current)
+		watch_has_changed_file(keeper);
 	if (!keeper->stopping)
-		look_soon(keeper);
+		watch_look_soon(keeper);
 }
 
 /* CLAIM 0.17: a launch that found nothing warm may bring a generation. */
@@ -394,7 +398,7 @@ void keeper_watch_demand(struct keeper *keeper)
 	if (keeper->stopping)
 		return;
 	if (keeper->current)
-		look_soon(keeper);
+		watch_look_soon(keeper);
 	else if (keeper->retry_at == KEEPER_NEVER)
 		keeper_renew_soon(keeper, "demand");
 }

@@ -10,23 +10,23 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static bool same_file(const struct map *a, const struct map *b)
+static bool libraries_same_file(const struct map *a, const struct map *b)
 {
 	return a->ino == b->ino && a->dev == b->dev;
 }
 
-static bool is_first_of_file(const struct maps *maps, size_t at)
+static bool libraries_is_first_of_file(const struct maps *maps, size_t at)
 {
 	for (size_t i = 0; i < at; i++)
-		if (same_file(&maps->map[i], &maps->map[at]))
+		if (libraries_same_file(&maps->map[i], &maps->map[at]))
 			return false;
 	return true;
 }
 
-static bool has_code(const struct maps *maps, const struct map *file)
+static bool libraries_has_code(const struct maps *maps, const struct map *file)
 {
 	for (size_t i = 0; i < maps->count; i++)
-		if (same_file(&maps->map[i], file) &&
+		if (libraries_same_file(&maps->map[i], file) &&
 		    maps->map[i].prot & PROT_EXEC)
 			return true;
 	return false;
@@ -44,8 +44,8 @@ char *libraries_list(pid_t pid, const char *without, struct err *err)
 	for (size_t i = 0; i < maps.count; i++) {
 		const struct map *map = &maps.map[i];
 
-		if (!map->ino || !is_first_of_file(&maps, i) ||
-		    !has_code(&maps, map) ||
+		if (!map->ino || !libraries_is_first_of_file(&maps, i) ||
+		    !libraries_has_code(&maps, map) ||
 		    (without && !strcmp(map->name, without)))
 			continue;
 		buf_format(&list, "%" PRIx64 " %" PRIu64 " %s\n", map->start,
@@ -64,7 +64,7 @@ struct library {
 };
 
 /* The line at text; returns the next one, NULL at the end. */
-static const char *line_at(const char *text, struct library *library)
+static const char *libraries_line_at(const char *text, struct library *library)
 {
 	const char *end = text ? strchr(text, '\n') : NULL;
 	const char *space, *name;
@@ -80,10 +80,10 @@ static const char *line_at(const char *text, struct library *library)
 	return end + 1;
 }
 
-static bool find_name(const char *list, const struct library *wanted,
-		      struct library *found)
+static bool libraries_find_name(const char *list, const struct library *wanted,
+				struct library *found)
 {
-	while ((list = line_at(list, found)))
+	while ((list = libraries_line_at(list, found)))
 		if (found->name_len == wanted->name_len &&
 		    !memcmp(found->name, wanted->name, wanted->name_len))
 			return true;
@@ -96,8 +96,8 @@ int libraries_compare(const char *before, const char *now, int *moved)
 	int same = 0;
 
 	*moved = 0;
-	while ((now = line_at(now, &one))) {
-		if (!find_name(before, &one, &other))
+	while ((now = libraries_line_at(now, &one))) {
+		if (!libraries_find_name(before, &one, &other))
 			continue;
 		if (one.base_len == other.base_len &&
 		    !memcmp(one.base, other.base, one.base_len))
@@ -113,7 +113,7 @@ int libraries_count(const char *list)
 	struct library library;
 	int count = 0;
 
-	while ((list = line_at(list, &library)))
+	while ((list = libraries_line_at(list, &library)))
 		count++;
 	return count;
 }

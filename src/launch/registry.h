@@ -53,10 +53,6 @@ int registry_enter(const struct spec *spec, const char *brood_path,
 		   struct registry_place *place, struct err *err);
 int registry_read_spec(const struct registry_place *place, struct spec *spec,
 		       struct err *err);
-/* Puts the sockets of place into the entry that is there, and whether
- * starters may start a keeper. */
-int registry_update_entry(const struct registry_place *place, bool demand,
-			  struct err *err);
 /* Removes all of it; the caller holds the lock or nobody does. */
 int registry_remove(const struct registry_place *place, struct err *err);
 /* Is a keeper alive?  (tries the lock) */

@@ -54,7 +54,7 @@ void spec_init(struct spec *spec)
 	};
 }
 
-static void list_free(char ***list, int *count)
+static void spec_list_free(char ***list, int *count)
 {
 	for (int i = 0; i < *count; i++)
 		free((*list)[i]);
@@ -68,14 +68,14 @@ void spec_fini(struct spec *spec)
 	free(spec->name);
 	free(spec->program);
 	free(spec->stop_path);
-	list_free(&spec->argv, &spec->argc);
-	list_free(&spec->environment, &spec->environment_count);
+	spec_list_free(&spec->argv, &spec->argc);
+	spec_list_free(&spec->environment, &spec->environment_count);
 	*spec = (struct spec){ 0 };
 }
 
 /* Adds a copy of text; the list keeps a NULL behind its last string. */
-static int list_add(char ***list, int *count, int most, const char *what,
-		    const char *text, struct err *err)
+static int spec_list_add(char ***list, int *count, int most, const char *what,
+			 const char *text, struct err *err)
 {
 	char **grown;
 
@@ -93,13 +93,14 @@ static int list_add(char ***list, int *count, int most, const char *what,
 	return 0;
 }
 
-static int add_argument(struct spec *spec, const char *text, struct err *err)
+static int spec_add_argument(struct spec *spec, const char *text,
+			     struct err *err)
 {
-	return list_add(&spec->argv, &spec->argc, SPEC_ARGUMENTS_MOST,
-			"arguments of a template", text, err);
+	return spec_list_add(&spec->argv, &spec->argc, SPEC_ARGUMENTS_MOST,
+			     "arguments of a template", text, err);
 }
 
-static int text_put(char **to, const char *text, struct err *err)
+static int spec_text_put(char **to, const char *text, struct err *err)
 {
 	char *copy = strdup(text);
 
@@ -110,7 +111,7 @@ static int text_put(char **to, const char *text, struct err *err)
 	return 0;
 }
 
-static int check_program_path(const char *path, struct err *err)
+static int spec_check_program_path(const char *path, struct err *err)
 {
 	if (path[0] != '/')
 		return err_set(err, -EINVAL, "program %s: not a whole path",
@@ -135,12 +136,12 @@ int spec_set_program(struct spec *spec, const char *word, struct err *err)
 	whole = realpath(found, NULL);
 	if (!whole)
 		return err_set(err, -errno, "program %s", found);
-	if ((rc = check_program_path(whole, err)) < 0)
+	if ((rc = spec_check_program_path(whole, err)) < 0)
 		return rc;
 	free(spec->program);
 	spec->program = steal_ptr(&whole);
-	list_free(&spec->argv, &spec->argc);
-	return add_argument(spec, word, err);
+	spec_list_free(&spec->argv, &spec->argc);
+	return spec_add_argument(spec, word, err);
 }
 
 int spec_set_arguments(struct spec *spec, int count, char *const *words,
@@ -149,13 +150,14 @@ int spec_set_arguments(struct spec *spec, int count, char *const *words,
 	int rc = 0;
 
 	for (int i = 0; i < count && rc >= 0; i++)
-		rc = add_argument(spec, words[i], err);
+		rc = spec_add_argument(spec, words[i], err);
 	return rc;
 }
 
 /* The template's folder is "/", so a relative path would mean another file
  * there.  Links stay: the program opens the name that it was given. */
-static int set_stop_path(struct spec *spec, const char *path, struct err *err)
+static int spec_set_stop_path(struct spec *spec, const char *path,
+			      struct err *err)
 {
 	auto_free char *here = NULL;
 	char *whole;
@@ -185,7 +187,7 @@ static int set_stop_path(struct spec *spec, const char *path, struct err *err)
 int spec_set_stop(struct spec *spec, const char *words, struct err *err)
 {
 	if (!strncmp(words, "open:", 5))
-		return set_stop_path(spec, words + 5, err);
+		return spec_set_stop_path(spec, words + 5, err);
 	if (!strcmp(words, "main"))
 		spec->stop = SPEC_STOP_MAIN;
 	else if (!strcmp(words, "stdin"))
@@ -213,19 +215,30 @@ const char *spec_stop_words(const struct spec *spec, struct buf *room)
 	return buf_string(room);
 }
 
+bool spec_is_deep(const struct spec *spec)
+{
+	return spec->stop != SPEC_STOP_MAIN;
+}
+
+bool spec_has_base(const struct spec *spec)
+{
+	return spec->name || spec_is_deep(spec);
+}
+
 long spec_pool(const struct spec *spec)
 {
 	return spec->pool < 0 ? SPEC_POOL : spec->pool;
 }
 
-static void write_member(struct buf *out, const char *name, const char *value)
+static void spec_write_member(struct buf *out, const char *name,
+			      const char *value)
 {
 	buf_format(out, "%s=%s", name, value);
 	buf_add(out, "", 1);
 }
 
-static void write_number(struct buf *out, const struct spec_number *number,
-			 const struct spec *spec)
+static void spec_write_number(struct buf *out, const struct spec_number *number,
+			      const struct spec *spec)
 {
 	const long *value = (const void *)((const char *)spec + number->offset);
 
@@ -237,18 +250,18 @@ int spec_write(const struct spec *spec, struct buf *out)
 {
 	auto_buf struct buf room = { 0 };
 
-	write_member(out, "brood-spec", "1");
+	spec_write_member(out, "brood-spec", "1");
 	if (spec->name)
-		write_member(out, "name", spec->name);
-	write_member(out, "program", spec->program);
+		spec_write_member(out, "name", spec->name);
+	spec_write_member(out, "program", spec->program);
 	for (int i = 0; i < spec->argc; i++)
-		write_member(out, "argument", spec->argv[i]);
-	write_member(out, "stop", spec_stop_words(spec, &room));
+		spec_write_member(out, "argument", spec->argv[i]);
+	spec_write_member(out, "stop", spec_stop_words(spec, &room));
 	for (int i = 0; i < SPEC_NUMBERS; i++)
-		write_number(out, &spec_numbers[i], spec);
-	write_member(out, "hold", spec->hold ? "1" : "0");
+		spec_write_number(out, &spec_numbers[i], spec);
+	spec_write_member(out, "hold", spec->hold ? "1" : "0");
 	for (int i = 0; i < spec->environment_count; i++)
-		write_member(out, "environment", spec->environment[i]);
+		spec_write_member(out, "environment", spec->environment[i]);
 	return out->failed || room.failed ? -ENOMEM : 0;
 }
 
@@ -277,7 +290,7 @@ int spec_check_name(const char *name, struct err *err)
 }
 
 /* What the keeper itself sets cannot be given. */
-static int check_variable(const char *text, struct err *err)
+static int spec_check_variable(const char *text, struct err *err)
 {
 	static const char *const ours[] = { "LD_PRELOAD=", "LD_BIND_NOW=",
 					    "BROOD_SHIM=" };
@@ -294,8 +307,9 @@ static int check_variable(const char *text, struct err *err)
 	return 0;
 }
 
-static int parse_number(struct spec *spec, const struct spec_number *number,
-			const char *value, struct err *err)
+static int spec_parse_number(struct spec *spec,
+			     const struct spec_number *number,
+			     const char *value, struct err *err)
 {
 	long *to = (void *)((char *)spec + number->offset);
 	char *end;
@@ -313,7 +327,8 @@ static int parse_number(struct spec *spec, const struct spec_number *number,
 }
 
 /* Members that may stand once have a bit each in "seen". */
-static int seen_once(unsigned *seen, int bit, const char *name, struct err *err)
+static int spec_seen_once(unsigned *seen, int bit, const char *name,
+			  struct err *err)
 {
 	if (*seen & 1u << bit)
 		return err_set(err, -EINVAL, "%s stands twice", name);
@@ -323,21 +338,24 @@ static int seen_once(unsigned *seen, int bit, const char *name, struct err *err)
 
 enum { SEEN_NAME = SPEC_NUMBERS, SEEN_PROGRAM, SEEN_STOP, SEEN_HOLD };
 
-static int parse_name(struct spec *spec, const char *value, struct err *err)
+static int spec_parse_name(struct spec *spec, const char *value,
+			   struct err *err)
 {
 	int rc = spec_check_name(value, err);
 
-	return rc < 0 ? rc : text_put(&spec->name, value, err);
+	return rc < 0 ? rc : spec_text_put(&spec->name, value, err);
 }
 
-static int parse_program(struct spec *spec, const char *value, struct err *err)
+static int spec_parse_program(struct spec *spec, const char *value,
+			      struct err *err)
 {
-	int rc = check_program_path(value, err);
+	int rc = spec_check_program_path(value, err);
 
-	return rc < 0 ? rc : text_put(&spec->program, value, err);
+	return rc < 0 ? rc : spec_text_put(&spec->program, value, err);
 }
 
-static int parse_hold(struct spec *spec, const char *value, struct err *err)
+static int spec_parse_hold(struct spec *spec, const char *value,
+			   struct err *err)
 {
 	if (strcmp(value, "0") && strcmp(value, "1"))
 		return err_set(err, -EINVAL, "hold \"%.40s\": 0 or 1", value);
@@ -345,7 +363,8 @@ static int parse_hold(struct spec *spec, const char *value, struct err *err)
 	return 0;
 }
 
-static int parse_stop(struct spec *spec, const char *value, struct err *err)
+static int spec_parse_stop(struct spec *spec, const char *value,
+			   struct err *err)
 {
 	if (!strncmp(value, "open:", 5) && value[5] != '/')
 		return err_set(err, -EINVAL, "stop \"%.60s\": not a whole path",
@@ -353,20 +372,21 @@ static int parse_stop(struct spec *spec, const char *value, struct err *err)
 	return spec_set_stop(spec, value, err);
 }
 
-static int parse_environment(struct spec *spec, const char *value,
-			     struct err *err)
+static int spec_parse_environment(struct spec *spec, const char *value,
+				  struct err *err)
 {
-	int rc = check_variable(value, err);
+	int rc = spec_check_variable(value, err);
 
 	return rc < 0 ? rc
-		      : list_add(&spec->environment, &spec->environment_count,
-				 SPEC_ENVIRONMENT_MOST, "variables", value,
-				 err);
+		      : spec_list_add(&spec->environment,
+				      &spec->environment_count,
+				      SPEC_ENVIRONMENT_MOST, "variables", value,
+				      err);
 }
 
 int spec_add_variable(struct spec *spec, const char *text, struct err *err)
 {
-	return parse_environment(spec, text, err);
+	return spec_parse_environment(spec, text, err);
 }
 
 static const struct spec_member {
@@ -374,22 +394,22 @@ static const struct spec_member {
 	int seen; /* bit, -1: a list */
 	int (*parse)(struct spec *spec, const char *value, struct err *err);
 } spec_members[] = {
-	{ "name", SEEN_NAME, parse_name },
-	{ "program", SEEN_PROGRAM, parse_program },
-	{ "stop", SEEN_STOP, parse_stop },
-	{ "hold", SEEN_HOLD, parse_hold },
-	{ "argument", -1, add_argument },
-	{ "environment", -1, parse_environment },
+	{ "name", SEEN_NAME, spec_parse_name },
+	{ "program", SEEN_PROGRAM, spec_parse_program },
+	{ "stop", SEEN_STOP, spec_parse_stop },
+	{ "hold", SEEN_HOLD, spec_parse_hold },
+	{ "argument", -1, spec_add_argument },
+	{ "environment", -1, spec_parse_environment },
 };
 enum { SPEC_MEMBERS = sizeof(spec_members) / sizeof(spec_members[0]) };
 
-static bool is_member(const char *text, size_t len, const char *name)
+static bool spec_is_member(const char *text, size_t len, const char *name)
 {
 	return strlen(name) == len && !memcmp(text, name, len);
 }
 
-static int parse_member(struct spec *spec, const char *text, unsigned *seen,
-			struct err *err)
+static int spec_parse_member(struct spec *spec, const char *text,
+			     unsigned *seen, struct err *err)
 {
 	const char *sign = strchr(text, '=');
 	size_t len = sign ? (size_t)(sign - text) : 0;
@@ -398,24 +418,26 @@ static int parse_member(struct spec *spec, const char *text, unsigned *seen,
 	for (int i = 0; sign && i < SPEC_MEMBERS; i++) {
 		const struct spec_member *member = &spec_members[i];
 
-		if (!is_member(text, len, member->name))
+		if (!spec_is_member(text, len, member->name))
 			continue;
 		if (member->seen >= 0 &&
-		    (rc = seen_once(seen, member->seen, member->name, err)) < 0)
+		    (rc = spec_seen_once(seen, member->seen, member->name,
+					 err)) < 0)
 			return rc;
 		return member->parse(spec, sign + 1, err);
 	}
 	for (int i = 0; sign && i < SPEC_NUMBERS; i++) {
-		if (!is_member(text, len, spec_numbers[i].name))
+		if (!spec_is_member(text, len, spec_numbers[i].name))
 			continue;
-		if ((rc = seen_once(seen, i, spec_numbers[i].name, err)) < 0)
+		if ((rc = spec_seen_once(seen, i, spec_numbers[i].name, err)) <
+		    0)
 			return rc;
-		return parse_number(spec, &spec_numbers[i], sign + 1, err);
+		return spec_parse_number(spec, &spec_numbers[i], sign + 1, err);
 	}
 	return err_set(err, -EINVAL, "unknown member \"%.40s\"", text);
 }
 
-static int check_whole(const struct spec *spec, struct err *err)
+static int spec_check_whole(const struct spec *spec, struct err *err)
 {
 	if (!spec->program)
 		return err_set(err, -EINVAL, "no program");
@@ -438,8 +460,8 @@ int spec_parse(struct spec *spec, const char *data, size_t len, struct err *err)
 		return err_set(err, -EINVAL, "spec: its end is missing");
 	for (size_t at = sizeof(version); at < len && rc >= 0;
 	     at += strlen(data + at) + 1)
-		rc = parse_member(spec, data + at, &seen, err);
+		rc = spec_parse_member(spec, data + at, &seen, err);
 	if (rc >= 0)
-		rc = check_whole(spec, err);
+		rc = spec_check_whole(spec, err);
 	return rc < 0 ? err_wrap(err, "spec") : 0;
 }

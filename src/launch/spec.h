@@ -46,6 +46,9 @@ int spec_add_variable(struct spec *spec, const char *text, struct err *err);
 /* "main", "stdin", "ready" or "open:PATH" */
 int spec_set_stop(struct spec *spec, const char *words, struct err *err);
 const char *spec_stop_words(const struct spec *spec, struct buf *room);
+bool spec_is_deep(const struct spec *spec); /* stops inside main */
+/* Do launches get the spec's arguments in front of their own? */
+bool spec_has_base(const struct spec *spec);
 long spec_pool(const struct spec *spec); /* with the default put in */
 /* NUL-separated "member=value" lines, format version first. */
 int spec_write(const struct spec *spec, struct buf *out);

@@ -51,12 +51,12 @@ struct attempt {
 	uint64_t deadline;
 };
 
-static int left_ms(const struct attempt *attempt)
+static int template_left_ms(const struct attempt *attempt)
 {
 	return clock_left_ms(attempt->deadline);
 }
 
-static int make_control(struct attempt *attempt, struct err *err)
+static int template_make_control(struct attempt *attempt, struct err *err)
 {
 	int pair[2];
 
@@ -70,7 +70,7 @@ static int make_control(struct attempt *attempt, struct err *err)
 }
 
 /* CLAIM 0.1 0.14: the executable itself, by an exec of its own. */
-static int execute(struct attempt *attempt, struct err *err)
+static int template_execute(struct attempt *attempt, struct err *err)
 {
 	const struct spec *spec = attempt->spec;
 	struct template *template = attempt->template;
@@ -96,28 +96,29 @@ static int execute(struct attempt *attempt, struct err *err)
 	return template->pidfd < 0 ? template->pidfd : 0;
 }
 
-static int start_process(struct attempt *attempt, struct err *err)
+static int template_start_process(struct attempt *attempt, struct err *err)
 {
 	auto_free char *shim = install_find("brood-shim.so", err);
 	int rc;
 
 	if (!shim)
 		return -ENOENT;
-	if ((rc = make_control(attempt, err)) < 0 ||
+	if ((rc = template_make_control(attempt, err)) < 0 ||
 	    (rc = template_environment_make(&attempt->environment,
 					    attempt->spec, shim,
 					    attempt->shim_end, err)) < 0)
 		return rc;
-	return execute(attempt, err);
+	return template_execute(attempt, err);
 }
 
 /* The next packet, which must be one of this type; a FAILED is its reason. */
-static int receive(struct attempt *attempt, uint32_t type, void *packet,
-		   size_t size, struct err *err)
+static int template_receive(struct attempt *attempt, uint32_t type,
+			    void *packet, size_t size, struct err *err)
 {
 	const struct control_failed *failed = packet;
 	const struct control_head *head = packet;
-	int rc = fd_wait(attempt->template->control, POLLIN, left_ms(attempt));
+	int rc = fd_wait(attempt->template->control, POLLIN,
+			 template_left_ms(attempt));
 	int fd_count = 0;
 	ssize_t len;
 
@@ -143,11 +144,11 @@ static int receive(struct attempt *attempt, uint32_t type, void *packet,
 	return (int)len;
 }
 
-static int receive_stopped(struct attempt *attempt, struct err *err)
+static int template_receive_stopped(struct attempt *attempt, struct err *err)
 {
 	struct control_stopped *stopped = attempt->stopped;
-	int rc = receive(attempt, CONTROL_STOPPED, stopped, sizeof(*stopped),
-			 err);
+	int rc = template_receive(attempt, CONTROL_STOPPED, stopped,
+				  sizeof(*stopped), err);
 
 	if (rc < 0)
 		return rc;
@@ -160,11 +161,21 @@ static int receive_stopped(struct attempt *attempt, struct err *err)
 	return 0;
 }
 
+/* A failure of which the words say all. */
+static int template_words(struct err *err, int code, const char *words)
+{
+	err_set(err, -EINVAL, "%s", words);
+	if (err)
+		err->code = code;
+	return code;
+}
+
 /* CLAIM 0.3 0.14.  -EAGAIN: the kernel gave an address twice. */
-static int check_layout(struct attempt *attempt, struct err *err)
+static int template_check_layout(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	const char *fixed = attempt->elf.pie ? NULL : attempt->spec->program;
+	char words[160];
 	int same;
 
 	template->fixed = fixed != NULL;
@@ -176,32 +187,39 @@ static int check_layout(struct attempt *attempt, struct err *err)
 	same = libraries_compare(attempt->before->libraries,
 				 template->libraries,
 				 &template->libraries_moved);
-	if (same)
-		return err_set(err, -EAGAIN,
-			       "%d libraries are where they were before: is "
-			       "address randomisation off?",
-			       same);
-	return 0;
+	if (!same)
+		return 0;
+	snprintf(words, sizeof(words),
+		 "%d libraries are where they were before: is address "
+		 "randomisation off?",
+		 same);
+	return template_words(err, -EAGAIN, words);
 }
 
-static int check_verdict(const struct verdict *verdict, struct err *err)
+static int template_check_verdict(const struct verdict *verdict,
+				  struct err *err)
 {
+	char words[400];
+
 	if (verdict->clone || verdict->hatch)
 		return 0;
-	return err_set(err, -ENOTSUP, "no clone: %s; no hatch: %s",
-		       verdict->no_clone, verdict->no_hatch);
+	if (!strcmp(verdict->no_clone, verdict->no_hatch))
+		return template_words(err, -ENOTSUP, verdict->no_clone);
+	snprintf(words, sizeof(words), "no clone: %s; no hatch: %s",
+		 verdict->no_clone, verdict->no_hatch);
+	return template_words(err, -ENOTSUP, words);
 }
 
-static int examine_it(struct attempt *attempt, struct err *err)
+static int template_examine_it(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	int rc = examine(template->pid, attempt->stopped, &attempt->witness,
 			 &template->verdict, err);
 
-	return rc < 0 ? rc : check_verdict(&template->verdict, err);
+	return rc < 0 ? rc : template_check_verdict(&template->verdict, err);
 }
 
-static int write_image(struct attempt *attempt, struct err *err)
+static int template_write_image(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	struct image_source source = {
@@ -219,11 +237,11 @@ static int write_image(struct attempt *attempt, struct err *err)
 	if (!template->image)
 		return err_set(err, -ENOMEM, "name of an image");
 	rc = image_write(&source, &template->verdict, template->image, err);
-	return rc < 0 ? rc : check_verdict(&template->verdict, err);
+	return rc < 0 ? rc : template_check_verdict(&template->verdict, err);
 }
 
 /* CLAIM 0.11: every generation listens on a socket of its own. */
-static int send_serve(struct attempt *attempt, struct err *err)
+static int template_send_serve(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	struct control_serve serve = {
@@ -245,7 +263,7 @@ static int send_serve(struct attempt *attempt, struct err *err)
 	return fd_send(template->control, &serve, sizeof(serve), NULL, 0, err);
 }
 
-static void send_word(struct template *template, uint32_t type)
+static void template_send_word(struct template *template, uint32_t type)
 {
 	struct control_head head = { type, sizeof(head) };
 
@@ -253,11 +271,12 @@ static void send_word(struct template *template, uint32_t type)
 }
 
 /* CLAIM 0.12: it is ready when it says so over its own socket. */
-static int ask(struct attempt *attempt, struct err *err)
+static int template_ask(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	struct wire_state state;
-	int rc = handshake_ask(template->socket, left_ms(attempt), &state, err);
+	int rc = handshake_ask(template->socket, template_left_ms(attempt),
+			       &state, err);
 
 	if (rc < 0)
 		return rc;
@@ -275,7 +294,7 @@ static int ask(struct attempt *attempt, struct err *err)
 }
 
 /* Where no clone is possible the image alone is the template. */
-static int serve(struct attempt *attempt, struct err *err)
+static int template_serve(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	union {
@@ -285,15 +304,15 @@ static int serve(struct attempt *attempt, struct err *err)
 	int rc;
 
 	if (!template->verdict.clone) {
-		send_word(template, CONTROL_END);
+		template_send_word(template, CONTROL_END);
 		template_kill(template);
 		return 0;
 	}
-	if ((rc = send_serve(attempt, err)) < 0 ||
-	    (rc = receive(attempt, CONTROL_SERVING, &packet, sizeof(packet),
-			  err)) < 0)
+	if ((rc = template_send_serve(attempt, err)) < 0 ||
+	    (rc = template_receive(attempt, CONTROL_SERVING, &packet,
+				   sizeof(packet), err)) < 0)
 		return rc;
-	return ask(attempt, err);
+	return template_ask(attempt, err);
 }
 
 static int template_attempt(struct attempt *attempt, struct err *err)
@@ -301,14 +320,14 @@ static int template_attempt(struct attempt *attempt, struct err *err)
 	struct template *template = attempt->template;
 	int rc;
 
-	if ((rc = start_process(attempt, err)) < 0 ||
-	    (rc = witness_run(template->pid, left_ms(attempt),
+	if ((rc = template_start_process(attempt, err)) < 0 ||
+	    (rc = witness_run(template->pid, template_left_ms(attempt),
 			      &attempt->witness, err)) < 0 ||
-	    (rc = receive_stopped(attempt, err)) < 0 ||
-	    (rc = check_layout(attempt, err)) < 0 ||
-	    (rc = examine_it(attempt, err)) < 0 ||
-	    (rc = write_image(attempt, err)) < 0 ||
-	    (rc = serve(attempt, err)) < 0)
+	    (rc = template_receive_stopped(attempt, err)) < 0 ||
+	    (rc = template_check_layout(attempt, err)) < 0 ||
+	    (rc = template_examine_it(attempt, err)) < 0 ||
+	    (rc = template_write_image(attempt, err)) < 0 ||
+	    (rc = template_serve(attempt, err)) < 0)
 		return rc;
 	return 0;
 }
@@ -383,8 +402,9 @@ int template_start(const struct spec *spec, const struct registry_place *place,
 
 /* A link is made beside and renamed over the public name, so that a starter
  * finds the old copy or the new one, never none. */
-static int publish_live(const struct template *template,
-			const struct registry_place *place, struct err *err)
+static int template_publish_live(const struct template *template,
+				 const struct registry_place *place,
+				 struct err *err)
 {
 	auto_free char *next = file_format("%s~", place->live);
 
@@ -409,12 +429,13 @@ int template_publish(struct template *template,
 	free(template->image);
 	template->image = NULL;
 	if (template->pid > 0)
-		return publish_live(template, place, err);
+		return template_publish_live(template, place, err);
 	unlink(place->live);
 	return 0;
 }
 
-static void explain_fact(const struct witness_fact *fact, struct buf *facts)
+static void template_explain_fact(const struct witness_fact *fact,
+				  struct buf *facts)
 {
 	static const char *const kinds[] = { "?",	"environment",
 					     "file",	"link's file",
@@ -428,7 +449,8 @@ static void explain_fact(const struct witness_fact *fact, struct buf *facts)
 		buf_format(facts, "%s %u\n", kind, fact->number);
 }
 
-static void explain_facts(const struct attempt *attempt, struct buf *facts)
+static void template_explain_facts(const struct attempt *attempt,
+				   struct buf *facts)
 {
 	const struct control_stopped *stopped = attempt->stopped;
 	const char *name = stopped->environment;
@@ -440,18 +462,18 @@ static void explain_facts(const struct attempt *attempt, struct buf *facts)
 		name += strlen(name) + 1;
 	}
 	for (size_t i = 0; i < attempt->witness.count; i++)
-		explain_fact(&attempt->witness.fact[i], facts);
+		template_explain_fact(&attempt->witness.fact[i], facts);
 }
 
-static int explain_attempt(struct attempt *attempt, struct err *err)
+static int template_explain_attempt(struct attempt *attempt, struct err *err)
 {
 	struct template *template = attempt->template;
 	int rc;
 
-	if ((rc = start_process(attempt, err)) < 0 ||
-	    (rc = witness_run(template->pid, left_ms(attempt),
+	if ((rc = template_start_process(attempt, err)) < 0 ||
+	    (rc = witness_run(template->pid, template_left_ms(attempt),
 			      &attempt->witness, err)) < 0 ||
-	    (rc = receive_stopped(attempt, err)) < 0)
+	    (rc = template_receive_stopped(attempt, err)) < 0)
 		return rc;
 	return examine(template->pid, attempt->stopped, &attempt->witness,
 		       &template->verdict, err);
@@ -468,10 +490,10 @@ int template_explain(const struct spec *spec, struct verdict *verdict,
 		return rc;
 	rc = attempt_open(&attempt, 0, err);
 	if (rc >= 0)
-		rc = explain_attempt(&attempt, err);
+		rc = template_explain_attempt(&attempt, err);
 	if (rc >= 0) {
 		*verdict = template.verdict;
-		explain_facts(&attempt, facts);
+		template_explain_facts(&attempt, facts);
 	}
 	attempt_close(&attempt);
 	template_end(&template);
@@ -487,7 +509,7 @@ void template_drain(struct template *template, int within_ms)
 	template->drain_by = clock_deadline(within_ms);
 	log_event("serve.drain", "\"generation\":%" PRIu64 ",\"pid\":%d",
 		  template->generation, (int)template->pid);
-	send_word(template, CONTROL_DRAIN);
+	template_send_word(template, CONTROL_DRAIN);
 }
 
 void template_kill(struct template *template)

@@ -12,7 +12,7 @@
 
 enum { TEMPLATE_OWN_VARIABLES = 3 };
 
-static bool is_wanted(const char *variable)
+static bool template_environment_is_wanted(const char *variable)
 {
 	static const char *const names[] = { "PATH=",	  "HOME=",  "USER=",
 					     "LOGNAME=",  "SHELL=", "LANG=",
@@ -24,23 +24,26 @@ static bool is_wanted(const char *variable)
 	return !strncmp(variable, "LC_", 3) || !strncmp(variable, "XDG_", 4);
 }
 
-static bool same_name(const char *a, const char *b)
+static bool template_environment_same_name(const char *a, const char *b)
 {
 	size_t len = strcspn(a, "=");
 
 	return len == strcspn(b, "=") && !memcmp(a, b, len);
 }
 
-static bool is_overridden(const struct spec *spec, const char *variable)
+static bool template_environment_is_overridden(const struct spec *spec,
+					       const char *variable)
 {
 	for (int i = 0; i < spec->environment_count; i++)
-		if (same_name(spec->environment[i], variable))
+		if (template_environment_same_name(spec->environment[i],
+						   variable))
 			return true;
 	return false;
 }
 
 /* Owns text; NULL text is a failed allocation of the caller. */
-static int add(struct template_environment *environment, char *text)
+static int template_environment_add(struct template_environment *environment,
+				    char *text)
 {
 	char **grown =
 		realloc(environment->all,
@@ -57,35 +60,45 @@ static int add(struct template_environment *environment, char *text)
 	return 0;
 }
 
-static int add_plain(struct template_environment *environment,
-		     const struct spec *spec)
+static int
+template_environment_add_plain(struct template_environment *environment,
+			       const struct spec *spec)
 {
 	int rc = 0;
 
 	for (char **item = environ; item && *item && rc >= 0; item++)
-		if (is_wanted(*item) && !is_overridden(spec, *item))
-			rc = add(environment, strdup(*item));
+		if (template_environment_is_wanted(*item) &&
+		    !template_environment_is_overridden(spec, *item))
+			rc = template_environment_add(environment,
+						      strdup(*item));
 	for (int i = 0; i < spec->environment_count && rc >= 0; i++)
-		rc = add(environment, strdup(spec->environment[i]));
+		rc = template_environment_add(environment,
+					      strdup(spec->environment[i]));
 	return rc;
 }
 
-static int add_own(struct template_environment *environment,
-		   const struct spec *spec, const char *shim, int control_fd)
+static int
+template_environment_add_own(struct template_environment *environment,
+			     const struct spec *spec, const char *shim,
+			     int control_fd)
 {
 	auto_buf struct buf room = { 0 };
-	int rc = add(environment, file_format("LD_PRELOAD=%s", shim));
+	int rc = template_environment_add(environment,
+					  file_format("LD_PRELOAD=%s", shim));
 
 	if (rc >= 0)
-		rc = add(environment, strdup("LD_BIND_NOW=1"));
+		rc = template_environment_add(environment,
+					      strdup("LD_BIND_NOW=1"));
 	if (rc >= 0)
-		rc = add(environment,
-			 file_format("%s=%d:%s", SHIM_VARIABLE, control_fd,
-				     spec_stop_words(spec, &room)));
+		rc = template_environment_add(
+			environment,
+			file_format("%s=%d:%s", SHIM_VARIABLE, control_fd,
+				    spec_stop_words(spec, &room)));
 	return rc;
 }
 
-static int copy_plain(struct template_environment *environment)
+static int
+template_environment_copy_plain(struct template_environment *environment)
 {
 	size_t bytes = (size_t)(environment->plain_count + 1) *
 		       sizeof(*environment->plain);
@@ -103,13 +116,14 @@ int template_environment_make(struct template_environment *environment,
 			      const struct spec *spec, const char *shim,
 			      int control_fd, struct err *err)
 {
-	int rc = add_plain(environment, spec);
+	int rc = template_environment_add_plain(environment, spec);
 
 	if (rc >= 0)
-		rc = add_own(environment, spec, shim, control_fd);
+		rc = template_environment_add_own(environment, spec, shim,
+						  control_fd);
 	environment->plain_count = environment->count - TEMPLATE_OWN_VARIABLES;
 	if (rc >= 0)
-		rc = copy_plain(environment);
+		rc = template_environment_copy_plain(environment);
 	return rc < 0 ? err_set(err, rc, "environment of a template") : 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The environment of a template.  It ends up in an image, so it is made of
- * the few variables that a session is described by and of what the spec
+ * the few variables that a login is described by and of what the spec
  * adds: secrets that the caller happens to have stay out. */
 #pragma once
 #include "base/err.h"

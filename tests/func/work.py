@@ -106,7 +106,7 @@ def check(words, program, *args, ways=("clone", "hatch"), serve=(), **kw):
     for via in ways:
         got = warm.launch(path, *args, via=via, **kw)
         TAP.ok(got.same(cold) and got.report and got.report["way"] == via,
-               f"{via}: {words}", f"{served}\n{got}\n--- plain:\n{cold}")
+               f"{via}: {words}", f"{served}\n{got.differs(cold)}")
     return path
 
 

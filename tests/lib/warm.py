@@ -3,6 +3,7 @@
 facts read from /proc rather than from Brood's own words."""
 
 import ctypes
+import difflib
 import json
 import os
 import re
@@ -61,6 +62,16 @@ class Result:
     def __repr__(self):
         return (f"status {self.status} report {self.report}\n"
                 f"out {self.out[:300]!r}\nerr {self.err[:300]!r}")
+
+    def differs(self, other):
+        """The first lines in which two results are not the same."""
+        lines = [f"status {self.status}, {other.status}; {self.report}"]
+        for mine, theirs in ((self.out, other.out), (self.err, other.err)):
+            lines += [line for line in difflib.unified_diff(
+                theirs.decode(errors="replace").splitlines(),
+                mine.decode(errors="replace").splitlines(), "plain", "warm",
+                n=0, lineterm="")][:12]
+        return "\n".join(lines)
 
 
 def run(argv, stdin=b"", timeout=60, env=None, cwd=None, executable=None,

@@ -70,8 +70,9 @@ static void tell_state(int argc, char **argv)
 	umask(mask);
 	for (int i = 0; i < argc; i++)
 		printf("argv %d %s\n", i, argv[i]);
+	/* _ is the shell's word for what it executed: the starter */
 	for (char **e = environ; *e; e++)
-		if (strncmp(*e, "BROOD_", 6) != 0)
+		if (strncmp(*e, "BROOD_", 6) != 0 && strncmp(*e, "_=", 2) != 0)
 			printf("env %s\n", *e);
 	printf("name %s\n", program_invocation_name);
 	printf("cwd %s\n", getcwd(cwd, sizeof cwd) ? cwd : strerror(errno));

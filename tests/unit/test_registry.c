@@ -4,7 +4,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
-#include "brood/start_entry.h"
+#include "launch/entry.h"
 #include "launch/registry.h"
 #include "test.h"
 #include <errno.h>
@@ -199,11 +199,11 @@ TEST(demand_is_switched)
 
 	fill(&spec, "/bin/sh", NULL);
 	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
-	CHECK_INT(registry_update_entry(&place, false, &err), 0);
+	CHECK_INT(entry_update(&place, false, &err), 0);
 	load(place.entry, &entry);
 	CHECK(entry_check(&entry, sizeof(entry)) == NULL);
 	CHECK_INT(entry.flags, ENTRY_POOL | ENTRY_NO_DEMAND);
-	CHECK_INT(registry_update_entry(&place, true, &err), 0);
+	CHECK_INT(entry_update(&place, true, &err), 0);
 	load(place.entry, &entry);
 	CHECK_INT(entry.flags, ENTRY_POOL);
 }
@@ -221,7 +221,7 @@ TEST(damaged_entry_is_not_used)
 	fd = open(place.entry, O_WRONLY | O_CLOEXEC);
 	CHECK(pwrite(fd, "X", 1, 200) == 1);
 	close(fd);
-	CHECK_INT(registry_update_entry(&place, true, &err), -EINVAL);
+	CHECK_INT(entry_update(&place, true, &err), -EINVAL);
 	CHECK(strstr(err.text, "entry") != NULL);
 }
 

@@ -35,7 +35,7 @@ static inline void input_seen(FILE *stream)
 	result input_##name parameters                             \
 	{                                                          \
 		seen;                                              \
-		return shim.real.name arguments;                   \
+		return shim_real()->name arguments;                \
 	}
 
 /* clang-format off */
@@ -95,7 +95,7 @@ INPUT(int, __isoc99_vfscanf, (FILE *stream, const char *format, va_list list),
                                                                 \
 		seen;                                           \
 		va_start(list, last);                           \
-		result = shim.real.call arguments;              \
+		result = shim_real()->call arguments;           \
 		va_end(list);                                   \
 		return result;                                  \
 	}

@@ -63,14 +63,14 @@ SHIM_EXPORT char *getenv(const char *name)
 {
 	if (interpose_before_stop())
 		interpose_note(name);
-	return shim.real.getenv(name);
+	return shim_real()->getenv(name);
 }
 
 SHIM_EXPORT char *secure_getenv(const char *name)
 {
 	if (interpose_before_stop())
 		interpose_note(name);
-	return shim.real.secure_getenv(name);
+	return shim_real()->secure_getenv(name);
 }
 
 /* The whole path, or its last components. */
@@ -119,7 +119,7 @@ SHIM_EXPORT int open(const char *path, int flags, ...)
 	unsigned mode = 0;
 
 	MODE_OF(flags, mode)
-	return shim.real.open(interpose_opened(path), flags, mode);
+	return shim_real()->open(interpose_opened(path), flags, mode);
 }
 
 SHIM_EXPORT int open64(const char *path, int flags, ...)
@@ -127,7 +127,7 @@ SHIM_EXPORT int open64(const char *path, int flags, ...)
 	unsigned mode = 0;
 
 	MODE_OF(flags, mode)
-	return shim.real.open64(interpose_opened(path), flags, mode);
+	return shim_real()->open64(interpose_opened(path), flags, mode);
 }
 
 SHIM_EXPORT int openat(int folder, const char *path, int flags, ...)
@@ -135,7 +135,7 @@ SHIM_EXPORT int openat(int folder, const char *path, int flags, ...)
 	unsigned mode = 0;
 
 	MODE_OF(flags, mode)
-	return shim.real.openat(folder, interpose_opened(path), flags, mode);
+	return shim_real()->openat(folder, interpose_opened(path), flags, mode);
 }
 
 SHIM_EXPORT int openat64(int folder, const char *path, int flags, ...)
@@ -143,37 +143,38 @@ SHIM_EXPORT int openat64(int folder, const char *path, int flags, ...)
 	unsigned mode = 0;
 
 	MODE_OF(flags, mode)
-	return shim.real.openat64(folder, interpose_opened(path), flags, mode);
+	return shim_real()->openat64(folder, interpose_opened(path), flags,
+				     mode);
 }
 
 int __open_2(const char *path, int flags)
 {
-	return shim.real.__open_2(interpose_opened(path), flags);
+	return shim_real()->__open_2(interpose_opened(path), flags);
 }
 
 int __open64_2(const char *path, int flags)
 {
-	return shim.real.__open64_2(interpose_opened(path), flags);
+	return shim_real()->__open64_2(interpose_opened(path), flags);
 }
 
 int __openat_2(int folder, const char *path, int flags)
 {
-	return shim.real.__openat_2(folder, interpose_opened(path), flags);
+	return shim_real()->__openat_2(folder, interpose_opened(path), flags);
 }
 
 int __openat64_2(int folder, const char *path, int flags)
 {
-	return shim.real.__openat64_2(folder, interpose_opened(path), flags);
+	return shim_real()->__openat64_2(folder, interpose_opened(path), flags);
 }
 
 SHIM_EXPORT FILE *fopen(const char *path, const char *mode)
 {
-	return shim.real.fopen(interpose_opened(path), mode);
+	return shim_real()->fopen(interpose_opened(path), mode);
 }
 
 SHIM_EXPORT FILE *fopen64(const char *path, const char *mode)
 {
-	return shim.real.fopen64(interpose_opened(path), mode);
+	return shim_real()->fopen64(interpose_opened(path), mode);
 }
 
 static ssize_t interpose_answer(char *to, size_t len)
@@ -194,7 +195,7 @@ SHIM_EXPORT ssize_t readlink(const char *path, char *to, size_t len)
 {
 	if (interpose_is_exe(path))
 		return interpose_answer(to, len);
-	return shim.real.readlink(path, to, len);
+	return shim_real()->readlink(path, to, len);
 }
 
 SHIM_EXPORT ssize_t readlinkat(int folder, const char *path, char *to,
@@ -202,14 +203,14 @@ SHIM_EXPORT ssize_t readlinkat(int folder, const char *path, char *to,
 {
 	if (interpose_is_exe(path))
 		return interpose_answer(to, len);
-	return shim.real.readlinkat(folder, path, to, len);
+	return shim_real()->readlinkat(folder, path, to, len);
 }
 
 ssize_t __readlink_chk(const char *path, char *to, size_t len, size_t room)
 {
 	if (interpose_is_exe(path) && len <= room)
 		return interpose_answer(to, len);
-	return shim.real.__readlink_chk(path, to, len, room);
+	return shim_real()->__readlink_chk(path, to, len, room);
 }
 
 ssize_t __readlinkat_chk(int folder, const char *path, char *to, size_t len,
@@ -217,33 +218,35 @@ ssize_t __readlinkat_chk(int folder, const char *path, char *to, size_t len,
 {
 	if (interpose_is_exe(path) && len <= room)
 		return interpose_answer(to, len);
-	return shim.real.__readlinkat_chk(folder, path, to, len, room);
+	return shim_real()->__readlinkat_chk(folder, path, to, len, room);
 }
 
 SHIM_EXPORT char *realpath(const char *path, char *to)
 {
-	return shim.real.realpath(interpose_is_exe(path) ? shim.exe : path, to);
+	return shim_real()->realpath(interpose_is_exe(path) ? shim.exe : path,
+				     to);
 }
 
 char *__realpath_chk(const char *path, char *to, size_t room)
 {
-	return shim.real.__realpath_chk(
+	return shim_real()->__realpath_chk(
 		interpose_is_exe(path) ? shim.exe : path, to, room);
 }
 
 SHIM_EXPORT char *canonicalize_file_name(const char *path)
 {
-	return shim.real.canonicalize_file_name(
+	return shim_real()->canonicalize_file_name(
 		interpose_is_exe(path) ? shim.exe : path);
 }
 
 SHIM_EXPORT int execve(const char *path, char *const *argv, char *const *envp)
 {
-	return shim.real.execve(interpose_is_exe(path) ? shim.exe : path, argv,
-				envp);
+	return shim_real()->execve(interpose_is_exe(path) ? shim.exe : path,
+				   argv, envp);
 }
 
 SHIM_EXPORT int execv(const char *path, char *const *argv)
 {
-	return shim.real.execv(interpose_is_exe(path) ? shim.exe : path, argv);
+	return shim_real()->execv(interpose_is_exe(path) ? shim.exe : path,
+				  argv);
 }

@@ -198,6 +198,13 @@ _Noreturn void start_enter(void);
 
 /* interpose.c: the functions that stand behind ours */
 void interpose_resolve(void);
+static inline const struct shim_real *shim_real(void)
+{
+	/* Loaders may run other constructors before ours. */
+	if (__builtin_expect(!shim.real.getenv, 0))
+		interpose_resolve();
+	return &shim.real;
+}
 bool interpose_is_exe(const char *path);
 
 /* threads.c */

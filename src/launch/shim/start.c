@@ -7,7 +7,6 @@
  * inside it, so that the place right before main is in a main of our own. */
 #include "launch/shim/shim.h"
 #include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,9 +167,6 @@ static int start_main(int argc, char **argv, char **envp)
 	shim.argc = argc;
 	shim.argv = argv;
 	shim.envp = envp;
-	/* Before the mark: what constructors have printed is a write of
-	 * theirs, for the tracer to see. */
-	fflush(NULL);
 	stop_mark(SHIM_MARK_MAIN);
 	if (shim.stop == SHIM_AT_MAIN) {
 		stop_here();

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stop: the program stands still, tells the keeper all about itself that
  * cannot be seen from outside, and waits for the order to serve.  Whoever
- * returns from here is an instance. */
+ * returns from here is an instance.
+ *
+ * Text that the program has put into a buffer of stdio is left there.  The
+ * template never writes it, since it ends without exit handlers; each
+ * instance does, and it is the instance's stdout that it goes to, as in an
+ * ordinary run.  A flush here would send it to the template's instead. */
 #include "launch/shim/shim.h"
 #include <asm/prctl.h>
 #include <dlfcn.h>
@@ -126,8 +131,6 @@ void stop_here(void)
 	bool deep = shim.phase == SHIM_INSIDE;
 	int saved_errno = errno;
 
-	if (deep)
-		fflush(NULL);
 	shim.phase = SHIM_STOPPED;
 	stop_mark(SHIM_MARK_STOP);
 	if (stop_has_keeper()) {

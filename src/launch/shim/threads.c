@@ -146,7 +146,7 @@ SHIM_EXPORT int pthread_create(pthread_t *out, const pthread_attr_t *attr,
 {
 	if (threads_put_off())
 		return threads_queue(out, attr, routine, argument);
-	return shim.real.pthread_create(out, attr, routine, argument);
+	return shim_real()->pthread_create(out, attr, routine, argument);
 }
 
 SHIM_EXPORT int pthread_detach(pthread_t id)
@@ -157,7 +157,7 @@ SHIM_EXPORT int pthread_detach(pthread_t id)
 		thread->detach = true;
 		return 0;
 	}
-	return shim.real.pthread_detach(thread ? thread->id : id);
+	return shim_real()->pthread_detach(thread ? thread->id : id);
 }
 
 SHIM_EXPORT int pthread_setname_np(pthread_t id, const char *name)
@@ -171,7 +171,7 @@ SHIM_EXPORT int pthread_setname_np(pthread_t id, const char *name)
 		thread->named = true;
 		return 0;
 	}
-	return shim.real.pthread_setname_np(thread ? thread->id : id, name);
+	return shim_real()->pthread_setname_np(thread ? thread->id : id, name);
 }
 
 SHIM_EXPORT int pthread_join(pthread_t id, void **result)
@@ -182,7 +182,7 @@ SHIM_EXPORT int pthread_join(pthread_t id, void **result)
 		stop_refuse("a constructor waits for a thread");
 		return ESRCH;
 	}
-	return shim.real.pthread_join(thread ? thread->id : id, result);
+	return shim_real()->pthread_join(thread ? thread->id : id, result);
 }
 
 SHIM_EXPORT int pthread_kill(pthread_t id, int signal)
@@ -193,5 +193,5 @@ SHIM_EXPORT int pthread_kill(pthread_t id, int signal)
 		stop_refuse("a constructor signals a thread");
 		return ESRCH;
 	}
-	return shim.real.pthread_kill(thread ? thread->id : id, signal);
+	return shim_real()->pthread_kill(thread ? thread->id : id, signal);
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Programs whose constructors do what cannot be copied start cold, with the
+# reason told; and every launch prints what a plain start prints.
+# timeout: 180
+here=$(cd "$(dirname "$0")" && pwd)
+BUILD=$(cd "${BUILD:-$here/../../build}" && pwd)
+BROOD=${BROOD:-$BUILD/brood}
+folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-witness.XXXXXX") || exit 1
+export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
+export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
+export BROOD_SHIM_PATH=$BUILD WITNESS_FILE=$folder/word
+mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
+trap 'timeout 30 "$BROOD" stop --all >/dev/null 2>&1; rm -rf "$folder"' EXIT
+count=0 failed=0
+
+ok() { # STATUS WORDS [DETAIL]
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $2"
+		echo "$3" | sed 's/^/# /'
+	fi
+}
+
+same() { # PROGRAM WORDS
+	local plain warm
+	plain=$("$1" a b </dev/null 2>&1)
+	warm=$(timeout 30 "$BROOD" launch "$1" a b </dev/null 2>&1)
+	[ "$plain" = "$warm" ]
+	ok $? "$2" "plain: $plain
+launched: $warm"
+}
+
+reason() { # NAME WORDS
+	local program=$BUILD/tests/programs/witness_$1 said
+	said=$(timeout 30 "$BROOD" serve --explain "$program" 2>&1)
+	grep -qF -- "$2" <<<"$said"
+	ok $? "$1: the reason is told: $2" "$said"
+	timeout 30 "$BROOD" serve "$program" >/dev/null 2>&1
+	same "$program" "$1: a launch prints what a plain start does"
+}
+
+reason status "reads /proc/self/stat"
+reason pid "asks for its process id"
+reason timer "sets a timer"
+reason thread "starts a thread or process by itself"
+reason descriptor "keeps descriptor 3 open: /etc/passwd"
+reason shared "shares memory"
+reason argv "keeps its arguments (argv)"
+
+program=$BUILD/tests/programs/witness_plain
+said=$(timeout 30 "$BROOD" serve "$program" 2>&1)
+ok $? "harmless calls are served" "$said"
+same "$program" "plain: a launch prints what a plain start does"
+
+program=$BUILD/tests/programs/witness_file
+echo one >"$WITNESS_FILE"
+said=$(timeout 30 "$BROOD" serve --env "WITNESS_FILE=$WITNESS_FILE" "$program" 2>&1)
+ok $? "a program that reads a file is served" "$said"
+same "$program" "file: as it was"
+echo another >"$WITNESS_FILE"
+same "$program" "file: changed"
+rm "$WITNESS_FILE"
+same "$program" "file: gone"
+
+echo "1..$count"
+exit $((failed > 0))
