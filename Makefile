@@ -1,55 +1,170 @@
 # SPDX-License-Identifier: Apache-2.0
-SAN ?=
+# make [CC=clang-19] [SAN=1] [BUILD=dir] [target]; "make help" lists targets.
+#
+# Three sets of objects: host (libbrood and brood), shim (inside foreign
+# programs: no stack protector, never sanitised) and hatch (no libc at all).
+# Sources are found by their folder, so that a module can be added without
+# touching this file.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 BUILD ?= $(if $(SAN),build/san,build)
-CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-BASE := -std=gnu17 -O2 -g -D_GNU_SOURCE $(WARN) -fvisibility=hidden -MMD -MP -Isrc -Iinclude -Itests
-SANF := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
+PREFIX ?= /usr/local
+VERSION := 0.1.0
 comma := ,
-LIBC := $(wildcard src/base/*.c src/bare/*.c src/launch/*.c src/lib/*.c)
-CLI := $(wildcard src/cli/*.c)
-SHIM := $(wildcard src/launch/shim/*.c src/bare/*.c)
-HATCH := $(wildcard src/launch/hatch/*.c src/launch/hatch/*.S src/bare/*.c)
-obj = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(basename $(2))))
-UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-PROG := $(patsubst tests/programs/%.c,$(BUILD)/tests/programs/%,$(filter-out tests/programs/lib%,$(wildcard tests/programs/*.c)))
-PLIB := $(patsubst tests/programs/%.c,$(BUILD)/tests/programs/%.so,$(wildcard tests/programs/lib*.c))
-BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
-FUZZ := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
-all: $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch $(UNIT) $(PROG) $(BENCH) $(FUZZ)
-$(BUILD)/host/%.o: %.c
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Werror
+COMMON := -std=gnu17 -O2 -g -D_GNU_SOURCE $(WARNINGS) -fvisibility=hidden \
+	-MMD -MP -Isrc -Iinclude -Itests
+SANITISE := $(if $(SAN),-fsanitize=address$(comma)undefined \
+	-fno-sanitize-recover=undefined)
+HOST := $(COMMON) $(SANITISE) -fPIC
+SHIM := $(COMMON) -fPIC -fno-stack-protector -U_FORTIFY_SOURCE -DBROOD_SHIM
+HATCH := $(COMMON) -fPIE -ffreestanding -fno-stack-protector \
+	-U_FORTIFY_SOURCE -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -DBROOD_HATCH
+# initfirst: the shim is there before any constructor asks it something.
+SHIM_LINK := -shared -Wl,-z,now -Wl,-z,initfirst \
+	-Wl,-soname,brood-shim.so -Wl,--no-undefined
+# Far from where the kernel puts programs, libraries and stacks.
+HATCH_LINK := -static -nostdlib -no-pie \
+	-Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none \
+	-Wl,-z,norelro -Wl,-z,noseparate-code
+
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
+LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
+	src/lib/*.c)
+CLI_OBJECTS := $(call objects,host,src/cli/*.c)
+SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
+HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
+
+programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
+UNIT := $(call programs,tests/unit/test_*.c)
+FUZZ := $(call programs,tests/fuzz/fuzz_*.c)
+BENCH := $(call programs,bench/*.c)
+EXAMPLES := $(call programs,examples/*.c)
+TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
+TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
+	$(call programs,tests/programs/*.c))
+PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
+	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
+VERBS := serve launch ps top stop refresh wrap unwrap doctor
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+.PHONY: all check check-san claims bench bench-launch lint fmt compdb install \
+	man tour clean help
+
+# A changed compiler or flag rebuilds all.
+STAMP := $(BUILD)/flags
+FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK)
+ifneq ($(FLAGS),$(file <$(STAMP)))
+$(shell mkdir -p $(BUILD))
+$(file >$(STAMP),$(FLAGS))
+endif
+
+$(BUILD)/host/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(SANF) -fPIC -c $< -o $@
-$(BUILD)/shim/%.o: %.c
+	$(CC) $(HOST) -c $< -o $@
+$(BUILD)/shim/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -fPIC -fno-stack-protector -U_FORTIFY_SOURCE -DBROOD_SHIM -c $< -o $@
-$(BUILD)/hatch/%.o: %.c
+	$(CC) $(SHIM) -c $< -o $@
+$(BUILD)/hatch/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fPIE -fno-asynchronous-unwind-tables -fcf-protection=none -DBROOD_HATCH -c $< -o $@
-$(BUILD)/hatch/%.o: %.S
+	$(CC) $(HATCH) -c $< -o $@
+
+$(BUILD)/libbrood.a: $(LIB_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
+	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
+		-Wl,--version-script=src/lib/libbrood.map -o $@ $(LIB_OBJECTS)
+$(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
+	$(CC) $(SANITISE) -o $@ $^
+$(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
+	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
+$(BUILD)/brood-hatch: $(HATCH_OBJECTS)
+	$(CC) $(HATCH_LINK) -o $@ $^
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) -c $< -o $@
-$(BUILD)/libbrood.a: $(call obj,host,$(LIBC))
-	rm -f $@; ar rcs $@ $^
-$(BUILD)/brood: $(call obj,host,$(CLI)) $(BUILD)/libbrood.a
-	$(CC) $(SANF) -o $@ $^
-$(BUILD)/brood-shim.so: $(call obj,shim,$(SHIM))
-	$(CC) -shared -Wl,-z,now -Wl,-soname,brood-shim.so -Wl,-z,initfirst -Wl,--no-undefined -o $@ $^ -ldl
-$(BUILD)/brood-hatch: $(call obj,hatch,$(HATCH))
-	$(CC) -static -nostdlib -no-pie -Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $^
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a tests/test.h
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c \
+		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(SANF) -o $@ $< $(BUILD)/libbrood.a -lpthread
-$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c $(BUILD)/libbrood.a
+	$(CC) $(HOST) -o $@ $< tests/fuzz/driver.c $(BUILD)/libbrood.a
+# Test programs are what users have: plain, not sanitised.  A line with
+# "link: NAME" or "flags: ..." in a source adds to the command.
+told = $(shell sed -n 's:^.* $(1)\: *\([^*]*\).*$$:\1:p' $(2))
+$(BUILD)/tests/programs/lib%.so: tests/programs/lib%.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(SANF) -o $@ $< tests/fuzz/driver.c $(BUILD)/libbrood.a -lpthread
-$(BUILD)/tests/programs/lib%.so: tests/programs/lib%.c
+	$(CC) $(COMMON) -fPIC -shared -o $@ $<
+$(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -fPIC -shared -o $@ $<
-$(BUILD)/tests/programs/%: tests/programs/%.c $(PLIB)
+	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< -L$(@D) \
+		-Wl,-rpath,'$$ORIGIN' \
+		$(addprefix -l,$(call told,link,$<)) -lpthread -ldl
+$(BUILD)/bench/%: bench/%.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) -o $@ $< -L$(@D) -Wl,-rpath,'$$ORIGIN' $$(sed -n 's,.*link: \([a-z]*\).*,-l\1,p' $<) -lpthread -ldl
-$(BUILD)/bench/%: bench/%.c
+	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $<
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $$(sed -n 's,.*flags: \([-a-z]*\).*,\1,p' $<) -o $@ $<
+	$(CC) $(COMMON) $(SANITISE) -o $@ $< $(BUILD)/libbrood.a
+
+check: ## install what is missing, build, run all tests
+	@tools/install-needs
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/run
+check-san: ## the tests under address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory SAN=1 all
+	@BUILD=build/san tests/run
+claims: all ## the elements of the claims, from /proc
+	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
+bench: bench-launch ## all benchmarks
+bench-launch: all ## warm starts against plain exec
+	@BUILD=$(BUILD) bench/launch.sh
+tour: ## install what is missing, build, show cold against warm
+	@tools/install-needs
+	@$(MAKE) --no-print-directory -s all
+	@BUILD=$(BUILD) tools/tour
+lint: ## layers, claims, format, headers, scripts
+	@CC=$(CC) tools/lint
+fmt: ## format all sources
+	@git ls-files -co --exclude-standard '*.c' '*.h' | \
+		xargs clang-format-19 -i
+compdb: ## compile_commands.json
+	@$(MAKE) -Bnk all | awk -v dir="$(CURDIR)" -f tools/compdb.awk \
+		>compile_commands.json
+man: $(BUILD)/brood ## man pages and completions
+	@mkdir -p $(BUILD)/man
+	@for v in $(VERBS); do $(BUILD)/brood man $$v \
+		>$(BUILD)/man/brood-$$v.1 || exit 1; done
+	@$(BUILD)/brood completions >$(BUILD)/brood.bash
+install: all man ## into DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/brood \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/brood \
+		$(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
+	install $(BUILD)/brood-hatch $(BUILD)/brood-shim.so \
+		$(DESTDIR)$(PREFIX)/lib/brood/
+	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/
+	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0
+	ln -sf libbrood.so.0 $(DESTDIR)$(PREFIX)/lib/libbrood.so
+	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
+	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/brood.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood
+	sed 's,@PREFIX@,$(PREFIX),;s,@VERSION@,$(VERSION),' \
+		packaging/brood.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/brood.pc
+clean: ## remove what was built
+	rm -rf build compile_commands.json
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -52,7 +52,7 @@ enum {
 	SHIM_COPIES_MOST = 8192,
 	SHIM_HOT_MOST = 4096,
 	SHIM_FD_BASE = 900,	    /* numbers below are the program's */
-	SHIM_CLIENT_WAIT_MS = 5000, /* for a packet of one that connected */
+	SHIM_CLIENT_WAIT_MS = 2000, /* for a packet of one that connected */
 };
 
 enum shim_phase {
