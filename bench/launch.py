@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The goals of warm starts: each program by plain exec, by clone on demand,
 by clone from the pool and by hatch, interleaved; ratios of medians to plain
-exec, the middle half as spread, the floor (an empty static program) beside
+exec, 10 to 90 % of the runs as spread, the floor (an empty static program) beside
 them.  Then private memory of a copy, and 200 compiles two at a time.
 
 RUNS=60 sets the runs of each way; words name programs to measure alone."""
@@ -18,7 +18,7 @@ import warm
 
 RUNS = int(os.environ.get("RUNS", "60"))
 HERE = os.environ["TMPDIR"]
-TIMER = os.path.join(warm.BUILD, "bench/timer")
+TIMER = os.path.join(warm.BUILD, "bench/spawn_time")
 STARTER = os.path.join(warm.BUILD, "brood-hatch")
 GREETING = "#include <stdio.h>\nint main(void){puts(\"hi\");return 0;}\n"
 
@@ -63,22 +63,18 @@ def entry_of(program):
 
 
 def measure(commands, runs=RUNS):
-    """{name: [us]}: the timer runs all commands interleaved."""
+    """{name: (median, 10 %, 90 %)} in us; all commands interleaved."""
     path = os.path.join(HERE, "commands")
     with open(path, "w") as f:
-        for argv in commands.values():
-            f.write("\t".join(argv) + "\n")
-    out = subprocess.run([TIMER, path, str(runs)], check=True,
+        for name, argv in commands.items():
+            f.write(name + "\t" + " ".join(argv) + "\n")
+    out = subprocess.run([TIMER, "-n", str(runs), "-t", path], check=True,
                          stdout=subprocess.PIPE).stdout.decode()
-    columns = [[float(x) for x in line.split()] for line in
-               out.splitlines()]
-    return dict(zip(commands, columns))
-
-
-def middle(values):
-    values = sorted(values)
-    return (statistics.median(values), values[len(values) // 4],
-            values[3 * len(values) // 4])
+    found = {}
+    for line in out.splitlines():
+        name, *figures = line.split("\t")
+        found[name] = tuple(float(x) for x in figures[:3])
+    return found
 
 
 def starter(entry, via, words):
@@ -106,18 +102,18 @@ def bench_program(words, program, args, goals, met):
     taken = [way for way in ("pool", "hatch") if not really(
         commands[way], "clone" if way == "pool" else way)]
     times = measure(commands)
-    plain, low, high = middle(times["plain"])
+    plain, low, high = times["plain"]
     line = f"{words:18} {plain:8.0f} ({low:.0f}-{high:.0f})"
     for way in ("demand", "pool", "hatch"):
         if way not in times:
             line += f" {'-':>22}"
             continue
-        mid, low, high = middle(times[way])
+        mid, low, high = times[way]
         mark = "" if way not in taken else "!"
         line += f"  {mid:6.0f} ({low:.0f}-{high:.0f}) {plain / mid:4.1f}x{mark}"
         if way in goals:
             met.append((words, way, plain / mid, goals[way]))
-    print(line + f"  {middle(times['floor'])[0]:5.0f}", flush=True)
+    print(line + f"  {times['floor'][0]:5.0f}", flush=True)
     warm.stop_all()
 
 

@@ -107,6 +107,10 @@ static const char *become_take_over(struct shim_launch *launch)
 	reason = become_core_filter(packet->core_filter);
 	if (reason)
 		return reason;
+	/* While the limit of descriptors is still high. */
+	launch->pidfd = (int)raw_2(pidfd_open, launch->pid, 0);
+	if (launch->pidfd < 0)
+		return become_refused("a pidfd", launch->pidfd);
 	become_ignoring(packet->signals_ignored);
 	become_restored();
 	return become_limited(packet);
@@ -123,14 +127,11 @@ static void become_tell_started(const struct shim_launch *launch)
 		.pid = launch->pid,
 		.generation = shim.serving.generation,
 	};
-	int pidfd = (int)raw_2(pidfd_open, started.pid, 0);
 
-	if (pidfd < 0)
-		receive_refuse(connection, "the kernel gives no pidfd");
-	if (pidfd < 0 ||
-	    packet_send(connection, &started, sizeof started, &pidfd, 1, 0) < 0)
+	if (packet_send(connection, &started, sizeof started, &launch->pidfd,
+			1, 0) < 0)
 		raw_1(exit_group, 0);
-	raw_1(close, pidfd);
+	raw_1(close, launch->pidfd);
 	raw_1(close, connection);
 }
 

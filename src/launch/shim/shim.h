@@ -135,7 +135,7 @@ struct shim_launch {
 	char *strings;
 	size_t block_bytes;
 	pid_t pid; /* of the instance */
-	int connection;
+	int connection, pidfd;
 	int fd[WIRE_FD_MOST + 2];
 	int fd_count;
 	char reason[WIRE_TEXT_MOST];
