@@ -15,14 +15,14 @@ static struct test *test_first, **test_last = &test_first;
 static const char *test_skipped;
 static int test_failures, test_number;
 
-#define TEST(name)                                                         \
-	static void test_##name(void);                                      \
-	static struct test test_entry_##name = { #name, test_##name, NULL };\
-	static void __attribute__((constructor)) test_add_##name(void)      \
-	{                                                                   \
-		*test_last = &test_entry_##name;                            \
-		test_last = &test_entry_##name.next;                        \
-	}                                                                   \
+#define TEST(name)                                                           \
+	static void test_##name(void);                                       \
+	static struct test test_entry_##name = { #name, test_##name, NULL }; \
+	static void __attribute__((constructor)) test_add_##name(void)       \
+	{                                                                    \
+		*test_last = &test_entry_##name;                             \
+		test_last = &test_entry_##name.next;                         \
+	}                                                                    \
 	static void test_##name(void)
 
 static inline void test_fail(const char *file, int line, const char *words)
@@ -49,14 +49,13 @@ static inline void test_text(const char *file, int line, const char *words,
 	printf("#   «%s» is not «%s»\n", a ? a : "NULL", b ? b : "NULL");
 }
 
-#define CHECK(expr)                                                        \
-	((expr) ? (void)0 : test_fail(__FILE__, __LINE__, #expr))
-#define CHECK_INT(a, b) test_int(__FILE__, __LINE__, #a " == " #b, a, b)
+#define CHECK(expr)	 ((expr) ? (void)0 : test_fail(__FILE__, __LINE__, #expr))
+#define CHECK_INT(a, b)	 test_int(__FILE__, __LINE__, #a " == " #b, a, b)
 #define CHECK_TEXT(a, b) test_text(__FILE__, __LINE__, #a " == " #b, a, b)
-#define SKIP(reason)                                                       \
-	do {                                                                \
-		test_skipped = reason;                                      \
-		return;                                                     \
+#define SKIP(reason)                   \
+	do {                           \
+		test_skipped = reason; \
+		return;                \
 	} while (0)
 
 static inline int test_run_one(struct test *test)
@@ -64,8 +63,8 @@ static inline int test_run_one(struct test *test)
 	test_failures = 0;
 	test_skipped = NULL;
 	test->run();
-	printf("%sok %d - %s%s%s\n", test_failures ? "not " : "",
-	       ++test_number, test->name, test_skipped ? " # SKIP " : "",
+	printf("%sok %d - %s%s%s\n", test_failures ? "not " : "", ++test_number,
+	       test->name, test_skipped ? " # SKIP " : "",
 	       test_skipped ? test_skipped : "");
 	fflush(stdout);
 	return test_failures != 0;
@@ -82,8 +81,8 @@ static inline int test_main(int argc, char **argv)
 	return failed != 0;
 }
 
-#define TEST_MAIN                                                          \
-	int main(int argc, char **argv)                                     \
-	{                                                                   \
-		return test_main(argc, argv);                               \
+#define TEST_MAIN                             \
+	int main(int argc, char **argv)       \
+	{                                     \
+		return test_main(argc, argv); \
 	}

@@ -25,12 +25,12 @@ struct brood_error {
 };
 
 struct brood_serve {
-	uint32_t size;	     /* sizeof(struct brood_serve) */
-	uint32_t flags;	     /* 0 */
-	const char *name;    /* NULL: keyed by the program */
-	char *const *argv;   /* NULL: the program's own name alone */
-	const char *until;   /* NULL: "main"; "stdin", "ready", "open:PATH" */
-	int64_t pool;	     /* copies that wait; -1: default */
+	uint32_t size;	   /* sizeof(struct brood_serve) */
+	uint32_t flags;	   /* 0 */
+	const char *name;  /* NULL: keyed by the program */
+	char *const *argv; /* NULL: the program's own name alone */
+	const char *until; /* NULL: "main"; "stdin", "ready", "open:PATH" */
+	int64_t pool;	   /* copies that wait; -1: default */
 	int64_t refresh_ms, idle_ms; /* 0: defaults */
 };
 
@@ -43,7 +43,7 @@ struct brood_launch {
 	const char *cwd;     /* NULL: the caller's */
 	int stdio[3];	     /* all 0: the caller's */
 	enum brood_via via;
-	const char *report;  /* file for a JSON line, or NULL */
+	const char *report; /* file for a JSON line, or NULL */
 };
 
 /* Starts (or finds) the keeper of program and waits until it serves. */

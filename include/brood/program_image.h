@@ -104,9 +104,9 @@ struct program_image {
 	uint32_t body_crc, flags;
 	uint32_t file_count, map_count, fact_count, string_bytes;
 	uint32_t files_at, maps_at, facts_at, strings_at;
-	uint32_t exe_file;  /* index of the program in files[] */
+	uint32_t exe_file;	   /* index of the program in files[] */
 	uint32_t interpreter_file; /* of the ELF interpreter */
-	uint64_t built_ns; /* wall clock */
+	uint64_t built_ns;	   /* wall clock */
 	uint64_t generation;
 	/* State of the one thread and of the address space. */
 	uint64_t resume; /* image_resume_entry in the shim */
@@ -126,13 +126,13 @@ struct program_image {
 /* What the starter hands to the resume function, by address in %rdi, on the
  * caller's own stack, with FS already set and a return address of 0. */
 struct image_resume {
-	uint64_t *stack;	/* argc, argv..., 0, envp..., 0, auxv...,
+	uint64_t *stack; /* argc, argv..., 0, envp..., 0, auxv...,
 				 * as the kernel or the starter laid it out */
 	const struct program_image *image;
-	uint64_t image_bytes;	/* mapped there, to be unmapped */
+	uint64_t image_bytes;		     /* mapped there, to be unmapped */
 	uint64_t starter_start, starter_end; /* the starter itself, likewise */
-	int32_t exe_fd;		/* of the program, takes it; -1 none */
-	uint32_t flags;		/* RESUME_* */
+	int32_t exe_fd; /* of the program, takes it; -1 none */
+	uint32_t flags; /* RESUME_* */
 };
 enum { RESUME_HOLD = 1 };
 typedef void image_resume_entry(struct image_resume *resume);

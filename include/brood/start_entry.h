@@ -23,15 +23,15 @@ struct start_entry {
 	uint64_t magic;
 	uint32_t version, struct_bytes;
 	uint32_t crc, flags;
-	uint32_t base_argc;    /* strings in base_argv; 0: argv as given */
+	uint32_t base_argc; /* strings in base_argv; 0: argv as given */
 	uint32_t base_bytes;
-	char program[1024];    /* executed when nothing warm serves */
+	char program[1024]; /* executed when nothing warm serves */
 	char image[1024];
-	char live[108];	       /* public name of the serving copy's socket */
-	char control[108];     /* the keeper's socket */
-	char keeper[1024];     /* program "brood" */
-	char key[32];	       /* keeper is run as: keeper keep KEY */
-	char status[1024];     /* where the keeper tells how it stands */
-	char base_argv[8192];  /* named templates: argv in front of the
+	char live[108];	      /* public name of the serving copy's socket */
+	char control[108];    /* the keeper's socket */
+	char keeper[1024];    /* program "brood" */
+	char key[32];	      /* keeper is run as: keeper keep KEY */
+	char status[1024];    /* where the keeper tells how it stands */
+	char base_argv[8192]; /* named templates: argv in front of the
 				* user's own arguments */
 };

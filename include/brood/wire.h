@@ -6,6 +6,9 @@
  *	  ASK		->
  *			<-		STATE    mode = server
  *
+ *	  ASK		->		(before each launch, too: descriptors
+ *			<-		STATE	in the queue of a server that
+ *					hangs would hold pipes open)
  *	  LAUNCH + fds	->
  *			<-		STARTED + pidfd   mode = active
  *			<-		EXITED   wait status, from the template
@@ -74,14 +77,14 @@ struct wire_limit {
 /* What a copy cannot take over from its caller: where caller and template
  * differ in one of these, there is no clone.  Filled by identity_read(). */
 struct wire_identity {
-	uint32_t uid[4], gid[4];      /* real, effective, saved, fs */
-	uint64_t groups;	      /* hash of the supplementary groups */
+	uint32_t uid[4], gid[4]; /* real, effective, saved, fs */
+	uint64_t groups;	 /* hash of the supplementary groups */
 	uint64_t cap_effective, cap_permitted, cap_inheritable;
-	uint64_t affinity;	      /* hash of the mask */
-	uint64_t cgroup;	      /* hash of /proc/self/cgroup */
-	uint64_t label;		      /* hash of /proc/self/attr/current */
-	uint64_t namespaces;	      /* hash of the links in /proc/self/ns */
-	uint64_t root;		      /* device and inode of "/", mixed */
+	uint64_t affinity;   /* hash of the mask */
+	uint64_t cgroup;     /* hash of /proc/self/cgroup */
+	uint64_t label;	     /* hash of /proc/self/attr/current */
+	uint64_t namespaces; /* hash of the links in /proc/self/ns */
+	uint64_t root;	     /* device and inode of "/", mixed */
 	uint32_t seccomp, no_new_privs;
 	uint32_t scheduler, scheduler_priority;
 	uint32_t io_priority, personality;

@@ -5,7 +5,7 @@
  *	keeper				shim
  *	  exec, traced	->	constructors run
  *			<-	MARK (a system call that only the tracer
- *				sees: prctl(SHIM_MARK, which)) 
+ *				sees: prctl(SHIM_MARK, which))
  *			<-	STOPPED	(just before main, or later)
  *	examine, write the image
  *	  SERVE		->	binds, listens

@@ -248,7 +248,7 @@ def ends_while_copies_live():
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 env=dict(os.environ, BROOD_WITHOUT=feature))
             client.stdout.readline()
-            seen = warm.read_report(report)
+            seen = warm.wait_until(lambda: warm.read_report(report))
             warm.brood(whom, MIRROR)
             alive = warm.alive(seen["pid"])
             client.terminate()

@@ -56,8 +56,8 @@ static void tell_signals(void)
 		if (sigaction(i, NULL, &action) == 0 &&
 		    action.sa_handler != SIG_DFL)
 			printf("signal %d %s\n", i,
-			       action.sa_handler == SIG_IGN ? "ignored" :
-							      "handled");
+			       action.sa_handler == SIG_IGN ? "ignored"
+							    : "handled");
 	}
 }
 
@@ -131,8 +131,10 @@ static int do_size(int argc, char **argv)
 static void on_signal(int number)
 {
 	static const char digits[] = "0123456789";
-	char line[] = { 's', 'i', 'g', ' ', digits[number / 10],
-			digits[number % 10], '\n' };
+	char line[] = {
+		's', 'i', 'g', ' ', digits[number / 10], digits[number % 10],
+		'\n'
+	};
 
 	if (write(1, line, sizeof line) < 0)
 		_exit(3);

@@ -119,6 +119,34 @@ static long clone_send(int connection, struct wire_launch *launch,
 	return raw_3(sendmsg, connection, &message, MSG_NOSIGNAL);
 }
 
+/* Asked before anything of the caller's is sent: what lies in the queue of a
+ * server that hangs would hold the caller's pipes open.  It answers while we
+ * collect the launch. */
+static bool clone_ask(int connection)
+{
+	struct wire_ask ask = { { WIRE_MAGIC, WIRE_VERSION, WIRE_ASK,
+				  sizeof ask, 0 } };
+
+	return raw_6(sendto, connection, &ask, sizeof ask, MSG_NOSIGNAL, 0,
+		     0) == sizeof ask;
+}
+
+static bool clone_is_answered(struct starter *starter, int connection)
+{
+	struct pollfd one = { connection, POLLIN, 0 };
+	struct wire_state state;
+	long n = 0;
+
+	if (raw_3(poll, &one, 1, CLONE_STARTED_MS) == 1)
+		n = raw_6(recvfrom, connection, &state, sizeof state,
+			  MSG_DONTWAIT, 0, 0);
+	if (n > 0 && !wire_check(&state, n, 0, WIRE_STATE) &&
+	    state.mode == WIRE_MODE_SERVER)
+		return true;
+	text_reason(starter, "the server does not answer", "", "");
+	return false;
+}
+
 static bool clone_send_launch(struct starter *starter, int connection)
 {
 	char room[WIRE_INLINE_MOST];
@@ -126,8 +154,13 @@ static bool clone_send_launch(struct starter *starter, int connection)
 	int fds[CLONE_FDS], fd_count = 0, file = -1;
 	long r = -1;
 
-	if (!collect_launch(starter, &launch, fds, &fd_count))
+	if (!clone_ask(connection) ||
+	    !collect_launch(starter, &launch, fds, &fd_count))
 		return false;
+	if (!clone_is_answered(starter, connection)) {
+		raw_1(close, fds[0]);
+		return false;
+	}
 	launch.string_bytes = clone_string_bytes(starter, &launch);
 	if (launch.string_bytes <= sizeof room) {
 		clone_copy_strings(starter, room);

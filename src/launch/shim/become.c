@@ -90,6 +90,8 @@ static const char *become_take_over(struct shim_launch *launch)
 	const char *reason;
 	long error;
 
+	if (packet->flags & WIRE_HOLD && shim.hold_fd < 0)
+		hold_memory();
 	raw_2(setpgid, 0, 0);
 	error = raw_1(fchdir, launch->fd[0]);
 	if (error < 0)
@@ -128,8 +130,8 @@ static void become_tell_started(const struct shim_launch *launch)
 		.generation = shim.serving.generation,
 	};
 
-	if (packet_send(connection, &started, sizeof started, &launch->pidfd,
-			1, 0) < 0)
+	if (packet_send(connection, &started, sizeof started, &launch->pidfd, 1,
+			0) < 0)
 		raw_1(exit_group, 0);
 	raw_1(close, launch->pidfd);
 	raw_1(close, connection);

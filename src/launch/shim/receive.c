@@ -177,6 +177,23 @@ static void receive_forget(struct shim_launch *launch)
 	launch->strings = NULL;
 }
 
+/* A client asks first, so that nothing of its own lies in the queue of a
+ * server that does not answer, and then sends its launch. */
+static long receive_packet(struct shim_launch *launch, int connection)
+{
+	long got;
+
+	for (;;) {
+		got = packet_receive(connection, launch->packet, RECEIVE_ROOM,
+				     launch->fd, WIRE_FD_MOST + 2,
+				     &launch->fd_count, 0);
+		if (got <= 0 || wire_check(launch->packet, (size_t)got,
+					   launch->fd_count, WIRE_ASK))
+			return got;
+		receive_tell_state(connection);
+	}
+}
+
 /* In a copy.  true: shim.launch is complete. */
 bool receive(int connection)
 {
@@ -189,16 +206,9 @@ bool receive(int connection)
 		return false;
 	raw_5(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &patience,
 	      sizeof patience);
-	got = packet_receive(connection, launch->packet, RECEIVE_ROOM,
-			     launch->fd, WIRE_FD_MOST + 2, &launch->fd_count,
-			     0);
+	got = receive_packet(launch, connection);
 	if (got <= 0)
 		return false;
-	if (!wire_check(launch->packet, (size_t)got, launch->fd_count,
-			WIRE_ASK)) {
-		receive_tell_state(connection);
-		return false;
-	}
 	reason = receive_check(launch, (size_t)got);
 	if (reason) {
 		receive_refuse(connection, reason);

@@ -193,7 +193,7 @@ static bool serve_talk(struct shim_copy *copy)
 	int kind = receive_peek(connection);
 	pid_t pid;
 
-	if (kind == 0)
+	if (kind == 0 || kind == WIRE_ASK)
 		return false;
 	if (kind == WIRE_LAUNCH) {
 		pid = pool_fork();
