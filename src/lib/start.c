@@ -8,6 +8,7 @@
 #include "lib/start.h"
 #include "base/fd.h"
 #include "launch/elf.h"
+#include "launch/entry.h"
 #include "lib/stub.h"
 #include "lib/where.h"
 #include <errno.h>
@@ -74,6 +75,28 @@ static int start_enter(const char *program, struct registry_place *place,
 	return registry_enter(&spec, brood, place, err);
 }
 
+/* An entry that is damaged is written anew, from its spec or as for a first
+ * start. */
+static int start_mend_entry(const struct start *start,
+			    struct registry_place *place, struct err *err)
+{
+	auto_spec struct spec spec = { 0 };
+	auto_free char *brood = NULL;
+	struct start_entry *entry = entry_read(place->entry, err);
+
+	if (entry) {
+		free(entry);
+		return 0;
+	}
+	brood = where_is("brood", err);
+	if (brood && registry_read_spec(place, &spec, err) >= 0)
+		return entry_write(&spec, brood, place, err);
+	if (!start->program)
+		return -EBADMSG;
+	registry_place_fini(place);
+	return start_enter(start->program, place, err);
+}
+
 static int start_find_entry(const struct start_wish *wish, struct start *start,
 			    struct err *err)
 {
@@ -82,6 +105,8 @@ static int start_find_entry(const struct start_wish *wish, struct start *start,
 
 	if (result == 0)
 		result = start_enter(start->program, &place, err);
+	else if (result > 0)
+		result = start_mend_entry(start, &place, err);
 	if (result < 0)
 		return result;
 	start->entry = strdup(place.entry);

@@ -8,11 +8,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* A living keeper is told; false when there is none. */
-static bool demand_refresh(const struct starter *starter)
+/* A living keeper is told; false when there is none.  One whose queue is
+ * full has been told often enough. */
+static bool demand_tell(const struct starter *starter)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	long fd = raw_3(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	long fd = raw_3(socket, AF_UNIX,
+			SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool told = false;
 
 	if (fd < 0)
@@ -20,8 +22,8 @@ static bool demand_refresh(const struct starter *starter)
 	memcpy(address.sun_path, starter->entry.control,
 	       sizeof address.sun_path);
 	if (raw_3(connect, fd, &address, sizeof address) == 0)
-		told = raw_6(sendto, fd, "refresh", 7,
-			     MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0) == 7;
+		told = raw_6(sendto, fd, "demand", 6,
+			     MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0) == 6;
 	raw_1(close, fd);
 	return told;
 }
@@ -51,7 +53,7 @@ void demand_keeper(const struct starter *starter)
 	int status;
 
 	if ((starter->entry.flags & ENTRY_NO_DEMAND) ||
-	    !text_feature(starter->envp, "demand") || demand_refresh(starter))
+	    !text_feature(starter->envp, "demand") || demand_tell(starter))
 		return;
 	/* Twice, so that the program to come gets no child that it did not
 	 * make. */

@@ -117,7 +117,7 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 	failed = entry_load(&starter);
 	if (failed) {
 		text_say(&starter, starter.reason);
-		return failed;
+		return starter.stub ? exec_next_in_path(&starter) : failed;
 	}
 	main_add_base_words(&starter);
 	if (starter.via == VIA_EXEC)

@@ -86,6 +86,7 @@ static bool options_stub(struct starter *starter, const char *executed,
 	struct text path = { room, room + size };
 	const char *base = options_base(executed);
 
+	starter->stub = true;
 	starter->name = base;
 	if (strlen(executed) + 16 > size) {
 		text_say(starter, "the path of this stub is too long");

@@ -36,6 +36,7 @@ struct starter {
 	bool verbose;
 	const char *report;
 	const char *entry_path;
+	bool stub;    /* runs under the name of a program */
 	bool forced; /* --via was given: other warm ways are not tried */
 	char stub_path[4096 + 64]; /* of a stub's entry */
 	struct start_entry entry;
@@ -72,6 +73,8 @@ void demand_keeper(const struct starter *starter);
 void clone_try(struct starter *starter);
 void hatch_try(struct starter *starter);
 int exec_floor(struct starter *starter); /* exit code */
+/* A stub without a usable entry: the next program of its name in PATH. */
+int exec_next_in_path(struct starter *starter);
 /* collect.c: fills a launch and the descriptors to send behind it; false
  * with a reason */
 bool collect_launch(struct starter *starter, struct wire_launch *launch,
