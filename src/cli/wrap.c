@@ -82,12 +82,27 @@ static char *wrap_dir(const char *given, bool make, struct err *err)
 	return real;
 }
 
-static int wrap_enter(const char *word, struct registry_place *place,
+/* Absolute, but with its links: by them many programs know what they are. */
+static char *wrap_program(const char *word, struct err *err)
+{
+	char *program = stub_real_program(word, err);
+	auto_free char *here = NULL;
+	auto_free char *relative = NULL;
+
+	if (!program || program[0] == '/')
+		return program;
+	relative = program;
+	here = getcwd(NULL, 0);
+	if (!here)
+		err_set(err, -errno, "the current folder");
+	return here ? file_join(here, relative) : NULL;
+}
+
+static int wrap_enter(const char *program, struct registry_place *place,
 		      struct err *err)
 {
 	auto_spec struct spec spec = { 0 };
-	auto_free char *program = stub_real_program(word, err);
-	auto_free char *brood = program ? where_is("brood", err) : NULL;
+	auto_free char *brood = where_is("brood", err);
 	struct elf_facts facts;
 	int result;
 
@@ -110,11 +125,16 @@ static int wrap_one(const char *word, const char *dir, const char *starter,
 		    struct err *err)
 {
 	auto_place struct registry_place place = { 0 };
-	int result = wrap_enter(word, &place, err);
+	auto_free char *program = wrap_program(word, err);
+	int result;
 
+	if (!program)
+		return -ENOENT;
+	result = wrap_enter(program, &place, err);
 	if (result < 0)
 		return result;
-	return stub_put(dir, file_base(word), starter, place.entry, err);
+	return stub_put(dir, file_base(word), starter, place.entry, program,
+			err);
 }
 
 /* Is dir in PATH, and does nothing in front of it have the name? */

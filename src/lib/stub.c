@@ -36,6 +36,13 @@ static char *stub_link_path(const char *dir, const char *name)
 	return file_format("%s/.brood/%s", dir, name);
 }
 
+/* Tells the path under which the program sees itself: many look for their
+ * parts beside it, and would find the stub by the bare name. */
+static char *stub_program_path(const char *dir, const char *name)
+{
+	return file_format("%s/.brood/.%s", dir, name);
+}
+
 bool stub_is(const char *dir, const char *name)
 {
 	auto_free char *link = stub_link_path(dir, name);
@@ -145,18 +152,21 @@ static int stub_may_put(const char *dir, const char *name, const char *path,
 }
 
 int stub_put(const char *dir, const char *name, const char *starter,
-	     const char *entry, struct err *err)
+	     const char *entry, const char *program, struct err *err)
 {
 	auto_free char *path = file_join(dir, name);
 	auto_free char *links = file_join(dir, ".brood");
 	auto_free char *link = stub_link_path(dir, name);
+	auto_free char *itself = stub_program_path(dir, name);
 	int result;
 
-	if (!path || !links || !link)
+	if (!path || !links || !link || !itself)
 		return err_set(err, -ENOMEM, "wrap %s", name);
 	result = stub_may_put(dir, name, path, err);
 	if (result >= 0)
 		result = file_make_dirs(links, 0700, err);
+	if (result >= 0)
+		result = stub_put_link(program, itself, err);
 	if (result >= 0)
 		result = stub_put_link(entry, link, err);
 	if (result >= 0)
@@ -168,8 +178,9 @@ int stub_remove(const char *dir, const char *name, struct err *err)
 {
 	auto_free char *path = file_join(dir, name);
 	auto_free char *link = stub_link_path(dir, name);
+	auto_free char *itself = stub_program_path(dir, name);
 
-	if (!path || !link)
+	if (!path || !link || !itself)
 		return err_set(err, -ENOMEM, "unwrap %s", name);
 	if (!stub_is(dir, name))
 		return err_set(err, -ENOENT, "%s is not a stub", path);
@@ -178,6 +189,8 @@ int stub_remove(const char *dir, const char *name, struct err *err)
 		return err_set(err, -errno, "remove %s", path);
 	if (unlink(link) < 0)
 		return err_set(err, -errno, "remove %s", link);
+	if (unlink(itself) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "remove %s", itself);
 	return 0;
 }
 

@@ -4,6 +4,8 @@
  *
  *	DIR/clang		the starter, under the program's name
  *	DIR/.brood/clang	link to the entry of the program's template
+ *	DIR/.brood/.clang	link to the program, as PATH has it: the
+ *				argv[0] of a start through the stub
  *
  * The starter reads the link that has its own name.  A file is a stub of
  * ours when that link exists; any other file is never touched. */
@@ -22,7 +24,7 @@ char *stub_real_program(const char *word, struct err *err);
 /* Puts a stub in place; replaces one of ours, refuses any other file
  * (-EEXIST). */
 int stub_put(const char *dir, const char *name, const char *starter,
-	     const char *entry, struct err *err);
+	     const char *entry, const char *program, struct err *err);
 int stub_remove(const char *dir, const char *name, struct err *err);
 /* Calls visit for the name of each stub in dir; the first result that is
  * not 0 ends it and is returned. */

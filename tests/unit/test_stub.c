@@ -44,12 +44,15 @@ TEST(put_and_remove)
 	int count = 0;
 
 	place_make(&place);
-	CHECK_INT(stub_put(place.dir, "a", place.starter, "/e/a", NULL), 0);
-	CHECK_INT(stub_put(place.dir, "b", place.starter, "/e/b", NULL), 0);
+	CHECK_INT(stub_put(place.dir, "a", place.starter, "/e/a", "/p", NULL),
+		  0);
+	CHECK_INT(stub_put(place.dir, "b", place.starter, "/e/b", "/p", NULL),
+		  0);
 	CHECK(stub_is(place.dir, "a"));
 	CHECK_INT(stub_each(place.dir, count_one, &count, NULL), 0);
 	CHECK_INT(count, 2);
-	CHECK_INT(stub_put(place.dir, "a", place.starter, "/e/c", NULL), 0);
+	CHECK_INT(stub_put(place.dir, "a", place.starter, "/e/c", "/p", NULL),
+		  0);
 	CHECK_INT(stub_remove(place.dir, "a", NULL), 0);
 	CHECK(!stub_is(place.dir, "a"));
 	CHECK_INT(stub_remove(place.dir, "a", NULL), -ENOENT);
@@ -72,7 +75,8 @@ TEST(other_files_stay)
 	struct err err = { 0 };
 
 	place_make(&place);
-	CHECK_INT(stub_put(place.dir, "starter", place.starter, "/e", &err),
+	CHECK_INT(stub_put(place.dir, "starter", place.starter, "/e", "/p",
+			   &err),
 		  -EEXIST);
 	CHECK(strstr(err.text, "not a stub") != NULL);
 	CHECK_INT(stub_remove(place.dir, "starter", NULL), -ENOENT);
@@ -90,7 +94,8 @@ TEST(program_behind_a_stub)
 	path = file_format("%s::%s", place.dir, place.other);
 	program = file_format("%s/tool", place.other);
 	file_publish(program, "x", 1, 0755, NULL);
-	CHECK_INT(stub_put(place.dir, "tool", place.starter, "/e", NULL), 0);
+	CHECK_INT(stub_put(place.dir, "tool", place.starter, "/e", "/p", NULL),
+		  0);
 	setenv("PATH", path, 1);
 	found = stub_real_program("tool", NULL);
 	setenv("PATH", before, 1);

@@ -151,6 +151,7 @@ static bool clone_send_launch(struct starter *starter, int connection)
 {
 	char room[WIRE_INLINE_MOST];
 	struct wire_launch launch;
+	uint64_t all = ~0ull;
 	int fds[CLONE_FDS], fd_count = 0, file = -1;
 	long r = -1;
 
@@ -161,6 +162,8 @@ static bool clone_send_launch(struct starter *starter, int connection)
 		raw_1(close, fds[0]);
 		return false;
 	}
+	/* A signal that comes from now on is for the copy. */
+	raw_4(rt_sigprocmask, 2, &all, NULL, 8);
 	launch.string_bytes = clone_string_bytes(starter, &launch);
 	if (launch.string_bytes <= sizeof room) {
 		clone_copy_strings(starter, room);
@@ -252,7 +255,7 @@ static void clone_raise_limit(void)
 
 void clone_try(struct starter *starter)
 {
-	uint64_t all = ~0ull, mask = 0;
+	uint64_t mask = 0;
 	struct clone_answer answer;
 	struct rlimit before;
 	int connection = clone_connect(starter);
@@ -262,10 +265,9 @@ void clone_try(struct starter *starter)
 		return;
 	}
 	starter->connected_ns = text_now_ns();
+	raw_4(rt_sigprocmask, 0, NULL, &mask, 8);
 	if (clone_send_launch(starter, connection)) {
 		raw_4(prlimit64, 0, RLIMIT_NOFILE, 0, &before);
-		/* A signal that comes from now on is for the copy. */
-		raw_4(rt_sigprocmask, 2, &all, &mask, 8);
 		clone_raise_limit();
 		if (clone_wait_started(starter, connection, &answer)) {
 			report_way(starter, "clone", answer.started.pid,
@@ -274,7 +276,7 @@ void clone_try(struct starter *starter)
 				    answer.started.pid);
 		}
 		raw_4(prlimit64, 0, RLIMIT_NOFILE, &before, 0);
-		raw_4(rt_sigprocmask, 2, &mask, 0, 8);
 	}
+	raw_4(rt_sigprocmask, 2, &mask, NULL, 8);
 	raw_1(close, connection);
 }

@@ -5,6 +5,7 @@
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
 #include <elf.h>
+#include <fcntl.h>
 #include <string.h>
 
 static const char *options_base(const char *path)
@@ -79,22 +80,36 @@ static bool options_words(struct starter *starter)
 	return true;
 }
 
-/* DIR/NAME was executed: the entry is DIR/.brood/NAME. */
-static bool options_stub(struct starter *starter, const char *executed,
-			 char *room, size_t size)
+/* DIR/NAME was executed: the entry is DIR/.brood/NAME, and DIR/.brood/.NAME
+ * leads to the program as PATH has it.  That is its argv[0]: compilers and
+ * interpreters look for their parts beside themselves, and by the bare name
+ * would look beside the stub. */
+static bool options_stub(struct starter *starter)
 {
-	struct text path = { room, room + size };
+	char *room = starter->stub_path;
+	const char *executed = starter->executed;
 	const char *base = options_base(executed);
+	struct text path = { room, room + sizeof starter->stub_path };
+	char *folder = room + (base - executed) + strlen(".brood/");
+	long n;
 
 	starter->stub = true;
 	starter->name = base;
-	if (strlen(executed) + 16 > size) {
+	if (strlen(executed) + 16 > sizeof starter->stub_path) {
 		text_say(starter, "the path of this stub is too long");
 		return false;
 	}
 	text_add(&path, executed);
 	path.at = room + (base - executed);
-	text_add(&path, ".brood/");
+	text_add(&path, ".brood/.");
+	text_add(&path, base);
+	n = raw_4(readlinkat, AT_FDCWD, room, starter->program_path,
+		  sizeof starter->program_path - 1);
+	if (n > 0) {
+		starter->program_path[n] = 0;
+		starter->argv[0] = starter->program_path;
+	}
+	path.at = folder;
 	text_add(&path, base);
 	starter->entry_path = room;
 	return true;
@@ -135,6 +150,5 @@ bool options_read(struct starter *starter, uint64_t *stack)
 	options_take_marker(starter);
 	if (strcmp(options_base(starter->executed), "brood-hatch") == 0)
 		return options_words(starter);
-	return options_stub(starter, starter->executed, starter->stub_path,
-			    sizeof starter->stub_path);
+	return options_stub(starter);
 }

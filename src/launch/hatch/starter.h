@@ -36,9 +36,10 @@ struct starter {
 	bool verbose;
 	const char *report;
 	const char *entry_path;
-	bool stub;    /* runs under the name of a program */
+	bool stub;   /* runs under the name of a program */
 	bool forced; /* --via was given: other warm ways are not tried */
 	char stub_path[4096 + 64]; /* of a stub's entry */
+	char program_path[4096];   /* of a stub's program */
 	struct start_entry entry;
 	const struct program_image *image; /* NULL: none that may be used */
 	int image_fd;

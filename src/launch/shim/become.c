@@ -3,7 +3,7 @@
  * All that can fail is done before the client hears STARTED; a client that
  * cannot hear it runs nothing.  What comes after cannot fail: names and
  * arguments.  Values are set only where the template has another, since each
- * system call here is time that somebody waits for.    CLAIM 0.6 0.7 0.8 */
+ * system call here is time that somebody waits for.    CLAIM 0.6 0.7 0.8 0.9 */
 #include "launch/shim/shim.h"
 #include <errno.h>
 #include <fcntl.h>
