@@ -70,8 +70,8 @@ enum fact_kind {
 	FACT_DESCRIPTOR,      /* number: fd; value: its type, 0 closed */
 };
 /* With a descriptor's number: only whether it is closed, a regular file, or
- * anything else. */
-enum { FACT_DESCRIPTOR_FORM = 0x10000 };
+ * anything else; only whether it is a terminal. */
+enum { FACT_DESCRIPTOR_FORM = 0x10000, FACT_DESCRIPTOR_TERMINAL = 0x20000 };
 enum fact_machine {
 	FACT_UNAME = 1, /* without the node's time of boot */
 	FACT_AFFINITY,

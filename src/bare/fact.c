@@ -239,10 +239,12 @@ static uint64_t fact_machine(uint32_t which)
 
 static uint64_t fact_descriptor(uint32_t number)
 {
-	uint32_t fd = number & ~FACT_DESCRIPTOR_FORM;
+	uint32_t fd = number & 0xffff;
 	struct statx st;
 	char attributes[64];
 
+	if (number & FACT_DESCRIPTOR_TERMINAL)
+		return raw_3(ioctl, fd, 0x5401, attributes) == 0 ? 2 : 1;
 	if (raw_5(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO, &st) <
 	    0)
 		return 0;

@@ -225,6 +225,8 @@ static int serve_fill(const struct serve_options *options,
 	if (result >= 0 && options->until)
 		result = spec_set_stop(spec, options->until, err);
 	if (result >= 0)
+		result = spec_set_folder(spec, err);
+	if (result >= 0)
 		result = serve_check_deep(spec, err);
 	if (result >= 0)
 		result = serve_add_env(&options->env, spec, err);

@@ -68,6 +68,7 @@ void spec_fini(struct spec *spec)
 	free(spec->name);
 	free(spec->program);
 	free(spec->stop_path);
+	free(spec->folder);
 	spec_list_free(&spec->argv, &spec->argc);
 	spec_list_free(&spec->environment, &spec->environment_count);
 	*spec = (struct spec){ 0 };
@@ -154,8 +155,7 @@ int spec_set_arguments(struct spec *spec, int count, char *const *words,
 	return rc;
 }
 
-/* The template's folder is "/", so a relative path would mean another file
- * there.  Links stay: the program opens the name that it was given. */
+/* Links stay: the program opens the name that it was given. */
 static int spec_set_stop_path(struct spec *spec, const char *path,
 			      struct err *err)
 {
@@ -181,6 +181,16 @@ static int spec_set_stop_path(struct spec *spec, const char *path,
 	free(spec->stop_path);
 	spec->stop_path = whole;
 	spec->stop = SPEC_STOP_OPEN;
+	return 0;
+}
+
+/* Inside main a program may have looked at its folder. */
+int spec_set_folder(struct spec *spec, struct err *err)
+{
+	free(spec->folder);
+	spec->folder = spec_is_deep(spec) ? getcwd(NULL, 0) : NULL;
+	if (spec_is_deep(spec) && !spec->folder)
+		return err_set(err, -errno, "current folder");
 	return 0;
 }
 
@@ -257,6 +267,8 @@ int spec_write(const struct spec *spec, struct buf *out)
 	for (int i = 0; i < spec->argc; i++)
 		spec_write_member(out, "argument", spec->argv[i]);
 	spec_write_member(out, "stop", spec_stop_words(spec, &room));
+	if (spec->folder)
+		spec_write_member(out, "folder", spec->folder);
 	for (int i = 0; i < SPEC_NUMBERS; i++)
 		spec_write_number(out, &spec_numbers[i], spec);
 	spec_write_member(out, "hold", spec->hold ? "1" : "0");
@@ -336,7 +348,13 @@ static int spec_seen_once(unsigned *seen, int bit, const char *name,
 	return 0;
 }
 
-enum { SEEN_NAME = SPEC_NUMBERS, SEEN_PROGRAM, SEEN_STOP, SEEN_HOLD };
+enum {
+	SEEN_NAME = SPEC_NUMBERS,
+	SEEN_PROGRAM,
+	SEEN_STOP,
+	SEEN_HOLD,
+	SEEN_FOLDER
+};
 
 static int spec_parse_name(struct spec *spec, const char *value,
 			   struct err *err)
@@ -361,6 +379,17 @@ static int spec_parse_hold(struct spec *spec, const char *value,
 		return err_set(err, -EINVAL, "hold \"%.40s\": 0 or 1", value);
 	spec->hold = value[0] == '1';
 	return 0;
+}
+
+static int spec_parse_folder(struct spec *spec, const char *value,
+			     struct err *err)
+{
+	if (value[0] != '/')
+		return err_set(err, -EINVAL,
+			       "folder \"%.60s\": not a whole "
+			       "path",
+			       value);
+	return spec_text_put(&spec->folder, value, err);
 }
 
 static int spec_parse_stop(struct spec *spec, const char *value,
@@ -398,6 +427,7 @@ static const struct spec_member {
 	{ "program", SEEN_PROGRAM, spec_parse_program },
 	{ "stop", SEEN_STOP, spec_parse_stop },
 	{ "hold", SEEN_HOLD, spec_parse_hold },
+	{ "folder", SEEN_FOLDER, spec_parse_folder },
 	{ "argument", -1, spec_add_argument },
 	{ "environment", -1, spec_parse_environment },
 };

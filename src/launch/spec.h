@@ -21,6 +21,7 @@ struct spec {
 	int argc;
 	enum spec_stop stop;
 	char *stop_path;       /* of SPEC_STOP_OPEN */
+	char *folder;	       /* of a deep stop: the template's; NULL: "/" */
 	long pool;	       /* copies that wait; -1: default */
 	long refresh_ms;       /* 0: never by timer */
 	long refresh_launches; /* 0: never by count */
@@ -45,6 +46,8 @@ int spec_check_name(const char *name, struct err *err);
 int spec_add_variable(struct spec *spec, const char *text, struct err *err);
 /* "main", "stdin", "ready" or "open:PATH" */
 int spec_set_stop(struct spec *spec, const char *words, struct err *err);
+/* Takes the current folder for a template that stops inside main. */
+int spec_set_folder(struct spec *spec, struct err *err);
 const char *spec_stop_words(const struct spec *spec, struct buf *room);
 bool spec_is_deep(const struct spec *spec); /* stops inside main */
 /* Do launches get the spec's arguments in front of their own? */

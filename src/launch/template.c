@@ -79,7 +79,8 @@ static int template_execute(struct attempt *attempt, struct err *err)
 		&(struct process_plan){ .path = spec->program,
 					.argv = spec->argv,
 					.envp = attempt->environment.all,
-					.cwd = "/",
+					.cwd = spec->folder ? spec->folder
+							    : "/",
 					.fds = { -1, -1, -1 },
 					.keep = &attempt->shim_end,
 					.keep_count = 1,

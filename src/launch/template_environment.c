@@ -12,12 +12,19 @@
 
 enum { TEMPLATE_OWN_VARIABLES = 3 };
 
-static bool template_environment_is_wanted(const char *variable)
+/* An image would keep what is in the environment, so that a template stopped
+ * at main gets little of it.  One stopped inside main has no image, and its
+ * instances have its environment: it gets that of whoever asked for it. */
+static bool template_environment_is_wanted(const struct spec *spec,
+					   const char *variable)
 {
 	static const char *const names[] = { "PATH=",	  "HOME=",  "USER=",
 					     "LOGNAME=",  "SHELL=", "LANG=",
 					     "LANGUAGE=", "TZ=",    "TERM=" };
 
+	if (spec->stop != SPEC_STOP_MAIN)
+		return strncmp(variable, "BROOD_", 6) &&
+		       strncmp(variable, "LD_", 3);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strncmp(variable, names[i], strlen(names[i])))
 			return true;
@@ -67,7 +74,7 @@ template_environment_add_plain(struct template_environment *environment,
 	int rc = 0;
 
 	for (char **item = environ; item && *item && rc >= 0; item++)
-		if (template_environment_is_wanted(*item) &&
+		if (template_environment_is_wanted(spec, *item) &&
 		    !template_environment_is_overridden(spec, *item))
 			rc = template_environment_add(environment,
 						      strdup(*item));

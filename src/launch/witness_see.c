@@ -278,16 +278,29 @@ static void see_descriptor_fact(struct sight *sight, uint32_t fd)
 		 see_as_program(sight, FACT_DESCRIPTOR, fd));
 }
 
+static void see_terminal(struct sight *sight, int fd)
+{
+	see_descriptor_fact(sight, fd | FACT_DESCRIPTOR_TERMINAL);
+}
+
+/* A program that was stopped on purpose deep inside main has looked at its
+ * descriptors; what it keeps of that is how to buffer. */
 void see_descriptor(struct sight *sight, int fd)
 {
-	see_descriptor_fact(sight, fd);
+	if (sight->deep)
+		see_terminal(sight, fd);
+	else
+		see_descriptor_fact(sight, fd);
 }
 
 /* Whoever wants to know a terminal asks by ioctl; for fstat and lseek it is
  * enough that it is a file, is none, or is closed. */
 static void see_descriptor_form(struct sight *sight, int fd)
 {
-	see_descriptor_fact(sight, fd | FACT_DESCRIPTOR_FORM);
+	if (sight->deep)
+		see_terminal(sight, fd);
+	else
+		see_descriptor_fact(sight, fd | FACT_DESCRIPTOR_FORM);
 }
 
 /* ---- memory of the program ------------------------------------------------ */
@@ -388,7 +401,9 @@ static void see_ioctl(struct sight *sight)
 	bool asks = request == TCGETS || request == TIOCGWINSZ ||
 		    request == TIOCGPGRP || request == FIONREAD;
 
-	if (asks && see_is_stdio(sight->arg[0]))
+	if (request == TCGETS && see_is_stdio(sight->arg[0]))
+		see_terminal(sight, (int)sight->arg[0]);
+	else if (asks && see_is_stdio(sight->arg[0]))
 		see_descriptor(sight, (int)sight->arg[0]);
 	else if (!asks && request != FIONBIO && request != FIOCLEX &&
 		 sight->result != -ENOTTY)

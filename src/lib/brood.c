@@ -87,6 +87,8 @@ static int brood_fill_spec(const char *program,
 					    err);
 	if (result >= 0 && options->until)
 		result = spec_set_stop(spec, options->until, err);
+	if (result >= 0)
+		result = spec_set_folder(spec, err);
 	if (result < 0)
 		return result;
 	spec->pool = options->pool;
