@@ -132,9 +132,8 @@ struct image_resume {
 	uint64_t image_bytes;		     /* mapped there, to be unmapped */
 	uint64_t starter_start, starter_end; /* the starter itself, likewise */
 	int32_t exe_fd; /* of the program, takes it; -1 none */
-	uint32_t flags; /* RESUME_* */
+	uint32_t zero;
 };
-enum { RESUME_HOLD = 1 };
 typedef void image_resume_entry(struct image_resume *resume);
 
 struct image_hot {

@@ -16,7 +16,6 @@ enum entry_flags {
 	ENTRY_DEEP = 2,	     /* stopped inside main: clone only, and only
 			      * where no further arguments are given */
 	ENTRY_NO_DEMAND = 4, /* never start a keeper by yourself */
-	ENTRY_HOLD = 8,
 };
 
 struct start_entry {

@@ -92,7 +92,7 @@ struct wire_identity {
 	uint32_t dumpable, thp_disable;
 };
 
-enum wire_launch_flags { WIRE_STRINGS_IN_FILE = 1, WIRE_HOLD = 2 };
+enum wire_launch_flags { WIRE_STRINGS_IN_FILE = 1 };
 
 struct wire_launch {
 	struct wire_head head;

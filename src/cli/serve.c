@@ -23,7 +23,7 @@ enum { SERVE_MORE_MS = 5000, SERVE_STOP_MS = 15000, SERVE_UNSET = -2 };
 struct serve_options {
 	const char *until;
 	long refresh_ms, refresh_launches, pool, idle_ms, ready_ms;
-	bool hold, detach, foreground, explain, json;
+	bool hold, no_hold, detach, foreground, explain, json;
 	struct args_list env;
 };
 
@@ -48,7 +48,9 @@ static const struct args_option serve_options[] = {
 	SERVE_OPTION("--ready", "TIME", ARGS_MS, ready_ms,
 		     "a copy that is not ready by then has failed"),
 	SERVE_OPTION("--hold", NULL, ARGS_FLAG, hold,
-		     "tell a launch's end before its memory is torn down"),
+		     "tell a copy's end before its memory is torn down"),
+	SERVE_OPTION("--no-hold", NULL, ARGS_FLAG, no_hold,
+		     "never; the default is: for programs of 8 MiB and more"),
 	SERVE_OPTION("--env", "NAME=VALUE", ARGS_LIST, env,
 		     "a further variable of the template"),
 	SERVE_OPTION("--detach", NULL, ARGS_FLAG, detach,
@@ -149,11 +151,15 @@ static void serve_set_numbers(const struct serve_options *options,
 		spec->idle_ms = options->idle_ms;
 	if (options->ready_ms != SERVE_UNSET)
 		spec->ready_ms = options->ready_ms;
-	spec->hold = options->hold;
+	if (options->hold || options->no_hold)
+		spec->hold = options->hold;
 }
 
 static int serve_check(const struct serve_options *options, struct err *err)
 {
+	if (options->hold && options->no_hold)
+		return err_set(err, -EINVAL,
+			       "--hold and --no-hold exclude each other");
 	if (options->detach && options->foreground)
 		return err_set(err, -EINVAL,
 			       "--detach and --foreground exclude each other");

@@ -49,6 +49,7 @@ void spec_init(struct spec *spec)
 	*spec = (struct spec){
 		.stop = SPEC_STOP_MAIN,
 		.pool = SPEC_POOL,
+		.hold = -1,
 		.idle_ms = SPEC_IDLE_MS,
 		.ready_ms = SPEC_READY_MS,
 	};
@@ -271,7 +272,8 @@ int spec_write(const struct spec *spec, struct buf *out)
 		spec_write_member(out, "folder", spec->folder);
 	for (int i = 0; i < SPEC_NUMBERS; i++)
 		spec_write_number(out, &spec_numbers[i], spec);
-	spec_write_member(out, "hold", spec->hold ? "1" : "0");
+	buf_format(out, "hold=%d", spec->hold);
+	buf_add(out, "", 1);
 	for (int i = 0; i < spec->environment_count; i++)
 		spec_write_member(out, "environment", spec->environment[i]);
 	return out->failed || room.failed ? -ENOMEM : 0;
@@ -375,9 +377,10 @@ static int spec_parse_program(struct spec *spec, const char *value,
 static int spec_parse_hold(struct spec *spec, const char *value,
 			   struct err *err)
 {
-	if (strcmp(value, "0") && strcmp(value, "1"))
-		return err_set(err, -EINVAL, "hold \"%.40s\": 0 or 1", value);
-	spec->hold = value[0] == '1';
+	if (strcmp(value, "-1") && strcmp(value, "0") && strcmp(value, "1"))
+		return err_set(err, -EINVAL, "hold \"%.40s\": -1, 0 or 1",
+			       value);
+	spec->hold = atoi(value);
 	return 0;
 }
 

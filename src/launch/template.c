@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/maps.h"
 #include "base/process.h"
 #include "launch/elf.h"
 #include "launch/handshake.h"
@@ -34,6 +35,7 @@
 
 enum {
 	TEMPLATE_TRIES = 8,
+	HOLD_FROM_KIB = 8 * 1024,
 	TEMPLATE_SHIM_FD = 900, /* out of the way of the program's own */
 	TEMPLATE_KILL_MS = 5000,
 };
@@ -241,6 +243,18 @@ static int template_write_image(struct attempt *attempt, struct err *err)
 	return rc < 0 ? rc : template_check_verdict(&template->verdict, err);
 }
 
+/* Where there is much memory to be taken down its end would be waited for
+ * by every client. */
+static bool holds_memory(const struct attempt *attempt)
+{
+	struct maps_memory memory;
+
+	if (attempt->spec->hold >= 0)
+		return attempt->spec->hold;
+	return maps_memory(attempt->template->pid, &memory, NULL) >= 0 &&
+	       memory.rss >= HOLD_FROM_KIB;
+}
+
 /* CLAIM 0.11: every generation listens on a socket of its own. */
 static int template_send_serve(struct attempt *attempt, struct err *err)
 {
@@ -249,7 +263,7 @@ static int template_send_serve(struct attempt *attempt, struct err *err)
 		.head = { CONTROL_SERVE, sizeof(serve) },
 		.generation = template->generation,
 		.pool = (uint32_t)spec_pool(attempt->spec),
-		.hold = attempt->spec->hold,
+		.hold = holds_memory(attempt),
 	};
 
 	template->socket = file_format("%s/g%" PRIu64, attempt->place->sockets,

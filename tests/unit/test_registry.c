@@ -169,7 +169,7 @@ TEST(deep_entries_carry_their_arguments)
 	CHECK_INT(spec_set_stop(&spec, "stdin", &err), 0);
 	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
 	load(place.entry, &entry);
-	CHECK_INT(entry.flags, ENTRY_DEEP | ENTRY_HOLD);
+	CHECK_INT(entry.flags, ENTRY_DEEP);
 	CHECK_INT(entry.base_argc, 1);
 }
 

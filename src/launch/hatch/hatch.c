@@ -256,7 +256,6 @@ void hatch_try(struct starter *starter)
 	resume.image_bytes = image->header_bytes;
 	resume.starter_start = (uint64_t)__executable_start & ~4095ull;
 	resume.starter_end = ((uint64_t)_end + 4095) & ~4095ull;
-	resume.flags = starter->entry.flags & ENTRY_HOLD ? RESUME_HOLD : 0;
 	raw_2(arch_prctl, ARCH_SET_FS, image->fs_base);
 	hatch_jump(starter, &resume);
 }

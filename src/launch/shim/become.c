@@ -90,8 +90,6 @@ static const char *become_take_over(struct shim_launch *launch)
 	const char *reason;
 	long error;
 
-	if (packet->flags & WIRE_HOLD && shim.hold_fd < 0)
-		hold_memory();
 	raw_2(setpgid, 0, 0);
 	error = raw_1(fchdir, launch->fd[0]);
 	if (error < 0)

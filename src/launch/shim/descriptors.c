@@ -50,11 +50,9 @@ long descriptors_take(struct shim_launch *launch)
 	int count = (int)packet->fd_count;
 	int *fd = launch->fd + launch->fd_count - count;
 	int least = count ? packet->fd_number[count - 1] + 1 : 0;
-	int next = 0, keep[2];
+	int next = 0;
 	long error = move_up(&launch->connection, least);
 
-	if (error >= 0)
-		error = move_up(&shim.hold_fd, least);
 	for (int i = 0; i < count && error >= 0; i++)
 		error = move_up(&fd[i], least);
 	for (int i = 0; i < count && error >= 0; i++) {
@@ -67,8 +65,6 @@ long descriptors_take(struct shim_launch *launch)
 	}
 	if (error < 0)
 		return error;
-	keep[0] = launch->connection;
-	keep[1] = shim.hold_fd;
-	close_all_but(least, keep, 2);
+	close_all_but(least, &launch->connection, 1);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -243,6 +244,19 @@ SHIM_EXPORT int execve(const char *path, char *const *argv, char *const *envp)
 {
 	return shim_real()->execve(interpose_is_exe(path) ? shim.exe : path,
 				   argv, envp);
+}
+
+/* Namespaces are refused to who shares its memory. */
+SHIM_EXPORT int unshare(int flags)
+{
+	hold_release();
+	return shim_real()->unshare(flags);
+}
+
+SHIM_EXPORT int setns(int fd, int flags)
+{
+	hold_release();
+	return shim_real()->setns(fd, flags);
 }
 
 SHIM_EXPORT int execv(const char *path, char *const *argv)

@@ -158,7 +158,5 @@ shim_resume(struct image_resume *given)
 	become_named(shim.argv, shim.envp, NULL);
 	resume_signals();
 	raw_2(munmap, image, resume.image_bytes);
-	if (resume.flags & RESUME_HOLD)
-		hold_memory();
 	start_enter();
 }

@@ -185,8 +185,12 @@ struct shim {
 	int hot_fd;
 	struct shim_range *range;
 	int range_count;
-	int hold_fd;
-	char hold_stack[1024] __attribute__((aligned(64)));
+	/* The helper of hold.c: 0 once it has let go, and what it waits for. */
+	int hold_pid;
+	int volatile *hold_word;
+	int hold_for;
+	int volatile hold_over;
+	char hold_stack[4096] __attribute__((aligned(64)));
 };
 
 #pragma GCC visibility push(hidden)
@@ -277,5 +281,6 @@ void learn_report(void);
 
 /* hold.c */
 void hold_memory(void);
+void hold_release(void);
 
 #pragma GCC visibility pop

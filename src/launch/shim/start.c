@@ -127,7 +127,7 @@ __attribute__((constructor)) static void start_first(int argc, char **argv,
 			return;
 		shim.phase = SHIM_BEFORE;
 		shim.first_argv = argv;
-		shim.hot_fd = shim.hold_fd = -1;
+		shim.hot_fd = -1;
 		start_keep_auxv(envp);
 		start_scrub(envp);
 		learn_watch();
