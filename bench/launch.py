@@ -125,12 +125,31 @@ def really(command, via):
     return seen and seen["way"] == via
 
 
-def private_memory(words, program, args, goal, met):
-    path = shutil.which(program)
-    if not path:
-        return
-    path = os.path.realpath(path)
-    warm.serve("--pool", "1", path)
+def private_of(pid):
+    """kB that only this process has."""
+    m = warm.memory(pid)
+    return m["Private_Dirty"] + m["Private_Clean"]
+
+
+def private_at_main(words, path, goal, met):
+    """Right before main: a program of its own, and a copy that waits."""
+    warm.serve("--pool", "0", "--no-hold", "own", "--", path)
+    warm.serve("--pool", "1", "--no-hold", "copy", "--", path)
+    time.sleep(0.5)
+    own = private_of(warm.template("own")["pid"])
+    parent = warm.template("copy")["pid"]
+    copies = [p for p in warm.processes() if p != parent and
+              warm.alive(p) and warm.parent(p) == parent]
+    copy = private_of(copies[0])
+    print(f"private memory at main, {words}: executed {own} kB, copy {copy} "
+          f"kB, {copy / own:.2f}")
+    met.append((f"private memory at main, {words}", "clone", own / copy,
+                1 / goal))
+
+
+def private_at_work(words, path, args):
+    """Blocked in its first read: with what it has done since main."""
+    warm.serve("--pool", "1", "--no-hold", path)
     figures = {}
     for via in ("exec", "clone", "hatch"):
         report = warm.new_report()
@@ -140,15 +159,19 @@ def private_memory(words, program, args, goal, met):
                              stderr=subprocess.DEVNULL)
         seen = warm.wait_until(lambda: warm.read_report(report), 20)
         time.sleep(0.5)
-        m = warm.memory(seen["pid"])
-        figures[via] = m["Private_Dirty"] + m["Private_Clean"]
+        figures[via] = private_of(seen["pid"])
         warm.end(p, 15)
-    for via in ("clone", "hatch"):
-        ratio = figures[via] / figures["exec"]
-        print(f"private memory, {words}: exec {figures['exec']} kB, {via} "
-              f"{figures[via]} kB, {ratio:.2f}")
-    met.append((f"private {words}", "clone",
-                figures["exec"] / figures["clone"], 1 / goal))
+    print(f"private memory at work, {words}: " + ", ".join(
+        f"{via} {kb} kB" for via, kb in figures.items()))
+
+
+def private_memory(words, program, args, goal, met):
+    path = shutil.which(program)
+    if not path:
+        return
+    path = os.path.realpath(path)
+    private_at_main(words, path, goal, met)
+    private_at_work(words, path, args)
     warm.stop_all()
 
 

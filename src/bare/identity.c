@@ -61,7 +61,8 @@ static const char *identity_line(const char *text, const char *name)
 	return "";
 }
 
-static void identity_from_status(struct wire_identity *identity)
+static void identity_from_status(struct wire_identity *identity,
+				 uint64_t *ignored)
 {
 	char text[IDENTITY_TEXT];
 	const char *at;
@@ -87,6 +88,10 @@ static void identity_from_status(struct wire_identity *identity)
 	identity->no_new_privs = identity_number(&at, 10);
 	at = identity_line(text, "Seccomp:");
 	identity->seccomp = identity_number(&at, 10);
+	if (ignored) {
+		at = identity_line(text, "SigIgn:");
+		*ignored = identity_number(&at, 16);
+	}
 	at = identity_line(text, "THP_enabled:");
 	identity->thp_disable = !identity_number(&at, 10);
 }
@@ -137,12 +142,12 @@ static uint32_t identity_oom(void)
 	return crc_hash(6, text, strlen(text));
 }
 
-void identity_read(struct wire_identity *identity)
+void identity_read(struct wire_identity *identity, uint64_t *ignored)
 {
 	int32_t priority = 0;
 
 	memset(identity, 0, sizeof *identity);
-	identity_from_status(identity);
+	identity_from_status(identity, ignored);
 	identity->affinity = identity_affinity();
 	identity->cgroup = identity_hash_of("/proc/self/cgroup");
 	identity->label = identity_hash_of("/proc/self/attr/current");

@@ -4,7 +4,8 @@
 #pragma once
 #include "brood/wire.h"
 
-void identity_read(struct wire_identity *identity);
+/* ignored: the ignored signals as well, from the same file; may be NULL. */
+void identity_read(struct wire_identity *identity, uint64_t *ignored);
 /* NULL when they agree, else the words for the first part that differs:
  * "the cgroup differs". */
 const char *identity_difference(const struct wire_identity *a,

@@ -147,10 +147,11 @@ def show_copy(subject, p1, s1):
     p2 = copy.pid
     with warm.connect(s1) as s:
         peer = warm.peer_pid(s)
-    entry = listed(subject)
+    entry = warm.wait_until(
+        lambda: (lambda e: e if e["live"] >= 1 else None)(listed(subject)))
     claim("0.5", subject,
           peer == p1 and copy.report["way"] == "clone" and
-          warm.parent(p2) == p1 and entry["live"] >= 1,
+          warm.parent(p2) == p1 and entry,
           f"the far end of the socket is {peer}; {p2}, made on request, is "
           f"its child", (copy.report, entry))
     mine, theirs = warm.libraries(p1), warm.libraries(p2)

@@ -10,13 +10,6 @@
 
 enum { COLLECT_POLLED = 1024, COLLECT_ENTRIES = 8192 };
 
-struct collect_action {
-	void *handler;
-	unsigned long flags;
-	void *restorer;
-	uint64_t mask;
-};
-
 /* An exec would close the ones that close on exec, so they stay here. */
 static bool collect_fd(struct wire_launch *launch, int *fds, int *count, int fd)
 {
@@ -100,17 +93,6 @@ static bool collect_descriptors(struct starter *starter,
 	return fits;
 }
 
-static void collect_signals(struct wire_launch *launch)
-{
-	struct collect_action action;
-
-	for (int i = 1; i < 65; i++)
-		if (raw_4(rt_sigaction, i, 0, &action, 8) == 0 &&
-		    action.handler == (void *)1)
-			launch->signals_ignored |= 1ull << (i - 1);
-	raw_4(rt_sigprocmask, 0, 0, &launch->signals_blocked, 8);
-}
-
 static uint32_t collect_core_filter(void)
 {
 	char text[32];
@@ -146,8 +128,8 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 	launch->core_filter = collect_core_filter();
 	for (int i = 0; i < WIRE_LIMITS; i++)
 		raw_4(prlimit64, 0, i, 0, &launch->limits[i]);
-	collect_signals(launch);
-	identity_read(&launch->identity);
+	raw_4(rt_sigprocmask, 0, NULL, &launch->signals_blocked, 8);
+	identity_read(&launch->identity, &launch->signals_ignored);
 	if (launch->identity.seccomp || launch->identity.no_new_privs) {
 		text_reason(starter,
 			    launch->identity.seccomp

@@ -46,6 +46,7 @@ struct shim_copy *copies_add(enum shim_copy_state state, pid_t pid,
 				    .connection = connection,
 				    .since_ms = serve_now_ms() };
 	++*copies_counter(state);
+	serve_counts_change();
 	return copy;
 }
 
@@ -68,7 +69,7 @@ void copies_set_live(struct shim_copy *copy, pid_t pid, int connection)
 	copy->pidfd = (int)raw_2(pidfd_open, pid, 0);
 	shim.serving.live++;
 	shim.serving.launches++;
-	shim.serving.counts_changed = true;
+	serve_counts_change();
 }
 
 void copies_remove(struct shim_copy *copy)
@@ -79,7 +80,7 @@ void copies_remove(struct shim_copy *copy)
 	if (copy->pidfd >= 0)
 		raw_1(close, copy->pidfd);
 	*copy = shim.serving.copy[--shim.serving.copy_count];
-	shim.serving.counts_changed = true;
+	serve_counts_change();
 }
 
 /* The client is gone while its program runs: nobody would take the result,

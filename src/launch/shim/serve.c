@@ -127,7 +127,7 @@ static void serve_open(const struct control_serve *order)
 	serving->pool = order->pool;
 	serving->hold = order->hold;
 	figures_read(serving);
-	identity_read(&serving->identity);
+	identity_read(&serving->identity, NULL);
 	learn_prepare();
 	shim.control = serve_raise(shim.control, "the control pair");
 	serve_take_signals();
@@ -143,7 +143,15 @@ static void serve_open(const struct control_serve *order)
 	serve_listen(order);
 }
 
-/* Tells the keeper how many, not more often than it needs to know. */
+/* The keeper is told a moment later: on a busy machine its waking up would
+ * be in the way of the very launch that it is about. */
+void serve_counts_change(void)
+{
+	if (!shim.serving.counts_changed)
+		shim.serving.counted_ms = serve_now_ms();
+	shim.serving.counts_changed = true;
+}
+
 void serve_count(bool last)
 {
 	struct shim_serving *serving = &shim.serving;
@@ -162,7 +170,6 @@ void serve_count(bool last)
 	if (packet_send(shim.control, &counts, sizeof counts, NULL, 0,
 			MSG_DONTWAIT) > 0)
 		serving->counts_changed = false;
-	serving->counted_ms = now;
 }
 
 /* The template accepts itself when there is no pool, and while the pool

@@ -124,7 +124,7 @@ struct shim_serving {
 	uint64_t launches;
 	uint64_t refill_ms;  /* no new pool copy before, */
 	uint64_t rest_ms;    /* or only in need */
-	uint64_t counted_ms; /* COUNTS were sent */
+	uint64_t counted_ms; /* since when COUNTS are due */
 	bool counts_changed;
 	bool draining, alone; /* the keeper is gone */
 };
@@ -233,6 +233,7 @@ void figures_read(struct shim_serving *serving);
 void serve(const struct control_serve *order);
 _Noreturn void serve_fail(const char *what, long error);
 bool serve_accept(void); /* false: there was nobody */
+void serve_counts_change(void);
 void serve_count(bool last);
 uint64_t serve_now_ms(void);
 
