@@ -11,8 +11,8 @@
  *	+--------------------------+ file_bytes
  *
  * Invariants, checked by image_check() before anything else is read:
- *  1. magic, version, struct_bytes fit; header_crc is that of the
- *     header_bytes with the field itself as 0.
+ *  1. magic, version, struct_bytes fit; header_sum is image_sum()
+ *     of the header_bytes (a hash, the field itself as 0).
  *  2. tables and strings lie in the header and do not overlap the struct;
  *     every string offset is inside, and the last byte of the strings is 0.
  *  3. maps are in ascending order, do not overlap, are page aligned, lie
@@ -99,7 +99,7 @@ struct image_fact {
 struct program_image {
 	uint64_t magic;
 	uint32_t version, struct_bytes;
-	uint32_t header_bytes, header_crc;
+	uint32_t header_bytes, header_sum;
 	uint64_t file_bytes;
 	uint32_t body_crc, flags;
 	uint32_t file_count, map_count, fact_count, string_bytes;

@@ -2,8 +2,8 @@
 /* The entry of one template: a small file that tells a starter all that it
  * needs to start an instance, in one read.  It holds absolute paths.
  *
- * Each string ends with a 0 byte; header_crc covers the struct with the
- * field itself as 0.  An entry is trusted as an image is, by owner and
+ * Each string ends with a 0 byte; "sum" is image_sum() of the struct,
+ * the field itself as 0.  An entry is trusted as an image is, by owner and
  * mode. */
 #pragma once
 #include <stdint.h>
@@ -21,7 +21,7 @@ enum entry_flags {
 struct start_entry {
 	uint64_t magic;
 	uint32_t version, struct_bytes;
-	uint32_t crc, flags;
+	uint32_t sum, flags;
 	uint32_t base_argc; /* strings in base_argv; 0: argv as given */
 	uint32_t base_bytes;
 	char program[1024]; /* executed when nothing warm serves */

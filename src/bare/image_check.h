@@ -10,6 +10,8 @@
  * len: bytes readable at image; file_bytes: the file's size. */
 const char *image_check(const struct program_image *image, size_t len,
 			uint64_t file_bytes);
+/* Checksum of len bytes with the four at "field" taken as 0. */
+uint32_t image_sum(const void *data, size_t len, size_t field);
 const char *entry_check(const struct start_entry *entry, size_t len);
 
 static inline const struct image_file *

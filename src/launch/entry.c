@@ -3,7 +3,6 @@
  * the one struct that starters read.  All texts are checked for their room
  * here, so that a starter never sees one that was cut. */
 #include "launch/entry.h"
-#include "bare/crc.h"
 #include "bare/image_check.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -97,8 +96,9 @@ static int entry_fill(const struct spec *spec, const char *brood_path,
 static int entry_publish(struct start_entry *entry, const char *path,
 			 struct err *err)
 {
-	entry->crc = 0;
-	entry->crc = crc_of(0, entry, sizeof(*entry));
+	entry->sum = 0;
+	entry->sum = image_sum(entry, sizeof(*entry),
+			       offsetof(struct start_entry, sum));
 	return file_publish(path, entry, sizeof(*entry), 0600, err);
 }
 

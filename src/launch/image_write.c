@@ -385,8 +385,9 @@ static int write_out(struct image_writer *writer, const char *path,
 	if (r >= 0)
 		r = write_body(writer, draft.fd, err);
 	if (r >= 0) {
-		header->header_crc =
-			crc_of(0, header, writer->head.header_bytes);
+		header->header_sum =
+			image_sum(header, writer->head.header_bytes,
+				  offsetof(struct program_image, header_sum));
 		wrong = image_check(header, header->header_bytes,
 				    header->file_bytes);
 		if (wrong)

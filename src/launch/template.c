@@ -35,7 +35,7 @@
 
 enum {
 	TEMPLATE_TRIES = 8,
-	HOLD_FROM_KIB = 8 * 1024,
+	HOLD_FROM_KIB = 4 * 1024,
 	TEMPLATE_SHIM_FD = 900, /* out of the way of the program's own */
 	TEMPLATE_KILL_MS = 5000,
 };

@@ -141,7 +141,9 @@ def templates():
 def template(program):
     real = os.path.realpath(shutil.which(program) or program)
     for entry in templates():
-        if entry.get("name") == program or entry.get("program") == real:
+        if entry.get("name") == program:
+            return entry
+        if entry.get("program") == real and not entry.get("name"):
             return entry
     return None
 

@@ -176,9 +176,12 @@ TEST(descriptors_are_the_programs_own)
 
 	CHECK_INT(see(asks_terminal, nothing, &witness, &err), 0);
 	CHECK_TEXT(witness.no_clone, "");
-	const struct witness_fact *fact =
-		find(&witness, FACT_DESCRIPTOR, 1, "");
-	CHECK(fact && fact->value == fact_now(FACT_DESCRIPTOR, null, NULL));
+	const struct witness_fact *fact = find(
+		&witness, FACT_DESCRIPTOR, 1 | FACT_DESCRIPTOR_TERMINAL, "");
+	CHECK(fact &&
+	      fact->value == fact_now(FACT_DESCRIPTOR,
+				      null | FACT_DESCRIPTOR_TERMINAL, NULL));
+	CHECK(!find(&witness, FACT_DESCRIPTOR, 1, ""));
 	fact = find(&witness, FACT_DESCRIPTOR, 2 | FACT_DESCRIPTOR_FORM, "");
 	CHECK(fact &&
 	      fact->value == fact_now(FACT_DESCRIPTOR,
