@@ -8,7 +8,11 @@
  * thread lets go of its memory, by exit or by exec: the program has no
  * descriptor more for it.  It is a child of the template, not of the
  * program.  What a process that shares its memory may not do is done
- * without it: unshare() and setns() end it first. */
+ * without it: unshare() and setns() end it first.
+ *
+ * Tearing down holds locks that others wait for, in a virtual machine those
+ * of the host's page tables too: the helper lingers until whoever waits for
+ * the program's end has probably heard of it. */
 #include "launch/shim/shim.h"
 #include <errno.h>
 #include <linux/futex.h>
@@ -17,12 +21,17 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { HOLD_LOOK_S = 30, HOLD_RELEASE_TRIES = 1000 };
+enum {
+	HOLD_LOOK_S = 30,
+	HOLD_RELEASE_TRIES = 1000,
+	HOLD_LINGER_MS = 4, /* after the end: it is being told and seen */
+};
 
 /* On a stack of its own, beside the running program. */
 __attribute__((noinline, used, no_stack_protector)) static void hold_wait(void)
 {
 	struct timespec look = { HOLD_LOOK_S, 0 };
+	struct timespec linger = { 0, HOLD_LINGER_MS * 1000000 };
 
 	raw_3(close_range, 0, ~0u, 0);
 	raw_5(prctl, PR_SET_NAME, "brood-hold", 0, 0, 0);
@@ -31,6 +40,8 @@ __attribute__((noinline, used, no_stack_protector)) static void hold_wait(void)
 	       raw_2(kill, shim.hold_for, 0) == 0)
 		raw_6(futex, shim.hold_word, FUTEX_WAIT, shim.hold_for, &look,
 		      0, 0);
+	if (!shim.hold_over)
+		raw_2(nanosleep, &linger, 0);
 	for (;;)
 		raw_1(exit, 0);
 }
