@@ -96,6 +96,7 @@ static void identity_from_status(struct wire_identity *identity,
 	identity->thp_disable = !identity_number(&at, 10);
 }
 
+/* What the links say: to look at what they lead to takes twice as long. */
 static uint64_t identity_namespaces(void)
 {
 	static const char names[][24] = {
@@ -107,10 +108,11 @@ static uint64_t identity_namespaces(void)
 	uint64_t sum = 3;
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-		struct statx st;
+		char text[64]; /* "mnt:[NUMBER]" */
+		long n = raw_3(readlink, names[i], text, sizeof text);
 
-		if (raw_5(statx, AT_FDCWD, names[i], 0, STATX_INO, &st) == 0)
-			sum = crc_hash(sum, &st.stx_ino, sizeof st.stx_ino);
+		if (n > 0)
+			sum = crc_hash(sum, text, n);
 	}
 	return sum;
 }

@@ -50,7 +50,7 @@ static const struct args_option serve_options[] = {
 	SERVE_OPTION("--hold", NULL, ARGS_FLAG, hold,
 		     "tell a copy's end before its memory is torn down"),
 	SERVE_OPTION("--no-hold", NULL, ARGS_FLAG, no_hold,
-		     "never; the default is: for programs of 4 MiB and more"),
+		     "never; the default is: where copies wait in a pool"),
 	SERVE_OPTION("--env", "NAME=VALUE", ARGS_LIST, env,
 		     "a further variable of the template"),
 	SERVE_OPTION("--detach", NULL, ARGS_FLAG, detach,

@@ -27,7 +27,7 @@ struct spec {
 	long refresh_launches; /* 0: never by count */
 	long idle_ms;	       /* 0: never ends by itself */
 	long ready_ms;	       /* deadline for a new copy to be ready */
-	int hold; /* memory outlives a copy: 1 yes, 0 no, -1 if it is large */
+	int hold; /* memory outlives a copy: 1 yes, 0 no, -1 if it pays */
 	char **environment; /* NAME=VALUE: further variables of the template */
 	int environment_count;
 };

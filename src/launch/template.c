@@ -243,14 +243,16 @@ static int template_write_image(struct attempt *attempt, struct err *err)
 	return rc < 0 ? rc : template_check_verdict(&template->verdict, err);
 }
 
-/* Where there is much memory to be taken down its end would be waited for
- * by every client. */
+/* Every client waits for memory to be taken down.  A copy of the pool gets
+ * its helper while nobody waits; else only much memory is worth one. */
 static bool holds_memory(const struct attempt *attempt)
 {
 	struct maps_memory memory;
 
 	if (attempt->spec->hold >= 0)
 		return attempt->spec->hold;
+	if (spec_pool(attempt->spec) > 0)
+		return true;
 	return maps_memory(attempt->template->pid, &memory, NULL) >= 0 &&
 	       memory.rss >= HOLD_FROM_KIB;
 }
