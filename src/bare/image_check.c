@@ -150,6 +150,21 @@ static int entry_ends(const char *text, size_t room)
 	return memchr(text, 0, room) != NULL;
 }
 
+static const char *entry_check_words(const struct start_entry *entry)
+{
+	uint32_t ends = 0;
+
+	if (entry->base_bytes > sizeof entry->base_argv ||
+	    (entry->base_argc > 0 &&
+	     (entry->base_bytes == 0 ||
+	      entry->base_argv[entry->base_bytes - 1] != 0)))
+		return "has arguments without end";
+	for (uint32_t i = 0; entry->base_argc && i < entry->base_bytes; i++)
+		ends += entry->base_argv[i] == 0;
+	return ends == entry->base_argc ? NULL
+					: "has other arguments than it says";
+}
+
 const char *entry_check(const struct start_entry *entry, size_t len)
 {
 	if (len < sizeof *entry || entry->magic != ENTRY_MAGIC)
@@ -168,10 +183,5 @@ const char *entry_check(const struct start_entry *entry, size_t len)
 	    !entry_ends(entry->key, sizeof entry->key) ||
 	    !entry_ends(entry->status, sizeof entry->status))
 		return "has a path without end";
-	if (entry->base_bytes > sizeof entry->base_argv ||
-	    (entry->base_argc > 0 &&
-	     (entry->base_bytes == 0 ||
-	      entry->base_argv[entry->base_bytes - 1] != 0)))
-		return "has arguments without end";
-	return NULL;
+	return entry_check_words(entry);
 }

@@ -127,7 +127,8 @@ def python_modules():
     modules = ["test_json", "test_re", "test_struct", "test_zlib",
                "test_math", "test_hashlib", "test_subprocess",
                "test_threading", "test_signal", "test_os", "test_mmap",
-               "test_socket", "test_fork1", "test_pty"]
+               "test_socketserver", "test_fork1", "test_pty",
+               "test_select", "test_io"]
     have = warm.run([python, "-c", "import test.test_json"]).status == 0
     if not have:
         TAP.skip("python's own tests", "the module test is not installed")
