@@ -276,9 +276,13 @@ static void keeper_loop(struct keeper *keeper)
 
 /* ---- life -------------------------------------------------------------- */
 
+/* One that a launch has asked for does not wait: it would come back behind a
+ * stop. */
 static int keeper_take_lock(struct keeper *keeper, struct err *err)
 {
-	keeper->lock = lock_take(keeper->place->lock, KEEPER_LOCK_MS, err);
+	keeper->lock =
+		lock_take(keeper->place->lock,
+			  keeper->ready_fd >= 0 ? KEEPER_LOCK_MS : 0, err);
 	if (keeper->lock == -EWOULDBLOCK)
 		return err_set(err, -EALREADY, "keeper of %s",
 			       keeper->spec->program);

@@ -56,6 +56,15 @@ static bool main_may_hatch(const struct starter *starter)
 	return starter->image && (starter->image->flags & IMAGE_CAN_HATCH);
 }
 
+/* A hatch does not return: the template that was missed is asked for now. */
+static void main_hatch_after(struct starter *starter)
+{
+	if (starter->stale)
+		demand_keeper(starter);
+	starter->stale = false;
+	hatch_try(starter);
+}
+
 static void main_choose(struct starter *starter)
 {
 	bool alone = !main_has_terminal();
@@ -64,7 +73,7 @@ static void main_choose(struct starter *starter)
 	    main_may_clone(starter))
 		clone_try(starter);
 	if (main_may_hatch(starter))
-		hatch_try(starter);
+		main_hatch_after(starter);
 	if (alone && !(starter->entry.flags & ENTRY_POOL) &&
 	    main_may_clone(starter))
 		clone_try(starter);
