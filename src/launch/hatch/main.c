@@ -107,6 +107,17 @@ static void main_try_warm(struct starter *starter)
 		demand_keeper(starter);
 }
 
+/* An entry that was removed since somebody looked for it. */
+static bool main_knows_program(struct starter *starter)
+{
+	size_t len = starter->program ? strlen(starter->program) + 1 : 0;
+
+	if (len == 0 || len > sizeof starter->entry.program)
+		return false;
+	memcpy(starter->entry.program, starter->program, len);
+	return true;
+}
+
 /* Called by _start with the stack as the kernel laid it out. */
 __attribute__((used)) int starter_main(uint64_t *stack)
 {
@@ -124,6 +135,8 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 	if (!options_read(&starter, stack))
 		return 100;
 	failed = entry_load(&starter);
+	if (failed && main_knows_program(&starter))
+		return exec_floor(&starter);
 	if (failed) {
 		text_say(&starter, starter.reason);
 		return starter.stub ? exec_next_in_path(&starter) : failed;
