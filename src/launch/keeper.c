@@ -40,7 +40,8 @@ void keeper_stop(struct keeper *keeper, const char *why)
 		return;
 	keeper->stopping = true;
 	keeper->retry_at = KEEPER_NEVER;
-	unlink(keeper->place->live);
+	if (!keeper->lost)
+		unlink(keeper->place->live);
 	keeper_retire(keeper);
 	if (keeper->state == KEEPER_SERVING ||
 	    keeper->state == KEEPER_IMAGE_ONLY ||
@@ -65,7 +66,8 @@ static void keeper_release(struct keeper *keeper)
 	keeper->released = true;
 	keeper_watch_close(keeper);
 	fd_close(&keeper->listener);
-	unlink(keeper->place->control);
+	if (!keeper->lost)
+		unlink(keeper->place->control);
 	if (!keeper->removed)
 		keeper_status_write(keeper);
 	fd_close(&keeper->lock);
