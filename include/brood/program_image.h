@@ -70,7 +70,7 @@ enum fact_kind {
 	FACT_DESCRIPTOR,      /* number: fd; value: its type, 0 closed */
 };
 /* With a descriptor's number: only whether it is closed, a regular file, or
- * anything else; only whether it is a terminal. */
+ * anything else; only whether it is closed, a terminal, or anything else. */
 enum { FACT_DESCRIPTOR_FORM = 0x10000, FACT_DESCRIPTOR_TERMINAL = 0x20000 };
 enum fact_machine {
 	FACT_UNAME = 1, /* without the node's time of boot */

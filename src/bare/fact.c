@@ -237,22 +237,32 @@ static uint64_t fact_machine(uint32_t which)
 	return 0;
 }
 
+/* Whoever asks learns whether it is open as well: Python has no sys.stdin
+ * where it is not. */
+static uint64_t fact_terminal(uint32_t fd)
+{
+	char attributes[64];
+	long r = raw_3(ioctl, fd, 0x5401, attributes); /* TCGETS */
+
+	if (r == -EBADF)
+		return 0;
+	return r == 0 ? 2 : 1;
+}
+
 static uint64_t fact_descriptor(uint32_t number)
 {
 	uint32_t fd = number & 0xffff;
 	struct statx st;
-	char attributes[64];
 
 	if (number & FACT_DESCRIPTOR_TERMINAL)
-		return raw_3(ioctl, fd, 0x5401, attributes) == 0 ? 2 : 1;
+		return fact_terminal(fd);
 	if (raw_5(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO, &st) <
 	    0)
 		return 0;
 	if (number & FACT_DESCRIPTOR_FORM)
 		return (st.stx_mode & S_IFMT) == S_IFREG ? 2 : 1;
 	uint64_t part[] = { st.stx_mode & S_IFMT, st.stx_rdev_major,
-			    st.stx_rdev_minor,
-			    raw_3(ioctl, fd, 0x5401, attributes) == 0 };
+			    st.stx_rdev_minor, fact_terminal(fd) == 2 };
 
 	return fact_never_0(crc_hash(FACT_DESCRIPTOR, part, sizeof part));
 }

@@ -106,13 +106,14 @@ static void listing_parse_kept(const char *status, struct listing_row *row)
 	row->socket = json_get_text(status, "socket");
 }
 
-/* Without a keeper a refusal is still true; what served is gone, but for
- * the image. */
+/* Without a keeper a refusal and a failure are still true; what served is
+ * gone, but for the image. */
 static char *listing_state(const char *status, bool kept)
 {
 	char *state = listing_text(status, "state", "starting");
 
-	if (kept || !state || strcmp(state, "refused") == 0)
+	if (kept || !state || strcmp(state, "refused") == 0 ||
+	    strcmp(state, "failed") == 0)
 		return state;
 	free(state);
 	return strdup("cold");

@@ -18,7 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SERVE_MORE_MS = 5000, SERVE_STOP_MS = 15000, SERVE_UNSET = -2 };
+enum {
+	SERVE_MORE_MS = 5000,
+	SERVE_STOP_MS = 15000,
+	SERVE_LOOK_MS = 20,
+	SERVE_UNSET = -2
+};
 
 struct serve_options {
 	const char *until;
@@ -240,42 +245,43 @@ static int serve_fill(const struct serve_options *options,
 	return result;
 }
 
-static bool serve_is_same(const struct registry_place *place,
-			  const struct spec *spec)
+/* Is the spec known already under its key? */
+static bool serve_is_same(const struct spec *spec)
 {
+	auto_place struct registry_place place = { 0 };
 	auto_spec struct spec old = { 0 };
 	auto_buf struct buf a = { 0 }, b = { 0 };
+	char key[20];
 
 	spec_init(&old);
-	if (registry_read_spec(place, &old, NULL) < 0)
+	if (registry_key(spec, key) < 0 ||
+	    registry_place(key, false, &place, NULL) < 0 ||
+	    registry_read_spec(&place, &old, NULL) < 0)
 		return false;
 	spec_write(&old, &a);
 	spec_write(spec, &b);
 	return a.len == b.len && a.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
-/* A keeper with another spec under the same key makes room first. */
-static int serve_make_room(const struct spec *spec, bool foreground,
-			   struct err *err)
+/* A keeper of the spec before makes room.  The new one is written already:
+ * a launch may start a keeper at any moment, and from here on it starts the
+ * right one.  No answer: the keeper begins or ends. */
+static int serve_make_room(const struct registry_place *place, struct err *err)
 {
-	auto_place struct registry_place place = { 0 };
+	uint64_t deadline = clock_deadline(SERVE_STOP_MS);
 	auto_buf struct buf answer = { 0 };
-	char key[20];
-	int result = registry_key(spec, key);
 
-	if (result >= 0)
-		result = registry_place(key, false, &place, err);
-	if (result < 0 || !registry_is_kept(&place))
-		return result;
-	if (!foreground && serve_is_same(&place, spec))
-		return 0;
-	result = keeper_ask(&place, "stop", SERVE_STOP_MS, &answer, err);
-	for (int i = 0; result >= 0 && registry_is_kept(&place); i++) {
-		if (i * 20 > SERVE_STOP_MS)
+	while (registry_is_kept(place)) {
+		int result =
+			keeper_ask(place, "stop", SERVE_STOP_MS, &answer, err);
+
+		if (result != -ECONNREFUSED)
+			return result;
+		if (clock_left_ms(deadline) == 0)
 			return err_set(err, -ETIME, "the keeper before");
-		clock_sleep_ms(20);
+		clock_sleep_ms(SERVE_LOOK_MS);
 	}
-	return result == -ECONNREFUSED ? 0 : result;
+	return 0;
 }
 
 static int serve_wait_ms(const struct spec *spec)
@@ -328,16 +334,46 @@ static int serve_detached(const struct registry_place *place,
 	return serve_tell(place, options->json);
 }
 
-/* "ready" goes to stdout, where a supervisor may read it. */
+/* Ours shall be the keeper: one that a launch starts meanwhile makes room. */
+static int serve_keep(const struct registry_place *place,
+		      const struct spec *spec, struct err *err)
+{
+	uint64_t deadline = clock_deadline(SERVE_STOP_MS);
+	int ready, result;
+
+	do {
+		/* "ready" goes to stdout, where a supervisor may read it. */
+		ready = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		result = keeper_run(place, spec, ready, err);
+	} while (result == -EALREADY && clock_left_ms(deadline) &&
+		 serve_make_room(place, err) >= 0);
+	return result;
+}
+
 static int serve_foreground(const struct registry_place *place,
 			    const struct spec *spec)
 {
 	struct err err = { 0 };
-	int ready = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 
-	if (keeper_run(place, spec, ready, &err) < 0)
+	if (serve_keep(place, spec, &err) < 0)
 		return cli_fail(&err, NULL);
 	return 0;
+}
+
+/* Enters the spec, and ends a keeper that has another one. */
+static int serve_enter(const struct serve_options *options,
+		       const struct spec *spec, const char *brood,
+		       struct registry_place *place, struct err *err)
+{
+	bool same = !options->foreground && serve_is_same(spec);
+	int result = registry_enter(spec, brood, place, err);
+
+	if (result < 0 || same)
+		return result;
+	result = serve_make_room(place, err);
+	if (result < 0)
+		registry_place_fini(place);
+	return result;
 }
 
 static int serve_start(const struct serve_options *options,
@@ -346,15 +382,11 @@ static int serve_start(const struct serve_options *options,
 	auto_place struct registry_place place = { 0 };
 	auto_free char *brood = NULL;
 	struct err err = { 0 };
-	int result = 0;
 
 	brood = where_is("brood", &err);
 	if (!brood)
 		return cli_fail(&err, NULL);
-	result = serve_make_room(spec, options->foreground, &err);
-	if (result >= 0)
-		result = registry_enter(spec, brood, &place, &err);
-	if (result < 0)
+	if (serve_enter(options, spec, brood, &place, &err) < 0)
 		return cli_fail(&err, "\"brood doctor\" checks the folders");
 	if (options->foreground)
 		return serve_foreground(&place, spec);

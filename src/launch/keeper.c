@@ -40,7 +40,8 @@ void keeper_stop(struct keeper *keeper, const char *why)
 		return;
 	keeper->stopping = true;
 	keeper->retry_at = KEEPER_NEVER;
-	unlink(keeper->place->live);
+	if (!keeper->lost)
+		unlink(keeper->place->live);
 	keeper_retire(keeper);
 	if (keeper->state == KEEPER_SERVING ||
 	    keeper->state == KEEPER_IMAGE_ONLY ||
@@ -65,7 +66,8 @@ static void keeper_release(struct keeper *keeper)
 	keeper->released = true;
 	keeper_watch_close(keeper);
 	fd_close(&keeper->listener);
-	unlink(keeper->place->control);
+	if (!keeper->lost)
+		unlink(keeper->place->control);
 	if (!keeper->removed)
 		keeper_status_write(keeper);
 	fd_close(&keeper->lock);
@@ -276,9 +278,13 @@ static void keeper_loop(struct keeper *keeper)
 
 /* ---- life -------------------------------------------------------------- */
 
+/* One that a launch has asked for does not wait: it would come back behind a
+ * stop. */
 static int keeper_take_lock(struct keeper *keeper, struct err *err)
 {
-	keeper->lock = lock_take(keeper->place->lock, KEEPER_LOCK_MS, err);
+	keeper->lock =
+		lock_take(keeper->place->lock,
+			  keeper->ready_fd >= 0 ? KEEPER_LOCK_MS : 0, err);
 	if (keeper->lock == -EWOULDBLOCK)
 		return err_set(err, -EALREADY, "keeper of %s",
 			       keeper->spec->program);

@@ -152,6 +152,23 @@ int keeper_renew(struct keeper *keeper, const char *why, struct err *err)
 	return 0;
 }
 
+static void keeper_disown_template(struct template *template)
+{
+	if (!template)
+		return;
+	free(template->socket);
+	free(template->image);
+	template->socket = template->image = NULL;
+}
+
+void keeper_disown(struct keeper *keeper)
+{
+	keeper->lost = true;
+	keeper_disown_template(keeper->current);
+	for (int i = 0; i < KEEPER_OLD_MOST; i++)
+		keeper_disown_template(keeper->old[i]);
+}
+
 static void keeper_back_off(struct keeper *keeper)
 {
 	keeper->backoff_ms *= 2;

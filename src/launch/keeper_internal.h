@@ -99,6 +99,7 @@ struct keeper {
 	bool stopping; /* generations drain, then all ends */
 	bool released; /* only copies are waited for */
 	bool removed;  /* the entry is gone */
+	bool lost;     /* so is the lock: the names are another keeper's */
 };
 
 /* keeper.c */
@@ -114,6 +115,8 @@ void keeper_renew_due(struct keeper *keeper);
 void keeper_retire(struct keeper *keeper);
 /* Starts the next generation and, where it stands, puts it in front. */
 int keeper_renew(struct keeper *keeper, const char *why, struct err *err);
+/* Its sockets and images are another keeper's from now on. */
+void keeper_disown(struct keeper *keeper);
 /* Starters go cold from now on; the next generation is due soon. */
 void keeper_withdraw(struct keeper *keeper, const char *why, const char *what);
 /* A generation due soon, while the one before still serves. */

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "launch/keeper_internal.h"
 #include <errno.h>
@@ -285,11 +286,17 @@ watch_find_change(const struct keeper_watch *watch, bool fact)
 	return NULL;
 }
 
-/* CLAIM 0.17: a removed entry ends its template. */
+/* CLAIM 0.17: a removed entry ends its template, also where a launch has made
+ * a new one in its place before we could look. */
 static bool watch_is_removed(struct keeper *keeper)
 {
-	if (access(keeper->place->entry, F_OK) == 0 || errno != ENOENT)
+	bool lost = !lock_is_at(keeper->lock, keeper->place->lock);
+
+	if (!lost &&
+	    (access(keeper->place->entry, F_OK) == 0 || errno != ENOENT))
 		return false;
+	if (lost)
+		keeper_disown(keeper);
 	keeper->removed = true;
 	keeper_stop(keeper, "its entry was removed");
 	return true;

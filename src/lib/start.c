@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { START_WORDS_BEFORE = 8 };
+enum { START_WORDS_BEFORE = 10 };
 
 void start_fini(struct start *start)
 {
@@ -97,6 +97,20 @@ static int start_mend_entry(const struct start *start,
 	return start_enter(start->program, place, err);
 }
 
+/* Has the program's own template been found, and not one that a name means,
+ * with words of its own? */
+static bool start_is_plain(const struct start *start,
+			   const struct registry_place *place)
+{
+	auto_spec struct spec own = { 0 };
+	char key[20];
+
+	spec_init(&own);
+	return start->program &&
+	       spec_set_program(&own, start->program, NULL) >= 0 &&
+	       registry_key(&own, key) >= 0 && !strcmp(key, place->key);
+}
+
 static int start_find_entry(const struct start_wish *wish, struct start *start,
 			    struct err *err)
 {
@@ -109,6 +123,7 @@ static int start_find_entry(const struct start_wish *wish, struct start *start,
 		result = start_mend_entry(start, &place, err);
 	if (result < 0)
 		return result;
+	start->plain = start_is_plain(start, &place);
 	start->entry = strdup(place.entry);
 	return start->entry ? 0 : err_set(err, -ENOMEM, "launch");
 }
@@ -122,7 +137,8 @@ static int start_count(char *const *argv)
 	return count;
 }
 
-/* STARTER --entry ENTRY [--via WAY] [--report FILE] [--verbose] -- ARGV */
+/* STARTER --entry ENTRY [--program PROGRAM] [--via WAY] [--report FILE]
+ * [--verbose] -- ARGV */
 static int start_words(const struct start_wish *wish, struct start *start,
 		       struct err *err)
 {
@@ -137,6 +153,10 @@ static int start_words(const struct start_wish *wish, struct start *start,
 		to[n++] = start->path;
 		to[n++] = (char *)"--entry";
 		to[n++] = start->entry;
+		if (start->plain) {
+			to[n++] = (char *)"--program";
+			to[n++] = start->program;
+		}
 		if (wish->via) {
 			to[n++] = (char *)"--via";
 			to[n++] = (char *)wish->via;

@@ -18,6 +18,7 @@ struct start {
 	char *path;  /* to be executed */
 	char **argv; /* words[0..]; the array is owned, most words are not */
 	char *entry, *program;
+	bool plain; /* the entry is the program's own */
 	bool warm;
 	char why[252]; /* not warm: the reason */
 };

@@ -188,6 +188,9 @@ TEST(descriptors_are_the_programs_own)
 				      null | FACT_DESCRIPTOR_FORM, NULL));
 	CHECK(!find(&witness, FACT_DESCRIPTOR, 2, ""));
 	close(null);
+	CHECK_INT(fact_now(FACT_DESCRIPTOR, null | FACT_DESCRIPTOR_TERMINAL,
+			   NULL),
+		  0);
 }
 
 static void asks_folder(void)

@@ -46,12 +46,26 @@ static const char *entry_distrust(int fd, uint64_t *size)
 	return NULL;
 }
 
+/* Above the standard ones: where the caller has closed one of these, it must
+ * look closed to who compares descriptors. */
+static long entry_open_high(const char *path, int flags)
+{
+	long fd = raw_4(openat, AT_FDCWD, path,
+			O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags, 0);
+	long high;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	high = raw_3(fcntl, fd, F_DUPFD_CLOEXEC, 3);
+	raw_1(close, fd);
+	return high;
+}
+
 /* Returns the descriptor, or a negative errno with the reason set. */
 static int entry_open(struct starter *starter, const char *what,
 		      const char *path, int flags, uint64_t *size)
 {
-	long fd = raw_4(openat, AT_FDCWD, path,
-			O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags, 0);
+	long fd = entry_open_high(path, flags);
 	const char *wrong;
 
 	if (fd < 0) {

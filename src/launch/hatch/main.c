@@ -56,6 +56,15 @@ static bool main_may_hatch(const struct starter *starter)
 	return starter->image && (starter->image->flags & IMAGE_CAN_HATCH);
 }
 
+/* A hatch does not return: the template that was missed is asked for now. */
+static void main_hatch_after(struct starter *starter)
+{
+	if (starter->stale)
+		demand_keeper(starter);
+	starter->stale = false;
+	hatch_try(starter);
+}
+
 static void main_choose(struct starter *starter)
 {
 	bool alone = !main_has_terminal();
@@ -64,7 +73,7 @@ static void main_choose(struct starter *starter)
 	    main_may_clone(starter))
 		clone_try(starter);
 	if (main_may_hatch(starter))
-		hatch_try(starter);
+		main_hatch_after(starter);
 	if (alone && !(starter->entry.flags & ENTRY_POOL) &&
 	    main_may_clone(starter))
 		clone_try(starter);
@@ -98,6 +107,17 @@ static void main_try_warm(struct starter *starter)
 		demand_keeper(starter);
 }
 
+/* An entry that was removed since somebody looked for it. */
+static bool main_knows_program(struct starter *starter)
+{
+	size_t len = starter->program ? strlen(starter->program) + 1 : 0;
+
+	if (len == 0 || len > sizeof starter->entry.program)
+		return false;
+	memcpy(starter->entry.program, starter->program, len);
+	return true;
+}
+
 /* Called by _start with the stack as the kernel laid it out. */
 __attribute__((used)) int starter_main(uint64_t *stack)
 {
@@ -115,6 +135,8 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 	if (!options_read(&starter, stack))
 		return 100;
 	failed = entry_load(&starter);
+	if (failed && main_knows_program(&starter))
+		return exec_floor(&starter);
 	if (failed) {
 		text_say(&starter, starter.reason);
 		return starter.stub ? exec_next_in_path(&starter) : failed;

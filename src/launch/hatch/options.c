@@ -57,6 +57,8 @@ static bool options_words(struct starter *starter)
 			break;
 		if (strcmp(*word, "--entry") == 0)
 			starter->entry_path = *++word;
+		else if (strcmp(*word, "--program") == 0)
+			starter->program = *++word;
 		else if (strcmp(*word, "--report") == 0)
 			starter->report = *++word;
 		else if (strcmp(*word, "--arg0") == 0)

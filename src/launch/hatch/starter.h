@@ -36,7 +36,8 @@ struct starter {
 	bool verbose;
 	const char *report;
 	const char *entry_path;
-	bool stub;   /* runs under the name of a program */
+	const char *program; /* where the entry is gone; NULL: not known */
+	bool stub;	     /* runs under the name of a program */
 	bool forced; /* --via was given: other warm ways are not tried */
 	char stub_path[4096 + 64]; /* of a stub's entry */
 	char program_path[4096];   /* of a stub's program */

@@ -74,15 +74,21 @@ SHIM_EXPORT char *secure_getenv(const char *name)
 	return shim_real()->secure_getenv(name);
 }
 
-/* The whole path, or its last components. */
+/* The whole path, or, of a program that opens a relative one, its last
+ * components: to ask the kernel for the folder would be a call that the
+ * program does not make. */
 static bool interpose_matches(const char *path)
 {
-	size_t len = strlen(path), wanted = strlen(shim.stop_path);
+	size_t wanted = strlen(shim.stop_path), len;
 
-	if (len < wanted || strcmp(path + len - wanted, shim.stop_path) != 0)
+	while (path[0] == '.' && path[1] == '/')
+		path += 2;
+	len = strlen(path);
+	if (len == 0 || len > wanted ||
+	    strcmp(shim.stop_path + wanted - len, path) != 0)
 		return false;
-	return len == wanted || shim.stop_path[0] == '/' ||
-	       path[len - wanted - 1] == '/';
+	return len == wanted ||
+	       (path[0] != '/' && shim.stop_path[wanted - len - 1] == '/');
 }
 
 bool interpose_is_exe(const char *path)

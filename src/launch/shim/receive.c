@@ -93,12 +93,13 @@ int receive_peek(int connection)
 		struct wire_head head;
 		struct wire_ask ask;
 	} packet;
+	/* MSG_TRUNC: the length of the whole packet */
 	long got = raw_6(recvfrom, connection, &packet, sizeof packet,
-			 MSG_PEEK | MSG_DONTWAIT, 0, 0);
+			 MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, 0, 0);
 
 	if (got == -EAGAIN)
 		return 0;
-	if (got != sizeof packet || packet.head.magic != WIRE_MAGIC)
+	if (got < (long)sizeof packet || packet.head.magic != WIRE_MAGIC)
 		return -1;
 	if (packet.head.type == WIRE_LAUNCH)
 		return WIRE_LAUNCH;
