@@ -242,8 +242,7 @@ def by_rename(path, data):
 
 
 def changed_files():
-    """While it serves: right from when the keeper has seen it, and soon warm
-    again."""
+    """While it serves: right at once, and soon warm again."""
     for words, change in (("in place", in_place), ("by rename", by_rename)):
         program = own()
         library = os.path.join(os.path.dirname(program), "libgreeting.so")
@@ -256,10 +255,10 @@ def changed_files():
         with open(library, "rb") as f:
             data = f.read()
         change(library, data.replace(b"hello\0", b"HELLO\0"))
-        gone = warm.wait_until(lambda: not warm.alive(first["pid"]), 10)
         old = [got for got in (warm.launch(program, "you")
                                for _ in range(10))
                if not greeted(got, "you", "HELLO")]
+        gone = warm.wait_until(lambda: not warm.alive(first["pid"]), 10)
         again = warm.wait_until(lambda: is_warm(program, "HELLO"), 20, 0.05)
         if loop:
             loop.end(f"a library changed {words} amid launches", 5)
@@ -284,6 +283,30 @@ def changed_files():
     got = warm.launch(program, "exit", "9")
     TAP.ok(got.status == 127, "the program is gone: 127", got)
     warm.stop_all()
+
+
+def changed_behind_its_back():
+    """The keeper sees nothing: a launch must see for itself."""
+    for words, change in (("in place", in_place), ("by rename", by_rename)):
+        program = own()
+        library = os.path.join(os.path.dirname(program), "libgreeting.so")
+        warm.serve("--pool", "2", program)
+        first = warm.template(program)
+        os.kill(first["keeper"], signal.SIGSTOP)
+        with open(library, "rb") as f:
+            data = f.read()
+        before = warm.launch(program, "you", via="clone")
+        change(library, data.replace(b"hello\0", b"HELLO\0"))
+        got = {via: warm.launch(program, "you", via=via)
+               for via in ("clone", "hatch", None)}
+        os.kill(first["keeper"], signal.SIGCONT)
+        TAP.ok(before.report["way"] == "clone" and
+               greeted(before, "you") and
+               all(greeted(g, "you", "HELLO") for g in got.values()) and
+               "libgreeting.so has changed" in got["clone"].report["reason"],
+               f"a library changed {words} while the keeper stands still: "
+               "right at once, by any way", (before, got))
+        warm.stop_all()
 
 
 def is_warm(program, greeting="hello"):
@@ -549,7 +572,8 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, ages_out, renewed, changed_files, refused, burst,
+    for step in (on_demand, ages_out, renewed, changed_files,
+                 changed_behind_its_back, refused, burst,
                  killed_in_flight, killed_copy, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:

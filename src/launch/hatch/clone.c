@@ -155,7 +155,7 @@ static bool clone_send_launch(struct starter *starter, int connection)
 	int fds[CLONE_FDS], fd_count = 0, file = -1;
 	long r = -1;
 
-	if (!clone_ask(connection) ||
+	if (!clone_ask(connection) || !entry_files_are_same(starter) ||
 	    !collect_launch(starter, &launch, fds, &fd_count))
 		return false;
 	if (!clone_is_answered(starter, connection)) {

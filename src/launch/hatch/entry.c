@@ -133,18 +133,51 @@ static bool entry_map_header(struct starter *starter, uint64_t size)
 	return true;
 }
 
+static uint64_t entry_ns(const struct statx_timestamp *time)
+{
+	return (uint64_t)time->tv_sec * 1000000000u + time->tv_nsec;
+}
+
+/* The file at path, or the open one with "" as its path. */
+bool entry_file_is_same(int fd, const char *path, const struct image_file *file)
+{
+	struct statx st;
+	long r = raw_5(statx, fd, path, *path ? 0 : AT_EMPTY_PATH,
+		       STATX_BASIC_STATS, &st);
+
+	/* It had no name any more when the image was made. */
+	if (file->ino == 0)
+		return r == -ENOENT;
+	return r == 0 && st.stx_ino == file->ino && st.stx_size == file->size &&
+	       entry_ns(&st.stx_mtime) == file->mtime_ns &&
+	       entry_ns(&st.stx_ctime) == file->ctime_ns;
+}
+
+/* All that the image was made of, but the program itself: known already. */
+bool entry_files_are_same(struct starter *starter)
+{
+	const struct program_image *image = starter->image;
+	const struct image_file *file = image_files(image);
+
+	for (uint32_t i = 0; i < image->file_count; i++) {
+		const char *path = image_string(image, file[i].path);
+
+		if (i == image->exe_file ||
+		    entry_file_is_same(AT_FDCWD, path, &file[i]))
+			continue;
+		text_reason(starter, path, " has changed", "");
+		starter->stale = true;
+		return false;
+	}
+	return true;
+}
+
 static bool entry_program_is_same(struct starter *starter)
 {
 	const struct image_file *file =
 		image_files(starter->image) + starter->image->exe_file;
-	struct statx st;
 
-	if (raw_5(statx, AT_FDCWD, starter->entry.program, 0, STATX_BASIC_STATS,
-		  &st) == 0 &&
-	    st.stx_ino == file->ino && st.stx_size == file->size &&
-	    (uint64_t)st.stx_mtime.tv_sec * 1000000000u +
-			    st.stx_mtime.tv_nsec ==
-		    file->mtime_ns)
+	if (entry_file_is_same(AT_FDCWD, starter->entry.program, file))
 		return true;
 	text_reason(starter, "the program has changed", "", "");
 	return false;

@@ -33,21 +33,6 @@ static void hatch_close(const struct hatch *hatch, uint32_t kept)
 			raw_1(close, hatch->fd[i]);
 }
 
-static bool hatch_file_is_same(int fd, const struct image_file *file)
-{
-	struct statx st;
-
-	return raw_5(statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) ==
-		       0 &&
-	       st.stx_ino == file->ino && st.stx_size == file->size &&
-	       (uint64_t)st.stx_mtime.tv_sec * 1000000000u +
-			       st.stx_mtime.tv_nsec ==
-		       file->mtime_ns &&
-	       (uint64_t)st.stx_ctime.tv_sec * 1000000000u +
-			       st.stx_ctime.tv_nsec ==
-		       file->ctime_ns;
-}
-
 static bool hatch_open_files(struct starter *starter, struct hatch *hatch)
 {
 	const struct program_image *image = starter->image;
@@ -62,7 +47,7 @@ static bool hatch_open_files(struct starter *starter, struct hatch *hatch)
 			hatch->fd[i] = fd;
 			hatch->open = i + 1;
 		}
-		if (fd < 0 || !hatch_file_is_same(fd, &file[i])) {
+		if (fd < 0 || !entry_file_is_same(fd, "", &file[i])) {
 			text_reason(starter, path, " has changed", "");
 			starter->stale = true;
 			return false;

@@ -68,6 +68,9 @@ bool options_read(struct starter *starter, uint64_t *stack);
 /* entry.c: 0, or an exit code after a message */
 int entry_load(struct starter *starter);
 void entry_load_image(struct starter *starter);
+bool entry_file_is_same(int fd, const char *path,
+			const struct image_file *file);
+bool entry_files_are_same(struct starter *starter);
 const char *entry_words(int result);
 /* demand.c: asks for a keeper, or an alive one for a refresh */
 void demand_keeper(const struct starter *starter);
