@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The goals of warm starts: each program by plain exec, by clone on demand,
-by clone from the pool and by hatch, interleaved; ratios of medians to plain
-exec, 10 to 90 % of the runs as spread, the floor (an empty static program) beside
-them.  Then private memory of a copy, and 200 compiles two at a time.
+"""The goals of warm starts.  Each program starts in all ways, interleaved and
+in another order each round: plain exec, clone on demand, clone from the pool,
+hatch, and a fork server as fuzzers have it (the peer: no identity, arguments,
+descriptors or status signals are carried; "-": it hangs).  Told are ratios of plain exec's
+median to each way's, with those of 90 and 10 % of the runs as spread.
 
-RUNS=60 sets the runs of each way; words name programs to measure alone."""
+limit: plain / (floor + main), what a start that costs nothing would show;
+floor: an empty static program; main: the program's own work, from main on.
+over: microseconds from the starter's first instruction to "it runs", pool.
+
+Then private memory of a copy, and 200 compiles two at a time.
+
+RUNS=40 sets the runs of each way; words name rows to measure alone; --json
+prints all figures as one object."""
 
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,15 +25,29 @@ import time
 
 import warm
 
-RUNS = int(os.environ.get("RUNS", "60"))
+RUNS = int(os.environ.get("RUNS", "40"))
 HERE = os.environ["TMPDIR"]
-TIMER = os.path.join(warm.BUILD, "bench/spawn_time")
+BENCH = os.path.join(warm.BUILD, "bench")
+TIMER = os.path.join(BENCH, "spawn_time")
 STARTER = os.path.join(warm.BUILD, "brood-hatch")
+READY = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                     "../examples/python")
 GREETING = "#include <stdio.h>\nint main(void){puts(\"hi\");return 0;}\n"
+DEEP = f"""import sys
+sys.path.insert(0, {READY!r})
+import argparse, json, re
+import brood
+brood.ready()
+print(json.dumps({{"a": re.sub("b", "c", "abc")}}))
+"""
+WAYS = ("demand", "pool", "hatch", "peer")
 
 
 def inputs():
-    for name, text in (("hello.c", GREETING), ("pass.py", "pass\n")):
+    """The script has a folder of its own: python lists it, so that a file
+    more in it would start the next one cold."""
+    os.mkdir(os.path.join(HERE, "script"))
+    for name, text in (("hello.c", GREETING), ("script/deep.py", DEEP)):
         with open(os.path.join(HERE, name), "w") as f:
             f.write(text)
     subprocess.run(["gcc", "-E", f"{HERE}/hello.c", "-o", f"{HERE}/hello.i"],
@@ -38,20 +61,23 @@ def find_cc1():
 
 
 def rows():
-    """(words, program, args, {way: goal})"""
+    """(words, program, args, {way: goal}, stop)"""
     return [
         ("qemu --version", "qemu-system-x86_64", ["--version"],
-         {"pool": 8.0, "hatch": 5.0}),
-        ("clang --version", "clang-19", ["--version"], {"pool": 8.0}),
+         {"pool": 8.0, "hatch": 5.0}, "main"),
+        ("clang --version", "clang-19", ["--version"], {"pool": 8.0}, "main"),
         ("clang -c hello.c", "clang-19",
-         ["-c", f"{HERE}/hello.c", "-o", f"{HERE}/hello.o"], {"pool": 4.0}),
-        ("node --version", "node", ["--version"], {"pool": 4.0}),
-        ("ld --version", "ld", ["--version"], {"pool": 2.3}),
+         ["-c", f"{HERE}/hello.c", "-o", f"{HERE}/hello.o"], {"pool": 4.0},
+         "main"),
+        ("node --version", "node", ["--version"], {"pool": 4.0}, "main"),
+        ("ld --version", "ld", ["--version"], {"pool": 2.3}, "main"),
         ("cc1 hello.i", find_cc1(),
          ["-quiet", f"{HERE}/hello.i", "-o", f"{HERE}/hello.s"],
-         {"pool": 1.3}),
-        ("python3 -c pass", "/usr/bin/python3", ["-c", "pass"],
-         {"pool": 1.3}),
+         {"pool": 1.3}, "main"),
+        ("python -c pass", "/usr/bin/python3", ["-c", "pass"],
+         {"pool": 1.3}, "main"),
+        ("python, deep stop", "/usr/bin/python3", [f"{HERE}/script/deep.py"],
+         {"pool": 2.5}, "ready"),
     ]
 
 
@@ -81,48 +107,140 @@ def starter(entry, via, words):
     return [STARTER, "--entry", entry, "--via", via, "--", *words]
 
 
-def bench_program(words, program, args, goals, met):
-    path = program and os.path.realpath(shutil.which(program) or "")
-    if not path or not os.path.exists(path):
-        print(f"{words:18} skipped: {program or 'cc1'} is not here")
-        return
+def warm_commands(path, args, stop):
+    """{way: command} of those that can be taken; None: the row cannot."""
+    if stop != "main":
+        served = warm.serve("--pool", "2", "--until", stop, "deep", "--",
+                            path, *args)
+        return None if served.status else {
+            "pool": starter(entry_of("deep"), "clone", ["deep"])}
     if warm.serve("--pool", "2", path).status != 0:
-        print(f"{words:18} skipped: cannot be served")
-        return
-    demand = warm.serve("--pool", "0", "demand", "--", path)
-    entry = entry_of(path)
-    commands = {"plain": [path, *args],
-                "pool": starter(entry, "clone", [path, *args]),
-                "hatch": starter(entry, "hatch", [path, *args]),
-                "floor": [os.path.join(warm.BUILD, "bench/nothing")]}
-    if demand.status == 0:
-        commands["demand"] = starter(entry_of("demand"), "clone", [
-            path, *args])
-    measure(commands, 8)  # learned pages, warm caches
-    taken = [way for way in ("pool", "hatch") if not really(
-        commands[way], "clone" if way == "pool" else way)]
-    times = measure(commands)
-    plain, low, high = times["plain"]
-    line = f"{words:18} {plain:8.0f} ({low:.0f}-{high:.0f})"
-    for way in ("demand", "pool", "hatch"):
-        if way not in times:
-            line += f" {'-':>22}"
-            continue
-        mid, low, high = times[way]
-        mark = "" if way not in taken else "!"
-        line += f"  {mid:6.0f} ({low:.0f}-{high:.0f}) {plain / mid:4.1f}x{mark}"
-        if way in goals:
-            met.append((words, way, plain / mid, goals[way]))
-    print(line + f"  {times['floor'][0]:5.0f}", flush=True)
-    warm.stop_all()
+        return None
+    entry, words = entry_of(path), [path, *args]
+    commands = {"pool": starter(entry, "clone", words),
+                "hatch": starter(entry, "hatch", words)}
+    if warm.serve("--pool", "0", "demand", "--", path).status == 0:
+        commands["demand"] = starter(entry_of("demand"), "clone", words)
+    return commands
 
 
-def really(command, via):
-    """Was that way really taken?"""
+class Peer:
+    """The fork server of peer_server.c, for one row."""
+
+    def __init__(self, path, args):
+        self.folder = os.path.join(HERE, "peer")
+        os.makedirs(self.folder)
+        for name in ("ask", "answer"):
+            os.mkfifo(f"{self.folder}/{name}")
+        self.process = subprocess.Popen(
+            [path, *args], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=dict(os.environ, PEER=self.folder,
+                     LD_PRELOAD=f"{BENCH}/peer_server"))
+        self.command = [f"{BENCH}/peer_client", f"{self.folder}/ask",
+                        f"{self.folder}/answer"]
+
+    def works(self):
+        """A forked child may miss threads and wait for them forever."""
+        try:
+            return subprocess.run(self.command, timeout=5).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def end(self):
+        for pid in warm.processes():
+            if warm.alive(pid) and warm.parent(pid) == self.process.pid:
+                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder)
+
+
+def main_us(path, args):
+    """The program's own work, from main to its end."""
+    times = os.path.join(HERE, "times")
+    env = dict(os.environ, PEER_TIMES=times,
+               LD_PRELOAD=f"{BENCH}/peer_server")
+    for _ in range(max(RUNS // 2, 5)):
+        warm.run([path, *args], env=env)
+    try:
+        with open(times) as f:
+            found = [int(line) for line in f]
+        os.unlink(times)
+    except OSError:
+        return None
+    return statistics.median(found) if found else None
+
+
+def over_us(command):
+    """From the starter's first instruction to "it runs"."""
+    found = []
+    for _ in range(RUNS):
+        seen = reported(command)
+        if seen:
+            found.append(seen["us"]["total"])
+        time.sleep(0.03)
+    return statistics.median(found) if found else None
+
+
+def reported(command):
     report = warm.new_report()
     warm.run(command, env=dict(os.environ, BROOD_REPORT=report))
-    seen = warm.read_report(report)
-    return seen and seen["way"] == via
+    return warm.read_report(report)
+
+
+def bench_program(row, met):
+    words, program, args, goals, stop = row
+    path = program and os.path.realpath(shutil.which(program) or "")
+    if not path or not os.path.exists(path):
+        return {"skipped": f"{program or 'cc1'} is not here"}
+    commands = warm_commands(path, args, stop)
+    if commands is None:
+        warm.stop_all()
+        return {"skipped": "cannot be served"}
+    peer = Peer(path, args)
+    commands = {"plain": [path, *args], **commands,
+                "floor": [f"{BENCH}/nothing"]}
+    if peer.works():
+        commands["peer"] = peer.command
+    measure(commands, 8)  # learned pages, warm caches
+    wrong = [way for way in ("demand", "pool", "hatch") if way in commands and
+             (reported(commands[way]) or {}).get("way") !=
+             ("hatch" if way == "hatch" else "clone")]
+    times = measure(commands)
+    peer.end()
+    plain = times["plain"][0]
+    result = {"plain_us": plain, "floor_us": times["floor"][0],
+              "main_us": main_us(path, args),
+              "over_us": over_us(commands["pool"])}
+    for way in WAYS:
+        if way in times:
+            mid, low, high = times[way]
+            result[way] = {"us": mid, "x": plain / mid, "x_low": plain / high,
+                           "x_high": plain / low}
+            if way in wrong:
+                result[way]["wrong"] = True
+        if way in goals and way in times:
+            met.append((words, way, plain / times[way][0], goals[way]))
+    warm.stop_all()
+    return result
+
+
+def show_program(words, result):
+    if "skipped" in result:
+        print(f"{words:18} skipped: {result['skipped']}", flush=True)
+        return
+    line = f"{words:18} {result['plain_us'] / 1000:7.2f}"
+    for way in WAYS:
+        got = result.get(way)
+        line += f" {'-':>18}" if not got else (
+            f" {got['x']:6.2f}x{'!' if 'wrong' in got else ' '}"
+            f"({got['x_low']:4.1f}-{got['x_high']:4.1f})")
+    main = result["main_us"]
+    limit = (f"{result['plain_us'] / (result['floor_us'] + main):5.1f}x"
+             if main else f"{'-':>6}")
+    print(f"{line} {limit} {result['over_us'] or 0:6.0f} "
+          f"{result['floor_us']:6.0f}", flush=True)
 
 
 def private_of(pid):
@@ -141,13 +259,12 @@ def private_at_main(words, path, goal, met):
     copies = [p for p in warm.processes() if p != parent and
               warm.alive(p) and warm.parent(p) == parent]
     copy = private_of(copies[0])
-    print(f"private memory at main, {words}: executed {own} kB, copy {copy} "
-          f"kB, {copy / own:.2f}")
     met.append((f"private memory at main, {words}", "clone", own / copy,
                 1 / goal))
+    return f"at main: executed {own} kB, copy {copy} kB ({copy / own:.2f})"
 
 
-def private_at_work(words, path, args):
+def private_at_work(path, args):
     """Blocked in its first read: with what it has done since main."""
     warm.serve("--pool", "1", "--no-hold", path)
     figures = {}
@@ -161,70 +278,102 @@ def private_at_work(words, path, args):
         time.sleep(0.5)
         figures[via] = private_of(seen["pid"])
         warm.end(p, 15)
-    print(f"private memory at work, {words}: " + ", ".join(
-        f"{via} {kb} kB" for via, kb in figures.items()))
+    return "at work: " + ", ".join(
+        f"{via} {kb} kB ({kb / figures['exec']:.2f})"
+        for via, kb in figures.items())
 
 
 def private_memory(words, program, args, goal, met):
     path = shutil.which(program)
     if not path:
-        return
+        return f"private memory, {words}: skipped, {program} is not here"
     path = os.path.realpath(path)
-    private_at_main(words, path, goal, met)
-    private_at_work(words, path, args)
+    told = (private_at_main(words, path, goal, met),
+            private_at_work(path, args))
     warm.stop_all()
+    return f"private memory, {words}: " + "; ".join(told)
 
 
 def throughput(met):
+    """200 compiles, two at a time, three rounds of each way in turns."""
     path = shutil.which("clang-19")
     if not path:
-        return
+        return ["200 x clang -c: skipped, clang-19 is not here"]
     path = os.path.realpath(path)
     warm.serve("--pool", "4", path)
     entry = entry_of(path)
     args = [path, "-c", f"{HERE}/hello.c", "-o"]
     found = {}
-    for round_ in range(3):
-        for via in ("plain", "clone", "hatch"):
-            head = [] if via == "plain" else [
-                STARTER, "--entry", entry, "--via", via, "--"]
-            start = time.monotonic()
-            subprocess.run(["xargs", "-P2", "-I{}", *head, *args,
-                            f"{HERE}/o{{}}.o"], check=True,
-                           input="\n".join(map(str, range(200))).encode())
-            found.setdefault(via, []).append(time.monotonic() - start)
+    for via in ("plain", "clone", "hatch") * 3:
+        head = [] if via == "plain" else [
+            STARTER, "--entry", entry, "--via", via, "--"]
+        start = time.monotonic()
+        subprocess.run(["xargs", "-P2", "-I{}", *head, *args,
+                        f"{HERE}/o{{}}.o"], check=True,
+                       input="\n".join(map(str, range(200))).encode())
+        found.setdefault(via, []).append(time.monotonic() - start)
+    warm.stop_all()
     plain = statistics.median(found["plain"])
+    lines = []
     for via in ("clone", "hatch"):
         mid = statistics.median(found[via])
-        print(f"200 x clang -c, two at a time: plain {plain:.2f} s, {via} "
-              f"{mid:.2f} s ({min(found[via]):.2f}-{max(found[via]):.2f}), "
-              f"{plain / mid:.1f}x")
+        lines.append(f"200 x clang -c, two at a time: plain {plain:.2f} s, "
+                     f"{via} {mid:.2f} s ({min(found[via]):.2f}-"
+                     f"{max(found[via]):.2f}), {plain / mid:.1f}x")
         met.append(("200 x clang -c", via, plain / mid, 2.5))
-    warm.stop_all()
+    return lines
+
+
+def progress(words):
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)
+
+
+def bench_programs(wanted, met, as_json):
+    found = {}
+    if not as_json:
+        print(f"{'ratios to plain':18} {'plain ms':>7}" + "".join(
+            f" {way:>18}" for way in ("clone on demand", "clone from pool",
+                                      "hatch", "fork server")) +
+            f" {'limit':>6} {'over':>6} {'floor':>6}")
+    for row in rows():
+        if wanted and not any(w in row[0] for w in wanted):
+            continue
+        progress(row[0])
+        found[row[0]] = bench_program(row, met)
+        progress("")
+        if not as_json:
+            show_program(row[0], found[row[0]])
+    return found
 
 
 def main():
+    wanted = [w for w in sys.argv[1:] if w != "--json"]
+    as_json = "--json" in sys.argv
     inputs()
     met = []
-    wanted = sys.argv[1:]
-    print(f"{'us, median of ' + str(RUNS):18} {'plain exec':>17} "
-          f"{'clone on demand':>22} {'clone from pool':>22} {'hatch':>22}  "
-          "floor")
-    for words, program, args, goals in rows():
-        if not wanted or any(w in words for w in wanted):
-            bench_program(words, program, args, goals, met)
+    found = {"programs": bench_programs(wanted, met, as_json)}
     if not wanted or "memory" in wanted:
-        private_memory("clang", "clang-19",
-                       ["-x", "c", "-c", "-", "-o", "/dev/null"], 1 / 9, met)
-        private_memory("qemu", "qemu-system-x86_64",
-                       ["-machine", "none", "-S", "-display", "none",
-                        "-monitor", "stdio"], 0.55, met)
+        found["memory"] = [
+            private_memory("clang", "clang-19",
+                           ["-x", "c", "-c", "-", "-o", "/dev/null"], 1 / 9,
+                           met),
+            private_memory("qemu", "qemu-system-x86_64",
+                           ["-machine", "none", "-S", "-display", "none",
+                            "-monitor", "stdio"], 0.55, met)]
     if not wanted or "throughput" in wanted:
-        throughput(met)
-    print("\ngoal")
-    for words, way, got, goal in met:
-        print(f"  {'met   ' if got >= goal else 'missed'} {words} by {way}: "
-              f"{got:.2f}x, goal {goal:.2f}x")
+        found["throughput"] = throughput(met)
+    found["goals"] = [{"what": words, "way": way, "got": got, "goal": goal,
+                       "met": got >= goal} for words, way, got, goal in met]
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for words in (found.get("memory") or []) + (found.get("throughput") or []):
+        print(words)
+    print("\ngoals")
+    for goal in found["goals"]:
+        print(f"  {'met   ' if goal['met'] else 'missed'} {goal['what']} by "
+              f"{goal['way']}: {goal['got']:.2f}x, goal {goal['goal']:.2f}x")
 
 
 if __name__ == "__main__":

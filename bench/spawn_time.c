@@ -4,8 +4,9 @@
  *	spawn_time [-n RUNS] [-t] FILE
  *
  * FILE has a command a line: NAME, a tab, and words split at spaces, the
- * first a path.  The commands run in turns - all once, all again - so that
- * what else the machine does falls on all of them alike; two rounds go
+ * first a path.  The commands run in rounds - all once, all again, in another
+ * order each time - so that what else the machine does, and what a command
+ * leaves behind for the next, falls on all of them alike; two rounds go
  * before the first that counts.  Input and output are /dev/null.
  *
  * Told for each: median, 10 and 90 per cent of the runs, and the ratio of
@@ -114,13 +115,29 @@ static int run_one(const struct bench *bench, struct command *command,
 	return 0;
 }
 
+static void shuffle(int *order, int count, unsigned *state)
+{
+	for (int i = count - 1; i > 0; i--) {
+		int other = rand_r(state) % (i + 1), kept = order[i];
+
+		order[i] = order[other];
+		order[other] = kept;
+	}
+}
+
 static int run_all(struct bench *bench)
 {
-	int result = 0;
+	int order[COMMANDS_MOST], result = 0;
+	unsigned state = 1;
 
-	for (int round = -ROUNDS_WARM; round < bench->runs; round++)
+	for (int i = 0; i < bench->count; i++)
+		order[i] = i;
+	for (int round = -ROUNDS_WARM; round < bench->runs; round++) {
+		shuffle(order, bench->count, &state);
 		for (int i = 0; i < bench->count && !result; i++)
-			result = run_one(bench, &bench->command[i], round);
+			result = run_one(bench, &bench->command[order[i]],
+					 round);
+	}
 	return result;
 }
 
