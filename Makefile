@@ -92,10 +92,13 @@ $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
-$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c \
+$(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c -o $@ $<
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/driver.o \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -o $@ $< tests/fuzz/driver.c $(BUILD)/libbrood.a
+	$(CC) $(HOST) -o $@ $< $(BUILD)/tests/fuzz/driver.o $(BUILD)/libbrood.a
 # Test programs are what users have: plain, not sanitised.  A line with
 # "link: NAME" or "flags: ..." in a source adds to the command.
 told = $(shell sed -n 's:^.* $(1)\: *\([^*]*\).*$$:\1:p' $(2))

@@ -78,7 +78,10 @@ static inline int test_main(int argc, char **argv)
 		if (argc < 2 || strcmp(argv[1], t->name) == 0)
 			failed += test_run_one(t);
 	printf("1..%d\n", test_number);
-	return failed != 0;
+	if (test_number == 0)
+		fprintf(stderr, "there is no test %s\n",
+			argc > 1 ? argv[1] : "here");
+	return failed != 0 || test_number == 0;
 }
 
 #define TEST_MAIN                             \
