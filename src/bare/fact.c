@@ -314,7 +314,7 @@ static const char *fact_words(char *words, unsigned room, const char *name,
 
 static const char *fact_machine_name(uint32_t which)
 {
-	static const char names[][24] = {
+	static const char names[][28] = {
 		"",
 		"the system's name",
 		"the affinity",
@@ -325,13 +325,34 @@ static const char *fact_machine_name(uint32_t which)
 		"the folder",
 		"the umask",
 		"the priority",
-		"the signals",
+		"the set of signals",
 		"the personality",
 		"the scheduler",
-		"capabilities",
+		"the set of capabilities",
 	};
 
 	return which < sizeof names / sizeof *names ? names[which] : "";
+}
+
+static const char *fact_descriptor_name(uint32_t number)
+{
+	static const char names[][3][28] = {
+		{ "what stdin is", "what stdout is", "what stderr is" },
+		{ "whether stdin is a file", "whether stdout is a file",
+		  "whether stderr is a file" },
+		{ "whether stdin is a terminal", "whether stdout is a terminal",
+		  "whether stderr is a terminal" },
+	};
+	uint32_t fd = number & 0xffff, about = number >> 16;
+
+	return fd < 3 && about < 3 ? names[about][fd] : "a descriptor";
+}
+
+const char *fact_subject(uint32_t kind, uint32_t number)
+{
+	if (kind == FACT_MACHINE)
+		return fact_machine_name(number);
+	return kind == FACT_DESCRIPTOR ? fact_descriptor_name(number) : NULL;
 }
 
 static bool fact_environment_holds(const struct program_image *image,
@@ -366,8 +387,7 @@ const char *fact_difference(const struct program_image *image,
 					  fact_machine_name(fact->number),
 					  " is another");
 		if (fact->kind == FACT_DESCRIPTOR)
-			return fact_words(words, room, "a descriptor",
-					  " is of another kind");
+			name = fact_descriptor_name(fact->number);
 		return fact_words(words, room, name, " has changed");
 	}
 	return NULL;

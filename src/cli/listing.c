@@ -75,7 +75,7 @@ static void listing_because(struct buf *out, const char *what,
 {
 	auto_free char *why = json_get_text(status, path);
 
-	if (why && *why)
+	if (why && *why && !strstr(buf_string(out), why))
 		buf_format(out, "%s%s%s", out->len ? "; " : "", what, why);
 }
 
@@ -84,6 +84,7 @@ static char *listing_reason(const char *status, const struct listing_row *row)
 {
 	auto_buf struct buf out = { 0 };
 
+	/* Of one that is refused the reason is made of those of both ways. */
 	if (strcmp(row->state, "refused") == 0 ||
 	    strcmp(row->state, "failed") == 0)
 		listing_because(&out, "", status, "reason");

@@ -93,9 +93,6 @@ static void examine_told(struct exam *exam, const struct witness *witness)
 		refuse(exam, WAY_HATCH, "%s", witness->no_hatch);
 	if (stopped->deep)
 		refuse(exam, WAY_HATCH, "is stopped inside main");
-	else if (stopped->wild_environment)
-		refuse(exam, WAY_BOTH,
-		       "reads all of its environment before main");
 	if (!stopped->resume)
 		refuse(exam, WAY_HATCH, "the shim offers no way to resume");
 }

@@ -62,7 +62,6 @@ struct control_stopped {
 	uint64_t auxv_program_headers, auxv_program_header_count;
 	uint64_t auxv_program_header_bytes, auxv_base, auxv_entry;
 	uint64_t vdso;
-	uint32_t wild_environment; /* environ itself was walked: unknown use */
 	uint32_t environment_bytes;
 	char refused[160];	 /* the shim's own reason not to serve, "" */
 	char environment[16384]; /* names read before the stop, each with 0 */

@@ -10,6 +10,7 @@
  *  3. The process is always executed anew, never forked from an older
  *     generation, and no library lies where it lay there. */
 #include "launch/template.h"
+#include "bare/fact.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -456,14 +457,14 @@ static void template_explain_fact(const struct witness_fact *fact,
 {
 	static const char *const kinds[] = { "?",	"environment",
 					     "file",	"link's file",
-					     "content", "link",
-					     "machine", "descriptor" };
-	const char *kind = fact->kind < 8 ? kinds[fact->kind] : "?";
+					     "content", "link" };
+	const char *subject = fact_subject(fact->kind, fact->number);
+	const char *kind = fact->kind < 6 ? kinds[fact->kind] : "?";
 
-	if (fact->name)
-		buf_format(facts, "%s %s\n", kind, fact->name);
+	if (subject)
+		buf_format(facts, "%s\n", subject);
 	else
-		buf_format(facts, "%s %u\n", kind, fact->number);
+		buf_format(facts, "%s %s\n", kind, fact->name);
 }
 
 static void template_explain_facts(const struct attempt *attempt,
