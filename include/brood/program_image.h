@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC   0x31474d49444f4f52ull
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 
 enum {
 	IMAGE_FILES_MOST = 1024,
@@ -120,7 +120,10 @@ struct program_image {
 	uint64_t program_headers, interpreter_base, entry; /* for auxv */
 	uint32_t program_header_count, program_header_bytes;
 	uint64_t signals_handled; /* bit n-1: replayed by the resume */
-	uint64_t reserved[8];
+	uint64_t boot;		  /* machine_boot() when it was made */
+	uint64_t machine;	  /* machine_identity(): where the boot is
+				   * another one, it must be the same */
+	uint64_t reserved[6];
 };
 
 /* What the starter hands to the resume function, by address in %rdi, on the

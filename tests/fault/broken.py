@@ -80,6 +80,60 @@ def damaged_image():
         warm.brood("stop", program)
 
 
+def image_hash(seed, data):
+    """crc_hash() of src/bare/crc.c"""
+    whole = (1 << 64) - 1
+    total = seed ^ 0xcbf29ce484222325
+    words = len(data) // 8 * 8
+    for (word,) in struct.iter_unpack("<Q", data[:words]):
+        total = (total ^ word) * 0x9e3779b97f4a7c15 & whole
+        total ^= total >> 29
+    for byte in data[words:]:
+        total = (total ^ byte) * 0x100000001b3 & whole
+    total ^= total >> 32
+    total = total * 0xd6e8feb86659fd93 & whole
+    return total ^ total >> 32
+
+
+IMAGE = {"version": 8, "header_bytes": 16, "sum": 20, "boot": 296,
+         "machine": 304}  # offsets in struct program_image
+
+
+def edit_image(path, **fields):
+    """Changes 64-bit fields; the checksum fits again."""
+    with open(path, "r+b") as f:
+        version, = struct.unpack_from("<I", f.read(16), IMAGE["version"])
+        size, = struct.unpack("<I", f.read(4))
+        f.seek(0)
+        head = bytearray(f.read(size))
+        for name, value in fields.items():
+            struct.pack_into("<Q", head, IMAGE[name], value)
+        at = IMAGE["sum"]
+        total = image_hash(version, bytes(head[:at]))
+        total = image_hash(total, bytes(4))
+        total = image_hash(total, bytes(head[at + 4:]))
+        struct.pack_into("<I", head, at, total & 0xffffffff)
+        f.seek(0)
+        f.write(head)
+
+
+def image_of_another_machine():
+    program = own_greeter()
+    warm.serve(program)
+    warm.brood("stop", program)
+    image = os.path.join(state_folder(program), "image")
+    env = dict(os.environ, BROOD_WITHOUT="demand")
+    edit_image(image, boot=1)
+    got = warm.launch(program, "you", via="hatch", env=env)
+    TAP.ok(got.report["way"] == "hatch" and got.status == 0,
+           "an image from before a boot, same machine: hatch", got)
+    edit_image(image, machine=1)
+    cold_with("an image of another CPU or kernel",
+              warm.launch(program, "you", via="hatch"), "image", "another")
+    served_again("an image of another CPU or kernel", program)
+    warm.brood("stop", program)
+
+
 def foreign_image():
     program = own_greeter()
     warm.serve(program)
@@ -312,7 +366,7 @@ def hostile_packets():
                                     random.randrange(8), len(data), 0)
         try:
             with warm.connect(entry["socket"]) as s:
-                s.settimeout(2)
+                s.settimeout(0.1)
                 if data:
                     s.send(data)
                 if random.random() < 0.5:
@@ -426,7 +480,8 @@ def refused_programs():
 
 
 def main():
-    for step in (damaged_image, foreign_image, damaged_entry, changed_things,
+    for step in (damaged_image, image_of_another_machine,
+                 foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
                  stale_sockets, hostile_packets, other_user, full_disk,
                  missing_rights, refused_programs):

@@ -3,15 +3,19 @@
 
 Each dynamic ELF program of /usr/bin runs with --version, with --help and
 with no arguments and an empty stdin: twice by plain exec, by clone and by
-hatch.  What plain exec does not repeat cannot be compared.  Programs named
-as arguments are surveyed alone; SURVEY=full surveys all."""
+hatch.  What plain exec does not repeat while the machine's state moves on
+cannot be compared.  Programs named as arguments are surveyed alone;
+SURVEY=full surveys all."""
 
 import collections
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import queue
 
@@ -103,9 +107,27 @@ def tally(kind, words=None):
             LISTS[kind].append(words)
 
 
+@contextlib.contextmanager
+def other_state():
+    """Another process, other sockets, less memory and disk: programs that
+    show these (ps, ss, free, df) do not repeat themselves."""
+    child = subprocess.Popen(["sleep", "60"])
+    memory = bytearray(os.urandom(1)) * (32 << 20)
+    with socket.socketpair()[0], tempfile.TemporaryFile() as f:
+        f.write(memory)
+        f.flush()
+        try:
+            yield
+        finally:
+            child.kill()
+            child.wait()
+
+
 def compare(path, args, cwd, env, served):
     words = " ".join([os.path.basename(path), *args])
-    first, second = (plain(path, args, cwd, env) for _ in range(2))
+    first = plain(path, args, cwd, env)
+    with other_state():
+        second = plain(path, args, cwd, env)
     if first.status is None or not first.same(second):
         tally("not comparable", words)
         return

@@ -4,6 +4,7 @@
  * follows clears it.  Every mapping refuses to replace another. */
 #include "bare/fact.h"
 #include "bare/image_check.h"
+#include "bare/machine.h"
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
 #include <asm/prctl.h>
@@ -212,6 +213,20 @@ static _Noreturn void hatch_jump(const struct starter *starter,
 	__builtin_unreachable();
 }
 
+/* An image outlives a boot, and its folder may be seen by several machines. */
+static bool hatch_is_at_home(struct starter *starter)
+{
+	const struct program_image *image = starter->image;
+	uint64_t boot = machine_boot();
+
+	if ((boot && boot == image->boot) ||
+	    machine_identity() == image->machine)
+		return true;
+	text_reason(starter, "the image is of another CPU or kernel", "", "");
+	starter->stale = true;
+	return false;
+}
+
 void hatch_try(struct starter *starter)
 {
 	const struct program_image *image = starter->image;
@@ -219,6 +234,8 @@ void hatch_try(struct starter *starter)
 	struct hatch hatch;
 
 	hatch.open = 0;
+	if (!hatch_is_at_home(starter))
+		return;
 	if (!hatch_open_files(starter, &hatch)) {
 		hatch_close(&hatch, ~0u);
 		return;
