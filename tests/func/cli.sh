@@ -207,5 +207,33 @@ if [ -x "$BUILD/brood-hatch" ]; then
 else
 	skip "stubs" "no brood-hatch"
 fi
+# ---- systemd units ------------------------------------------------------------
+
+units_hold() { # the units of packaging/, as they would be for /usr/bin/clang
+	local unit name files=()
+	mkdir -p "$folder/units"
+	for unit in "$here"/../../packaging/*@.*; do
+		name=$(basename "$unit")
+		cp "$unit" "$folder/units/$name"
+		cp "$unit" "$folder/units/${name/@/@usr-bin-clang}"
+		files+=("$folder/units/${name/@/@usr-bin-clang}")
+	done
+	timeout 60 systemd-analyze --user --man=no verify "${files[@]}" \
+		>"$folder/out" 2>"$folder/err" && [ ! -s "$folder/err" ]
+}
+
+if command -v systemd-analyze >/dev/null; then
+	units_hold
+	ok $? "the systemd units hold"
+	sed -n 's/^ExecStart=[^ ]* brood \([^%]*\)--.*/\1/p' \
+		"$here"/../../packaging/brood@.service >"$folder/words"
+	read -r -a words <"$folder/words"
+	# shellcheck disable=SC2154
+	run "${words[@]}" --help
+	[ $status = 0 ] && [ ${#words[@]} -gt 1 ]
+	ok $? "brood knows what the unit runs: ${words[*]}"
+else
+	skip "the systemd units" "no systemd-analyze here"
+fi
 echo "1..$count"
 [ $failed = 0 ]
