@@ -37,7 +37,7 @@ containerd dockerd podman buildah runc crun ctr brood perf gdbserver
 gapplication gio gsettings dconf at-spi yes journalctl systemd-cat
 systemd-stdio-bridge systemd-socket-activate systemd-mount systemd-umount
 systemd-cgtop bootctl resolvectl systemd-resolve redis-server mysqld
-postgres memcached nginx chromium google-chrome firefox java
+faked-sysv faked-tcp postgres memcached nginx chromium google-chrome firefox java
 """.split())
 RUNS = (["--version"], ["--help"], [])
 COUNT = collections.Counter()
