@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   0x42524f4fu /* "OORB" */
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 enum wire_type {
 	WIRE_ASK = 1,
@@ -74,22 +74,17 @@ struct wire_limit {
 	uint64_t soft, hard;
 };
 
-/* What a copy cannot take over from its caller: where caller and template
- * differ in one of these, there is no clone.  Filled by identity_read(). */
+/* What a copy cannot take over from its caller and has to be told: where
+ * caller and template differ in one of these, there is no clone.  The rest
+ * of who the caller is - users, groups, capabilities, cgroup, namespaces,
+ * label - the server looks up by the process number that the kernel gives
+ * for the connection.  Filled by identity_say(). */
 struct wire_identity {
-	uint32_t uid[4], gid[4]; /* real, effective, saved, fs */
-	uint64_t groups;	 /* hash of the supplementary groups */
-	uint64_t cap_effective, cap_permitted, cap_inheritable;
-	uint64_t affinity;   /* hash of the mask */
-	uint64_t cgroup;     /* hash of /proc/self/cgroup */
-	uint64_t label;	     /* hash of /proc/self/attr/current */
-	uint64_t namespaces; /* hash of the links in /proc/self/ns */
-	uint64_t root;	     /* device and inode of "/", mixed */
-	uint32_t seccomp, no_new_privs;
+	uint64_t affinity; /* hash of the mask */
+	uint64_t root;	   /* device and inode of "/", mixed */
 	uint32_t scheduler, scheduler_priority;
 	uint32_t io_priority, personality;
-	uint32_t timer_slack_ns, oom_score_adj;
-	uint32_t dumpable, thp_disable;
+	uint32_t timer_slack_ns, zero;
 };
 
 enum wire_launch_flags { WIRE_STRINGS_IN_FILE = 1 };
@@ -102,9 +97,8 @@ struct wire_launch {
 	uint32_t umask;
 	int32_t nice;
 	uint32_t fd_count;
-	uint32_t core_filter; /* /proc/self/coredump_filter, ~0: unknown */
-	uint64_t signals_blocked;
-	uint64_t signals_ignored; /* bit n-1 for signal n */
+	uint32_t zero;
+	uint64_t signals_blocked; /* bit n-1 for signal n */
 	struct wire_limit limits[WIRE_LIMITS];
 	struct wire_identity identity;
 	int32_t fd_number[WIRE_FD_MOST]; /* ascending, 0 .. 2^20 */
@@ -131,6 +125,6 @@ struct wire_refused {
 
 _Static_assert(sizeof(struct wire_head) == 16, "wire_head");
 _Static_assert(sizeof(struct wire_state) == 40, "wire_state");
-_Static_assert(sizeof(struct wire_identity) == 144, "wire_identity");
-_Static_assert(sizeof(struct wire_launch) == 16 + 48 + 256 + 144 + 1000,
+_Static_assert(sizeof(struct wire_identity) == 40, "wire_identity");
+_Static_assert(sizeof(struct wire_launch) == 16 + 40 + 256 + 40 + 1000,
 	       "wire_launch");

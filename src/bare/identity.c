@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Identity of the calling process, by as few system calls as will do. */
+/* Identity of a process, by as few system calls as will do. */
 #include "bare/identity.h"
 #include "bare/crc.h"
 #include "bare/raw.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <stddef.h>
@@ -10,26 +11,46 @@
 
 enum { IDENTITY_TEXT = 4096 };
 
-static long identity_text(const char *path, char *text)
+static long identity_read(const char *path, char *text)
 {
 	long fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	long n = -1;
+	long n = fd < 0 ? fd : raw_3(read, fd, text, IDENTITY_TEXT - 1);
 
-	if (fd >= 0) {
-		n = raw_3(read, fd, text, IDENTITY_TEXT - 1);
+	if (fd >= 0)
 		raw_1(close, fd);
-	}
 	text[n > 0 ? n : 0] = 0;
 	return n;
 }
 
-static uint64_t identity_hash_of(const char *path)
-{
-	char text[IDENTITY_TEXT];
-	long n = identity_text(path, text);
+/* ---- paths below /proc/PID ------------------------------------------------ */
 
-	return n < 0 ? 0 : crc_hash(1, text, n);
+struct identity_place {
+	char path[64]; /* "/proc/PID/" and what is asked for */
+	unsigned len;  /* of the part that stays */
+};
+
+static void identity_place(struct identity_place *place, unsigned pid)
+{
+	char digits[12];
+	unsigned at = sizeof digits, len = 6;
+
+	do
+		digits[--at] = '0' + pid % 10;
+	while (pid /= 10);
+	memcpy(place->path, "/proc/", len);
+	memcpy(place->path + len, digits + at, sizeof digits - at);
+	len += sizeof digits - at;
+	place->path[len] = '/';
+	place->len = len + 1;
 }
+
+static const char *identity_path(struct identity_place *place, const char *name)
+{
+	memcpy(place->path + place->len, name, strlen(name) + 1);
+	return place->path;
+}
+
+/* ---- numbers in text ------------------------------------------------------- */
 
 static uint64_t identity_number(const char **at, int base)
 {
@@ -61,61 +82,112 @@ static const char *identity_line(const char *text, const char *name)
 	return "";
 }
 
-static void identity_from_status(struct wire_identity *identity,
-				 uint64_t *ignored)
-{
-	char text[IDENTITY_TEXT];
-	const char *at;
+/* ---- what is seen ---------------------------------------------------------- */
 
-	identity_text("/proc/self/status", text);
-	at = identity_line(text, "Uid:");
+/* In the namespace where it lives, the last of its numbers, a process has
+ * the number that the kernel told us: so this /proc means the same one. */
+static bool identity_is(const char *status, unsigned pid)
+{
+	const char *at = identity_line(status, "NSpid:");
+	uint64_t last = 0;
+
+	if (!*at)
+		return true; /* a kernel without such namespaces */
+	while (*at == '\t' || *at == ' ')
+		last = identity_number(&at, 10);
+	return last == pid;
+}
+
+static void identity_from_status(struct identity_seen *seen, const char *text)
+{
+	const char *at = identity_line(text, "Uid:");
+
 	for (int i = 0; i < 4; i++)
-		identity->uid[i] = identity_number(&at, 10);
+		seen->uid[i] = identity_number(&at, 10);
 	at = identity_line(text, "Gid:");
 	for (int i = 0; i < 4; i++)
-		identity->gid[i] = identity_number(&at, 10);
+		seen->gid[i] = identity_number(&at, 10);
 	at = identity_line(text, "Groups:");
 	const char *end = strchr(at, '\n');
 
-	identity->groups = crc_hash(2, at, end ? end - at : 0);
+	seen->groups = crc_hash(2, at, end ? end - at : 0);
+	at = identity_line(text, "SigIgn:");
+	seen->signals_ignored = identity_number(&at, 16);
 	at = identity_line(text, "CapInh:");
-	identity->cap_inheritable = identity_number(&at, 16);
+	seen->cap_inheritable = identity_number(&at, 16);
 	at = identity_line(text, "CapPrm:");
-	identity->cap_permitted = identity_number(&at, 16);
+	seen->cap_permitted = identity_number(&at, 16);
 	at = identity_line(text, "CapEff:");
-	identity->cap_effective = identity_number(&at, 16);
+	seen->cap_effective = identity_number(&at, 16);
 	at = identity_line(text, "NoNewPrivs:");
-	identity->no_new_privs = identity_number(&at, 10);
+	seen->no_new_privs = identity_number(&at, 10);
 	at = identity_line(text, "Seccomp:");
-	identity->seccomp = identity_number(&at, 10);
-	if (ignored) {
-		at = identity_line(text, "SigIgn:");
-		*ignored = identity_number(&at, 16);
-	}
+	seen->seccomp = identity_number(&at, 10);
 	at = identity_line(text, "THP_enabled:");
-	identity->thp_disable = !identity_number(&at, 10);
+	seen->thp_disable = !identity_number(&at, 10);
 }
 
 /* What the links say: to look at what they lead to takes twice as long. */
-static uint64_t identity_namespaces(void)
+static bool identity_namespaces(struct identity_place *place, uint64_t *sum)
 {
-	static const char names[][24] = {
-		"/proc/self/ns/mnt",	"/proc/self/ns/pid",
-		"/proc/self/ns/net",	"/proc/self/ns/ipc",
-		"/proc/self/ns/uts",	"/proc/self/ns/user",
-		"/proc/self/ns/cgroup", "/proc/self/ns/time",
-	};
-	uint64_t sum = 3;
+	static const char names[][12] = { "ns/mnt",  "ns/pid",	  "ns/net",
+					  "ns/ipc",  "ns/uts",	  "ns/user",
+					  "ns/cgroup", "ns/time" };
 
+	*sum = 3;
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
 		char text[64]; /* "mnt:[NUMBER]" */
-		long n = raw_3(readlink, names[i], text, sizeof text);
+		long n = raw_3(readlink, identity_path(place, names[i]), text,
+			       sizeof text);
 
 		if (n > 0)
-			sum = crc_hash(sum, text, n);
+			*sum = crc_hash(*sum, text, n);
+		else if (n != -ENOENT)
+			return false;
 	}
-	return sum;
+	return true;
 }
+
+static uint64_t identity_hash(struct identity_place *place, const char *name,
+			      char *text)
+{
+	long n = identity_read(identity_path(place, name), text);
+
+	return n < 0 ? 0 : crc_hash(1, text, n);
+}
+
+static uint32_t identity_core_filter(struct identity_place *place, char *text)
+{
+	const char *at = text;
+
+	if (identity_read(identity_path(place, "coredump_filter"), text) <= 0)
+		return ~0u;
+	return identity_number(&at, 16);
+}
+
+bool identity_see(int pid, struct identity_seen *seen)
+{
+	char text[IDENTITY_TEXT];
+	struct identity_place place;
+
+	memset(seen, 0, sizeof *seen);
+	if (pid <= 0)
+		return false;
+	identity_place(&place, pid);
+	if (identity_read(identity_path(&place, "status"), text) <= 0 ||
+	    !identity_is(text, pid))
+		return false;
+	identity_from_status(seen, text);
+	if (!identity_namespaces(&place, &seen->namespaces))
+		return false;
+	seen->cgroup = identity_hash(&place, "cgroup", text);
+	seen->label = identity_hash(&place, "attr/current", text);
+	seen->oom_score_adj = identity_hash(&place, "oom_score_adj", text);
+	seen->core_filter = identity_core_filter(&place, text);
+	return true;
+}
+
+/* ---- what is said ---------------------------------------------------------- */
 
 static uint64_t identity_root(void)
 {
@@ -136,75 +208,82 @@ static uint64_t identity_affinity(void)
 	return crc_hash(5, mask, sizeof mask);
 }
 
-static uint32_t identity_oom(void)
-{
-	char text[IDENTITY_TEXT];
-
-	identity_text("/proc/self/oom_score_adj", text);
-	return crc_hash(6, text, strlen(text));
-}
-
-void identity_read(struct wire_identity *identity, uint64_t *ignored)
+void identity_say(struct wire_identity *said)
 {
 	int32_t priority = 0;
 
-	memset(identity, 0, sizeof *identity);
-	identity_from_status(identity, ignored);
-	identity->affinity = identity_affinity();
-	identity->cgroup = identity_hash_of("/proc/self/cgroup");
-	identity->label = identity_hash_of("/proc/self/attr/current");
-	identity->namespaces = identity_namespaces();
-	identity->root = identity_root();
-	identity->scheduler = raw_1(sched_getscheduler, 0);
+	memset(said, 0, sizeof *said);
+	said->affinity = identity_affinity();
+	said->root = identity_root();
+	said->scheduler = raw_1(sched_getscheduler, 0);
 	raw_2(sched_getparam, 0, &priority);
-	identity->scheduler_priority = priority;
-	identity->io_priority = raw_2(ioprio_get, 1, 0);
-	identity->personality = raw_1(personality, 0xffffffff);
-	identity->timer_slack_ns = raw_1(prctl, 30); /* PR_GET_TIMERSLACK */
-	identity->oom_score_adj = identity_oom();
+	said->scheduler_priority = priority;
+	said->io_priority = raw_2(ioprio_get, 1, 0);
+	said->personality = raw_1(personality, 0xffffffff);
+	said->timer_slack_ns = raw_1(prctl, 30); /* PR_GET_TIMERSLACK */
 }
+
+/* ---- comparing ------------------------------------------------------------- */
 
 /* A field and the words for its difference. */
 struct identity_field {
 	size_t at, len;
 	char words[32];
 };
-#define FIELD(member, words_)                     \
-	{ offsetof(struct wire_identity, member), \
-	  sizeof(((struct wire_identity *)0)->member), words_ }
+#define FIELD(type, member, words_)     \
+	{ offsetof(struct type, member), \
+	  sizeof(((struct type *)0)->member), words_ }
 
-const char *identity_difference(const struct wire_identity *a,
-				const struct wire_identity *b)
+static const char *identity_differs(const void *a, const void *b,
+				    const struct identity_field *field,
+				    unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (memcmp((const char *)a + field[i].at,
+			   (const char *)b + field[i].at, field[i].len) != 0)
+			return field[i].words;
+	return NULL;
+}
+
+const char *identity_said_difference(const struct wire_identity *a,
+				     const struct wire_identity *b)
 {
 	static const struct identity_field fields[] = {
-		FIELD(uid, "the user differs"),
-		FIELD(gid, "the group differs"),
-		FIELD(groups, "the groups differ"),
-		FIELD(cap_effective, "the capabilities differ"),
-		FIELD(cap_permitted, "the capabilities differ"),
-		FIELD(cap_inheritable, "the capabilities differ"),
-		FIELD(affinity, "the affinity differs"),
-		FIELD(cgroup, "the cgroup differs"),
-		FIELD(label, "the security label differs"),
-		FIELD(namespaces, "the namespaces differ"),
-		FIELD(root, "the root folder differs"),
-		FIELD(seccomp, "a seccomp filter is active"),
-		FIELD(no_new_privs, "no_new_privs is set"),
-		FIELD(scheduler, "the scheduler differs"),
-		FIELD(scheduler_priority, "the scheduler differs"),
-		FIELD(io_priority, "the I/O priority differs"),
-		FIELD(personality, "the personality differs"),
-		FIELD(timer_slack_ns, "the timer slack differs"),
-		FIELD(oom_score_adj, "the OOM score differs"),
-		FIELD(dumpable, "its dumpable state differs"),
-		FIELD(thp_disable, "the huge page setting differs"),
+		FIELD(wire_identity, affinity, "the affinity differs"),
+		FIELD(wire_identity, root, "the root folder differs"),
+		FIELD(wire_identity, scheduler, "the scheduler differs"),
+		FIELD(wire_identity, scheduler_priority,
+		      "the scheduler differs"),
+		FIELD(wire_identity, io_priority, "the I/O priority differs"),
+		FIELD(wire_identity, personality, "the personality differs"),
+		FIELD(wire_identity, timer_slack_ns,
+		      "the timer slack differs"),
+		FIELD(wire_identity, zero, "it differs"),
 	};
 
-	if (memcmp(a, b, sizeof *a) == 0)
-		return NULL;
-	for (unsigned i = 0; i < sizeof fields / sizeof *fields; i++)
-		if (memcmp((const char *)a + fields[i].at,
-			   (const char *)b + fields[i].at, fields[i].len) != 0)
-			return fields[i].words;
-	return "it differs";
+	return identity_differs(a, b, fields, sizeof fields / sizeof *fields);
+}
+
+const char *identity_seen_difference(const struct identity_seen *a,
+				     const struct identity_seen *b)
+{
+	static const struct identity_field fields[] = {
+		FIELD(identity_seen, uid, "the user differs"),
+		FIELD(identity_seen, gid, "the group differs"),
+		FIELD(identity_seen, groups, "the groups differ"),
+		FIELD(identity_seen, cap_effective, "the capabilities differ"),
+		FIELD(identity_seen, cap_permitted, "the capabilities differ"),
+		FIELD(identity_seen, cap_inheritable,
+		      "the capabilities differ"),
+		FIELD(identity_seen, cgroup, "the cgroup differs"),
+		FIELD(identity_seen, label, "the security label differs"),
+		FIELD(identity_seen, namespaces, "the namespaces differ"),
+		FIELD(identity_seen, seccomp, "a seccomp filter is active"),
+		FIELD(identity_seen, no_new_privs, "no_new_privs is set"),
+		FIELD(identity_seen, oom_score_adj, "the OOM score differs"),
+		FIELD(identity_seen, thp_disable,
+		      "the huge page setting differs"),
+	};
+
+	return identity_differs(a, b, fields, sizeof fields / sizeof *fields);
 }

@@ -9,7 +9,7 @@ static const char *wire_check_launch(const struct wire_launch *launch,
 	uint32_t passed = launch->fd_count;
 	int32_t last = -1;
 
-	if (launch->flags & ~WIRE_STRINGS_IN_FILE)
+	if (launch->flags & ~WIRE_STRINGS_IN_FILE || launch->zero)
 		return "unknown flags";
 	if (launch->fd_count > WIRE_FD_MOST)
 		return "too many descriptors";

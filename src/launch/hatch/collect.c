@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a launch carries over to the copy: everything of the caller's state
- * that an exec would have kept. */
+ * that an exec would have kept, but what the copy can see for itself. */
 #include "bare/identity.h"
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
@@ -93,29 +93,6 @@ static bool collect_descriptors(struct starter *starter,
 	return fits;
 }
 
-static uint32_t collect_core_filter(void)
-{
-	char text[32];
-	uint32_t value = 0;
-	long fd = raw_4(openat, AT_FDCWD, "/proc/self/coredump_filter",
-			O_RDONLY | O_CLOEXEC, 0);
-	long n = fd < 0 ? -1 : raw_3(read, fd, text, sizeof text);
-
-	if (fd >= 0)
-		raw_1(close, fd);
-	if (n <= 0)
-		return ~0u;
-	for (long i = 0; i < n; i++) {
-		char c = text[i];
-
-		if (c >= '0' && c <= '9')
-			value = value * 16 + (c - '0');
-		else if (c >= 'a' && c <= 'f')
-			value = value * 16 + (c - 'a' + 10);
-	}
-	return value;
-}
-
 bool collect_launch(struct starter *starter, struct wire_launch *launch,
 		    int *fds, int *fd_count)
 {
@@ -125,19 +102,10 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 	memset(launch, 0, sizeof *launch);
 	launch->umask = mask;
 	launch->nice = 20 - (int32_t)raw_2(getpriority, 0, 0);
-	launch->core_filter = collect_core_filter();
 	for (int i = 0; i < WIRE_LIMITS; i++)
 		raw_4(prlimit64, 0, i, 0, &launch->limits[i]);
 	raw_4(rt_sigprocmask, 0, NULL, &launch->signals_blocked, 8);
-	identity_read(&launch->identity, &launch->signals_ignored);
-	if (launch->identity.seccomp || launch->identity.no_new_privs) {
-		text_reason(starter,
-			    launch->identity.seccomp
-				    ? "a seccomp filter is active"
-				    : "no_new_privs is set",
-			    "", "");
-		return false;
-	}
+	identity_say(&launch->identity);
 	fds[0] = raw_4(openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC,
 		       0);
 	if (fds[0] < 0) {

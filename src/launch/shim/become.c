@@ -45,7 +45,7 @@ static const char *become_core_filter(uint32_t filter)
 	char text[16];
 	long fd, len, error;
 
-	if (filter == ~0u || filter == shim.serving.core_filter)
+	if (filter == ~0u || filter == shim.serving.seen.core_filter)
 		return NULL;
 	fd = raw_4(openat, AT_FDCWD, "/proc/self/coredump_filter",
 		   O_WRONLY | O_CLOEXEC, 0);
@@ -104,14 +104,14 @@ static const char *become_take_over(struct shim_launch *launch)
 		if (error < 0)
 			return become_refused("the nice value", error);
 	}
-	reason = become_core_filter(packet->core_filter);
+	reason = become_core_filter(launch->seen.core_filter);
 	if (reason)
 		return reason;
 	/* While the limit of descriptors is still high. */
 	launch->pidfd = (int)raw_2(pidfd_open, launch->pid, 0);
 	if (launch->pidfd < 0)
 		return become_refused("a pidfd", launch->pidfd);
-	become_ignoring(packet->signals_ignored);
+	become_ignoring(launch->seen.signals_ignored);
 	become_restored();
 	return become_limited(packet);
 }

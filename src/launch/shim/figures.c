@@ -73,17 +73,11 @@ static void figures_limits(struct wire_limit *limits)
 
 void figures_read(struct shim_serving *serving)
 {
-	char text[64];
-
 	figures_limits(serving->limits);
 	figures_memory(&serving->mm);
 	serving->umask = (uint32_t)raw_1(umask, 077);
 	raw_1(umask, serving->umask);
 	serving->nice = 20 - (int)raw_2(getpriority, PRIO_PROCESS, 0);
-	serving->core_filter = ~0u;
-	if (figures_read_file("/proc/self/coredump_filter", text, sizeof text) >
-	    0)
-		serving->core_filter = (uint32_t)strtoul(text, NULL, 16);
 	raw_5(prctl, PR_GET_NAME, serving->comm, 0, 0, 0);
 	for (int i = 0; i < shim.handler_count; i++)
 		serving->dispositions |= 1ull << (shim.handler[i].number - 1);

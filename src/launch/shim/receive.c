@@ -64,8 +64,10 @@ bool receive_is_ours(int connection)
 
 	if (raw_5(getsockopt, connection, SOL_SOCKET, SO_PEERCRED, &peer,
 		  &len) == 0 &&
-	    peer.uid == shim.serving.identity.uid[1])
+	    peer.uid == shim.serving.seen.uid[1]) {
+		shim.launch.peer = peer.pid;
 		return true;
+	}
 	receive_refuse(connection, "the template belongs to another user");
 	return false;
 }
@@ -139,15 +141,31 @@ static const char *receive_long_strings(struct shim_launch *launch)
 	return NULL;
 }
 
-static const char *receive_check_identity(const struct wire_identity *caller)
+/* Takes longer than all else here, but the client is still collecting its
+ * launch at that time. */
+static void receive_look(struct shim_launch *launch)
 {
-	const struct wire_identity *ours = &shim.serving.identity;
+	if (!launch->looked)
+		launch->visible = identity_see(launch->peer, &launch->seen);
+	launch->looked = true;
+}
 
-	if (caller->seccomp || ours->seccomp)
+static const char *receive_check_identity(const struct shim_launch *launch)
+{
+	const struct identity_seen *ours = &shim.serving.seen;
+	const struct identity_seen *theirs = &launch->seen;
+	const char *reason;
+
+	if (!launch->visible)
+		return "the caller cannot be looked at";
+	if (theirs->seccomp || ours->seccomp)
 		return "a seccomp filter is active";
-	if (caller->no_new_privs || ours->no_new_privs)
+	if (theirs->no_new_privs || ours->no_new_privs)
 		return "no_new_privs is set";
-	return identity_difference(ours, caller);
+	reason = identity_seen_difference(ours, theirs);
+	return reason ? reason
+		      : identity_said_difference(&shim.serving.said,
+						 &launch->packet->identity);
 }
 
 /* NULL, or why this is not carried out. */
@@ -166,7 +184,10 @@ static const char *receive_check(struct shim_launch *launch, size_t len)
 		reason = wire_check_strings(launch->strings,
 					    packet->string_bytes, packet->argc,
 					    packet->envc);
-	return reason ? reason : receive_check_identity(&packet->identity);
+	if (reason)
+		return reason;
+	receive_look(launch);
+	return receive_check_identity(launch);
 }
 
 static void receive_forget(struct shim_launch *launch)
@@ -192,6 +213,7 @@ static long receive_packet(struct shim_launch *launch, int connection)
 					   launch->fd_count, WIRE_ASK))
 			return got;
 		receive_tell_state(connection);
+		receive_look(launch);
 	}
 }
 
@@ -203,6 +225,7 @@ bool receive(int connection)
 	const char *reason;
 	long got;
 
+	launch->looked = false;
 	if (!receive_is_ours(connection))
 		return false;
 	raw_5(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &patience,

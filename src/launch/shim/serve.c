@@ -127,7 +127,9 @@ static void serve_open(const struct control_serve *order)
 	serving->pool = order->pool;
 	serving->hold = order->hold;
 	figures_read(serving);
-	identity_read(&serving->identity, NULL);
+	identity_say(&serving->said);
+	if (!identity_see(serving->pid, &serving->seen))
+		serve_fail("/proc/PID of the template itself", -ENOENT);
 	learn_prepare();
 	shim.control = serve_raise(shim.control, "the control pair");
 	serve_take_signals();

@@ -26,7 +26,7 @@
 #pragma once
 #include "bare/raw.h"
 #include "brood/program_image.h"
-#include "brood/wire.h"
+#include "bare/identity.h"
 #include "launch/shim_control.h"
 #include <elf.h>
 #include <linux/prctl.h>
@@ -110,9 +110,10 @@ struct shim_serving {
 	uint32_t pool, hold;
 	int listener, signals;
 	int tell, told; /* pool copies -> template */
-	struct wire_identity identity;
+	struct wire_identity said; /* who the template is */
+	struct identity_seen seen;
 	struct wire_limit limits[WIRE_LIMITS];
-	uint32_t umask, core_filter;
+	uint32_t umask;
 	int nice;
 	char comm[16];
 	uint64_t blocked;      /* mask at the stop */
@@ -138,6 +139,9 @@ struct shim_launch {
 	int connection, pidfd;
 	int fd[WIRE_FD_MOST + 2];
 	int fd_count;
+	int peer; /* process number of the client, */
+	bool looked, visible;
+	struct identity_seen seen; /* and who that is */
 	char reason[WIRE_TEXT_MOST];
 };
 
