@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The goals of warm starts.  Each program starts in all ways, interleaved and
-in another order each round: plain exec, clone on demand, clone from the pool,
-hatch, and a fork server as fuzzers have it (the peer: no identity, arguments,
-descriptors or status signals are carried; "-": it hangs).  Told are ratios of plain exec's
-median to each way's, with those of 90 and 10 % of the runs as spread.
+in another order each round: plain exec, the way that brood takes by itself
+with default options, clone on demand, clone from a pool of two, hatch, and a
+fork server as fuzzers have it (the peer: no identity, arguments, descriptors
+or status signals are carried; "-": it hangs).  Told are ratios of plain
+exec's median to each way's, with those of 90 and 10 % of the runs as spread.
 
 limit: plain / (floor + main), what a start that costs nothing would show;
 floor: an empty static program; main: the program's own work, from main on.
-over: microseconds from the starter's first instruction to "it runs", pool.
+over: microseconds from the starter's first instruction to "it runs", by
+itself.
 
 Then private memory of a copy, and 200 compiles two at a time.
 
@@ -40,7 +42,8 @@ import brood
 brood.ready()
 print(json.dumps({{"a": re.sub("b", "c", "abc")}}))
 """
-WAYS = ("demand", "pool", "hatch", "peer")
+WAYS = {"auto": "by itself", "demand": "clone on demand",
+        "pool": "clone from pool", "hatch": "hatch", "peer": "fork server"}
 
 
 def inputs():
@@ -64,20 +67,20 @@ def rows():
     """(words, program, args, {way: goal}, stop)"""
     return [
         ("qemu --version", "qemu-system-x86_64", ["--version"],
-         {"pool": 8.0, "hatch": 5.0}, "main"),
-        ("clang --version", "clang-19", ["--version"], {"pool": 8.0}, "main"),
+         {"auto": 8.0, "hatch": 5.0}, "main"),
+        ("clang --version", "clang-19", ["--version"], {"auto": 8.0}, "main"),
         ("clang -c hello.c", "clang-19",
-         ["-c", f"{HERE}/hello.c", "-o", f"{HERE}/hello.o"], {"pool": 4.0},
+         ["-c", f"{HERE}/hello.c", "-o", f"{HERE}/hello.o"], {"auto": 4.0},
          "main"),
-        ("node --version", "node", ["--version"], {"pool": 4.0}, "main"),
-        ("ld --version", "ld", ["--version"], {"pool": 2.3}, "main"),
+        ("node --version", "node", ["--version"], {"auto": 4.0}, "main"),
+        ("ld --version", "ld", ["--version"], {"auto": 2.3}, "main"),
         ("cc1 hello.i", find_cc1(),
          ["-quiet", f"{HERE}/hello.i", "-o", f"{HERE}/hello.s"],
-         {"pool": 1.3}, "main"),
+         {"auto": 1.3}, "main"),
         ("python -c pass", "/usr/bin/python3", ["-c", "pass"],
-         {"pool": 1.3}, "main"),
+         {"auto": 1.3}, "main"),
         ("python, deep stop", "/usr/bin/python3", [f"{HERE}/script/deep.py"],
-         {"pool": 2.5}, "ready"),
+         {"auto": 2.5}, "ready"),
     ]
 
 
@@ -104,23 +107,24 @@ def measure(commands, runs=RUNS):
 
 
 def starter(entry, via, words):
-    return [STARTER, "--entry", entry, "--via", via, "--", *words]
+    via = [] if via == "auto" else ["--via", via]
+    return [STARTER, "--entry", entry, *via, "--", *words]
 
 
 def warm_commands(path, args, stop):
     """{way: command} of those that can be taken; None: the row cannot."""
     if stop != "main":
-        served = warm.serve("--pool", "2", "--until", stop, "deep", "--",
-                            path, *args)
+        served = warm.serve("--until", stop, "deep", "--", path, *args)
         return None if served.status else {
-            "pool": starter(entry_of("deep"), "clone", ["deep"])}
-    if warm.serve("--pool", "2", path).status != 0:
+            "auto": starter(entry_of("deep"), "auto", ["deep"])}
+    if warm.serve(path).status != 0:
         return None
     entry, words = entry_of(path), [path, *args]
-    commands = {"pool": starter(entry, "clone", words),
+    commands = {"auto": starter(entry, "auto", words),
                 "hatch": starter(entry, "hatch", words)}
-    if warm.serve("--pool", "0", "demand", "--", path).status == 0:
-        commands["demand"] = starter(entry_of("demand"), "clone", words)
+    for name, pool in (("demand", "0"), ("pool", "2")):
+        if warm.serve("--pool", pool, name, "--", path).status == 0:
+            commands[name] = starter(entry_of(name), "clone", words)
     return commands
 
 
@@ -204,15 +208,16 @@ def bench_program(row, met):
     if peer.works():
         commands["peer"] = peer.command
     measure(commands, 8)  # learned pages, warm caches
-    wrong = [way for way in ("demand", "pool", "hatch") if way in commands and
-             (reported(commands[way]) or {}).get("way") !=
-             ("hatch" if way == "hatch" else "clone")]
+    right = {"auto": ("clone", "hatch"), "hatch": ("hatch",)}
+    wrong = [way for way in WAYS if way in commands and way != "peer" and
+             (reported(commands[way]) or {}).get("way") not in
+             right.get(way, ("clone",))]
     times = measure(commands)
     peer.end()
     plain = times["plain"][0]
     result = {"plain_us": plain, "floor_us": times["floor"][0],
               "main_us": main_us(path, args),
-              "over_us": over_us(commands["pool"])}
+              "over_us": over_us(commands["auto"])}
     for way in WAYS:
         if way in times:
             mid, low, high = times[way]
@@ -233,8 +238,8 @@ def show_program(words, result):
     line = f"{words:18} {result['plain_us'] / 1000:7.2f}"
     for way in WAYS:
         got = result.get(way)
-        line += f" {'-':>18}" if not got else (
-            f" {got['x']:6.2f}x{'!' if 'wrong' in got else ' '}"
+        line += f" {'-':>17}" if not got else (
+            f" {got['x']:5.2f}x{'!' if 'wrong' in got else ' '}"
             f"({got['x_low']:4.1f}-{got['x_high']:4.1f})")
     main = result["main_us"]
     limit = (f"{result['plain_us'] / (result['floor_us'] + main):5.1f}x"
@@ -300,28 +305,28 @@ def throughput(met):
     if not path:
         return ["200 x clang -c: skipped, clang-19 is not here"]
     path = os.path.realpath(path)
-    warm.serve("--pool", "4", path)
+    warm.serve(path)
     entry = entry_of(path)
     args = [path, "-c", f"{HERE}/hello.c", "-o"]
     found = {}
-    for via in ("plain", "clone", "hatch") * 3:
-        head = [] if via == "plain" else [
-            STARTER, "--entry", entry, "--via", via, "--"]
+    for via in ("plain", "auto", "clone", "hatch") * 3:
+        words = args if via == "plain" else starter(entry, via, args)
         start = time.monotonic()
-        subprocess.run(["xargs", "-P2", "-I{}", *head, *args,
-                        f"{HERE}/o{{}}.o"], check=True,
+        subprocess.run(["xargs", "-P2", "-I{}", *words, f"{HERE}/o{{}}.o"],
                        input="\n".join(map(str, range(200))).encode(),
-                       stderr=subprocess.DEVNULL)
+                       check=True, stderr=subprocess.DEVNULL)
         found.setdefault(via, []).append(time.monotonic() - start)
     warm.stop_all()
-    plain = statistics.median(found["plain"])
+    plain = statistics.median(found.pop("plain"))
     lines = []
-    for via in ("clone", "hatch"):
-        mid = statistics.median(found[via])
+    for via, times in found.items():
+        mid = statistics.median(times)
         lines.append(f"200 x clang -c, two at a time: plain {plain:.2f} s, "
-                     f"{via} {mid:.2f} s ({min(found[via]):.2f}-"
-                     f"{max(found[via]):.2f}), {plain / mid:.1f}x")
-        met.append(("200 x clang -c", via, plain / mid, 2.5))
+                     f"{'by itself' if via == 'auto' else via} {mid:.2f} s "
+                     f"({min(times):.2f}-{max(times):.2f}), "
+                     f"{plain / mid:.1f}x")
+        if via == "auto":
+            met.append(("200 x clang -c", via, plain / mid, 2.5))
     return lines
 
 
@@ -334,8 +339,7 @@ def bench_programs(wanted, met, as_json):
     found = {}
     if not as_json:
         print(f"{'ratios to plain':18} {'plain ms':>7}" + "".join(
-            f" {way:>18}" for way in ("clone on demand", "clone from pool",
-                                      "hatch", "fork server")) +
+            f" {words:>17}" for words in WAYS.values()) +
             f" {'limit':>6} {'over':>6} {'floor':>6}")
     for row in rows():
         if wanted and not any(w in row[0] for w in wanted):

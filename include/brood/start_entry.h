@@ -12,7 +12,6 @@
 #define ENTRY_VERSION 1
 
 enum entry_flags {
-	ENTRY_POOL = 1,	     /* copies wait: a clone is the fast way */
 	ENTRY_DEEP = 2,	     /* stopped inside main: clone only, and only
 			      * where no further arguments are given */
 	ENTRY_NO_DEMAND = 4, /* never start a keeper by yourself */

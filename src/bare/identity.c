@@ -130,8 +130,8 @@ static void identity_from_status(struct identity_seen *seen, const char *text)
 /* What the links say: to look at what they lead to takes twice as long. */
 static bool identity_namespaces(struct identity_place *place, uint64_t *sum)
 {
-	static const char names[][12] = { "ns/mnt",  "ns/pid",	  "ns/net",
-					  "ns/ipc",  "ns/uts",	  "ns/user",
+	static const char names[][12] = { "ns/mnt",    "ns/pid", "ns/net",
+					  "ns/ipc",    "ns/uts", "ns/user",
 					  "ns/cgroup", "ns/time" };
 
 	*sum = 3;
@@ -230,9 +230,9 @@ struct identity_field {
 	size_t at, len;
 	char words[32];
 };
-#define FIELD(type, member, words_)     \
-	{ offsetof(struct type, member), \
-	  sizeof(((struct type *)0)->member), words_ }
+#define FIELD(type, member, words_)                                          \
+	{ offsetof(struct type, member), sizeof(((struct type *)0)->member), \
+	  words_ }
 
 static const char *identity_differs(const void *a, const void *b,
 				    const struct identity_field *field,
@@ -256,8 +256,7 @@ const char *identity_said_difference(const struct wire_identity *a,
 		      "the scheduler differs"),
 		FIELD(wire_identity, io_priority, "the I/O priority differs"),
 		FIELD(wire_identity, personality, "the personality differs"),
-		FIELD(wire_identity, timer_slack_ns,
-		      "the timer slack differs"),
+		FIELD(wire_identity, timer_slack_ns, "the timer slack differs"),
 		FIELD(wire_identity, zero, "it differs"),
 	};
 

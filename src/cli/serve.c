@@ -43,7 +43,7 @@ static const struct args_option serve_options[] = {
 	SERVE_OPTION("--until", "POINT", ARGS_TEXT, until,
 		     "how far it runs: main, stdin, ready or open:PATH"),
 	SERVE_OPTION("--pool", "N", ARGS_NUMBER, pool,
-		     "copies that wait for a launch"),
+		     "copies that wait; the default is: 2 where they pay"),
 	SERVE_OPTION("--refresh", "TIME", ARGS_MS, refresh_ms,
 		     "a new generation this often"),
 	SERVE_OPTION("--refresh-launches", "N", ARGS_NUMBER, refresh_launches,

@@ -69,8 +69,7 @@ static int entry_arguments(const struct spec *spec, struct start_entry *entry,
 
 static uint32_t entry_flags_of(const struct spec *spec)
 {
-	return (spec_pool(spec) > 0 ? (uint32_t)ENTRY_POOL : 0) |
-	       (spec_is_deep(spec) ? (uint32_t)ENTRY_DEEP : 0);
+	return spec_is_deep(spec) ? ENTRY_DEEP : 0;
 }
 
 static int entry_fill(const struct spec *spec, const char *brood_path,

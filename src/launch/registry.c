@@ -210,8 +210,9 @@ static int registry_place_fill(bool make, struct registry_place *place,
 	    (rc = registry_find_sockets(place, make, err)) < 0)
 		return rc;
 	place->live = file_join(place->sockets, "live");
+	place->waiting = file_join(place->sockets, "waiting");
 	place->control = file_join(place->sockets, "control");
-	if (!place->live || !place->control)
+	if (!place->live || !place->waiting || !place->control)
 		return err_set(err, -ENOMEM, "names of sockets");
 	return make ? registry_place_make(root, place, err) : 0;
 }
@@ -241,6 +242,7 @@ void registry_place_fini(struct registry_place *place)
 	free(place->lock);
 	free(place->sockets);
 	free(place->live);
+	free(place->waiting);
 	free(place->control);
 	*place = (struct registry_place){ 0 };
 }

@@ -13,6 +13,7 @@
  *	$XDG_RUNTIME_DIR/brood/HASH/
  *		g1, g2 ...	sockets of server copies
  *		live		link to the one that serves
+ *		waiting		how many copies wait, as one uint32_t
  *		control		the keeper's own
  *
  * KEY is a hash of program, name and stop, and of the arguments where a
@@ -31,7 +32,7 @@ struct registry_place {
 	char *state;				    /* .../programs/KEY */
 	char *spec, *entry, *image, *status, *lock; /* files in it */
 	char *sockets;				    /* .../brood/HASH */
-	char *live, *control;
+	char *live, *waiting, *control;
 };
 
 int registry_key(const struct spec *spec, char key[20]);

@@ -72,7 +72,10 @@ struct control_serve {
 	uint64_t generation;
 	uint32_t pool; /* copies that wait; 0: fork on demand */
 	uint32_t hold;
-	char path[108]; /* to listen on */
+	uint32_t hatch; /* there is an image to hatch as well */
+	uint32_t zero;
+	char path[108];	   /* to listen on */
+	char waiting[108]; /* a file to tell starters how many copies wait */
 };
 
 struct control_counts {

@@ -22,7 +22,6 @@ enum {
 	SPEC_NAME_MOST = 64,
 	SPEC_PATH_MOST = 1000, /* it must fit in an entry */
 	SPEC_POOL_MOST = 64,
-	SPEC_POOL = 2,
 	SPEC_IDLE_MS = 10 * 60 * 1000,
 	SPEC_READY_MS = 20 * 1000,
 };
@@ -48,7 +47,7 @@ void spec_init(struct spec *spec)
 {
 	*spec = (struct spec){
 		.stop = SPEC_STOP_MAIN,
-		.pool = SPEC_POOL,
+		.pool = -1,
 		.hold = -1,
 		.idle_ms = SPEC_IDLE_MS,
 		.ready_ms = SPEC_READY_MS,
@@ -234,11 +233,6 @@ bool spec_is_deep(const struct spec *spec)
 bool spec_has_base(const struct spec *spec)
 {
 	return spec->name || spec_is_deep(spec);
-}
-
-long spec_pool(const struct spec *spec)
-{
-	return spec->pool < 0 ? SPEC_POOL : spec->pool;
 }
 
 static void spec_write_member(struct buf *out, const char *name,

@@ -22,7 +22,7 @@ struct spec {
 	enum spec_stop stop;
 	char *stop_path;       /* of SPEC_STOP_OPEN */
 	char *folder;	       /* of a deep stop: the template's; NULL: "/" */
-	long pool;	       /* copies that wait; -1: default */
+	long pool;	       /* copies that wait; -1: as many as pay */
 	long refresh_ms;       /* 0: never by timer */
 	long refresh_launches; /* 0: never by count */
 	long idle_ms;	       /* 0: never ends by itself */
@@ -52,7 +52,6 @@ const char *spec_stop_words(const struct spec *spec, struct buf *room);
 bool spec_is_deep(const struct spec *spec); /* stops inside main */
 /* Do launches get the spec's arguments in front of their own? */
 bool spec_has_base(const struct spec *spec);
-long spec_pool(const struct spec *spec); /* with the default put in */
 /* NUL-separated "member=value" lines, format version first. */
 int spec_write(const struct spec *spec, struct buf *out);
 int spec_parse(struct spec *spec, const char *data, size_t len,

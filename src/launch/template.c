@@ -31,12 +31,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
 	TEMPLATE_TRIES = 8,
 	HOLD_FROM_KIB = 4 * 1024,
+	POOL_DEFAULT = 2,
+	POOL_FROM_BYTES = 512 * 1024,
 	TEMPLATE_SHIM_FD = 900, /* out of the way of the program's own */
 	TEMPLATE_KILL_MS = 5000,
 };
@@ -244,6 +247,21 @@ static int template_write_image(struct attempt *attempt, struct err *err)
 	return rc < 0 ? rc : template_check_verdict(&template->verdict, err);
 }
 
+/* Waking a copy up and hearing of its end takes some 150 us.  That is more
+ * than a hatch needs for an image as small as most programs have. */
+static uint32_t template_pool(const struct attempt *attempt)
+{
+	const struct template *template = attempt->template;
+	struct stat image;
+
+	if (attempt->spec->pool >= 0)
+		return (uint32_t)attempt->spec->pool;
+	if (template->verdict.hatch && stat(template->image, &image) == 0 &&
+	    image.st_size < POOL_FROM_BYTES)
+		return 0;
+	return POOL_DEFAULT;
+}
+
 /* Every client waits for memory to be taken down.  A copy of the pool gets
  * its helper while nobody waits; else only much memory is worth one. */
 static bool holds_memory(const struct attempt *attempt)
@@ -252,7 +270,7 @@ static bool holds_memory(const struct attempt *attempt)
 
 	if (attempt->spec->hold >= 0)
 		return attempt->spec->hold;
-	if (spec_pool(attempt->spec) > 0)
+	if (template_pool(attempt) > 0)
 		return true;
 	return maps_memory(attempt->template->pid, &memory, NULL) >= 0 &&
 	       memory.rss >= HOLD_FROM_KIB;
@@ -265,18 +283,21 @@ static int template_send_serve(struct attempt *attempt, struct err *err)
 	struct control_serve serve = {
 		.head = { CONTROL_SERVE, sizeof(serve) },
 		.generation = template->generation,
-		.pool = (uint32_t)spec_pool(attempt->spec),
+		.pool = template_pool(attempt),
 		.hold = holds_memory(attempt),
+		.hatch = template->verdict.hatch,
 	};
 
 	template->socket = file_format("%s/g%" PRIu64, attempt->place->sockets,
 				       template->generation);
 	if (!template->socket)
 		return err_set(err, -ENOMEM, "name of a socket");
-	if (strlen(template->socket) >= sizeof(serve.path))
+	if (strlen(template->socket) >= sizeof(serve.path) ||
+	    strlen(attempt->place->waiting) >= sizeof(serve.waiting))
 		return err_set(err, -ENAMETOOLONG, "socket %s",
 			       template->socket);
-	memcpy(serve.path, template->socket, strlen(template->socket) + 1);
+	strcpy(serve.path, template->socket);
+	strcpy(serve.waiting, attempt->place->waiting);
 	unlink(template->socket);
 	return fd_send(template->control, &serve, sizeof(serve), NULL, 0, err);
 }

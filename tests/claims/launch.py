@@ -167,6 +167,8 @@ def show_copy(subject, p1, s1):
     claim("0.7", subject, copy.report.get("mode") == "active" and
           inode not in warm.sockets_of(p2),
           f"{p2} said mode=active, and holds no listener", copy.report)
+    # Two copies wait in the pool and share as well, once a CPU had time.
+    warm.wait_until(lambda: listed(subject)["waiting"] == 2)
     summed = warm.memory(p2)
     claim("0.8", subject, same and summed["Pss"] < summed["Rss"] / 2 and
           not [n for n in warm.descriptors(p2).values() if ".so" in n],

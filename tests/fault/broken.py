@@ -400,7 +400,8 @@ def other_user():
               "except OSError as e:\n    print('refused', e.errno)\n")
     folder = os.open(os.path.dirname(entry["socket"]), os.O_PATH)
     os.dup2(folder, 5)
-    head = warm.HEAD.pack(warm.WIRE_MAGIC, 1, 1, 16, 0).hex()
+    head = warm.HEAD.pack(warm.WIRE_MAGIC, warm.WIRE_VERSION, 1, 16,
+                          0).hex()
     r = subprocess.run(["python3", "-c", script,
                         os.path.basename(entry["socket"]), head],
                        pass_fds=[5], capture_output=True)

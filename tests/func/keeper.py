@@ -162,7 +162,7 @@ def on_demand():
 
 def ages_out():
     program = own("mirror")
-    warm.serve("--idle", "400ms", program)
+    warm.serve("--idle", "400ms", "--pool", "2", program)
     entry = warm.template(program)
     copy = Copy(program)
     gone = warm.wait_until(lambda: not warm.alive(entry["keeper"]), 1.2)
@@ -173,7 +173,7 @@ def ages_out():
                            not warm.alive(entry["pid"]), 15)
     left = os.listdir(os.path.dirname(entry["socket"]))
     TAP.ok(got.status == 0 and got.out == b"late" and gone and
-           not [n for n in left if n != "lock"],
+           not [n for n in left if n not in ("lock", "waiting")],
            "after it the template ages out, and its sockets with it",
            (got, left))
     now = warm.template(program) or {}
@@ -267,7 +267,7 @@ def changed_files():
                "the new one", (gone, old[:3], warm.template(program)))
         warm.stop_all()
     program = own()
-    warm.serve(program)
+    warm.serve("--pool", "2", program)
     first = warm.template(program)
     other = os.path.join(PROGRAMS, "mirror")
     with open(other, "rb") as f:
@@ -337,7 +337,7 @@ def burst(count=200):
     """All at once, each with an argument and a status of its own."""
     program = own("mirror")
     for via in ("clone", "hatch", None):
-        warm.serve(program)
+        warm.serve("--pool", "2", program)
         before = warm.template(program)["launches"]
         clients = [subprocess.Popen(
             warm.launch_words(program, ["exit", str(n)], via),
@@ -352,6 +352,39 @@ def burst(count=200):
                (via != "clone" or entry["launches"] > before),
                f"{via or 'auto'}: {count} launches at once, each with its own "
                "status; none lives on", (wrong[:5], before, entry))
+    warm.stop_all()
+
+
+def chooses():
+    """By itself: a copy that waits, else the image."""
+    program = own("mirror")
+    warm.serve(program)
+    got = [warm.launch(program, "exit", str(n)) for n in range(3)]
+    TAP.ok([g.status for g in got] == [0, 1, 2] and
+           {g.report["way"] for g in got} == {"hatch"} and
+           warm.template(program)["waiting"] == 0,
+           "a small image gets no pool, and is hatched", got[0])
+    warm.serve("--pool", "2", program)
+    warm.wait_until(lambda: warm.template(program)["waiting"] == 2, 10)
+    first = warm.launch(program, "exit", "3")
+    rest = [warm.launch(program, "exit", "4") for _ in range(10)]
+    TAP.ok(first.status == 3 and first.report["way"] == "clone" and
+           {g.status for g in rest} == {4} and
+           "hatch" in {g.report["way"] for g in rest},
+           "a waiting copy is taken; without one, the image",
+           (first, [g.report["way"] for g in rest]))
+    hint = os.path.join(os.path.dirname(warm.template(program)["socket"]),
+                        "waiting")
+    os.unlink(hint)
+    got = warm.launch(program, "exit", "5")
+    TAP.ok(got.status == 5 and got.report["way"] == "hatch",
+           "nothing is told of copies: the image", got)
+    with open(hint, "wb") as f:
+        f.write(b"\xff" * 4)
+    wait = [warm.launch(program, "exit", "6") for _ in range(6)]
+    TAP.ok({g.status for g in wait} == {6} and
+           {g.report["way"] for g in wait} <= {"clone", "hatch"},
+           "more copies are told of than there are: still right", wait[-1])
     warm.stop_all()
 
 
@@ -573,7 +606,7 @@ def what_ps_tells():
 def main():
     os.makedirs(HERE)
     for step in (on_demand, ages_out, renewed, changed_files,
-                 changed_behind_its_back, refused, burst,
+                 changed_behind_its_back, refused, chooses, burst,
                  killed_in_flight, killed_copy, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:

@@ -106,7 +106,7 @@ TEST(entered_and_found)
 	CHECK_TEXT(entry.keeper, "/opt/brood");
 	CHECK_TEXT(entry.live, place.live);
 	CHECK_TEXT(entry.key, place.key);
-	CHECK_INT(entry.flags, ENTRY_POOL);
+	CHECK_INT(entry.flags, 0);
 	CHECK_INT(entry.base_argc, 0);
 	CHECK(strlen(place.live) <= 107);
 	CHECK(stat(place.state, &st) == 0 && (st.st_mode & 0777) == 0700);
@@ -202,10 +202,10 @@ TEST(demand_is_switched)
 	CHECK_INT(entry_update(&place, false, &err), 0);
 	load(place.entry, &entry);
 	CHECK(entry_check(&entry, sizeof(entry)) == NULL);
-	CHECK_INT(entry.flags, ENTRY_POOL | ENTRY_NO_DEMAND);
+	CHECK_INT(entry.flags, ENTRY_NO_DEMAND);
 	CHECK_INT(entry_update(&place, true, &err), 0);
 	load(place.entry, &entry);
-	CHECK_INT(entry.flags, ENTRY_POOL);
+	CHECK_INT(entry.flags, 0);
 }
 
 TEST(damaged_entry_is_not_used)

@@ -42,16 +42,12 @@ TEST(defaults)
 	auto_spec struct spec spec;
 
 	spec_init(&spec);
-	CHECK_INT(spec_pool(&spec), 2);
+	CHECK_INT(spec.pool, -1);
 	CHECK_INT(spec.idle_ms, 600000);
 	CHECK_INT(spec.ready_ms, 20000);
 	CHECK_INT(spec.refresh_ms, 0);
 	CHECK_INT(spec.refresh_launches, 0);
 	CHECK_INT(spec.stop, SPEC_STOP_MAIN);
-	spec.pool = -1;
-	CHECK_INT(spec_pool(&spec), 2);
-	spec.pool = 0;
-	CHECK_INT(spec_pool(&spec), 0);
 }
 
 TEST(program_is_made_whole)

@@ -15,9 +15,9 @@
 #include <time.h>
 
 enum {
-	CLONE_ANSWER_MS = 5000,	 /* then it is given up */
+	CLONE_ANSWER_MS = 5000, /* then it is given up */
 	CLONE_AWAKE_NS = 150000,
-	CLONE_TRIES = 20,	 /* while generations change */
+	CLONE_TRIES = 20, /* while generations change */
 	CLONE_FDS = WIRE_FD_MOST + 2,
 };
 
@@ -25,6 +25,31 @@ union clone_control {
 	struct cmsghdr head;
 	char room[CMSG_SPACE(CLONE_FDS * sizeof(int))];
 };
+
+/* The file lies beside the socket's public name.  The last template's word
+ * stays when it ends, so that who finds copies told of and nobody there asks
+ * for a new one; none was ever here if there is no file. */
+bool clone_waits(struct starter *starter)
+{
+	char path[sizeof starter->entry.live + 8];
+	size_t len = strlen(starter->entry.live);
+	uint32_t waiting = 0;
+	long fd;
+
+	if (len < 4 || memcmp(starter->entry.live + len - 4, "live", 4) != 0)
+		return false;
+	memcpy(path, starter->entry.live, len - 4);
+	memcpy(path + len - 4, "waiting", 8);
+	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
+		   0);
+	if (fd < 0) {
+		starter->stale = true;
+		return false;
+	}
+	raw_3(read, fd, &waiting, sizeof waiting);
+	raw_1(close, fd);
+	return waiting > 0;
+}
 
 /* A generation changes between the name being read and the connect: both
  * kinds of failure pass within microseconds. */

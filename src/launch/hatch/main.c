@@ -65,17 +65,19 @@ static void main_hatch_after(struct starter *starter)
 	hatch_try(starter);
 }
 
+/* A copy that waits is the fastest way, one that has yet to be forked slower
+ * than a hatch. */
 static void main_choose(struct starter *starter)
 {
-	bool alone = !main_has_terminal();
+	bool clone = main_may_clone(starter) && !main_has_terminal();
+	bool hatch = main_may_hatch(starter);
+	bool first = clone && (!hatch || clone_waits(starter));
 
-	if ((starter->entry.flags & ENTRY_POOL) && alone &&
-	    main_may_clone(starter))
+	if (first)
 		clone_try(starter);
-	if (main_may_hatch(starter))
+	if (hatch)
 		main_hatch_after(starter);
-	if (alone && !(starter->entry.flags & ENTRY_POOL) &&
-	    main_may_clone(starter))
+	if (clone && !first)
 		clone_try(starter);
 }
 

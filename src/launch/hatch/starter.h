@@ -74,7 +74,8 @@ bool entry_files_are_same(struct starter *starter);
 const char *entry_words(int result);
 /* demand.c: asks for a keeper, or an alive one for a refresh */
 void demand_keeper(const struct starter *starter);
-/* The ways. */
+/* The ways.  clone_waits(): does the template say that a copy waits? */
+bool clone_waits(struct starter *starter);
 void clone_try(struct starter *starter);
 void hatch_try(struct starter *starter);
 int exec_floor(struct starter *starter); /* exit code */

@@ -16,6 +16,19 @@
 
 enum { POOL_REST_MS = 10 };
 
+/* Starters look here before they choose a way: only a copy that waits is
+ * faster than a hatch. */
+void pool_hint(void)
+{
+	struct shim_serving *serving = &shim.serving;
+
+	if (serving->draining || serving->hinted == serving->waiting)
+		return;
+	serving->hinted = serving->waiting;
+	raw_4(pwrite64, serving->hint, &serving->hinted, sizeof serving->hinted,
+	      0);
+}
+
 /* Threads that fork handlers ask for belong to the child alone. */
 pid_t pool_fork(void)
 {
@@ -77,17 +90,25 @@ static void pool_wait(void)
 	become();
 }
 
-/* Forking takes a CPU, and the page tables of those that were just launched:
- * while half of the pool still waits, the gap stays until a moment after the
- * latest launch. */
+/* Making copies takes a CPU, and the page tables of those that were just
+ * launched: it waits for a moment after the latest launch.  Where there is an
+ * image, launches go on by it meanwhile, and the pool can wait until a CPU
+ * has nothing to do; where there is none, or somebody wants a clone all the
+ * same, at most half of the pool may lack. */
 static bool pool_rests(void)
 {
-	const struct shim_serving *serving = &shim.serving;
+	struct shim_serving *serving = &shim.serving;
+	bool patient = serving->hatch && !serving->wanted;
 	uint64_t now = serve_now_ms();
 
 	if (serving->refill_ms > now || serving->copy_count == SHIM_COPIES_MOST)
 		return true;
-	return serving->waiting * 2 >= serving->pool && serving->rest_ms > now;
+	if (serving->rest_ms > now)
+		return patient || serving->waiting * 2 >= serving->pool;
+	if (!patient || !figures_cpus_are_busy())
+		return false;
+	serving->rest_ms = now + POOL_REST_MS;
+	return true;
 }
 
 /* true in a copy that was launched */
@@ -97,8 +118,10 @@ bool pool_fill(void)
 
 	while (!serving->draining && serving->waiting < serving->pool &&
 	       !pool_rests()) {
-		pid_t pid = pool_fork();
+		pid_t pid;
 
+		serving->wanted = false;
+		pid = pool_fork();
 		if (pid == 0) {
 			pool_wait();
 			return true;

@@ -114,6 +114,21 @@ static void serve_take_signals(void)
 					   "signalfd");
 }
 
+/* The file is one for all generations: what the last one said is void. */
+static void serve_hint(const struct control_serve *order)
+{
+	struct shim_serving *serving = &shim.serving;
+
+	if (!memchr(order->waiting, 0, sizeof order->waiting))
+		serve_fail("the path of the hint", -ENAMETOOLONG);
+	serving->hint = serve_raise(
+		raw_4(openat, AT_FDCWD, order->waiting,
+		      O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600),
+		order->waiting);
+	serving->hinted = ~0u;
+	pool_hint();
+}
+
 static void serve_open(const struct control_serve *order)
 {
 	struct shim_serving *serving = &shim.serving;
@@ -126,6 +141,7 @@ static void serve_open(const struct control_serve *order)
 	serving->generation = order->generation;
 	serving->pool = order->pool;
 	serving->hold = order->hold;
+	serving->hatch = order->hatch;
 	figures_read(serving);
 	identity_say(&serving->said);
 	if (!identity_see(serving->pid, &serving->seen))
@@ -142,6 +158,7 @@ static void serve_open(const struct control_serve *order)
 	error = copies_init();
 	if (error < 0)
 		serve_fail("memory for the table of copies", error);
+	serve_hint(order);
 	serve_listen(order);
 }
 
@@ -192,6 +209,7 @@ bool serve_accept(void)
 	if (!receive_is_ours((int)connection) ||
 	    !copies_add(COPY_TALKING, 0, (int)connection))
 		raw_1(close, connection);
+	shim.serving.wanted = true;
 	return true;
 }
 
@@ -244,6 +262,7 @@ static int serve_poll(struct pollfd *slot)
 	const struct shim_serving *serving = &shim.serving;
 	int count = serving->copy_count;
 
+	pool_hint();
 	slot[SLOT_CONTROL].fd = serving->alone ? -1 : shim.control;
 	slot[SLOT_SIGNALS].fd = serving->signals;
 	slot[SLOT_TOLD].fd = serving->told;

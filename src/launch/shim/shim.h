@@ -24,9 +24,9 @@
  * no system call of its own but the two marks, so that what the tracer sees
  * is the program's; after the stop it allocates no memory by malloc. */
 #pragma once
+#include "bare/identity.h"
 #include "bare/raw.h"
 #include "brood/program_image.h"
-#include "bare/identity.h"
 #include "launch/shim_control.h"
 #include <elf.h>
 #include <linux/prctl.h>
@@ -107,9 +107,11 @@ struct shim_copy {
 struct shim_serving {
 	pid_t pid; /* of the template */
 	uint64_t generation;
-	uint32_t pool, hold;
+	uint32_t pool, hold, hatch;
 	int listener, signals;
-	int tell, told; /* pool copies -> template */
+	int hint;		   /* file for starters, and what it says: */
+	uint32_t hinted;	   /* how many copies wait */
+	int tell, told;		   /* pool copies -> template */
 	struct wire_identity said; /* who the template is */
 	struct identity_seen seen;
 	struct wire_limit limits[WIRE_LIMITS];
@@ -125,6 +127,7 @@ struct shim_serving {
 	uint64_t launches;
 	uint64_t refill_ms;  /* no new pool copy before, */
 	uint64_t rest_ms;    /* or only in need */
+	bool wanted;	     /* a clone was asked for while none waited */
 	uint64_t counted_ms; /* since when COUNTS are due */
 	bool counts_changed;
 	bool draining, alone; /* the keeper is gone */
@@ -232,6 +235,7 @@ long packet_receive(int socket, void *data, size_t len, int *fds, int fd_room,
 
 /* figures.c */
 void figures_read(struct shim_serving *serving);
+bool figures_cpus_are_busy(void);
 
 /* serve.c: returns only in a copy that has taken its launch over */
 void serve(const struct control_serve *order);
@@ -258,6 +262,7 @@ void drain_look(void);
 /* pool.c */
 pid_t pool_fork(void);
 bool pool_fill(void); /* true in a copy that has become an instance */
+void pool_hint(void);
 void pool_heard(void);
 
 /* receive.c */
