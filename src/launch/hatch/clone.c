@@ -18,6 +18,7 @@ enum {
 	CLONE_ANSWER_MS = 5000, /* then it is given up */
 	CLONE_AWAKE_NS = 150000,
 	CLONE_TRIES = 20, /* while generations change */
+	CLONE_CHANGES = 3,
 	CLONE_FDS = WIRE_FD_MOST + 2,
 };
 
@@ -178,11 +179,16 @@ static bool clone_is_answered(struct starter *starter, int connection)
 	if (clone_wait(connection) == 1)
 		n = raw_6(recvfrom, connection, &state, sizeof state,
 			  MSG_DONTWAIT, 0, 0);
-	if (n > 0 && !wire_check(&state, n, 0, WIRE_STATE) &&
-	    state.mode == WIRE_MODE_SERVER)
-		return true;
-	text_reason(starter, "the server does not answer", "", "");
-	return false;
+	if (n <= 0 || wire_check(&state, n, 0, WIRE_STATE) ||
+	    state.mode != WIRE_MODE_SERVER) {
+		text_reason(starter, "the server does not answer", "", "");
+		return false;
+	}
+	/* What was compared are the files of this image's generation. */
+	starter->changed = state.generation != starter->image->generation;
+	if (starter->changed)
+		text_reason(starter, "the generation has changed", "", "");
+	return !starter->changed;
 }
 
 static bool clone_send_launch(struct starter *starter, int connection)
@@ -290,7 +296,7 @@ static void clone_raise_limit(void)
 	}
 }
 
-void clone_try(struct starter *starter)
+static void clone_once(struct starter *starter)
 {
 	uint64_t mask = 0;
 	struct clone_answer answer;
@@ -316,4 +322,18 @@ void clone_try(struct starter *starter)
 	}
 	raw_4(rt_sigprocmask, 2, &mask, NULL, 8);
 	raw_1(close, connection);
+}
+
+void clone_try(struct starter *starter)
+{
+	for (int i = 0; i < CLONE_CHANGES; i++) {
+		starter->changed = false;
+		clone_once(starter);
+		if (!starter->changed)
+			return;
+		entry_load_image_again(starter);
+		if (!starter->image ||
+		    !(starter->image->flags & IMAGE_CAN_CLONE))
+			return;
+	}
 }

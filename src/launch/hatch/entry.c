@@ -183,6 +183,17 @@ static bool entry_program_is_same(struct starter *starter)
 	return false;
 }
 
+static void entry_drop_image(struct starter *starter)
+{
+	if (starter->image)
+		raw_2(munmap, (uint64_t)starter->image,
+		      starter->image->header_bytes);
+	if (starter->image_fd >= 0)
+		raw_1(close, starter->image_fd);
+	starter->image = NULL;
+	starter->image_fd = -1;
+}
+
 /* An image that is missing, damaged or of another program should be made
  * anew; one that only does not fit this launch should not. */
 void entry_load_image(struct starter *starter)
@@ -209,4 +220,11 @@ void entry_load_image(struct starter *starter)
 		text_reason(starter, differs, "", "");
 		starter->image = NULL;
 	}
+}
+
+/* The one that is public now. */
+void entry_load_image_again(struct starter *starter)
+{
+	entry_drop_image(starter);
+	entry_load_image(starter);
 }

@@ -70,12 +70,12 @@ static void main_hatch_after(struct starter *starter)
 static void main_choose(struct starter *starter)
 {
 	bool clone = main_may_clone(starter) && !main_has_terminal();
-	bool hatch = main_may_hatch(starter);
-	bool first = clone && (!hatch || clone_waits(starter));
+	bool first =
+		clone && (!main_may_hatch(starter) || clone_waits(starter));
 
 	if (first)
 		clone_try(starter);
-	if (hatch)
+	if (main_may_hatch(starter)) /* which image it is may have changed */
 		main_hatch_after(starter);
 	if (clone && !first)
 		clone_try(starter);
@@ -130,7 +130,7 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 	starter.executed = "";
 	starter.image = NULL;
 	starter.image_fd = -1;
-	starter.stale = false;
+	starter.stale = starter.changed = false;
 	starter.reason[0] = 0;
 	starter.checked_ns = starter.connected_ns = starter.mapped_ns = 0;
 	starter.started_ns = text_now_ns();

@@ -44,7 +44,8 @@ struct starter {
 	struct start_entry entry;
 	const struct program_image *image; /* NULL: none that may be used */
 	int image_fd;
-	bool stale; /* what lies there should be made anew */
+	bool changed; /* between image and socket the generation did */
+	bool stale;   /* what lies there should be made anew */
 	char reason[WIRE_TEXT_MOST + 64]; /* of the last way that failed */
 	uint64_t started_ns, checked_ns, connected_ns, mapped_ns;
 };
@@ -68,6 +69,7 @@ bool options_read(struct starter *starter, uint64_t *stack);
 /* entry.c: 0, or an exit code after a message */
 int entry_load(struct starter *starter);
 void entry_load_image(struct starter *starter);
+void entry_load_image_again(struct starter *starter);
 bool entry_file_is_same(int fd, const char *path,
 			const struct image_file *file);
 bool entry_files_are_same(struct starter *starter);
