@@ -192,6 +192,7 @@ static void leave_call(struct trace *trace,
 		return;
 	trace->in_call = false;
 	sight->result = info->exit.rval;
+	sight->stack = info->stack_pointer;
 	/* a call that a signal interrupts is made again */
 	if (info->arch == AUDIT_ARCH_X86_64 &&
 	    !(sight->result <= -512 && sight->result >= -516))

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "launch/shim_control.h"
+#include "launch/witness_caller.h"
 #include "launch/witness_path.h"
 #include <asm/prctl.h>
 #include <errno.h>
@@ -299,7 +300,7 @@ static void see_descriptor_form(struct sight *sight, int fd)
 {
 	if (sight->deep)
 		see_terminal(sight, fd);
-	else
+	else if (!caller_asks_idly(sight, fd))
 		see_descriptor_fact(sight, fd | FACT_DESCRIPTOR_FORM);
 }
 

@@ -16,7 +16,7 @@ struct sight {
 	bool moved;	  /* has changed its folder, maybe back again */
 	char start[4096]; /* the folder that it began in */
 	/* the call at hand, its result once it is left */
-	uint64_t number, arg[6];
+	uint64_t number, arg[6], stack;
 	int64_t result;
 };
 

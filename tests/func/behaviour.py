@@ -5,6 +5,7 @@ it, compared with a plain exec of the same program from the same place."""
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -201,6 +202,36 @@ def identity_differs():
            "another affinity: auto takes another way", got)
 
 
+def messages_in_a_file():
+    """LLVM asks what stderr is and does nothing with the answer."""
+    path = shutil.which("clang-19")
+    if not path:
+        TAP.skip("a compiler's messages go to a file", "no clang-19")
+        return
+    warm.serve(path)
+    source = os.path.join(os.environ["TMPDIR"], "wrong.c")
+    log = os.path.join(os.environ["TMPDIR"], "log")
+    with open(source, "w") as f:
+        f.write("int main(void) { return x; }\n")
+
+    def with_messages(run):
+        with open(log, "w+", encoding="utf-8") as f:
+            f.write("before\n")
+            f.flush()
+            got = run(lambda: os.dup2(f.fileno(), 2))
+            f.seek(0)
+            return got, (got.status, f.read())
+
+    args = ["-c", source, "-o", "/dev/null"]
+    cold = with_messages(lambda to: warm.run([path, *args], preexec=to))[1]
+    for via in VIAS:
+        got, found = with_messages(lambda to, v=via: warm.launch(
+            path, *args, via=v, preexec=to))
+        TAP.ok(found == cold and got.report["way"] == via and
+               "error" in cold[1], f"{via}: a compiler's messages go to a "
+               "file", (got.report, found, cold))
+
+
 def without_features():
     """The older ways of a kernel that lacks the newer calls."""
     for feature in ("pidfd_info", "pagemap_scan", "o_tmpfile"):
@@ -222,6 +253,7 @@ def main():
     killed_client()
     killed_copy()
     identity_differs()
+    messages_in_a_file()
     without_features()
     warm.stop_all()
     TAP.done()
