@@ -577,6 +577,20 @@ static void see_self_vm(struct sight *sight)
 
 /* ---- all ------------------------------------------------------------------ */
 
+static void see_take_limits(pid_t pid, struct rlimit *limits)
+{
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		if (prlimit(pid, i, NULL, &limits[i]) < 0)
+			limits[i] = (struct rlimit){ 0 };
+}
+
+void see_begin(struct sight *sight)
+{
+	path_begin(sight);
+	see_take_limits(sight->pid, sight->limits);
+	sight->nice = getpriority(PRIO_PROCESS, sight->pid);
+}
+
 static const char *see_words(const struct sight *sight)
 {
 	const char *name = see_name(sight->number);
@@ -731,4 +745,28 @@ void see_end(struct sight *sight)
 	if (sight->memory_policy && sight->memory_policy != 4)
 		see_refuse_hatch(sight,
 				 "changes its memory policy before main");
+}
+
+static bool see_limits_changed(const struct sight *sight)
+{
+	struct rlimit now[RLIM_NLIMITS];
+
+	see_take_limits(sight->pid, now);
+	return memcmp(now, sight->limits, sizeof now) != 0;
+}
+
+/* A copy takes folder, umask, limits and nice value over from its launch, as
+ * an exec would.  Where main has set one of them itself, up to a stop inside
+ * it, that would be undone. */
+void see_stop(struct sight *sight)
+{
+	if (sight->umask_seen && sight->umask_now != sight->umask_first)
+		see_refuse_always(sight, "changes its umask before the stop");
+	if (sight->moved && !path_is_at_start(sight))
+		see_refuse_always(sight, "changes its folder before the stop");
+	if (see_limits_changed(sight))
+		see_refuse_always(sight, "changes a limit before the stop");
+	if (getpriority(PRIO_PROCESS, sight->pid) != sight->nice)
+		see_refuse_always(sight,
+				  "changes its priority before the stop");
 }

@@ -340,9 +340,9 @@ static void limits(void)
 {
 	struct rlimit limit;
 
-	getrlimit(RLIMIT_CORE, &limit);
-	limit.rlim_cur = 0;
-	setrlimit(RLIMIT_CORE, &limit);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur--;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 static void blocks(void)
 {
@@ -422,17 +422,51 @@ static void inside(void)
 	close(open("/etc/passwd", O_RDONLY));
 	close(open("/proc/self/stat", O_RDONLY));
 	(void)!chdir("/usr");
+	(void)!fchdir(3);
+	umask(umask(0));
+}
+static void opens_folder(void)
+{
+	dup2(open(".", O_PATH | O_DIRECTORY), 3);
 }
 TEST(main_may_do_more)
 {
 	auto_witness struct witness witness, other;
 	struct err err;
 
-	CHECK_INT(see(nothing, inside, &witness, &err), 0);
+	CHECK_INT(see(opens_folder, inside, &witness, &err), 0);
 	CHECK_TEXT(witness.no_clone, "");
 	CHECK(find(&witness, FACT_FILE, 0, "/etc/passwd"));
 	CHECK_INT(see(nothing, forks, &other, &err), 0);
 	CHECK(strstr(other.no_clone, "starts a thread or process"));
+}
+
+/* What a launch would set back to its caller's. */
+static void is_nice(void)
+{
+	syscall(SYS_setpriority, 0, 0, 1);
+}
+TEST(main_may_not_move)
+{
+	static const struct {
+		work *inside;
+		const char *words;
+	} cases[] = {
+		{ moves, "changes its folder before the stop" },
+		{ sets_umask, "changes its umask before the stop" },
+		{ limits, "changes a limit before the stop" },
+		{ is_nice, "changes its priority before the stop" },
+	};
+	mode_t mask = umask(022);
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		auto_witness struct witness witness;
+		struct err err;
+
+		CHECK_INT(see(nothing, cases[i].inside, &witness, &err), 0);
+		CHECK_TEXT(witness.no_clone, cases[i].words);
+	}
+	umask(mask);
 }
 
 /* ---- ends ----------------------------------------------------------------- */
