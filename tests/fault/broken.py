@@ -360,9 +360,10 @@ def hostile_packets():
     random.seed(11)
     for _ in range(300):
         data = bytearray(random.randbytes(random.choice(
-            (0, 1, 15, 16, 40, 1480, 3000))))
+            (0, 1, 15, 16, 40, 1400, 3000))))
         if len(data) >= 16 and random.random() < 0.8:
-            data[:16] = struct.pack("=IHHII", warm.WIRE_MAGIC, 1,
+            data[:16] = struct.pack("=IHHII", warm.WIRE_MAGIC,
+                                    warm.WIRE_VERSION,
                                     random.randrange(8), len(data), 0)
         try:
             with warm.connect(entry["socket"]) as s:
@@ -400,7 +401,8 @@ def other_user():
               "except OSError as e:\n    print('refused', e.errno)\n")
     folder = os.open(os.path.dirname(entry["socket"]), os.O_PATH)
     os.dup2(folder, 5)
-    head = warm.HEAD.pack(warm.WIRE_MAGIC, 1, 1, 16, 0).hex()
+    head = warm.HEAD.pack(warm.WIRE_MAGIC, warm.WIRE_VERSION, 1, 16,
+                          0).hex()
     r = subprocess.run(["python3", "-c", script,
                         os.path.basename(entry["socket"]), head],
                        pass_fds=[5], capture_output=True)

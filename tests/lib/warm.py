@@ -273,6 +273,7 @@ def processes():
 # ---- the wire --------------------------------------------------------------
 
 WIRE_MAGIC = 0x42524F4F
+WIRE_VERSION = 2
 HEAD = struct.Struct("=IHHII")
 STATE = struct.Struct("=IHHIIIiQQ")
 
@@ -293,7 +294,7 @@ def ask(path):
     """The server's answer to ASK: (mode, pid, generation, peer's pid)."""
     with connect(path) as s:
         peer = peer_pid(s)
-        s.send(HEAD.pack(WIRE_MAGIC, 1, 1, HEAD.size, 0))
+        s.send(HEAD.pack(WIRE_MAGIC, WIRE_VERSION, 1, HEAD.size, 0))
         data = s.recv(4096)
     fields = STATE.unpack(data[:STATE.size])
     return fields[5], fields[6], fields[7], peer
