@@ -66,5 +66,21 @@ same "$program" "file: changed"
 rm "$WITNESS_FILE"
 same "$program" "file: gone"
 
+program=$BUILD/tests/programs/witness_locale
+said=$(timeout 30 "$BROOD" serve "$program" 2>&1)
+ok $? "a program that takes the locale over is served" "$said"
+same "$program" "locale: as it was"
+export BROOD_REPORT=$folder/report
+LC_ALL='' LANG=C LC_CTYPE=C.UTF-8 same "$program" "locale: mixed"
+LC_ALL=C same "$program" "locale: C"
+TZ=EST5 same "$program" "locale: another time zone"
+grep -q '"reason":"TZ is another"' "$BROOD_REPORT"
+ok $? "locale: the reason is told" "$(cat "$BROOD_REPORT")"
+: >"$BROOD_REPORT"
+same "$program" "locale: as it was, again"
+grep -qE '"way":"(clone|hatch)"' "$BROOD_REPORT"
+ok $? "locale: is warm" "$(cat "$BROOD_REPORT")"
+unset BROOD_REPORT
+
 echo "1..$count"
 exit $((failed > 0))
