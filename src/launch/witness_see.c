@@ -159,8 +159,8 @@ void see_refuse_hatch(struct sight *sight, const char *format, ...)
 
 /* ---- facts ---------------------------------------------------------------- */
 
-static bool see_is_known(const struct witness *witness, uint32_t kind,
-			 uint32_t number, const char *name)
+static bool see_has(const struct witness *witness, uint32_t kind,
+		    uint32_t number, const char *name)
 {
 	for (size_t i = 0; i < witness->count; i++) {
 		const struct witness_fact *fact = &witness->fact[i];
@@ -170,6 +170,11 @@ static bool see_is_known(const struct witness *witness, uint32_t kind,
 			return true;
 	}
 	return false;
+}
+
+bool see_is_known(const struct sight *sight, uint32_t kind, const char *name)
+{
+	return see_has(sight->witness, kind, 0, name);
 }
 
 static bool see_room(struct witness *witness)
@@ -193,7 +198,7 @@ void see_fact(struct sight *sight, uint32_t kind, uint32_t number,
 	struct witness *witness = sight->witness;
 	char *copy = NULL;
 
-	if (see_is_known(witness, kind, number, name))
+	if (see_has(witness, kind, number, name))
 		return;
 	if (!see_room(witness) || (name && !(copy = strdup(name)))) {
 		see_refuse_always(sight, "looks at more than %d files",
@@ -263,7 +268,7 @@ void see_machine(struct sight *sight, uint32_t machine)
 	bool own = machine == FACT_CWD || machine == FACT_UMASK ||
 		   machine == FACT_SIGNALS;
 
-	if (see_is_known(sight->witness, FACT_MACHINE, machine, NULL))
+	if (see_has(sight->witness, FACT_MACHINE, machine, NULL))
 		return;
 	see_fact(sight, FACT_MACHINE, machine, NULL,
 		 own ? see_as_program(sight, FACT_MACHINE, machine)
@@ -272,7 +277,7 @@ void see_machine(struct sight *sight, uint32_t machine)
 
 static void see_descriptor_fact(struct sight *sight, uint32_t fd)
 {
-	if (see_is_known(sight->witness, FACT_DESCRIPTOR, fd, NULL))
+	if (see_has(sight->witness, FACT_DESCRIPTOR, fd, NULL))
 		return;
 	see_fact(sight, FACT_DESCRIPTOR, fd, NULL,
 		 see_as_program(sight, FACT_DESCRIPTOR, fd));

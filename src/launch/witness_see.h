@@ -42,6 +42,7 @@ void see_refuse_always(struct sight *sight, const char *format, ...)
 
 void see_fact(struct sight *sight, uint32_t kind, uint32_t number,
 	      const char *name, uint64_t value);
+bool see_is_known(const struct sight *sight, uint32_t kind, const char *name);
 void see_machine(struct sight *sight, uint32_t machine);
 void see_descriptor(struct sight *sight, int fd);
 

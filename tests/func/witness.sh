@@ -82,5 +82,20 @@ grep -qE '"way":"(clone|hatch)"' "$BROOD_REPORT"
 ok $? "locale: is warm" "$(cat "$BROOD_REPORT")"
 unset BROOD_REPORT
 
+# The loader finds a library in the first folder, and from then on only tries
+# to open others in it.
+program=$BUILD/tests/programs/witness_library
+mkdir "$folder/early" "$folder/late"
+cp "$BUILD/tests/programs/libgreeting.so" "$folder/early/libfirst.so"
+cp "$(ldd "$program" | awk '$1 == "libc.so.6" { print $3 }')" "$folder/early"
+cp "$BUILD/tests/programs/libgreeting.so" "$folder/late"
+export LD_LIBRARY_PATH=$folder/early:$folder/late
+said=$(timeout 30 "$BROOD" serve --env "LD_LIBRARY_PATH=$LD_LIBRARY_PATH" "$program" 2>&1)
+ok $? "a program that loads libraries is served" "$said"
+same "$program" "library: as it was"
+sed s/hello/howdy/ "$folder/late/libgreeting.so" >"$folder/early/libgreeting.so"
+same "$program" "library: another, in a folder that is searched earlier"
+unset LD_LIBRARY_PATH
+
 echo "1..$count"
 exit $((failed > 0))

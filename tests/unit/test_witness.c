@@ -126,7 +126,12 @@ static void looks(void)
 	close(open("/etc/passwd", O_RDONLY));
 	stat("/no/such/file", &st);
 	lstat("/etc/hosts", &st);
-	access("/usr/lib/no/such.so.1", R_OK);
+	access("/usr/lib/no-such.so.1", R_OK);
+	access("/usr/lib/glibc-hwcaps/x86-64-v3/no-such.so", R_OK);
+	access("/usr/share/libno-such.so.1", R_OK);
+	access("/no/such/libx.so.1", R_OK);
+	access("/no/such/liby.so", R_OK);
+	access("libno-such.so", R_OK);
 	access("not-here", R_OK);
 	close(open("/proc/sys/kernel/ostype", O_RDONLY));
 	close(open("/proc//cpuinfo", O_RDONLY));
@@ -148,7 +153,17 @@ TEST(paths_become_facts)
 	fact = find(&witness, FACT_FILE, 0, "/no/such/file");
 	CHECK(fact && fact->value == 0);
 	CHECK(find(&witness, FACT_LINK_FILE, 0, "/etc/hosts"));
-	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/no/such.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/no-such.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0,
+		    "/usr/lib/glibc-hwcaps/x86-64-v3/no-such.so"));
+	CHECK(!find(&witness, FACT_FILE, 0,
+		    "/usr/lib/glibc-hwcaps/x86-64-v3"));
+	CHECK(find(&witness, FACT_FILE, 0, "/usr/share/libno-such.so.1"));
+	CHECK(find(&witness, FACT_FILE, 0, "libno-such.so"));
+	fact = find(&witness, FACT_FILE, 0, "/no/such");
+	CHECK(fact && fact->value == 0);
+	CHECK(!find(&witness, FACT_FILE, 0, "/no/such/libx.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0, "/no/such/liby.so"));
 	CHECK(find(&witness, FACT_FILE, 0, "not-here"));
 	CHECK(find(&witness, FACT_CONTENT, 0, "/proc/sys/kernel/ostype"));
 	CHECK(find(&witness, FACT_MACHINE, FACT_CPU_COUNT, ""));
