@@ -97,5 +97,20 @@ sed s/hello/howdy/ "$folder/late/libgreeting.so" >"$folder/early/libgreeting.so"
 same "$program" "library: another, in a folder that is searched earlier"
 unset LD_LIBRARY_PATH
 
+# A library that is written over in place after its text was read, before the
+# stop; one of the day after tomorrow.
+cp "$BUILD/tests/programs/witness_slow" "$BUILD/tests/programs/libgreeting.so" "$folder"
+timeout 30 "$BROOD" serve "$folder/witness_slow" >"$folder/said" 2>&1 &
+sleep 0.4
+sed s/hello/howdy/ "$BUILD/tests/programs/libgreeting.so" |
+	dd of="$folder/libgreeting.so" conv=notrunc status=none
+wait $!
+ok $? "a program whose library changes at the start is served" "$(cat "$folder/said")"
+same "$folder/witness_slow" "library: changed during the start"
+touch -d '2 days' "$folder/libgreeting.so"
+said=$(timeout 30 "$BROOD" serve "$folder/witness_slow" 2>&1)
+ok $? "a library of the future is served" "$said"
+same "$folder/witness_slow" "library: of the future"
+
 echo "1..$count"
 exit $((failed > 0))
