@@ -76,12 +76,12 @@ struct wire_limit {
 
 /* What a copy cannot take over from its caller and has to be told: where
  * caller and template differ in one of these, there is no clone.  The rest
- * of who the caller is - users, groups, capabilities, cgroup, namespaces,
- * label - the server looks up by the process number that the kernel gives
- * for the connection.  Filled by identity_say(). */
+ * of who the caller is - users, groups, capabilities, root folder, cgroup,
+ * namespaces, label - the server looks up by the process number that the
+ * kernel gives for the connection.  Filled by identity_say(). */
 struct wire_identity {
-	uint64_t affinity; /* hash of the mask */
-	uint64_t root;	   /* device and inode of "/", mixed */
+	uint64_t affinity;	/* hash of the mask */
+	uint64_t memory_policy; /* hash of mode and nodes, 0: the local one */
 	uint32_t scheduler, scheduler_priority;
 	uint32_t io_priority, personality;
 	uint32_t timer_slack_ns, zero;

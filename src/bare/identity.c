@@ -9,17 +9,27 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { IDENTITY_TEXT = 4096 };
+/* A user may be in thousands of groups, and what counts stands behind them. */
+enum { IDENTITY_TEXT = 32 * 1024 };
 
+/* The whole text or a negative errno: a part of it would look like another
+ * whole. */
 static long identity_read(const char *path, char *text)
 {
 	long fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	long n = fd < 0 ? fd : raw_3(read, fd, text, IDENTITY_TEXT - 1);
+	long len = 0, n = fd;
 
-	if (fd >= 0)
-		raw_1(close, fd);
-	text[n > 0 ? n : 0] = 0;
-	return n;
+	text[0] = 0;
+	if (fd < 0)
+		return fd;
+	while (len < IDENTITY_TEXT &&
+	       (n = raw_3(read, fd, text + len, IDENTITY_TEXT - len)) > 0)
+		len += n;
+	raw_1(close, fd);
+	if (n >= 0 && len == IDENTITY_TEXT)
+		n = -EFBIG;
+	text[n < 0 ? 0 : len] = 0;
+	return n < 0 ? n : len;
 }
 
 /* ---- paths below /proc/PID ------------------------------------------------ */
@@ -98,6 +108,20 @@ static bool identity_is(const char *status, unsigned pid)
 	return last == pid;
 }
 
+/* Later kernels have these and more, Linux 4.10 has them all. */
+static bool identity_is_complete(const char *status)
+{
+	static const char names[][16] = { "Uid:",    "Gid:",	"Groups:",
+					  "SigIgn:", "CapInh:", "CapPrm:",
+					  "CapEff:", "CapBnd:", "CapAmb:",
+					  "NoNewPrivs:" };
+
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (!*identity_line(status, names[i]))
+			return false;
+	return true;
+}
+
 static void identity_from_status(struct identity_seen *seen, const char *text)
 {
 	const char *at = identity_line(text, "Uid:");
@@ -119,6 +143,10 @@ static void identity_from_status(struct identity_seen *seen, const char *text)
 	seen->cap_permitted = identity_number(&at, 16);
 	at = identity_line(text, "CapEff:");
 	seen->cap_effective = identity_number(&at, 16);
+	at = identity_line(text, "CapBnd:");
+	seen->cap_bounding = identity_number(&at, 16);
+	at = identity_line(text, "CapAmb:");
+	seen->cap_ambient = identity_number(&at, 16);
 	at = identity_line(text, "NoNewPrivs:");
 	seen->no_new_privs = identity_number(&at, 10);
 	at = identity_line(text, "Seccomp:");
@@ -148,12 +176,29 @@ static bool identity_namespaces(struct identity_place *place, uint64_t *sum)
 	return true;
 }
 
-static uint64_t identity_hash(struct identity_place *place, const char *name,
-			      char *text)
+/* A kernel without such a thing has no file, or one that cannot be read. */
+static bool identity_hash(struct identity_place *place, const char *name,
+			  char *text, uint64_t *sum)
 {
 	long n = identity_read(identity_path(place, name), text);
 
-	return n < 0 ? 0 : crc_hash(1, text, n);
+	*sum = n < 0 ? 0 : crc_hash(1, text, n);
+	return n >= 0 || n == -ENOENT || n == -EINVAL;
+}
+
+/* Where its root folder is, by file and by mount. */
+static bool identity_root(struct identity_place *place, uint64_t *sum)
+{
+	struct statx st = { .stx_mnt_id = 0 };
+
+	if (raw_5(statx, AT_FDCWD, identity_path(place, "root"), 0,
+		  STATX_INO | STATX_MNT_ID, &st) < 0)
+		return false;
+	uint64_t part[] = { st.stx_dev_major, st.stx_dev_minor, st.stx_ino,
+			    st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0 };
+
+	*sum = crc_hash(4, part, sizeof part);
+	return true;
 }
 
 static uint32_t identity_core_filter(struct identity_place *place, char *text)
@@ -175,30 +220,21 @@ bool identity_see(int pid, struct identity_seen *seen)
 		return false;
 	identity_place(&place, pid);
 	if (identity_read(identity_path(&place, "status"), text) <= 0 ||
-	    !identity_is(text, pid))
+	    !identity_is(text, pid) || !identity_is_complete(text))
 		return false;
 	identity_from_status(seen, text);
-	if (!identity_namespaces(&place, &seen->namespaces))
+	if (!identity_namespaces(&place, &seen->namespaces) ||
+	    !identity_root(&place, &seen->root) ||
+	    !identity_hash(&place, "cgroup", text, &seen->cgroup) ||
+	    !identity_hash(&place, "attr/current", text, &seen->label) ||
+	    !identity_hash(&place, "oom_score_adj", text,
+			   &seen->oom_score_adj))
 		return false;
-	seen->cgroup = identity_hash(&place, "cgroup", text);
-	seen->label = identity_hash(&place, "attr/current", text);
-	seen->oom_score_adj = identity_hash(&place, "oom_score_adj", text);
 	seen->core_filter = identity_core_filter(&place, text);
 	return true;
 }
 
 /* ---- what is said ---------------------------------------------------------- */
-
-static uint64_t identity_root(void)
-{
-	struct statx st;
-
-	if (raw_5(statx, AT_FDCWD, "/", 0, STATX_INO, &st) < 0)
-		return 0;
-	uint64_t part[] = { st.stx_dev_major, st.stx_dev_minor, st.stx_ino };
-
-	return crc_hash(4, part, sizeof part);
-}
 
 static uint64_t identity_affinity(void)
 {
@@ -208,13 +244,33 @@ static uint64_t identity_affinity(void)
 	return crc_hash(5, mask, sizeof mask);
 }
 
+/* Of memory that is yet to come (numactl).  0 where it comes from the node
+ * that asks, whether by default or by one of the other two names of that. */
+static uint64_t identity_memory_policy(void)
+{
+	enum { POLICY_PREFERRED = 1, POLICY_LOCAL = 4, NODES = 1024 };
+	uint64_t part[1 + NODES / 64] = { 0 }, nodes = 0;
+	int32_t mode = 0;
+
+	/* one more than there are: it counts so */
+	if (raw_5(get_mempolicy, &mode, part + 1, NODES + 1, 0, 0) < 0)
+		return 0;
+	for (unsigned i = 1; i < sizeof part / sizeof *part; i++)
+		nodes |= part[i];
+	if (!nodes &&
+	    (!mode || mode == POLICY_PREFERRED || mode == POLICY_LOCAL))
+		return 0;
+	part[0] = (uint32_t)mode;
+	return crc_hash(6, part, sizeof part);
+}
+
 void identity_say(struct wire_identity *said)
 {
 	int32_t priority = 0;
 
 	memset(said, 0, sizeof *said);
 	said->affinity = identity_affinity();
-	said->root = identity_root();
+	said->memory_policy = identity_memory_policy();
 	said->scheduler = raw_1(sched_getscheduler, 0);
 	raw_2(sched_getparam, 0, &priority);
 	said->scheduler_priority = priority;
@@ -250,7 +306,8 @@ const char *identity_said_difference(const struct wire_identity *a,
 {
 	static const struct identity_field fields[] = {
 		FIELD(wire_identity, affinity, "the affinity differs"),
-		FIELD(wire_identity, root, "the root folder differs"),
+		FIELD(wire_identity, memory_policy,
+		      "the memory policy differs"),
 		FIELD(wire_identity, scheduler, "the scheduler differs"),
 		FIELD(wire_identity, scheduler_priority,
 		      "the scheduler differs"),
@@ -274,6 +331,9 @@ const char *identity_seen_difference(const struct identity_seen *a,
 		FIELD(identity_seen, cap_permitted, "the capabilities differ"),
 		FIELD(identity_seen, cap_inheritable,
 		      "the capabilities differ"),
+		FIELD(identity_seen, cap_bounding, "the capabilities differ"),
+		FIELD(identity_seen, cap_ambient, "the capabilities differ"),
+		FIELD(identity_seen, root, "the root folder differs"),
 		FIELD(identity_seen, cgroup, "the cgroup differs"),
 		FIELD(identity_seen, label, "the security label differs"),
 		FIELD(identity_seen, namespaces, "the namespaces differ"),

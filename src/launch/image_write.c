@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 enum { PAGE = 4096, WRITE_PART = 1 << 20 };
+#define WRITE_TICK_NS  10000000ull   /* file times lag behind by up to it */
+#define WRITE_WHOLE_NS 2000000000ull /* where they have no fractions (FAT) */
 
 struct image_writer {
 	const struct image_source *source;
@@ -155,11 +157,40 @@ static void write_witnessed(struct image_writer *writer)
 
 /* ---- files ---------------------------------------------------------------- */
 
-static int write_one_file(struct image_writer *writer, size_t i)
+static bool write_is_since(uint64_t time_ns, uint64_t started_ns,
+			   uint64_t now_ns)
+{
+	uint64_t lag = time_ns % 1000000000u ? WRITE_TICK_NS : WRITE_WHOLE_NS;
+
+	return time_ns + lag >= started_ns && time_ns <= now_ns;
+}
+
+/* Of a file that is written over while the program starts, memory may hold
+ * the old half and its pages the new one; its times are those of the end.
+ * A time that lies in the future (a clock that was set back, a server whose
+ * clock is ahead) tells nothing about this start, and would be in the way of
+ * each: such a file is taken as it is.  One that is written to all the time
+ * is not served; each launch would find it changed. */
+static int write_check_settled(const struct image_writer *writer,
+			       const char *path, const struct file_stamp *stamp,
+			       struct err *err)
+{
+	uint64_t started_ns = writer->source->started_ns;
+	uint64_t now_ns = clock_wall_ns();
+
+	if (!write_is_since(stamp->mtime_ns, started_ns, now_ns) &&
+	    !write_is_since(stamp->ctime_ns, started_ns, now_ns))
+		return 0;
+	return err_set(err, -EAGAIN, "%s has just been changed", path);
+}
+
+static int write_one_file(struct image_writer *writer, size_t i,
+			  struct err *err)
 {
 	struct image_file file = { 0 };
 	struct file_stamp stamp;
 	struct stat st;
+	int r;
 
 	if (stat(writer->plan.file[i], &st) < 0 ||
 	    st.st_ino != writer->plan.ino[i]) {
@@ -169,6 +200,9 @@ static int write_one_file(struct image_writer *writer, size_t i)
 		memset(&st, 0, sizeof st);
 	}
 	file_stamp_of(&st, &stamp);
+	r = write_check_settled(writer, writer->plan.file[i], &stamp, err);
+	if (r < 0)
+		return r;
 	file.dev = stamp.dev;
 	file.ino = stamp.ino;
 	file.size = stamp.size;
@@ -424,7 +458,9 @@ static int write_tables(struct image_writer *writer, struct err *err)
 	write_witnessed(writer);
 	write_variables_read(writer);
 	for (size_t i = 0; i < writer->plan.files && r >= 0; i++)
-		r = write_one_file(writer, i);
+		r = write_one_file(writer, i, err);
+	if (r < 0)
+		return r;
 	write_refuse_hatch(writer);
 	if (writer->facts.failed || writer->strings.failed ||
 	    writer->files.failed)

@@ -13,8 +13,10 @@ struct image_source {
 	const struct verdict *verdict; /* hatch == false: tables only */
 	char *const *environment;      /* the template's own, for facts */
 	uint64_t generation;
+	uint64_t started_ns; /* wall clock, before the program was executed */
 };
-/* Publishes path (mode 0600).  Returns 0.  Where the memory turns out not
+/* Publishes path (mode 0600).  Returns 0; -EAGAIN where a mapped file was
+ * written to since the start, so that memory may hold some of the old one.  Where the memory turns out not
  * to be writable as an image the verdict's hatch is cleared with the reason
  * and tables alone are written. */
 int image_write(struct image_source *source, struct verdict *verdict,

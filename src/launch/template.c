@@ -236,6 +236,7 @@ static int template_write_image(struct attempt *attempt, struct err *err)
 		.verdict = &template->verdict,
 		.environment = attempt->environment.plain,
 		.generation = template->generation,
+		.started_ns = template->started_ns,
 	};
 	int rc;
 

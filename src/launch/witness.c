@@ -14,7 +14,6 @@
 #include "launch/witness.h"
 #include "base/clock.h"
 #include "launch/shim_control.h"
-#include "launch/witness_path.h"
 #include "launch/witness_see.h"
 #include <errno.h>
 #include <linux/audit.h>
@@ -163,8 +162,10 @@ static void see_mark(struct trace *trace, uint64_t mark)
 		see_end(sight);
 	if (mark == SHIM_MARK_MAIN)
 		sight->deep = true;
-	if (mark == SHIM_MARK_STOP)
+	if (mark == SHIM_MARK_STOP) {
+		see_stop(sight);
 		trace->done = true;
+	}
 }
 
 static void enter_call(struct trace *trace,
@@ -261,7 +262,7 @@ int witness_run(pid_t pid, int timeout_ms, struct witness *witness,
 	*witness = (struct witness){ 0 };
 	if ((rc = witness_begin(&trace, err)) < 0)
 		return rc;
-	path_begin(&trace.sight);
+	see_begin(&trace.sight);
 	while (!trace.done)
 		if ((rc = witness_step(&trace, &status, err)) < 0)
 			return rc;

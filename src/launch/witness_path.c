@@ -6,7 +6,7 @@
  * different in every copy.
  *
  *	/etc/ld.so.cache		FACT_FILE
- *	lib/x.so, not found		nothing: see path_is_library()
+ *	lib/x.so			see path_see_library()
  *	/sys/kernel/mm/...		FACT_CONTENT
  *	/proc/cpuinfo			FACT_CPU_COUNT, FACT_UNAME
  *	/proc/self/status		FACT_AFFINITY, ...CREDENTIALS, ...
@@ -296,10 +296,16 @@ static void path_see_kernel(struct sight *sight, const struct path *path)
 		path_record(sight, path, FACT_CONTENT);
 }
 
-/* "libx.so", "libx.so.1.2".  The loader tries each of them in many folders.
- * One that was found is mapped, and the image names what is mapped; that one
- * appears in a folder searched earlier is what ldconfig is run for, and that
- * changes /etc/ld.so.cache, which is a fact. */
+static uint32_t path_kind(enum path_look look)
+{
+	switch (look) {
+	case PATH_ITSELF: return FACT_LINK_FILE;
+	case PATH_READLINK: return FACT_LINK;
+	default: return FACT_FILE;
+	}
+}
+
+/* "libx.so", "libx.so.1.2" */
 static bool path_is_library(const char *path)
 {
 	const char *base = strrchr(path, '/');
@@ -307,6 +313,63 @@ static bool path_is_library(const char *path)
 
 	return so &&
 	       (!so[3] || (so[3] == '.' && isdigit((unsigned char)so[4])));
+}
+
+/* Where the loader looks of its own accord: that a library appears there is
+ * what ldconfig is run for, and that changes /etc/ld.so.cache, which is a
+ * fact. */
+static bool path_is_default(const char *folder)
+{
+	static const char *const names[] = { "/lib/x86_64-linux-gnu",
+					     "/usr/lib/x86_64-linux-gnu",
+					     "/lib64",
+					     "/usr/lib64",
+					     "/lib",
+					     "/usr/lib" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t len = strlen(names[i]);
+
+		if (strncmp(folder, names[i], len) == 0 &&
+		    (!folder[len] || path_below(folder + len, "/glibc-hwcaps")))
+			return true;
+	}
+	return false;
+}
+
+/* The folder of a path, in both its names; false for one without. */
+static bool path_cut(struct path *path)
+{
+	char *slash = strrchr(path->name, '/');
+
+	if (!slash || slash == path->name)
+		return false;
+	*slash = 0;
+	*strrchr(path->here, '/') = 0;
+	return true;
+}
+
+/* The loader tries a library in one folder after another.  One that was
+ * found is mapped, and the image names what is mapped; one that was not may
+ * be there at the next start (RUNPATH, LD_LIBRARY_PATH).  A folder that is
+ * missing itself stands for all that is not in it, and so does the stamp of
+ * one that was looked at. */
+static void path_see_library(struct sight *sight, const struct path *path)
+{
+	struct path folder = *path;
+
+	if (path->known)
+		return;
+	if (path_cut(&folder)) {
+		if (path_is_default(folder.name) ||
+		    see_is_known(sight, FACT_FILE, folder.name))
+			return;
+		if (access(folder.here, F_OK) < 0) {
+			path_record(sight, &folder, FACT_FILE);
+			return;
+		}
+	}
+	path_record(sight, path, path_kind(path->look));
 }
 
 static bool path_is_harmless_device(const char *path)
@@ -352,15 +415,6 @@ static bool path_see_open(struct sight *sight, const struct path *path)
 	return false;
 }
 
-static uint32_t path_kind(enum path_look look)
-{
-	switch (look) {
-	case PATH_ITSELF: return FACT_LINK_FILE;
-	case PATH_READLINK: return FACT_LINK;
-	default: return FACT_FILE;
-	}
-}
-
 /* Of a folder that main only asked for, not its entries but its being there
  * is what counts; its stamp would change all the time (/tmp). */
 static bool path_is_passed_by(const struct sight *sight,
@@ -397,7 +451,8 @@ void path_seen(struct sight *sight, int fd, uint64_t at, enum path_look look,
 		return;
 	if (path_below(path.name, "/proc") || path_below(path.name, "/sys"))
 		path_see_kernel(sight, &path);
-	else if (!path_is_library(path.name) &&
-		 !path_is_passed_by(sight, &path))
+	else if (path_is_library(path.name))
+		path_see_library(sight, &path);
+	else if (!path_is_passed_by(sight, &path))
 		path_record(sight, &path, path_kind(look));
 }

@@ -160,8 +160,8 @@ void see_refuse_hatch(struct sight *sight, const char *format, ...)
 
 /* ---- facts ---------------------------------------------------------------- */
 
-static bool see_is_known(const struct witness *witness, uint32_t kind,
-			 uint32_t number, const char *name)
+static bool see_has(const struct witness *witness, uint32_t kind,
+		    uint32_t number, const char *name)
 {
 	for (size_t i = 0; i < witness->count; i++) {
 		const struct witness_fact *fact = &witness->fact[i];
@@ -171,6 +171,11 @@ static bool see_is_known(const struct witness *witness, uint32_t kind,
 			return true;
 	}
 	return false;
+}
+
+bool see_is_known(const struct sight *sight, uint32_t kind, const char *name)
+{
+	return see_has(sight->witness, kind, 0, name);
 }
 
 static bool see_room(struct witness *witness)
@@ -194,7 +199,7 @@ void see_fact(struct sight *sight, uint32_t kind, uint32_t number,
 	struct witness *witness = sight->witness;
 	char *copy = NULL;
 
-	if (see_is_known(witness, kind, number, name))
+	if (see_has(witness, kind, number, name))
 		return;
 	if (!see_room(witness) || (name && !(copy = strdup(name)))) {
 		see_refuse_always(sight, "looks at more than %d files",
@@ -264,7 +269,7 @@ void see_machine(struct sight *sight, uint32_t machine)
 	bool own = machine == FACT_CWD || machine == FACT_UMASK ||
 		   machine == FACT_SIGNALS;
 
-	if (see_is_known(sight->witness, FACT_MACHINE, machine, NULL))
+	if (see_has(sight->witness, FACT_MACHINE, machine, NULL))
 		return;
 	see_fact(sight, FACT_MACHINE, machine, NULL,
 		 own ? see_as_program(sight, FACT_MACHINE, machine)
@@ -273,7 +278,7 @@ void see_machine(struct sight *sight, uint32_t machine)
 
 static void see_descriptor_fact(struct sight *sight, uint32_t fd)
 {
-	if (see_is_known(sight->witness, FACT_DESCRIPTOR, fd, NULL))
+	if (see_has(sight->witness, FACT_DESCRIPTOR, fd, NULL))
 		return;
 	see_fact(sight, FACT_DESCRIPTOR, fd, NULL,
 		 see_as_program(sight, FACT_DESCRIPTOR, fd));
@@ -578,6 +583,20 @@ static void see_self_vm(struct sight *sight)
 
 /* ---- all ------------------------------------------------------------------ */
 
+static void see_take_limits(pid_t pid, struct rlimit *limits)
+{
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		if (prlimit(pid, i, NULL, &limits[i]) < 0)
+			limits[i] = (struct rlimit){ 0 };
+}
+
+void see_begin(struct sight *sight)
+{
+	path_begin(sight);
+	see_take_limits(sight->pid, sight->limits);
+	sight->nice = getpriority(PRIO_PROCESS, sight->pid);
+}
+
 static const char *see_words(const struct sight *sight)
 {
 	const char *name = see_name(sight->number);
@@ -732,4 +751,28 @@ void see_end(struct sight *sight)
 	if (sight->memory_policy && sight->memory_policy != 4)
 		see_refuse_hatch(sight,
 				 "changes its memory policy before main");
+}
+
+static bool see_limits_changed(const struct sight *sight)
+{
+	struct rlimit now[RLIM_NLIMITS];
+
+	see_take_limits(sight->pid, now);
+	return memcmp(now, sight->limits, sizeof now) != 0;
+}
+
+/* A copy takes folder, umask, limits and nice value over from its launch, as
+ * an exec would.  Where main has set one of them itself, up to a stop inside
+ * it, that would be undone. */
+void see_stop(struct sight *sight)
+{
+	if (sight->umask_seen && sight->umask_now != sight->umask_first)
+		see_refuse_always(sight, "changes its umask before the stop");
+	if (sight->moved && !path_is_at_start(sight))
+		see_refuse_always(sight, "changes its folder before the stop");
+	if (see_limits_changed(sight))
+		see_refuse_always(sight, "changes a limit before the stop");
+	if (getpriority(PRIO_PROCESS, sight->pid) != sight->nice)
+		see_refuse_always(sight,
+				  "changes its priority before the stop");
 }

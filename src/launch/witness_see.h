@@ -5,6 +5,7 @@
 #include "launch/witness.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 struct sight {
 	pid_t pid;
@@ -15,15 +16,19 @@ struct sight {
 	uint32_t memory_policy;
 	bool moved;	  /* has changed its folder, maybe back again */
 	char start[4096]; /* the folder that it began in */
+	struct rlimit limits[RLIM_NLIMITS]; /* likewise, */
+	int nice;			    /* and this */
 	/* the call at hand, its result once it is left */
 	uint64_t number, arg[6], stack;
 	int64_t result;
 };
 
+void see_begin(struct sight *sight); /* at the exec */
 /* At its entry: calls that may not return.  At its exit: all others. */
 void see_entry(struct sight *sight);
 void see_exit(struct sight *sight);
-void see_end(struct sight *sight);     /* what only the whole run tells */
+void see_end(struct sight *sight);  /* what only the whole run tells */
+void see_stop(struct sight *sight); /* what a launch would set back */
 const char *see_name(uint64_t number); /* "call 999" is NULL */
 
 /* Reasons, the first of each way is kept.  The first two are not for deep
@@ -37,6 +42,7 @@ void see_refuse_always(struct sight *sight, const char *format, ...)
 
 void see_fact(struct sight *sight, uint32_t kind, uint32_t number,
 	      const char *name, uint64_t value);
+bool see_is_known(const struct sight *sight, uint32_t kind, const char *name);
 void see_machine(struct sight *sight, uint32_t machine);
 void see_descriptor(struct sight *sight, int fd);
 

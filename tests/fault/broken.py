@@ -360,9 +360,10 @@ def hostile_packets():
     random.seed(11)
     for _ in range(300):
         data = bytearray(random.randbytes(random.choice(
-            (0, 1, 15, 16, 40, 1480, 3000))))
+            (0, 1, 15, 16, 40, 1400, 3000))))
         if len(data) >= 16 and random.random() < 0.8:
-            data[:16] = struct.pack("=IHHII", warm.WIRE_MAGIC, 1,
+            data[:16] = struct.pack("=IHHII", warm.WIRE_MAGIC,
+                                    warm.WIRE_VERSION,
                                     random.randrange(8), len(data), 0)
         try:
             with warm.connect(entry["socket"]) as s:

@@ -2,6 +2,7 @@
 """Everything that a launch carries, and everything that a caller sees of
 it, compared with a plain exec of the same program from the same place."""
 
+import ctypes
 import fcntl
 import os
 import resource
@@ -200,6 +201,21 @@ def identity_differs():
     got = warm.launch(MIRROR, "state", preexec=one_core)
     TAP.ok(got.same(cold) and got.report["way"] in ("hatch", "exec"),
            "another affinity: auto takes another way", got)
+    if set_memory_policy(0) < 0:
+        TAP.skip("another memory policy: no clone", "a kernel without")
+        return
+    got = warm.launch(MIRROR, "exit", "3", via="clone",
+                      preexec=lambda: set_memory_policy(2))
+    TAP.ok(got.status == 3 and got.report["way"] == "exec" and
+           "memory policy" in got.report["reason"],
+           "another memory policy: no clone, and the reason is told", got)
+
+
+def set_memory_policy(mode):
+    """2, MPOL_BIND: to node 0."""
+    nodes = ctypes.c_ulong(1)
+    return ctypes.CDLL(None).syscall(238, mode, ctypes.byref(nodes)
+                                     if mode else None, 64 if mode else 0)
 
 
 def messages_in_a_file():

@@ -323,6 +323,27 @@ def never_reached():
                    preexec=no_core)
 
 
+def sets_for_itself():
+    """What the program sets before its stop is not to be set back to what a
+    launch has."""
+    if not os.path.exists(PYTHON):
+        TAP.skip("what python has set before its stop", f"no {PYTHON}")
+        return
+    for name, words in (
+            ("umask", "os.umask(0o027)"),
+            ("folder", "os.chdir('/usr')"),
+            ("limit", "resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99))"),
+            ("priority", "os.nice(3)")):
+        text = f"import os, resource, sys\n{words}\nsys.stdin.read()\nprint" \
+            "(oct(os.umask(0)), os.getcwd(), os.nice(0), " \
+            "resource.getrlimit(resource.RLIMIT_NOFILE))"
+        deep = Deep(f"own-{name}", "stdin", PYTHON, "-c", text)
+        TAP.ok(deep.served.status == 111 and
+               f"{name} before the stop".encode() in deep.served.err,
+               f"{deep.name}: serve tells why not", deep.served)
+        deep.check("a launch has what it has set", way="exec")
+
+
 def told_why(deep, reason):
     entry = deep.entry() or {}
     TAP.ok(deep.served.status == 111 and reason in deep.served.err and
@@ -370,6 +391,7 @@ def main():
     many(ready)
     ended_midway(ready)
     never_reached()
+    sets_for_itself()
     replaced()
     warm.stop_all()
     TAP.done()

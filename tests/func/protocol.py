@@ -27,15 +27,16 @@ NAMES = {v: k for k, v in list(globals().items()) if k in (
     "ASK", "STATE", "LAUNCH", "STARTED", "EXITED", "REFUSED")}
 # struct wire_launch
 AT = {"flags": 16, "argc": 20, "envc": 24, "string_bytes": 28, "umask": 32,
-      "nice": 36, "fd_count": 40, "core_filter": 44, "blocked": 48,
-      "ignored": 56, "limits": 64, "identity": 320, "fd_number": 464,
-      "strings": 1464}
+      "nice": 36, "fd_count": 40, "zero": 44, "blocked": 48, "limits": 56,
+      "identity": 312, "fd_number": 352, "strings": 1352}
+IDENTITY_BYTES = AT["fd_number"] - AT["identity"]
 FD_MOST = 250
 STRINGS_IN_FILE = 1
 STRINGS_MOST = 8 << 20
 
 
-def head(kind, size, magic=warm.WIRE_MAGIC, version=1, zero=0):
+def head(kind, size, magic=warm.WIRE_MAGIC, version=warm.WIRE_VERSION,
+         zero=0):
     return warm.HEAD.pack(magic, version, kind, size, zero)
 
 
@@ -130,8 +131,8 @@ class Server:
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             with s.accept()[0] as c:
                 c.recv(16)
-                c.send(warm.STATE.pack(warm.WIRE_MAGIC, 1, STATE, 40, 0, 1,
-                                       os.getpid(), 1, 0))
+                c.send(warm.STATE.pack(warm.WIRE_MAGIC, warm.WIRE_VERSION,
+                                       STATE, 40, 0, 1, os.getpid(), 1, 0))
                 data, control, _, _ = c.recvmsg(65536, 4096)
                 for _, _, fds in control:
                     for fd in array.array("i", fds):
@@ -262,8 +263,8 @@ def wrong_heads(server):
     answers = []
     for data in (b"", b"\0", b"x" * 15, b"\0" * 16, b"\xff" * 16,
                  b"GET / HTTP/1.0\r\n\r\n", head(ASK, 16, magic=0x4f4f5242),
-                 head(ASK, 16, magic=0), head(ASK, 16, version=2),
-                 head(ASK, 16, version=0), head(ASK, 16, version=65535),
+                 head(ASK, 16, magic=0), head(ASK, 16, version=1),
+                 head(ASK, 16, version=3), head(ASK, 16, version=0), head(ASK, 16, version=65535),
                  head(ASK, 15), head(ASK, 17), head(ASK, 0),
                  head(ASK, 0xffffffff), head(ASK, 20) + b"more",
                  head(ASK, 16) + b"more", head(LAUNCH, 16),
@@ -302,9 +303,11 @@ def damaged_launches(server):
     good = with_numbers(server.good, [0, 1, 2])
     strings = good[AT["strings"]:]
     refusals(server, "a part missing",
-             [good[:n] for n in (17, 64, 463, 1463, 1464, 1465,
-                                 len(good) - 1)] +
-             [changed(good[:n]) for n in (17, 1463, 1464, len(good) - 1)])
+             [good[:n] for n in (17, 64, AT["fd_number"] - 1,
+                                 AT["strings"] - 1, AT["strings"],
+                                 AT["strings"] + 1, len(good) - 1)] +
+             [changed(good[:n]) for n in (17, AT["strings"] - 1,
+                                          AT["strings"], len(good) - 1)])
     refusals(server, "too much of it",
              [good + b"x", changed(good + b"x"), changed(good, string_bytes=0),
               changed(good, strings + b"x" * 40000),
@@ -314,7 +317,9 @@ def damaged_launches(server):
               for name in ("argc", "envc", "string_bytes")
               for value in (0, 1, 2 ** 31, 2 ** 32 - 1, STRINGS_MOST + 1)
               if not (name == "envc" and value == 0)] +
-             [changed(good, flags=f) for f in (2, 4, 0x80000000, 0xffffffff)])
+             [changed(good, flags=f) for f in (2, 4, 0x80000000,
+                                               0xffffffff)] +
+             [changed(good, zero=1)])
     refusals(server, "strings without their end",
              [changed(good, strings[:-1] + b"x"),
               changed(good, b""), changed(good, b"a", argc=1, envc=0),
@@ -327,7 +332,7 @@ def damaged_launches(server):
 def other_identities(server):
     good = with_numbers(server.good, [0, 1, 2])
     packets = []
-    for at in range(AT["identity"], AT["identity"] + 144, 4):
+    for at in range(AT["identity"], AT["identity"] + IDENTITY_BYTES, 4):
         data = bytearray(good)
         data[at] ^= 1
         packets.append(bytes(data))

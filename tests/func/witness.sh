@@ -66,5 +66,51 @@ same "$program" "file: changed"
 rm "$WITNESS_FILE"
 same "$program" "file: gone"
 
+program=$BUILD/tests/programs/witness_locale
+said=$(timeout 30 "$BROOD" serve "$program" 2>&1)
+ok $? "a program that takes the locale over is served" "$said"
+same "$program" "locale: as it was"
+export BROOD_REPORT=$folder/report
+LC_ALL='' LANG=C LC_CTYPE=C.UTF-8 same "$program" "locale: mixed"
+LC_ALL=C same "$program" "locale: C"
+TZ=EST5 same "$program" "locale: another time zone"
+grep -q '"reason":"TZ is another"' "$BROOD_REPORT"
+ok $? "locale: the reason is told" "$(cat "$BROOD_REPORT")"
+: >"$BROOD_REPORT"
+same "$program" "locale: as it was, again"
+grep -qE '"way":"(clone|hatch)"' "$BROOD_REPORT"
+ok $? "locale: is warm" "$(cat "$BROOD_REPORT")"
+unset BROOD_REPORT
+
+# The loader finds a library in the first folder, and from then on only tries
+# to open others in it.
+program=$BUILD/tests/programs/witness_library
+mkdir "$folder/early" "$folder/late"
+cp "$BUILD/tests/programs/libgreeting.so" "$folder/early/libfirst.so"
+cp "$(ldd "$program" | awk '$1 == "libc.so.6" { print $3 }')" "$folder/early"
+cp "$BUILD/tests/programs/libgreeting.so" "$folder/late"
+export LD_LIBRARY_PATH=$folder/early:$folder/late
+said=$(timeout 30 "$BROOD" serve --env "LD_LIBRARY_PATH=$LD_LIBRARY_PATH" "$program" 2>&1)
+ok $? "a program that loads libraries is served" "$said"
+same "$program" "library: as it was"
+sed s/hello/howdy/ "$folder/late/libgreeting.so" >"$folder/early/libgreeting.so"
+same "$program" "library: another, in a folder that is searched earlier"
+unset LD_LIBRARY_PATH
+
+# A library that is written over in place after its text was read, before the
+# stop; one of the day after tomorrow.
+cp "$BUILD/tests/programs/witness_slow" "$BUILD/tests/programs/libgreeting.so" "$folder"
+timeout 30 "$BROOD" serve "$folder/witness_slow" >"$folder/said" 2>&1 &
+sleep 0.4
+sed s/hello/howdy/ "$BUILD/tests/programs/libgreeting.so" |
+	dd of="$folder/libgreeting.so" conv=notrunc status=none
+wait $!
+ok $? "a program whose library changes at the start is served" "$(cat "$folder/said")"
+same "$folder/witness_slow" "library: changed during the start"
+touch -d '2 days' "$folder/libgreeting.so"
+said=$(timeout 30 "$BROOD" serve "$folder/witness_slow" 2>&1)
+ok $? "a library of the future is served" "$said"
+same "$folder/witness_slow" "library: of the future"
+
 echo "1..$count"
 exit $((failed > 0))

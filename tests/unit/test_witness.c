@@ -126,7 +126,12 @@ static void looks(void)
 	close(open("/etc/passwd", O_RDONLY));
 	stat("/no/such/file", &st);
 	lstat("/etc/hosts", &st);
-	access("/usr/lib/no/such.so.1", R_OK);
+	access("/usr/lib/no-such.so.1", R_OK);
+	access("/usr/lib/glibc-hwcaps/x86-64-v3/no-such.so", R_OK);
+	access("/usr/share/libno-such.so.1", R_OK);
+	access("/no/such/libx.so.1", R_OK);
+	access("/no/such/liby.so", R_OK);
+	access("libno-such.so", R_OK);
 	access("not-here", R_OK);
 	close(open("/proc/sys/kernel/ostype", O_RDONLY));
 	close(open("/proc//cpuinfo", O_RDONLY));
@@ -148,7 +153,17 @@ TEST(paths_become_facts)
 	fact = find(&witness, FACT_FILE, 0, "/no/such/file");
 	CHECK(fact && fact->value == 0);
 	CHECK(find(&witness, FACT_LINK_FILE, 0, "/etc/hosts"));
-	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/no/such.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/no-such.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0,
+		    "/usr/lib/glibc-hwcaps/x86-64-v3/no-such.so"));
+	CHECK(!find(&witness, FACT_FILE, 0,
+		    "/usr/lib/glibc-hwcaps/x86-64-v3"));
+	CHECK(find(&witness, FACT_FILE, 0, "/usr/share/libno-such.so.1"));
+	CHECK(find(&witness, FACT_FILE, 0, "libno-such.so"));
+	fact = find(&witness, FACT_FILE, 0, "/no/such");
+	CHECK(fact && fact->value == 0);
+	CHECK(!find(&witness, FACT_FILE, 0, "/no/such/libx.so.1"));
+	CHECK(!find(&witness, FACT_FILE, 0, "/no/such/liby.so"));
 	CHECK(find(&witness, FACT_FILE, 0, "not-here"));
 	CHECK(find(&witness, FACT_CONTENT, 0, "/proc/sys/kernel/ostype"));
 	CHECK(find(&witness, FACT_MACHINE, FACT_CPU_COUNT, ""));
@@ -340,9 +355,9 @@ static void limits(void)
 {
 	struct rlimit limit;
 
-	getrlimit(RLIMIT_CORE, &limit);
-	limit.rlim_cur = 0;
-	setrlimit(RLIMIT_CORE, &limit);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur--;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 static void blocks(void)
 {
@@ -422,17 +437,51 @@ static void inside(void)
 	close(open("/etc/passwd", O_RDONLY));
 	close(open("/proc/self/stat", O_RDONLY));
 	(void)!chdir("/usr");
+	(void)!fchdir(3);
+	umask(umask(0));
+}
+static void opens_folder(void)
+{
+	dup2(open(".", O_PATH | O_DIRECTORY), 3);
 }
 TEST(main_may_do_more)
 {
 	auto_witness struct witness witness, other;
 	struct err err;
 
-	CHECK_INT(see(nothing, inside, &witness, &err), 0);
+	CHECK_INT(see(opens_folder, inside, &witness, &err), 0);
 	CHECK_TEXT(witness.no_clone, "");
 	CHECK(find(&witness, FACT_FILE, 0, "/etc/passwd"));
 	CHECK_INT(see(nothing, forks, &other, &err), 0);
 	CHECK(strstr(other.no_clone, "starts a thread or process"));
+}
+
+/* What a launch would set back to its caller's. */
+static void is_nice(void)
+{
+	syscall(SYS_setpriority, 0, 0, 1);
+}
+TEST(main_may_not_move)
+{
+	static const struct {
+		work *inside;
+		const char *words;
+	} cases[] = {
+		{ moves, "changes its folder before the stop" },
+		{ sets_umask, "changes its umask before the stop" },
+		{ limits, "changes a limit before the stop" },
+		{ is_nice, "changes its priority before the stop" },
+	};
+	mode_t mask = umask(022);
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		auto_witness struct witness witness;
+		struct err err;
+
+		CHECK_INT(see(nothing, cases[i].inside, &witness, &err), 0);
+		CHECK_TEXT(witness.no_clone, cases[i].words);
+	}
+	umask(mask);
 }
 
 /* ---- ends ----------------------------------------------------------------- */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the program asks for before its stop is seen here: the names of the
- * variables that it reads (they become facts of the template), and the path
- * that a stop "open:PATH" waits for.  In a program that was resumed from its
- * image and whose /proc/self/exe could not be set, questions for that link
- * are answered with the program's path.  In an instance all of these only
- * pass the call on. */
+/* The path that a stop "open:PATH" waits for is seen here.  In a program
+ * that was resumed from its image and whose /proc/self/exe could not be set,
+ * questions for that link are answered with the program's path.  In an
+ * instance all of these only pass the call on. */
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
 #include "launch/shim/shim.h"
@@ -32,46 +30,6 @@ void interpose_resolve(void)
 	shim.real.name = (result(*) types)dlsym(RTLD_NEXT, #name);
 #include "launch/shim/real.def"
 #undef REAL
-}
-
-/* Appends the name to the report, once. */
-static void interpose_note(const char *name)
-{
-	char *names = shim.stopped.environment;
-	uint32_t used = shim.stopped.environment_bytes;
-	size_t len = strlen(name) + 1;
-
-	for (uint32_t at = 0; at < used; at += strlen(names + at) + 1) {
-		if (!strcmp(names + at, name))
-			return;
-	}
-	if (len == 1)
-		return;
-	if (len > sizeof shim.stopped.environment - used) {
-		stop_refuse("it reads too many environment variables");
-		return;
-	}
-	memcpy(names + used, name, len);
-	shim.stopped.environment_bytes += len;
-}
-
-static inline bool interpose_before_stop(void)
-{
-	return shim.phase == SHIM_BEFORE || shim.phase == SHIM_INSIDE;
-}
-
-SHIM_EXPORT char *getenv(const char *name)
-{
-	if (interpose_before_stop())
-		interpose_note(name);
-	return shim_real()->getenv(name);
-}
-
-SHIM_EXPORT char *secure_getenv(const char *name)
-{
-	if (interpose_before_stop())
-		interpose_note(name);
-	return shim_real()->secure_getenv(name);
 }
 
 /* The whole path, or, of a program that opens a relative one, its last

@@ -3,7 +3,8 @@
  * when it is warm, and makes copies of it:
  *
  *	start.c		first constructor, __libc_start_main, entry to main
- *	interpose.c	getenv, open, /proc/self/exe: what is seen before the stop
+ *	interpose.c	open, /proc/self/exe: what is seen before the stop
+ *	environment.c	getenv and all that reads variables before the stop
  *	input.c		the first read of standard input
  *	threads.c	threads that constructors start, put off until main
  *	stop.c		the stop itself and the report to the keeper
@@ -30,6 +31,7 @@
 #include "launch/shim_control.h"
 #include <elf.h>
 #include <linux/prctl.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -38,6 +40,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define SHIM_EXPORT __attribute__((visibility("default")))
 /* For functions that do not return to a frame made before the canary was
