@@ -6,16 +6,18 @@
  * the field itself as 0.  An entry is trusted as an image is, by owner and
  * mode. */
 #pragma once
+#include "brood/program_image.h"
 #include <stdint.h>
 
 #define ENTRY_MAGIC   0x59525445444f4f52ull
-#define ENTRY_VERSION 1
+#define ENTRY_VERSION 2
 
 enum entry_flags {
 	ENTRY_POOL = 1,	     /* copies wait: a clone is the fast way */
 	ENTRY_DEEP = 2,	     /* stopped inside main: clone only, and only
 			      * where no further arguments are given */
-	ENTRY_NO_DEMAND = 4, /* never start a keeper by yourself */
+	ENTRY_NO_DEMAND = 4, /* start no keeper by yourself, as long as the
+			      * program is the one of "refused" */
 };
 
 struct start_entry {
@@ -33,4 +35,5 @@ struct start_entry {
 	char status[1024];    /* where the keeper tells how it stands */
 	char base_argv[8192]; /* named templates: argv in front of the
 				* user's own arguments */
+	struct image_file refused; /* the program as it was; no path */
 };

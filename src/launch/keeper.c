@@ -348,7 +348,7 @@ static int keeper_open(struct keeper *keeper, struct err *err)
 		return rc;
 	keeper_clean_up_after_others(keeper);
 	keeper->generation = keeper_status_generation(keeper->place);
-	if ((rc = entry_update(keeper->place, true, err)) < 0 ||
+	if ((rc = entry_update(keeper->place, NULL, err)) < 0 ||
 	    (rc = keeper_control_open(keeper, err)) < 0)
 		return rc;
 	keeper_status_write(keeper);

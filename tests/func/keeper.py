@@ -330,6 +330,25 @@ def refused():
            not entry["clone"] and not entry["hatch"],
            "a refused program: told why, cold, and not tried again",
            (got[-1], entry, after))
+    with open(os.path.join(PROGRAMS, "greeter"), "rb") as f:
+        by_rename(program, f.read())
+    again = warm.wait_until(lambda: is_warm(program), 20, 0.1)
+    TAP.ok(again, "and tried again by a launch when it was replaced",
+           warm.template(program))
+    warm.stop_all()
+
+
+def failed_for_now():
+    """A failure that says nothing about the program is not kept."""
+    program = own("moody")
+    late = warm.run([warm.BROOD, "serve", "--ready", "1ms", program])
+    failed = state(program)
+    got = warm.launch(program, "you")
+    tried = warm.wait_until(lambda: (warm.template(program) or {}).get(
+        "generation", 0) >= 2, 10)
+    TAP.ok(late.status == 111 and failed == "failed" and tried,
+           "not ready in time: the next launch tries it again",
+           (late, got, warm.template(program)))
     warm.stop_all()
 
 
@@ -573,7 +592,7 @@ def what_ps_tells():
 def main():
     os.makedirs(HERE)
     for step in (on_demand, ages_out, renewed, changed_files,
-                 changed_behind_its_back, refused, burst,
+                 changed_behind_its_back, refused, failed_for_now, burst,
                  killed_in_flight, killed_copy, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:

@@ -191,6 +191,7 @@ TEST(too_long_arguments)
 
 TEST(demand_is_switched)
 {
+	static const struct file_stamp refused = { 6, 7, 8, 9, 10 };
 	auto_folder char *folder = test_folder();
 	auto_place struct registry_place place = { 0 };
 	auto_spec struct spec spec;
@@ -199,13 +200,16 @@ TEST(demand_is_switched)
 
 	fill(&spec, "/bin/sh", NULL);
 	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
-	CHECK_INT(entry_update(&place, false, &err), 0);
+	CHECK_INT(entry_update(&place, &refused, &err), 0);
 	load(place.entry, &entry);
 	CHECK(entry_check(&entry, sizeof(entry)) == NULL);
 	CHECK_INT(entry.flags, ENTRY_POOL | ENTRY_NO_DEMAND);
-	CHECK_INT(entry_update(&place, true, &err), 0);
+	CHECK_INT(entry.refused.ino, 7);
+	CHECK_INT(entry.refused.ctime_ns, 10);
+	CHECK_INT(entry_update(&place, NULL, &err), 0);
 	load(place.entry, &entry);
 	CHECK_INT(entry.flags, ENTRY_POOL);
+	CHECK_INT(entry.refused.ino, 0);
 }
 
 TEST(damaged_entry_is_not_used)
@@ -221,7 +225,7 @@ TEST(damaged_entry_is_not_used)
 	fd = open(place.entry, O_WRONLY | O_CLOEXEC);
 	CHECK(pwrite(fd, "X", 1, 200) == 1);
 	close(fd);
-	CHECK_INT(entry_update(&place, true, &err), -EINVAL);
+	CHECK_INT(entry_update(&place, NULL, &err), -EINVAL);
 	CHECK(strstr(err.text, "entry") != NULL);
 }
 

@@ -47,12 +47,21 @@ static _Noreturn void demand_become_keeper(const struct starter *starter)
 	__builtin_unreachable();
 }
 
+/* A program that was replaced since it was refused may be another. */
+static bool demand_is_refused(const struct starter *starter)
+{
+	const struct start_entry *entry = &starter->entry;
+
+	return (entry->flags & ENTRY_NO_DEMAND) &&
+	       entry_file_is_same(AT_FDCWD, entry->program, &entry->refused);
+}
+
 void demand_keeper(const struct starter *starter)
 {
 	long child;
 	int status;
 
-	if ((starter->entry.flags & ENTRY_NO_DEMAND) ||
+	if (demand_is_refused(starter) ||
 	    !text_feature(starter->envp, "demand") || demand_tell(starter))
 		return;
 	/* Twice, so that the program to come gets no child that it did not
