@@ -2,9 +2,11 @@
 /* brood keep KEY: the keeper itself, as a starter or "brood serve" starts it
  * in the background; everything else it knows from the stored spec. */
 #include "base/fd.h"
+#include "base/file.h"
 #include "cli/cli.h"
 #include "launch/keeper.h"
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 struct keep_options {
@@ -32,6 +34,15 @@ const struct args_verb keep_args = {
 	.most = 1,
 };
 
+/* Who waits for the first line shall not wait for nothing. */
+static void keep_tell(int ready_fd, const struct err *err)
+{
+	auto_free char *line = file_format("%s\n", err->text);
+
+	if (ready_fd >= 0 && line)
+		fd_write_all(ready_fd, line, strlen(line), NULL);
+}
+
 static int keep_key(const char *key, int ready_fd, struct err *err)
 {
 	auto_place struct registry_place place = { 0 };
@@ -43,7 +54,8 @@ static int keep_key(const char *key, int ready_fd, struct err *err)
 		result = registry_read_spec(&place, &spec, err);
 	}
 	if (result >= 0)
-		result = keeper_run(&place, &spec, ready_fd, err);
+		return keeper_run(&place, &spec, ready_fd, err);
+	keep_tell(ready_fd, err);
 	return result;
 }
 

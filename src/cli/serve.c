@@ -122,25 +122,11 @@ static void serve_sort(char *const *words, int count, bool after_dashes,
 static int serve_add_env(const struct args_list *list, struct spec *spec,
 			 struct err *err)
 {
-	size_t count = (size_t)list->count;
+	int result = 0;
 
-	if (!count)
-		return 0;
-	spec->environment = calloc(count + 1, sizeof(*spec->environment));
-	if (!spec->environment)
-		return err_set(err, -ENOMEM, "--env");
-	for (int i = 0; i < list->count; i++) {
-		const char *word = list->item[i];
-
-		if (word[0] == '=' || !strchr(word, '='))
-			return err_set(err, -EINVAL,
-				       "--env %s is not NAME=VALUE", word);
-		spec->environment[i] = strdup(word);
-		if (!spec->environment[i])
-			return err_set(err, -ENOMEM, "--env");
-		spec->environment_count = i + 1;
-	}
-	return 0;
+	for (int i = 0; i < list->count && result >= 0; i++)
+		result = spec_add_variable(spec, list->item[i], err);
+	return result < 0 ? err_wrap(err, "--env") : 0;
 }
 
 static void serve_set_numbers(const struct serve_options *options,
@@ -242,7 +228,7 @@ static int serve_fill(const struct serve_options *options,
 	if (result >= 0)
 		result = serve_add_env(&options->env, spec, err);
 	serve_set_numbers(options, spec);
-	return result;
+	return result < 0 ? result : spec_check(spec, err);
 }
 
 /* Is the spec known already under its key? */

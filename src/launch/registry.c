@@ -414,6 +414,9 @@ int registry_enter(const struct spec *spec, const char *brood_path,
 	*place = (struct registry_place){ 0 };
 	if (rc < 0)
 		return err_set(err, rc, "key of %s", spec->program);
+	/* What a keeper would refuse to read is not written. */
+	if ((rc = spec_check(spec, err)) < 0)
+		return rc;
 	if ((rc = registry_place(key, true, place, err)) < 0)
 		return rc;
 	if ((rc = registry_write_spec(spec, place, err)) < 0 ||

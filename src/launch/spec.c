@@ -498,3 +498,16 @@ int spec_parse(struct spec *spec, const char *data, size_t len, struct err *err)
 		rc = spec_check_whole(spec, err);
 	return rc < 0 ? err_wrap(err, "spec") : 0;
 }
+
+int spec_check(const struct spec *spec, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	auto_spec struct spec again;
+	int rc;
+
+	spec_init(&again);
+	rc = spec_write(spec, &text);
+	if (rc < 0)
+		return err_set(err, rc, "spec of %s", spec->program);
+	return spec_parse(&again, text.data, text.len, err);
+}

@@ -57,3 +57,5 @@ long spec_pool(const struct spec *spec); /* with the default put in */
 int spec_write(const struct spec *spec, struct buf *out);
 int spec_parse(struct spec *spec, const char *data, size_t len,
 	       struct err *err);
+/* Would spec_parse() take what spec_write() writes of it? */
+int spec_check(const struct spec *spec, struct err *err);

@@ -9,6 +9,7 @@
 #include "test.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,32 @@ TEST(deep_entries_carry_their_arguments)
 	load(place.entry, &entry);
 	CHECK_INT(entry.flags, ENTRY_DEEP);
 	CHECK_INT(entry.base_argc, 1);
+}
+
+/* A keeper would not read it. */
+TEST(what_cannot_be_read_is_not_written)
+{
+	auto_folder char *folder = test_folder();
+	auto_place struct registry_place place = { 0 }, found = { 0 };
+	auto_spec struct spec spec;
+	struct err err = { 0 };
+
+	fill(&spec, "/bin/sh", NULL);
+	CHECK_INT(spec_add_variable(&spec, "LD_PRELOAD=x", &err), -EINVAL);
+	CHECK_INT(spec_add_variable(&spec, "A=b", &err), 0);
+	spec.pool = 100;
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	CHECK(strstr(err.text, "pool") != NULL);
+	CHECK_INT(registry_find("sh", &found, &err), 0);
+	CHECK(access(getenv("XDG_CACHE_HOME"), F_OK) < 0);
+	spec.pool = 1;
+	spec.idle_ms = LONG_MAX;
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	spec.idle_ms = 1;
+	spec.environment[0][1] = ' ';
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	spec.environment[0][1] = '=';
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
 }
 
 TEST(too_long_arguments)
