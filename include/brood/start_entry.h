@@ -30,9 +30,9 @@ struct start_entry {
 	char image[1024];
 	char live[108];	      /* public name of the serving copy's socket */
 	char control[108];    /* the keeper's socket */
-	char keeper[1024];    /* program "brood" */
-	char key[32];	      /* keeper is run as: keeper keep KEY */
-	char status[1024];    /* where the keeper tells how it stands */
+	char keeper[1024];    /* program "brood", run as: keeper keep FOLDER */
+	char key[32];	      /* the folder's name */
+	char status[1024];    /* FOLDER/status: how the keeper stands */
 	char base_argv[8192]; /* named templates: argv in front of the
 				* user's own arguments */
 	struct image_file refused; /* the program as it was; no path */

@@ -18,7 +18,7 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
  * when there is none. */
 int keeper_ask(const struct registry_place *place, const char *command,
 	       int timeout_ms, struct buf *answer, struct err *err);
-/* Starts a detached keeper (this program: "brood keep KEY") and waits until
+/* Starts a detached keeper (this program: "brood keep FOLDER") and waits until
  * it serves; -EALREADY is fine. */
 int keeper_start(const struct registry_place *place, const char *brood_path,
 		 int timeout_ms, struct err *err);

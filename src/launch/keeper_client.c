@@ -84,7 +84,7 @@ static int client_start_child(const struct registry_place *place,
 	char number[16];
 	char *argv[] = { (char *)brood_path,   (char *)"keep",
 			 (char *)"--ready-fd", number,
-			 (char *)place->key,   NULL };
+			 place->state,	       NULL };
 
 	snprintf(number, sizeof(number), "%d", ready);
 	umask(077);

@@ -170,10 +170,11 @@ static int registry_make_private_pair(const char *dir, struct err *err)
 	return file_private_dir(dir, err);
 }
 
-static int registry_place_names(const char *root, struct registry_place *place,
+/* Takes state, the folder. */
+static int registry_place_names(char *state, struct registry_place *place,
 				struct err *err)
 {
-	place->state = file_format("%s/programs/%s", root, place->key);
+	place->state = state;
 	if (!place->state)
 		return err_set(err, -ENOMEM, "name of a folder");
 	place->spec = file_join(place->state, "spec");
@@ -187,45 +188,85 @@ static int registry_place_names(const char *root, struct registry_place *place,
 	return 0;
 }
 
-static int registry_place_make(const char *root,
-			       const struct registry_place *place,
-			       struct err *err)
+/* The folder with "programs" and "names", which the place lies in. */
+static char *registry_root_of(const struct registry_place *place)
 {
+	char *root = strdup(place->state);
+
+	for (int i = 0; root && i < 2; i++)
+		*strrchr(root, '/') = 0;
+	return root;
+}
+
+int registry_place_make(const struct registry_place *place, struct err *err)
+{
+	auto_free char *root = registry_root_of(place);
 	int rc;
 
+	if (!root)
+		return err_set(err, -ENOMEM, "name of a folder");
 	if ((rc = file_make_dirs(root, 0700, err)) < 0 ||
 	    (rc = registry_make_private_pair(place->state, err)) < 0)
 		return rc;
 	return registry_make_private_pair(place->sockets, err);
 }
 
-static int registry_place_fill(bool make, struct registry_place *place,
-			       struct err *err)
+static int registry_place_fill(char *state, bool make,
+			       struct registry_place *place, struct err *err)
 {
-	auto_free char *root = NULL;
 	int rc;
 
-	if ((rc = registry_cache_root(&root, make, err)) < 0 ||
-	    (rc = registry_place_names(root, place, err)) < 0 ||
+	if ((rc = registry_place_names(state, place, err)) < 0 ||
 	    (rc = registry_find_sockets(place, make, err)) < 0)
 		return rc;
 	place->live = file_join(place->sockets, "live");
 	place->control = file_join(place->sockets, "control");
 	if (!place->live || !place->control)
 		return err_set(err, -ENOMEM, "names of sockets");
-	return make ? registry_place_make(root, place, err) : 0;
+	return make ? registry_place_make(place, err) : 0;
 }
 
 int registry_place(const char *key, bool make, struct registry_place *place,
 		   struct err *err)
 {
+	auto_free char *root = NULL;
 	int rc;
 
 	*place = (struct registry_place){ 0 };
 	if (!registry_is_key(key))
 		return err_set(err, -EINVAL, "\"%.40s\" is not a key", key);
 	memcpy(place->key, key, REGISTRY_KEY_LEN + 1);
-	rc = registry_place_fill(make, place, err);
+	if ((rc = registry_cache_root(&root, make, err)) >= 0)
+		rc = registry_place_fill(file_format("%s/programs/%s", root,
+						     key),
+					 make, place, err);
+	if (rc < 0)
+		registry_place_fini(place);
+	return rc;
+}
+
+/* .../programs/KEY, of which nobody has to exist. */
+static bool registry_is_state_folder(const char *folder)
+{
+	const char *base = file_base(folder);
+	static const char above[] = "/programs/";
+	size_t len = sizeof(above) - 1;
+
+	return folder[0] == '/' && registry_is_key(base) &&
+	       (size_t)(base - folder) > len && !memcmp(base - len, above, len);
+}
+
+int registry_place_at(const char *folder, struct registry_place *place,
+		      struct err *err)
+{
+	int rc;
+
+	*place = (struct registry_place){ 0 };
+	if (!registry_is_state_folder(folder))
+		return err_set(err, -EINVAL, "%s is not a template's folder",
+			       folder);
+	memcpy(place->key, file_base(folder), REGISTRY_KEY_LEN + 1);
+	rc = registry_place_fill(strdup(folder), false, place, err);
 	if (rc < 0)
 		registry_place_fini(place);
 	return rc;

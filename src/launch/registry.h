@@ -38,6 +38,12 @@ int registry_key(const struct spec *spec, char key[20]);
 /* Paths only (make == false), or made with their modes checked. */
 int registry_place(const char *key, bool make, struct registry_place *place,
 		   struct err *err);
+/* The same by its state folder, whose name is the key; paths only.  What the
+ * environment says of the cache does not matter then. */
+int registry_place_at(const char *folder, struct registry_place *place,
+		      struct err *err);
+/* Makes the folders of a place. */
+int registry_place_make(const struct registry_place *place, struct err *err);
 void registry_place_fini(struct registry_place *place);
 #define auto_place __attribute__((cleanup(registry_place_fini)))
 /* A word that the user gave: a template's name, a program's path or name in

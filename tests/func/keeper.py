@@ -160,6 +160,27 @@ def on_demand():
     warm.stop_all()
 
 
+def demanded_from_elsewhere():
+    """By a stub, from a caller without a home: cron, a unit, env -i."""
+    program = own()
+    stubs = os.path.join(HERE, "stubs")
+    warm.brood("wrap", "--dir", stubs, program)
+    stub = os.path.join(stubs, os.path.basename(program))
+    elsewhere = f"/tmp/brood-{os.geteuid()}/cache"
+    before = os.path.exists(elsewhere)
+    for env in ({}, {"HOME": os.path.join(HERE, "home"), "PATH": "/bin"}):
+        got = warm.run([stub, "you"], env=env)
+        ready = serving(program)
+        again = warm.run([stub, "you"], env=dict(env, BROOD_VERBOSE="1"))
+        TAP.ok(greeted(got, "you") and ready and again.out == got.out and
+               b"started by clone" in again.err and
+               os.path.exists(elsewhere) == before and
+               not os.path.exists(os.path.join(HERE, "home")),
+               f"a stub with {sorted(env) or 'no'} variables: its template "
+               "comes, where it belongs", (got, again, warm.templates()))
+        warm.stop_all()
+
+
 def ages_out():
     program = own("mirror")
     warm.serve("--idle", "400ms", program)
@@ -591,7 +612,7 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, ages_out, renewed, changed_files,
+    for step in (on_demand, demanded_from_elsewhere, ages_out, renewed, changed_files,
                  changed_behind_its_back, refused, failed_for_now, burst,
                  killed_in_flight, killed_copy, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):

@@ -274,6 +274,36 @@ TEST(entry_keeps_its_sockets)
 	CHECK(!strncmp(later.live, "/tmp/brood-", 11));
 }
 
+/* As a keeper does whose starter had another environment. */
+TEST(found_by_its_folder)
+{
+	auto_folder char *folder = test_folder();
+	auto_place struct registry_place place = { 0 }, later = { 0 };
+	auto_free char *other = file_join(folder, "other");
+	auto_spec struct spec spec, again;
+	struct err err = { 0 };
+
+	fill(&spec, "/bin/sh", NULL);
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
+	unsetenv("XDG_RUNTIME_DIR");
+	setenv("XDG_CACHE_HOME", other, 1);
+	CHECK_INT(registry_place_at(place.state, &later, &err), 0);
+	CHECK_TEXT(later.key, place.key);
+	CHECK_TEXT(later.entry, place.entry);
+	CHECK_TEXT(later.control, place.control);
+	spec_init(&again);
+	CHECK_INT(registry_read_spec(&later, &again, &err), 0);
+	CHECK_INT(registry_place_make(&later, &err), 0);
+	CHECK(access(other, F_OK) < 0);
+	registry_place_fini(&later);
+	CHECK_INT(registry_place_at(folder, &later, &err), -EINVAL);
+	CHECK_INT(registry_place_at("programs/0123456789abcdef", &later, &err),
+		  -EINVAL);
+	CHECK_INT(registry_place_at("/0123456789abcdef", &later, &err),
+		  -EINVAL);
+	CHECK_INT(registry_place_at("", &later, &err), -EINVAL);
+}
+
 TEST(long_and_foreign_runtime_folders)
 {
 	auto_folder char *folder = test_folder();
