@@ -47,11 +47,25 @@ static char *file_folder(const char *path)
 
 /* ---- publishing ------------------------------------------------------- */
 
+static const char file_draft_word[] = ".draft.";
+
+const char *file_draft_mark(const char *name)
+{
+	const char *word = strstr(name, file_draft_word);
+
+	return word ? word + sizeof file_draft_word - 1 : NULL;
+}
+
+static char *file_draft_hidden(const struct file_draft *draft)
+{
+	return file_format("%s%s%d.%lx", draft->path, file_draft_word, getpid(),
+			   (unsigned long)(uintptr_t)draft);
+}
+
 static int file_draft_named(struct file_draft *draft, mode_t mode,
 			    struct err *err)
 {
-	draft->hidden = file_format("%s.draft.%d.%lx", draft->path, getpid(),
-				    (unsigned long)(uintptr_t)draft);
+	draft->hidden = file_draft_hidden(draft);
 	if (!draft->hidden)
 		return err_set(err, -ENOMEM, "write %s", draft->path);
 	unlink(draft->hidden);
@@ -85,8 +99,7 @@ static int file_draft_name(struct file_draft *draft, struct err *err)
 
 	if (draft->hidden)
 		return 0;
-	draft->hidden = file_format("%s.draft.%d.%lx", draft->path, getpid(),
-				    (unsigned long)(uintptr_t)draft);
+	draft->hidden = file_draft_hidden(draft);
 	if (!draft->hidden)
 		return err_set(err, -ENOMEM, "publish %s", draft->path);
 	snprintf(from, sizeof from, "/proc/self/fd/%d", draft->fd);

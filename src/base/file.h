@@ -21,6 +21,9 @@ int file_draft_open(struct file_draft *draft, const char *path, mode_t mode,
 		    struct err *err);
 int file_draft_publish(struct file_draft *draft, struct err *err);
 void file_draft_close(struct file_draft *draft); /* drops what is unpublished */
+/* In a name that a draft has for a moment: the number of its process, with
+ * more behind it; NULL in any other name. */
+const char *file_draft_mark(const char *name);
 
 int file_publish(const char *path, const void *data, size_t len, mode_t mode,
 		 struct err *err);

@@ -317,15 +317,32 @@ static bool keeper_is_number(const char *text)
 	return *text && text[strspn(text, "0123456789")] == 0;
 }
 
-/* What a keeper that was killed has left: "g7", "image.7". */
+static bool keeper_is_gone(pid_t pid)
+{
+	return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+/* "image.7.draft.PID.x", killed between write and rename.  Only who holds the
+ * lock writes images; other files may be another process's at this moment. */
+static bool keeper_is_stale_draft(const char *name)
+{
+	const char *draft = file_draft_mark(name);
+
+	if (!draft)
+		return false;
+	return !strncmp(name, "image.", 6) || keeper_is_gone(atoi(draft));
+}
+
+/* What a keeper that was killed has left: "g7", "image.7", drafts. */
 static void keeper_remove_stale(const char *dir, const char *prefix)
 {
 	DIR *folder = opendir(dir);
 	struct dirent *item;
 
 	while (folder && (item = readdir(folder)))
-		if (!strncmp(item->d_name, prefix, strlen(prefix)) &&
-		    keeper_is_number(item->d_name + strlen(prefix)))
+		if ((!strncmp(item->d_name, prefix, strlen(prefix)) &&
+		     keeper_is_number(item->d_name + strlen(prefix))) ||
+		    keeper_is_stale_draft(item->d_name))
 			unlinkat(dirfd(folder), item->d_name, 0);
 	if (folder)
 		closedir(folder);

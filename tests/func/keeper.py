@@ -480,6 +480,31 @@ def killed_copy():
     warm.stop_all()
 
 
+def state_folder(program):
+    return os.path.join(os.environ["XDG_CACHE_HOME"], "brood/programs",
+                        warm.template(program)["key"])
+
+
+def left_by_killed_keepers():
+    """Drafts of images are large; those of the living are in use."""
+    program = own()
+    warm.serve(program)
+    warm.brood("stop", program)
+    folder = state_folder(program)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    stale = ["image.3", f"image.7.draft.{gone.pid}.7ffd0",
+             f"image.8.draft.{os.getpid()}.1", f"status.draft.{gone.pid}.2"]
+    used = [f"spec.draft.{os.getpid()}.3", "image.x", "draft"]
+    for name in stale + used:
+        in_place(os.path.join(folder, name), b"x")
+    warm.serve(program)
+    left = os.listdir(folder)
+    TAP.ok(not set(stale) & set(left) and set(used) <= set(left),
+           "what killed keepers have left half-written is removed", left)
+    warm.stop_all()
+
+
 def odd_things_for_sockets():
     """What else may lie where the sockets are to be."""
     program = own()
@@ -612,9 +637,10 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, demanded_from_elsewhere, ages_out, renewed, changed_files,
-                 changed_behind_its_back, refused, failed_for_now, burst,
-                 killed_in_flight, killed_copy, odd_things_for_sockets,
+    for step in (on_demand, demanded_from_elsewhere, ages_out, renewed,
+                 changed_files, changed_behind_its_back, refused,
+                 failed_for_now, burst, killed_in_flight, killed_copy,
+                 left_by_killed_keepers, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:
             step()
