@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "launch/entry.h"
+#include "launch/image_write.h"
 #include "launch/keeper_internal.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -356,6 +357,19 @@ static void keeper_clean_up_after_others(struct keeper *keeper)
 	keeper_remove_stale(keeper->place->state, "image.");
 }
 
+/* What a starter does not check: the saved pages. */
+static void keeper_check_image(struct keeper *keeper)
+{
+	const char *image = keeper->place->image;
+	struct err err = { 0 };
+
+	if (access(image, F_OK) < 0 || image_verify(image, &err) >= 0)
+		return;
+	log_say("brood: %s", err.text);
+	log_event("image.damaged", "\"code\":%d", err.code);
+	unlink(image);
+}
+
 static int keeper_open(struct keeper *keeper, struct err *err)
 {
 	int rc;
@@ -364,6 +378,7 @@ static int keeper_open(struct keeper *keeper, struct err *err)
 	    (rc = keeper_open_signals(keeper, err)) < 0)
 		return rc;
 	keeper_clean_up_after_others(keeper);
+	keeper_check_image(keeper);
 	keeper->generation = keeper_status_generation(keeper->place);
 	if ((rc = entry_update(keeper->place, NULL, err)) < 0 ||
 	    (rc = keeper_control_open(keeper, err)) < 0)
