@@ -131,12 +131,12 @@ run serve nosuchprogram-brood
 ok $? "serve of what is not there: 111"
 key=0123456789abcdef
 programs=$XDG_CACHE_HOME/brood/programs
-mkdir -p -m 700 "$programs/$key"
+mkdir -m 700 "${programs%/*}" "$programs" "$programs/$key"
 printf 'brood-spec=2\0' >"$programs/$key/spec"
 run keep --ready-fd 1 $key
 [ $status = 111 ] && grep -q 'spec: not of version 1' "$folder/out"
 ok $? "a keeper tells who waits that it cannot read its spec"
-rm -r "$programs"
+rm -r "${programs%/*}"
 run stop nosuchtemplate
 [ $status = 111 ]
 ok $? "stop of no template: 111"
