@@ -228,10 +228,12 @@ static int serve_fill(const struct serve_options *options,
 	if (result >= 0)
 		result = serve_add_env(&options->env, spec, err);
 	serve_set_numbers(options, spec);
+	spec->asked = 1;
 	return result < 0 ? result : spec_check(spec, err);
 }
 
-/* Is the spec known already under its key? */
+/* Is the spec known already under its key?  Who asked for it makes no other
+ * template of it. */
 static bool serve_is_same(const struct spec *spec)
 {
 	auto_place struct registry_place place = { 0 };
@@ -244,6 +246,7 @@ static bool serve_is_same(const struct spec *spec)
 	    registry_place(key, false, &place, NULL) < 0 ||
 	    registry_read_spec(&place, &old, NULL) < 0)
 		return false;
+	old.asked = spec->asked;
 	spec_write(&old, &a);
 	spec_write(spec, &b);
 	return a.len == b.len && a.len && memcmp(a.data, b.data, a.len) == 0;

@@ -15,6 +15,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "launch/age.h"
 #include "launch/entry.h"
 #include "launch/image_write.h"
 #include "launch/keeper_internal.h"
@@ -433,8 +434,10 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
 		rc = keeper_first(&keeper, err);
 		keeper_control_answer_all(&keeper);
 	}
-	if (rc >= 0)
+	if (rc >= 0) {
+		age_out(place);
 		keeper_loop(&keeper);
+	}
 	keeper_close(&keeper);
 	/* Now, so that who reads it may start a keeper again. */
 	if (rc < 0 && rc != -EALREADY)

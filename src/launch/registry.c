@@ -286,15 +286,12 @@ void registry_place_fini(struct registry_place *place)
 	*place = (struct registry_place){ 0 };
 }
 
-static int registry_name_link(const char *name, char **link, bool make,
-			      struct err *err)
+static int registry_name_link_in(const char *root, const char *name,
+				 char **link, bool make, struct err *err)
 {
-	auto_free char *root = NULL;
 	auto_free char *names = NULL;
-	int rc = registry_cache_root(&root, make, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	names = file_join(root, "names");
 	if (make && names && (rc = file_make_dirs(root, 0700, err)) < 0)
 		return rc;
@@ -302,6 +299,15 @@ static int registry_name_link(const char *name, char **link, bool make,
 		return rc;
 	*link = names ? file_join(names, name) : NULL;
 	return *link ? 0 : err_set(err, -ENOMEM, "link of a name");
+}
+
+static int registry_name_link(const char *name, char **link, bool make,
+			      struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = registry_cache_root(&root, make, err);
+
+	return rc < 0 ? rc : registry_name_link_in(root, name, link, make, err);
 }
 
 /* Is the link's text a key?  Fills it. */
@@ -366,20 +372,25 @@ int registry_find(const char *word, struct registry_place *place,
 	return rc;
 }
 
-int registry_each(int (*visit)(const struct registry_place *place,
-			       void *context),
-		  void *context, struct err *err)
+static int registry_place_in(const char *root, const char *key,
+			     struct registry_place *place)
 {
-	auto_free char *root = NULL;
-	auto_free char *programs = NULL;
-	struct dirent *item;
-	DIR *dir;
-	int rc = registry_cache_root(&root, false, err);
+	auto_free char *folder = file_format("%s/programs/%s", root, key);
+	int rc = folder ? registry_place_at(folder, place, NULL) : -ENOMEM;
 
-	if (rc < 0)
-		return rc;
-	programs = file_join(root, "programs");
-	dir = programs ? opendir(programs) : NULL;
+	return rc < 0 ? rc : access(place->entry, F_OK);
+}
+
+static int registry_each_in(const char *root,
+			    int (*visit)(const struct registry_place *place,
+					 void *context),
+			    void *context, struct err *err)
+{
+	auto_free char *programs = file_join(root, "programs");
+	DIR *dir = programs ? opendir(programs) : NULL;
+	struct dirent *item;
+	int rc = 0;
+
 	if (!dir)
 		return errno == ENOENT ? 0
 				       : err_set(err, -errno, "folder %s/%s",
@@ -388,11 +399,33 @@ int registry_each(int (*visit)(const struct registry_place *place,
 		auto_place struct registry_place place = { 0 };
 
 		if (registry_is_key(item->d_name) &&
-		    registry_place_if_entered(item->d_name, &place, NULL) == 1)
+		    registry_place_in(root, item->d_name, &place) == 0)
 			rc = visit(&place, context);
 	}
 	closedir(dir);
 	return rc;
+}
+
+int registry_each(int (*visit)(const struct registry_place *place,
+			       void *context),
+		  void *context, struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = registry_cache_root(&root, false, err);
+
+	return rc < 0 ? rc : registry_each_in(root, visit, context, err);
+}
+
+int registry_each_beside(const struct registry_place *one,
+			 int (*visit)(const struct registry_place *place,
+				      void *context),
+			 void *context, struct err *err)
+{
+	auto_free char *root = registry_root_of(one);
+
+	if (!root)
+		return err_set(err, -ENOMEM, "name of a folder");
+	return registry_each_in(root, visit, context, err);
 }
 
 static int registry_write_spec(const struct spec *spec,
@@ -513,13 +546,14 @@ int registry_read_spec(const struct registry_place *place, struct spec *spec,
 /* The name's link, where it means this template. */
 static void registry_remove_name(const struct registry_place *place)
 {
+	auto_free char *root = registry_root_of(place);
 	auto_spec struct spec spec;
 	auto_free char *link = NULL;
 	char key[20];
 
 	spec_init(&spec);
-	if (registry_read_spec(place, &spec, NULL) < 0 || !spec.name ||
-	    registry_name_link(spec.name, &link, false, NULL) < 0)
+	if (!root || registry_read_spec(place, &spec, NULL) < 0 || !spec.name ||
+	    registry_name_link_in(root, spec.name, &link, false, NULL) < 0)
 		return;
 	if (registry_read_link(link, key) && !strcmp(key, place->key))
 		unlink(link);

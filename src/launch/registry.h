@@ -53,6 +53,11 @@ int registry_find(const char *word, struct registry_place *place,
 int registry_each(int (*visit)(const struct registry_place *place,
 			       void *context),
 		  void *context, struct err *err);
+/* All that lie where the one lies, whatever the environment says. */
+int registry_each_beside(const struct registry_place *one,
+			 int (*visit)(const struct registry_place *place,
+				      void *context),
+			 void *context, struct err *err);
 /* Writes spec and entry (and their folders), and the name's link; what the
  * name meant before is removed.  brood_path NULL: the running program. */
 int registry_enter(const struct spec *spec, const char *brood_path,

@@ -41,6 +41,7 @@ static const struct spec_number spec_numbers[] = {
 	NUMBER(refresh_launches, 0, LONG_MAX),
 	NUMBER(idle_ms, 0, LONG_MAX / 1000000),
 	NUMBER(ready_ms, 1, INT_MAX),
+	NUMBER(asked, 0, 1),
 };
 enum { SPEC_NUMBERS = sizeof(spec_numbers) / sizeof(spec_numbers[0]) };
 
@@ -234,6 +235,12 @@ bool spec_is_deep(const struct spec *spec)
 bool spec_has_base(const struct spec *spec)
 {
 	return spec->name || spec_is_deep(spec);
+}
+
+/* A launch gives no name and no words. */
+bool spec_is_asked_for(const struct spec *spec)
+{
+	return spec->asked || spec_has_base(spec);
 }
 
 long spec_pool(const struct spec *spec)

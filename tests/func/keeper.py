@@ -211,6 +211,64 @@ def ages_out():
     warm.stop_all()
 
 
+def made_and_stopped(program, *words):
+    """Its folder, after it was served so, or launched."""
+    if words:
+        warm.brood(*words, program)
+    warm.launch(program, "you")
+    serving(program)
+    warm.brood("stop", program)
+    return state_folder(program)
+
+
+def make_old(folder, days):
+    then = os.stat(folder).st_mtime - days * 24 * 3600
+    for name in os.listdir(folder):
+        os.utime(os.path.join(folder, name), (then, then))
+
+
+def unused_for_long():
+    """What is left of templates that nothing uses any more."""
+    stubs = os.path.join(HERE, "old-stubs")
+    folders = {}
+    for words, days, how in (
+            ("launched", 31, ()), ("launched lately", 29, ()),
+            ("program gone", 0, ()), ("served, program gone", 0, ("serve",)),
+            ("wrapped", 31, ("wrap", "--dir", stubs)),
+            ("kept", 31, ("serve",)), ("served", 31, ("serve",))):
+        program = own()
+        folders[words] = made_and_stopped(program, *how)
+        if "gone" in words:
+            os.unlink(program)
+        elif words == "kept":
+            warm.serve(program)
+        make_old(folders[words], days)
+
+    def left(words):
+        if not os.path.isdir(folders[words]):
+            return ""
+        files = os.listdir(folders[words])
+        return " ".join(n for n in ("entry", "spec", "image") if n in files)
+
+    warm.serve(own())
+    warm.wait_until(lambda: not left("launched"), 10)
+    # in no order: the last of them may be looked at just now
+    warm.wait_until(lambda: "image" not in left("wrapped") +
+                    left("served") + left("served, program gone") +
+                    left("program gone"), 5)
+    now = {words: left(words) for words in folders}
+    TAP.ok(now == {"launched": "", "launched lately": "entry spec image",
+                   "program gone": "", "served, program gone": "entry spec",
+                   "wrapped": "entry spec", "kept": "entry spec image",
+                   "served": "entry spec"},
+           "after 30 days: images go, and what a launch made by itself", now)
+    again = warm.wait_until(lambda: is_warm(program), 20, 0.1)
+    stub = warm.run([os.path.join(stubs, "greeter"), "you"])
+    TAP.ok(again and greeted(stub, "you"),
+           "and what was asked for comes back with the next launch", stub)
+    warm.stop_all()
+
+
 def renewed():
     program = own()
     warm.serve("--refresh", "300ms", program)
@@ -637,7 +695,8 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, demanded_from_elsewhere, ages_out, renewed,
+    for step in (on_demand, demanded_from_elsewhere, ages_out,
+                 unused_for_long, renewed,
                  changed_files, changed_behind_its_back, refused,
                  failed_for_now, burst, killed_in_flight, killed_copy,
                  left_by_killed_keepers, odd_things_for_sockets,
