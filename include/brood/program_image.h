@@ -121,7 +121,8 @@ struct program_image {
 					 * (one of maps[] as well) */
 	uint64_t program_headers, interpreter_base, entry; /* for auxv */
 	uint32_t program_header_count, program_header_bytes;
-	uint64_t signals_handled; /* bit n-1: replayed by the resume */
+	uint64_t signals_handled; /* bit n-1: set by a constructor; the resume
+				   * has the handlers in its own memory */
 	uint64_t boot;		  /* machine_boot() when it was made */
 	uint64_t machine;	  /* machine_identity(): where the boot is
 				   * another one, it must be the same */
