@@ -191,20 +191,13 @@ static int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
 	return to->failed ? err_set(err, -ENOMEM, "read %s", path) : 0;
 }
 
-int file_read_at(int dir, const char *path, struct buf *to, size_t most,
-		 struct err *err)
+int file_read(const char *path, struct buf *to, size_t most, struct err *err)
 {
-	auto_close int fd =
-		openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
 	return file_read_fd(fd, path, to, most, err);
-}
-
-int file_read(const char *path, struct buf *to, size_t most, struct err *err)
-{
-	return file_read_at(AT_FDCWD, path, to, most, err);
 }
 
 int file_open_trusted(const char *path, struct err *err)
@@ -328,9 +321,4 @@ void file_stamp_of(const struct stat *st, struct file_stamp *stamp)
 			  st->st_mtim.tv_nsec;
 	stamp->ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u +
 			  st->st_ctim.tv_nsec;
-}
-
-bool file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
-{
-	return memcmp(a, b, sizeof *a) == 0;
 }

@@ -16,10 +16,11 @@
  *		control		the keeper's own
  *
  * KEY is a hash of program, name and stop, and of the arguments where a
- * launch uses them (named templates and stops inside main); HASH one of the state folder's
- * path, so that two caches never share a socket.  Where XDG_RUNTIME_DIR is
- * missing, too long or not ours, /tmp/brood-UID/HASH is used; what an entry
- * says goes before both, so that all speak of one folder. */
+ * launch uses them (named templates and stops inside main); HASH one of the
+ * state folder's path, so that two caches never share a socket.  Where
+ * XDG_RUNTIME_DIR is missing, too long or not ours, /tmp/brood-UID/HASH is
+ * used; what an entry says goes before both, so that all speak of one
+ * folder. */
 #pragma once
 #include "base/err.h"
 #include "launch/spec.h"
