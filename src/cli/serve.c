@@ -2,6 +2,7 @@
 /* brood serve: makes a template of a program and waits until it serves. */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
@@ -317,9 +318,15 @@ static int serve_detached(const struct registry_place *place,
 			  const struct spec *spec, const char *brood,
 			  const struct serve_options *options)
 {
+	auto_free char *what = file_format("brood: starting %s", spec->program);
+	struct progress progress;
 	struct err err = { 0 };
-	int result = keeper_start(place, brood, serve_wait_ms(spec), &err);
+	int result;
 
+	progress_start(&progress, what ? what : "brood: starting");
+	result = keeper_start(place, brood, serve_wait_ms(spec), &progress,
+			      &err);
+	progress_end(&progress);
 	if (result < 0 && result != -EALREADY)
 		return cli_fail(&err, "\"brood serve --explain\" tells more");
 	return serve_tell(place, options->json);

@@ -122,7 +122,7 @@ static int brood_start_keeper(const char *program,
 	if (result >= 0)
 		result = keeper_start(&place, brood,
 				      (int)spec.ready_ms + BROOD_SERVE_MORE_MS,
-				      err);
+				      NULL, err);
 	return result == -EALREADY ? 0 : result;
 }
 
