@@ -17,8 +17,10 @@
  *     every string offset is inside, and the last byte of the strings is 0.
  *  3. maps are in ascending order, do not overlap, are page aligned, lie
  *     below 2^47, and name a file that exists; saved parts lie in the file.
- *  4. body_crc covers the saved pages; whoever publishes an image or finds
- *     one at its start checks it, a starter does not.
+ *
+ * body_crc covers the saved pages.  A keeper that finds an image when it
+ * starts checks it and removes a damaged one; a starter, for which that would
+ * cost more than the start itself, checks the header alone.
  *
  * An image is code: it is trusted only when owner and mode say that nobody
  * but root or the caller could write it.  "NAME.hot" beside it is a hint:
@@ -119,7 +121,8 @@ struct program_image {
 					 * (one of maps[] as well) */
 	uint64_t program_headers, interpreter_base, entry; /* for auxv */
 	uint32_t program_header_count, program_header_bytes;
-	uint64_t signals_handled; /* bit n-1: replayed by the resume */
+	uint64_t signals_handled; /* bit n-1: set by a constructor; the resume
+				   * has the handlers in its own memory */
 	uint64_t boot;		  /* machine_boot() when it was made */
 	uint64_t machine;	  /* machine_identity(): where the boot is
 				   * another one, it must be the same */

@@ -201,9 +201,6 @@ int args_parse(const struct args_verb *verb, int argc, char **argv,
 	if (verb->stop_early) {
 		/* "--" before the first operand only ends the options; one
 		 * behind it (serve NAME -- PROGRAM) is the verb's matter. */
-		kept = at;
-		if (at < argc && strcmp(argv[at], "--") == 0 && kept == at)
-			kept = at;
 		*operands = argv + at;
 		*operand_count = argc - at;
 		return args_count(verb, *operand_count, err);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -114,13 +113,6 @@ int fd_raise(int *fd, int least)
 	close(*fd);
 	*fd = high;
 	return 0;
-}
-
-int fd_memfd(const char *name, struct err *err)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC);
-
-	return fd < 0 ? err_set(err, -errno, "memory file %s", name) : fd;
 }
 
 union fd_control {

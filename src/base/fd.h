@@ -22,7 +22,6 @@ int fd_pread_all(int fd, void *to, size_t len, uint64_t at, struct err *err);
 int fd_pwrite_all(int fd, const void *from, size_t len, uint64_t at,
 		  struct err *err);
 int fd_raise(int *fd, int least); /* moves *fd to a number >= least */
-int fd_memfd(const char *name, struct err *err);
 
 /* One packet with up to 253 descriptors.  fd_receive sets *fd_count to the
  * number received (all CLOEXEC); a truncated packet or list is -EMSGSIZE and

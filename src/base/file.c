@@ -47,11 +47,25 @@ static char *file_folder(const char *path)
 
 /* ---- publishing ------------------------------------------------------- */
 
+static const char file_draft_word[] = ".draft.";
+
+const char *file_draft_mark(const char *name)
+{
+	const char *word = strstr(name, file_draft_word);
+
+	return word ? word + sizeof file_draft_word - 1 : NULL;
+}
+
+static char *file_draft_hidden(const struct file_draft *draft)
+{
+	return file_format("%s%s%d.%lx", draft->path, file_draft_word, getpid(),
+			   (unsigned long)(uintptr_t)draft);
+}
+
 static int file_draft_named(struct file_draft *draft, mode_t mode,
 			    struct err *err)
 {
-	draft->hidden = file_format("%s.draft.%d.%lx", draft->path, getpid(),
-				    (unsigned long)(uintptr_t)draft);
+	draft->hidden = file_draft_hidden(draft);
 	if (!draft->hidden)
 		return err_set(err, -ENOMEM, "write %s", draft->path);
 	unlink(draft->hidden);
@@ -85,8 +99,7 @@ static int file_draft_name(struct file_draft *draft, struct err *err)
 
 	if (draft->hidden)
 		return 0;
-	draft->hidden = file_format("%s.draft.%d.%lx", draft->path, getpid(),
-				    (unsigned long)(uintptr_t)draft);
+	draft->hidden = file_draft_hidden(draft);
 	if (!draft->hidden)
 		return err_set(err, -ENOMEM, "publish %s", draft->path);
 	snprintf(from, sizeof from, "/proc/self/fd/%d", draft->fd);
@@ -178,20 +191,13 @@ static int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
 	return to->failed ? err_set(err, -ENOMEM, "read %s", path) : 0;
 }
 
-int file_read_at(int dir, const char *path, struct buf *to, size_t most,
-		 struct err *err)
+int file_read(const char *path, struct buf *to, size_t most, struct err *err)
 {
-	auto_close int fd =
-		openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
 	return file_read_fd(fd, path, to, most, err);
-}
-
-int file_read(const char *path, struct buf *to, size_t most, struct err *err)
-{
-	return file_read_at(AT_FDCWD, path, to, most, err);
 }
 
 int file_open_trusted(const char *path, struct err *err)
@@ -315,9 +321,4 @@ void file_stamp_of(const struct stat *st, struct file_stamp *stamp)
 			  st->st_mtim.tv_nsec;
 	stamp->ctime_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000u +
 			  st->st_ctim.tv_nsec;
-}
-
-bool file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
-{
-	return memcmp(a, b, sizeof *a) == 0;
 }

@@ -21,14 +21,15 @@ int file_draft_open(struct file_draft *draft, const char *path, mode_t mode,
 		    struct err *err);
 int file_draft_publish(struct file_draft *draft, struct err *err);
 void file_draft_close(struct file_draft *draft); /* drops what is unpublished */
+/* In a name that a draft has for a moment: the number of its process, with
+ * more behind it; NULL in any other name. */
+const char *file_draft_mark(const char *name);
 
 int file_publish(const char *path, const void *data, size_t len, mode_t mode,
 		 struct err *err);
 /* Reads the whole file, at most "most" bytes (more is -EFBIG); the buffer
  * gets a 0 byte behind it that its length does not count. */
 int file_read(const char *path, struct buf *to, size_t most, struct err *err);
-int file_read_at(int dir, const char *path, struct buf *to, size_t most,
-		 struct err *err);
 int file_make_dirs(const char *path, mode_t mode, struct err *err); /* -p */
 /* A folder of the caller's own: owned by the effective user, mode 0700,
  * not a link; made when missing. */
@@ -47,4 +48,3 @@ struct file_stamp {
 	uint64_t dev, ino, size, mtime_ns, ctime_ns;
 };
 void file_stamp_of(const struct stat *st, struct file_stamp *stamp);
-bool file_stamp_same(const struct file_stamp *a, const struct file_stamp *b);

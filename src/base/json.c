@@ -3,7 +3,6 @@
  * for texts of our own programs. */
 #include "base/json.h"
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,15 +93,6 @@ void json_number(struct json *json, const char *key, int64_t value)
 {
 	json_before(json, key);
 	buf_format(json->out, "%ld", (long)value);
-}
-
-void json_real(struct json *json, const char *key, double value)
-{
-	json_before(json, key);
-	if (isfinite(value))
-		buf_format(json->out, "%.6g", value);
-	else
-		buf_text(json->out, "null");
 }
 
 void json_bool(struct json *json, const char *key, bool value)
@@ -383,24 +373,4 @@ int64_t json_get_number(const char *text, const char *path, int64_t absent)
 		return 0;
 	probe = t;
 	return json_skip_number(&probe) ? strtoll(t.at, NULL, 10) : absent;
-}
-
-int json_count(const char *text, const char *path)
-{
-	struct json_text t = { text, text + strlen(text) };
-	int count = 0;
-
-	if (!json_walk(&t, path) || *t.at != '[')
-		return -1;
-	t.at++;
-	json_blank(&t);
-	if (json_word(&t, "]"))
-		return 0;
-	do {
-		if (!json_skip(&t, 0))
-			return -1;
-		count++;
-		json_blank(&t);
-	} while (json_word(&t, ","));
-	return count;
 }

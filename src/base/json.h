@@ -21,7 +21,6 @@ void json_list_open(struct json *json, const char *key); /* [ */
 void json_list_close(struct json *json);		 /* ] */
 void json_text(struct json *json, const char *key, const char *value);
 void json_number(struct json *json, const char *key, int64_t value);
-void json_real(struct json *json, const char *key, double value);
 void json_bool(struct json *json, const char *key, bool value);
 
 /* Reads a value of a flat or nested object by a dotted path ("a.b.2.c").
@@ -29,4 +28,3 @@ void json_bool(struct json *json, const char *key, bool value);
 int json_check(const char *text, size_t len, struct err *err);
 char *json_get_text(const char *text, const char *path); /* malloced, NULL */
 int64_t json_get_number(const char *text, const char *path, int64_t absent);
-int json_count(const char *text, const char *path); /* items of a list, -1 */

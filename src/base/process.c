@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -100,8 +99,6 @@ static int process_become(const struct process_plan *plan, int report)
 	process_reset_signals();
 	if (plan->new_session)
 		setsid();
-	if (plan->no_randomise)
-		personality(ADDR_NO_RANDOMIZE);
 	if (plan->cwd && chdir(plan->cwd) < 0)
 		return -errno;
 	if (plan->traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
@@ -196,32 +193,6 @@ int process_wait(pid_t pid, int timeout_ms, int *status)
 	}
 }
 
-int process_exit_code(int wait_status)
-{
-	if (WIFEXITED(wait_status))
-		return WEXITSTATUS(wait_status);
-	return 128 + WTERMSIG(wait_status);
-}
-
-int process_detach(struct err *err)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return err_set(err, -errno, "fork");
-	if (pid > 0)
-		return pid;
-	setsid();
-	umask(077);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int i = 0; i < 3 && null >= 0; i++)
-		dup2(null, i);
-	if (null > 2)
-		close(null);
-	return 0;
-}
-
 char *process_exe(pid_t pid)
 {
 	char path[64], name[4096];
@@ -234,36 +205,6 @@ char *process_exe(pid_t pid)
 		return NULL;
 	name[n] = 0;
 	return strdup(name);
-}
-
-/* Field "number" (as proc(5) counts) of /proc/PID/stat. */
-static uint64_t process_stat(pid_t pid, int number)
-{
-	auto_buf struct buf text = { 0 };
-	char path[64];
-	const char *at;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if (file_read(path, &text, 8192, NULL) < 0)
-		return 0;
-	at = strrchr(buf_string(&text), ')');
-	for (int field = 2; at && field < number; field++) {
-		at = strchr(at, ' ');
-		at = at ? at + 1 : NULL;
-	}
-	return at ? strtoull(at, NULL, 10) : 0;
-}
-
-uint64_t process_start_time(pid_t pid)
-{
-	return process_stat(pid, 22);
-}
-
-uint64_t process_cpu_ms(pid_t pid)
-{
-	long ticks = sysconf(_SC_CLK_TCK);
-
-	return (process_stat(pid, 14) + process_stat(pid, 15)) * 1000 / ticks;
 }
 
 int process_thread_count(pid_t pid)

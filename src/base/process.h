@@ -15,21 +15,15 @@ struct process_plan {
 	const int *keep;   /* further descriptors, same numbers, kept */
 	int keep_count;
 	bool new_session;
-	bool traced;	   /* PTRACE_TRACEME before exec */
-	bool no_randomise; /* never set by the product */
+	bool traced; /* PTRACE_TRACEME before exec */
 };
 /* Starts it; a failed exec is reported here, not by an exit status. */
 pid_t process_start(const struct process_plan *plan, struct err *err);
 int process_pidfd(pid_t pid, struct err *err);
 int process_wait(pid_t pid, int timeout_ms, int *status); /* -ETIME */
-int process_exit_code(int wait_status); /* as a shell has it: 128 + signal */
 /* To the defaults of a fresh program: handlers, mask. */
 void process_reset_signals(void);
-/* A daemon of our own: new session, stdio on /dev/null, umask 077. */
-int process_detach(struct err *err); /* the parent gets the pid, child 0 */
-char *process_exe(pid_t pid);	     /* malloced, NULL when it cannot be told */
-uint64_t process_start_time(pid_t pid); /* in ticks since boot; 0: gone */
-uint64_t process_cpu_ms(pid_t pid);
+char *process_exe(pid_t pid); /* malloced, NULL when it cannot be told */
 int process_thread_count(pid_t pid);
 char *process_find_in_path(const char *name, const char *path); /* malloced */
 /* Names in BROOD_WITHOUT=a,b,c are switched off: */

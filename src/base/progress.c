@@ -5,51 +5,35 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PROGRESS_WIDTH = 30, PROGRESS_EVERY_NS = 100000000 };
-
-void progress_start(struct progress *progress, const char *what, uint64_t total)
+void progress_start(struct progress *progress, const char *what)
 {
 	*progress = (struct progress){ .what = what,
-				       .total = total,
 				       .started_ns = clock_ns(),
 				       .allowed = isatty(2) == 1 };
 }
 
-static void progress_draw(struct progress *progress)
+int progress_wait_ms(const struct progress *progress, int ms)
 {
-	char bar[PROGRESS_WIDTH + 1];
-	uint64_t full = 0;
-
-	if (!progress->total) {
-		fprintf(stderr, "\r%s %lu\033[K", progress->what,
-			progress->done);
-		return;
-	}
-	full = progress->done >= progress->total
-		       ? PROGRESS_WIDTH
-		       : progress->done * PROGRESS_WIDTH / progress->total;
-	for (unsigned i = 0; i < PROGRESS_WIDTH; i++)
-		bar[i] = i < full ? '#' : '.';
-	bar[PROGRESS_WIDTH] = 0;
-	fprintf(stderr, "\r%s [%s] %lu%%\033[K", progress->what, bar,
-		progress->done * 100 / progress->total);
+	if (!progress || !progress->allowed)
+		return ms;
+	return ms < 0 || ms > PROGRESS_TICK_MS ? PROGRESS_TICK_MS : ms;
 }
 
-void progress_step(struct progress *progress, uint64_t done)
+void progress_tick(struct progress *progress)
 {
-	uint64_t now = clock_ns();
+	uint64_t ms;
 
-	progress->done = done;
-	if (!progress->allowed || now - progress->drawn_ns < PROGRESS_EVERY_NS)
+	if (!progress || !progress->allowed)
 		return;
-	progress->drawn_ns = now;
+	ms = (clock_ns() - progress->started_ns) / 1000000;
 	progress->shown = true;
-	progress_draw(progress);
+	fprintf(stderr, "\r%s: %lu.%lu s\033[K", progress->what,
+		(unsigned long)ms / 1000, (unsigned long)ms % 1000 / 100);
 }
 
 void progress_end(struct progress *progress)
 {
 	if (progress->shown)
-		fprintf(stderr, "\r\033[K");
+		fputs("\r\033[K", stderr);
 	progress->shown = false;
 }

@@ -32,12 +32,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-struct doctor_page_scan {
-	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages,
-		category_inverted, category_mask, category_anyof_mask,
-		return_mask;
-};
-#define DOCTOR_PAGEMAP_SCAN _IOWR('f', 16, struct doctor_page_scan)
 struct doctor_pidfd_info {
 	__u64 mask, cgroup;
 	__u32 ids[12];
@@ -130,8 +124,9 @@ static void doctor_mm_map(struct doctor_finding *finding)
 	else
 		doctor_note(finding, DOCTOR_LESS,
 			    "a kernel with CONFIG_CHECKPOINT_RESTORE",
-			    "PR_SET_MM_MAP: %s; no hatch, and ps shows the "
-			    "template's command line for clones",
+			    "PR_SET_MM_MAP: %s; ps shows other command lines "
+			    "for copies, and a hatched program's heap grows "
+			    "elsewhere",
 			    strerror(errno));
 }
 
@@ -147,28 +142,6 @@ static void doctor_pidfd(struct doctor_finding *finding)
 		doctor_note(finding, DOCTOR_OK, NULL,
 			    "not in this kernel (6.15); exit status comes "
 			    "over the socket");
-}
-
-static int doctor_scan(void)
-{
-	long page = sysconf(_SC_PAGESIZE);
-	auto_close int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	struct doctor_page_scan scan = { .size = sizeof(scan) };
-	char here = 0;
-
-	scan.start = (__u64)(uintptr_t)&here & ~(__u64)(page - 1);
-	scan.end = scan.start + (__u64)page;
-	scan.category_mask = scan.return_mask = 1 << 3; /* present */
-	return fd < 0 ? -errno : ioctl(fd, DOCTOR_PAGEMAP_SCAN, &scan);
-}
-
-static void doctor_pagemap(struct doctor_finding *finding)
-{
-	doctor_note(finding, DOCTOR_OK, NULL, "%s",
-		    doctor_scan() >= 0
-			    ? "dirty pages are found by one call"
-			    : "not in this kernel (6.7); /proc/PID/pagemap is "
-			      "read instead");
 }
 
 static void doctor_populate(struct doctor_finding *finding)
@@ -363,7 +336,6 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "ptrace", doctor_ptrace, false },
 	{ "PR_SET_MM_MAP", doctor_mm_map, false },
 	{ "PIDFD_GET_INFO", doctor_pidfd, false },
-	{ "PAGEMAP_SCAN", doctor_pagemap, false },
 	{ "MADV_POPULATE", doctor_populate, false },
 	{ "randomisation", doctor_random, false },
 	{ "/proc/PID/exe", doctor_exe_link, false },

@@ -50,6 +50,10 @@ const struct args_verb launch_args = {
 		"template was made, or there is no template, or no way "
 		"allows it, the program is executed the ordinary way; "
 		"--verbose tells why.\n\n"
+		"Of a template that stops inside main (\"brood serve "
+		"--until\") an instance goes on from there: with the "
+		"template's arguments and environment, which the program has "
+		"read already, and with all else of the caller.\n\n"
 		"Exit codes: the program's own; 126 it may not be executed; "
 		"127 there is no such program; 100 a wrong use.",
 	.options = launch_options,

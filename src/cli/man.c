@@ -52,7 +52,8 @@ static void man_overview(struct buf *out)
 				   verb->args->name);
 	buf_text(out,
 		 ".SH FILES\n.TP\n.I $XDG_CACHE_HOME/brood/programs\n"
-		 "entries and images of the templates\n.TP\n"
+		 "entries and images of the templates; they age out, see\n"
+		 ".BR brood\\-ps (1)\n.TP\n"
 		 ".I $XDG_RUNTIME_DIR/brood\nsockets of living templates\n"
 		 ".TP\n.I $XDG_DATA_HOME/brood/bin\nstubs of wrapped programs\n"
 		 ".SH ENVIRONMENT\n.TP\n.B BROOD_REPORT\n"

@@ -23,7 +23,12 @@ const struct args_verb ps_args = {
 		"can start: by clone (the template forks), by hatch (the "
 		"caller maps the template's image) or not at all, and then "
 		"REASON tells why. A template that is not kept now is started "
-		"again by its next launch.",
+		"again by its next launch.\n\n"
+		"What nothing has used for 30 days, or whose program is gone, "
+		"is removed when some other template begins to serve: the "
+		"image alone of what \"brood serve\" or \"brood wrap\" were "
+		"asked for, all of what a launch has made by itself. \"brood "
+		"stop --forget\" removes it at once.",
 	.options = ps_options,
 };
 

@@ -2,6 +2,7 @@
 /* brood serve: makes a template of a program and waits until it serves. */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
@@ -83,7 +84,9 @@ const struct args_verb serve_args = {
 		"With --until the program runs further before it is kept: to "
 		"its first read of standard input, to its first open of PATH, "
 		"or until it calls brood_ready(). Such a template starts "
-		"copies by clone only, with the arguments given here.\n\n"
+		"copies by clone only, with the arguments given here and the "
+		"environment of the template: those of a launch come too late "
+		"for a program that has begun.\n\n"
 		"TIME is a number with ms, s, m or h.\n\n"
 		"Examples:\n\n"
 		"  brood serve clang\n\n"
@@ -122,25 +125,11 @@ static void serve_sort(char *const *words, int count, bool after_dashes,
 static int serve_add_env(const struct args_list *list, struct spec *spec,
 			 struct err *err)
 {
-	size_t count = (size_t)list->count;
+	int result = 0;
 
-	if (!count)
-		return 0;
-	spec->environment = calloc(count + 1, sizeof(*spec->environment));
-	if (!spec->environment)
-		return err_set(err, -ENOMEM, "--env");
-	for (int i = 0; i < list->count; i++) {
-		const char *word = list->item[i];
-
-		if (word[0] == '=' || !strchr(word, '='))
-			return err_set(err, -EINVAL,
-				       "--env %s is not NAME=VALUE", word);
-		spec->environment[i] = strdup(word);
-		if (!spec->environment[i])
-			return err_set(err, -ENOMEM, "--env");
-		spec->environment_count = i + 1;
-	}
-	return 0;
+	for (int i = 0; i < list->count && result >= 0; i++)
+		result = spec_add_variable(spec, list->item[i], err);
+	return result < 0 ? err_wrap(err, "--env") : 0;
 }
 
 static void serve_set_numbers(const struct serve_options *options,
@@ -242,10 +231,12 @@ static int serve_fill(const struct serve_options *options,
 	if (result >= 0)
 		result = serve_add_env(&options->env, spec, err);
 	serve_set_numbers(options, spec);
-	return result;
+	spec->asked = 1;
+	return result < 0 ? result : spec_check(spec, err);
 }
 
-/* Is the spec known already under its key? */
+/* Is the spec known already under its key?  Who asked for it makes no other
+ * template of it. */
 static bool serve_is_same(const struct spec *spec)
 {
 	auto_place struct registry_place place = { 0 };
@@ -258,6 +249,7 @@ static bool serve_is_same(const struct spec *spec)
 	    registry_place(key, false, &place, NULL) < 0 ||
 	    registry_read_spec(&place, &old, NULL) < 0)
 		return false;
+	old.asked = spec->asked;
 	spec_write(&old, &a);
 	spec_write(spec, &b);
 	return a.len == b.len && a.len && memcmp(a.data, b.data, a.len) == 0;
@@ -326,9 +318,15 @@ static int serve_detached(const struct registry_place *place,
 			  const struct spec *spec, const char *brood,
 			  const struct serve_options *options)
 {
+	auto_free char *what = file_format("brood: starting %s", spec->program);
+	struct progress progress;
 	struct err err = { 0 };
-	int result = keeper_start(place, brood, serve_wait_ms(spec), &err);
+	int result;
 
+	progress_start(&progress, what ? what : "brood: starting");
+	result = keeper_start(place, brood, serve_wait_ms(spec), &progress,
+			      &err);
+	progress_end(&progress);
 	if (result < 0 && result != -EALREADY)
 		return cli_fail(&err, "\"brood serve --explain\" tells more");
 	return serve_tell(place, options->json);

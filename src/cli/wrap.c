@@ -60,8 +60,8 @@ const struct args_verb unwrap_args = {
 	.synopsis = "[--dir DIR] PROGRAM... | --all",
 	.summary = "take stubs away again",
 	.text = "Removes stubs that \"brood wrap\" has made, and nothing else. "
-		"The templates age out by themselves; \"brood stop --forget\" "
-		"ends them at once.",
+		"The templates end by themselves when nothing is launched; "
+		"\"brood stop --forget\" ends and forgets them at once.",
 	.options = unwrap_options,
 	.most = -1,
 };
@@ -98,6 +98,22 @@ static char *wrap_program(const char *word, struct err *err)
 	return here ? file_join(here, relative) : NULL;
 }
 
+/* What the user has set for this program by "serve" stays. */
+static int wrap_keep_known(const char *brood, struct registry_place *place,
+			   struct err *err)
+{
+	auto_spec struct spec spec;
+	int result;
+
+	spec_init(&spec);
+	result = registry_read_spec(place, &spec, err);
+	if (result < 0 || spec.asked)
+		return result;
+	registry_place_fini(place);
+	spec.asked = 1;
+	return registry_enter(&spec, brood, place, err);
+}
+
 static int wrap_enter(const char *program, struct registry_place *place,
 		      struct err *err)
 {
@@ -114,10 +130,11 @@ static int wrap_enter(const char *program, struct registry_place *place,
 		result = elf_check(spec.program, &facts, err);
 	if (result < 0)
 		return result;
-	/* What the user has set for this program by "serve" stays. */
-	result = registry_find(spec.program, place, NULL);
-	if (result > 0)
+	if (registry_find(spec.program, place, NULL) > 0 &&
+	    wrap_keep_known(brood, place, NULL) >= 0)
 		return 0;
+	registry_place_fini(place);
+	spec.asked = 1;
 	return registry_enter(&spec, brood, place, err);
 }
 

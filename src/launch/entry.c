@@ -117,7 +117,19 @@ int entry_write(const struct spec *spec, const char *brood_path,
 	return entry_publish(entry, place->entry, err);
 }
 
-static int entry_change(struct start_entry *entry, bool demand,
+static void entry_refuse(struct start_entry *entry,
+			 const struct file_stamp *program)
+{
+	entry->flags |= ENTRY_NO_DEMAND;
+	entry->refused.dev = program->dev;
+	entry->refused.ino = program->ino;
+	entry->refused.size = program->size;
+	entry->refused.mtime_ns = program->mtime_ns;
+	entry->refused.ctime_ns = program->ctime_ns;
+}
+
+static int entry_change(struct start_entry *entry,
+			const struct file_stamp *refused,
 			const struct registry_place *place, struct err *err)
 {
 	int rc;
@@ -126,13 +138,14 @@ static int entry_change(struct start_entry *entry, bool demand,
 	    (rc = PUT(control, place->control)) < 0)
 		return rc;
 	entry->flags &= ~(uint32_t)ENTRY_NO_DEMAND;
-	if (!demand)
-		entry->flags |= ENTRY_NO_DEMAND;
+	entry->refused = (struct image_file){ 0 };
+	if (refused)
+		entry_refuse(entry, refused);
 	return 0;
 }
 
-int entry_update(const struct registry_place *place, bool demand,
-		 struct err *err)
+int entry_update(const struct registry_place *place,
+		 const struct file_stamp *refused, struct err *err)
 {
 	auto_free struct start_entry *entry = entry_read(place->entry, err);
 	auto_free struct start_entry *old = malloc(sizeof(*old));
@@ -141,7 +154,7 @@ int entry_update(const struct registry_place *place, bool demand,
 	if (!entry || !old)
 		return -EINVAL;
 	memcpy(old, entry, sizeof(*old));
-	if ((rc = entry_change(entry, demand, place, err)) < 0)
+	if ((rc = entry_change(entry, refused, place, err)) < 0)
 		return rc;
 	if (!memcmp(old, entry, sizeof(*old)))
 		return 0;

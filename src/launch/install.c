@@ -14,19 +14,34 @@ static bool install_is_readable_file(const char *path)
 {
 	struct stat st;
 
-	return path && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
 	       access(path, R_OK) == 0;
 }
 
-/* The folder of the running program. */
-static char *install_own_folder(void)
+/* folder + "/" + below + name, if that is a file that can be read. */
+static char *install_try(const char *folder, const char *below,
+			 const char *name)
 {
-	char *exe = process_exe(getpid());
-	char *slash = exe ? strrchr(exe, '/') : NULL;
+	auto_free char *path = file_format("%s/%s%s", folder, below, name);
 
-	if (slash)
-		*slash = 0;
-	return exe;
+	return path && install_is_readable_file(path) ? realpath(path, NULL)
+						      : NULL;
+}
+
+char *install_find_near(const char *program, const char *name)
+{
+	static const char *const below[] = { "", "../lib/brood/",
+					     "../libexec/brood/", "../bin/",
+					     "../../bin/" };
+	auto_free char *folder = realpath(program, NULL);
+	char *found = NULL;
+
+	if (!folder)
+		return NULL;
+	*strrchr(folder, '/') = 0;
+	for (size_t i = 0; i < sizeof(below) / sizeof(*below) && !found; i++)
+		found = install_try(folder, below[i], name);
+	return found;
 }
 
 static char *install_named_by_variable(const char *name)
@@ -35,32 +50,24 @@ static char *install_named_by_variable(const char *name)
 
 	if (!value || value[0] != '/')
 		return NULL;
-	if (!strcmp(file_base(value), name))
-		return strdup(value);
-	return file_join(value, name);
+	if (!strcmp(file_base(value), name) && install_is_readable_file(value))
+		return realpath(value, NULL);
+	return install_try(value, "", name);
 }
 
 char *install_find(const char *name, struct err *err)
 {
-	auto_free char *folder = install_own_folder();
-	char *tried[3] = {
-		folder ? file_join(folder, name) : NULL,
-		folder ? file_format("%s/../lib/brood/%s", folder, name) : NULL,
-		install_named_by_variable(name),
-	};
-	char *found = NULL;
+	auto_free char *exe = process_exe(getpid());
+	char *found = exe ? install_find_near(exe, name) : NULL;
 
-	for (int i = 0; i < 3 && !found; i++)
-		if (install_is_readable_file(tried[i]))
-			found = realpath(tried[i], NULL);
+	if (!found)
+		found = install_named_by_variable(name);
 	if (!found)
 		err_set(err, -ENOENT,
-			"%s: neither %s nor %s is there, and "
+			"%s: neither beside %s nor in ../lib/brood of it, and "
 			"BROOD_SHIM_PATH %s",
-			name, tried[0] ? tried[0] : "beside the program",
-			tried[1] ? tried[1] : "../lib/brood",
-			tried[2] ? "names none" : "is not set");
-	for (int i = 0; i < 3; i++)
-		free(tried[i]);
+			name, exe ? exe : "the program",
+			getenv("BROOD_SHIM_PATH") ? "names none"
+						  : "is not set");
 	return found;
 }

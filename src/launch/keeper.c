@@ -15,7 +15,9 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "launch/age.h"
 #include "launch/entry.h"
+#include "launch/image_write.h"
 #include "launch/keeper_internal.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -317,15 +319,32 @@ static bool keeper_is_number(const char *text)
 	return *text && text[strspn(text, "0123456789")] == 0;
 }
 
-/* What a keeper that was killed has left: "g7", "image.7". */
+static bool keeper_is_gone(pid_t pid)
+{
+	return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+/* "image.7.draft.PID.x", killed between write and rename.  Only who holds the
+ * lock writes images; other files may be another process's at this moment. */
+static bool keeper_is_stale_draft(const char *name)
+{
+	const char *draft = file_draft_mark(name);
+
+	if (!draft)
+		return false;
+	return !strncmp(name, "image.", 6) || keeper_is_gone(atoi(draft));
+}
+
+/* What a keeper that was killed has left: "g7", "image.7", drafts. */
 static void keeper_remove_stale(const char *dir, const char *prefix)
 {
 	DIR *folder = opendir(dir);
 	struct dirent *item;
 
 	while (folder && (item = readdir(folder)))
-		if (!strncmp(item->d_name, prefix, strlen(prefix)) &&
-		    keeper_is_number(item->d_name + strlen(prefix)))
+		if ((!strncmp(item->d_name, prefix, strlen(prefix)) &&
+		     keeper_is_number(item->d_name + strlen(prefix))) ||
+		    keeper_is_stale_draft(item->d_name))
 			unlinkat(dirfd(folder), item->d_name, 0);
 	if (folder)
 		closedir(folder);
@@ -339,6 +358,19 @@ static void keeper_clean_up_after_others(struct keeper *keeper)
 	keeper_remove_stale(keeper->place->state, "image.");
 }
 
+/* What a starter does not check: the saved pages. */
+static void keeper_check_image(struct keeper *keeper)
+{
+	const char *image = keeper->place->image;
+	struct err err = { 0 };
+
+	if (access(image, F_OK) < 0 || image_verify(image, &err) >= 0)
+		return;
+	log_say("brood: %s", err.text);
+	log_event("image.damaged", "\"code\":%d", err.code);
+	unlink(image);
+}
+
 static int keeper_open(struct keeper *keeper, struct err *err)
 {
 	int rc;
@@ -347,8 +379,9 @@ static int keeper_open(struct keeper *keeper, struct err *err)
 	    (rc = keeper_open_signals(keeper, err)) < 0)
 		return rc;
 	keeper_clean_up_after_others(keeper);
+	keeper_check_image(keeper);
 	keeper->generation = keeper_status_generation(keeper->place);
-	if ((rc = entry_update(keeper->place, true, err)) < 0 ||
+	if ((rc = entry_update(keeper->place, NULL, err)) < 0 ||
 	    (rc = keeper_control_open(keeper, err)) < 0)
 		return rc;
 	keeper_status_write(keeper);
@@ -401,8 +434,10 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
 		rc = keeper_first(&keeper, err);
 		keeper_control_answer_all(&keeper);
 	}
-	if (rc >= 0)
+	if (rc >= 0) {
+		age_out(place);
 		keeper_loop(&keeper);
+	}
 	keeper_close(&keeper);
 	/* Now, so that who reads it may start a keeper again. */
 	if (rc < 0 && rc != -EALREADY)

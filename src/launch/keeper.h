@@ -4,6 +4,7 @@
  * itself when nothing was launched for the idle time. */
 #pragma once
 #include "base/err.h"
+#include "base/progress.h"
 #include "launch/registry.h"
 
 /* Runs until stopped.  ready_fd: gets one line "ready\n" or an error line
@@ -18,7 +19,7 @@ int keeper_run(const struct registry_place *place, const struct spec *spec,
  * when there is none. */
 int keeper_ask(const struct registry_place *place, const char *command,
 	       int timeout_ms, struct buf *answer, struct err *err);
-/* Starts a detached keeper (this program: "brood keep KEY") and waits until
- * it serves; -EALREADY is fine. */
+/* Starts a detached keeper (this program: "brood keep FOLDER") and waits until
+ * it serves; -EALREADY is fine.  progress: ticks meanwhile, or NULL. */
 int keeper_start(const struct registry_place *place, const char *brood_path,
-		 int timeout_ms, struct err *err);
+		 int timeout_ms, struct progress *progress, struct err *err);

@@ -84,7 +84,7 @@ static int client_start_child(const struct registry_place *place,
 	char number[16];
 	char *argv[] = { (char *)brood_path,   (char *)"keep",
 			 (char *)"--ready-fd", number,
-			 (char *)place->key,   NULL };
+			 place->state,	       NULL };
 
 	snprintf(number, sizeof(number), "%d", ready);
 	umask(077);
@@ -124,14 +124,29 @@ static int client_start_detached(const struct registry_place *place,
 	return 0;
 }
 
+/* As fd_wait(), in pieces where somebody looks on. */
+static int client_wait(int fd, uint64_t deadline, struct progress *progress)
+{
+	for (;;) {
+		int left = clock_left_ms(deadline);
+		int part = progress_wait_ms(progress, left);
+		int rc = fd_wait(fd, POLLIN, part);
+
+		if (rc != 0 || part == left)
+			return rc;
+		progress_tick(progress);
+	}
+}
+
 /* Reads until the end of the pipe: 0, or -ETIME. */
-static int client_read_line(int pipe, uint64_t deadline, char *line,
-			    size_t room, struct err *err)
+static int client_read_line(int pipe, uint64_t deadline,
+			    struct progress *progress, char *line, size_t room,
+			    struct err *err)
 {
 	size_t len = 0;
 
 	for (;;) {
-		int rc = fd_wait(pipe, POLLIN, clock_left_ms(deadline));
+		int rc = client_wait(pipe, deadline, progress);
 		ssize_t got;
 
 		if (rc <= 0)
@@ -178,7 +193,7 @@ static int client_wait_for_other(const struct registry_place *place,
 }
 
 int keeper_start(const struct registry_place *place, const char *brood_path,
-		 int timeout_ms, struct err *err)
+		 int timeout_ms, struct progress *progress, struct err *err)
 {
 	uint64_t deadline = clock_deadline(timeout_ms);
 	char line[300] = "";
@@ -191,8 +206,8 @@ int keeper_start(const struct registry_place *place, const char *brood_path,
 	out = ends[0];
 	rc = client_start_detached(place, brood_path, ends[1], err);
 	fd_close(&ends[1]);
-	if (rc < 0 ||
-	    (rc = client_read_line(out, deadline, line, sizeof(line), err)) < 0)
+	if (rc < 0 || (rc = client_read_line(out, deadline, progress, line,
+					     sizeof(line), err)) < 0)
 		return err_wrap(err, "keeper of %s", place->key);
 	if (!strcmp(line, "ready"))
 		return 0;

@@ -103,6 +103,16 @@ static void keeper_has_renewed(struct keeper *keeper, const char *why)
 	keeper_tell_ready(keeper, "ready");
 }
 
+/* Before the start: one that is replaced meanwhile was not tried. */
+static void keeper_note_program(struct keeper *keeper)
+{
+	struct stat st;
+
+	keeper->tried = (struct file_stamp){ 0 };
+	if (stat(keeper->spec->program, &st) == 0)
+		file_stamp_of(&st, &keeper->tried);
+}
+
 static int keeper_start_next(struct keeper *keeper, struct template *template,
 			     struct err *err)
 {
@@ -113,6 +123,7 @@ static int keeper_start_next(struct keeper *keeper, struct template *template,
 			       KEEPER_OLD_MOST);
 	log_event("serve.start", "\"generation\":%" PRIu64,
 		  keeper->generation + 1);
+	keeper_note_program(keeper);
 	return template_start(keeper->spec, keeper->place, ++keeper->generation,
 			      &before, template, err);
 }
@@ -198,7 +209,8 @@ void keeper_withdraw(struct keeper *keeper, const char *why, const char *what)
 	keeper_renew_soon(keeper, why);
 }
 
-/* No way to copy this program: starters are told not to ask again. */
+/* No way to copy this program: starters are told not to ask again as long as
+ * it is the same. */
 static void keeper_refuse(struct keeper *keeper, enum keeper_state state,
 			  const struct err *why)
 {
@@ -206,17 +218,31 @@ static void keeper_refuse(struct keeper *keeper, enum keeper_state state,
 
 	unlink(keeper->place->image);
 	unlink(keeper->place->live);
-	if (entry_update(keeper->place, false, &err) < 0)
+	if (entry_update(keeper->place, &keeper->tried, &err) < 0)
 		log_say("brood: %s", err.text);
 	keeper->last_error[0] = 0;
 	keeper_set_state(keeper, state, why->text);
 }
 
-/* Failures that say nothing about the program. */
-static bool keeper_is_passing(int code)
+/* Failures that say nothing about the program: of a full or busy machine, of
+ * a package that is just being replaced.  A deep stop that does not come is
+ * the program's own: to try it again and again would run half of main each
+ * time. */
+static bool keeper_is_passing(const struct keeper *keeper, int code)
 {
-	return code == -ENOMEM || code == -EMFILE || code == -ENFILE ||
-	       code == -ENOSPC || code == -EAGAIN;
+	switch (-code) {
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+	case EDQUOT:
+	case EAGAIN:
+	case EBUSY:
+	case ETXTBSY:
+	case ENOENT: return true;
+	case ETIME: return !spec_is_deep(keeper->spec);
+	}
+	return false;
 }
 
 int keeper_first(struct keeper *keeper, struct err *err)
@@ -225,7 +251,7 @@ int keeper_first(struct keeper *keeper, struct err *err)
 
 	if (rc >= 0)
 		return 0;
-	if (keeper_is_passing(rc))
+	if (keeper_is_passing(keeper, rc))
 		keeper_set_state(keeper, KEEPER_FAILED, err->text);
 	else
 		keeper_refuse(keeper,

@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "base/err.h"
+#include "base/file.h"
 #include "launch/keeper.h"
 #include "launch/template.h"
 #include <stdint.h>
@@ -80,6 +81,7 @@ struct keeper {
 	char reason[252]; /* why it stands so, "" when it serves */
 	char last_error[252];
 	uint64_t generation;	  /* number of the newest */
+	struct file_stamp tried;  /* the program, as that one found it */
 	struct template *current; /* serves, or its image does; or NULL */
 	struct template *old[KEEPER_OLD_MOST];
 	char *libraries; /* of the newest generation that stood */

@@ -107,13 +107,3 @@ int libraries_compare(const char *before, const char *now, int *moved)
 	}
 	return same;
 }
-
-int libraries_count(const char *list)
-{
-	struct library library;
-	int count = 0;
-
-	while ((list = libraries_line_at(list, &library)))
-		count++;
-	return count;
-}

@@ -12,4 +12,3 @@ char *libraries_list(pid_t pid, const char *without, struct err *err);
 /* Of the names that both lists have: *moved have another base in the second.
  * Returns how many have the same. */
 int libraries_compare(const char *before, const char *now, int *moved);
-int libraries_count(const char *list);

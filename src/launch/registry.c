@@ -170,10 +170,11 @@ static int registry_make_private_pair(const char *dir, struct err *err)
 	return file_private_dir(dir, err);
 }
 
-static int registry_place_names(const char *root, struct registry_place *place,
+/* Takes state, the folder. */
+static int registry_place_names(char *state, struct registry_place *place,
 				struct err *err)
 {
-	place->state = file_format("%s/programs/%s", root, place->key);
+	place->state = state;
 	if (!place->state)
 		return err_set(err, -ENOMEM, "name of a folder");
 	place->spec = file_join(place->state, "spec");
@@ -187,26 +188,35 @@ static int registry_place_names(const char *root, struct registry_place *place,
 	return 0;
 }
 
-static int registry_place_make(const char *root,
-			       const struct registry_place *place,
-			       struct err *err)
+/* The folder with "programs" and "names", which the place lies in. */
+static char *registry_root_of(const struct registry_place *place)
 {
+	char *root = strdup(place->state);
+
+	for (int i = 0; root && i < 2; i++)
+		*strrchr(root, '/') = 0;
+	return root;
+}
+
+int registry_place_make(const struct registry_place *place, struct err *err)
+{
+	auto_free char *root = registry_root_of(place);
 	int rc;
 
+	if (!root)
+		return err_set(err, -ENOMEM, "name of a folder");
 	if ((rc = file_make_dirs(root, 0700, err)) < 0 ||
 	    (rc = registry_make_private_pair(place->state, err)) < 0)
 		return rc;
 	return registry_make_private_pair(place->sockets, err);
 }
 
-static int registry_place_fill(bool make, struct registry_place *place,
-			       struct err *err)
+static int registry_place_fill(char *state, bool make,
+			       struct registry_place *place, struct err *err)
 {
-	auto_free char *root = NULL;
 	int rc;
 
-	if ((rc = registry_cache_root(&root, make, err)) < 0 ||
-	    (rc = registry_place_names(root, place, err)) < 0 ||
+	if ((rc = registry_place_names(state, place, err)) < 0 ||
 	    (rc = registry_find_sockets(place, make, err)) < 0)
 		return rc;
 	place->live = file_join(place->sockets, "live");
@@ -214,19 +224,50 @@ static int registry_place_fill(bool make, struct registry_place *place,
 	place->control = file_join(place->sockets, "control");
 	if (!place->live || !place->waiting || !place->control)
 		return err_set(err, -ENOMEM, "names of sockets");
-	return make ? registry_place_make(root, place, err) : 0;
+	return make ? registry_place_make(place, err) : 0;
 }
 
 int registry_place(const char *key, bool make, struct registry_place *place,
 		   struct err *err)
 {
+	auto_free char *root = NULL;
 	int rc;
 
 	*place = (struct registry_place){ 0 };
 	if (!registry_is_key(key))
 		return err_set(err, -EINVAL, "\"%.40s\" is not a key", key);
 	memcpy(place->key, key, REGISTRY_KEY_LEN + 1);
-	rc = registry_place_fill(make, place, err);
+	if ((rc = registry_cache_root(&root, make, err)) >= 0)
+		rc = registry_place_fill(file_format("%s/programs/%s", root,
+						     key),
+					 make, place, err);
+	if (rc < 0)
+		registry_place_fini(place);
+	return rc;
+}
+
+/* .../programs/KEY, of which nobody has to exist. */
+static bool registry_is_state_folder(const char *folder)
+{
+	const char *base = file_base(folder);
+	static const char above[] = "/programs/";
+	size_t len = sizeof(above) - 1;
+
+	return folder[0] == '/' && registry_is_key(base) &&
+	       (size_t)(base - folder) > len && !memcmp(base - len, above, len);
+}
+
+int registry_place_at(const char *folder, struct registry_place *place,
+		      struct err *err)
+{
+	int rc;
+
+	*place = (struct registry_place){ 0 };
+	if (!registry_is_state_folder(folder))
+		return err_set(err, -EINVAL, "%s is not a template's folder",
+			       folder);
+	memcpy(place->key, file_base(folder), REGISTRY_KEY_LEN + 1);
+	rc = registry_place_fill(strdup(folder), false, place, err);
 	if (rc < 0)
 		registry_place_fini(place);
 	return rc;
@@ -247,15 +288,12 @@ void registry_place_fini(struct registry_place *place)
 	*place = (struct registry_place){ 0 };
 }
 
-static int registry_name_link(const char *name, char **link, bool make,
-			      struct err *err)
+static int registry_name_link_in(const char *root, const char *name,
+				 char **link, bool make, struct err *err)
 {
-	auto_free char *root = NULL;
 	auto_free char *names = NULL;
-	int rc = registry_cache_root(&root, make, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	names = file_join(root, "names");
 	if (make && names && (rc = file_make_dirs(root, 0700, err)) < 0)
 		return rc;
@@ -263,6 +301,15 @@ static int registry_name_link(const char *name, char **link, bool make,
 		return rc;
 	*link = names ? file_join(names, name) : NULL;
 	return *link ? 0 : err_set(err, -ENOMEM, "link of a name");
+}
+
+static int registry_name_link(const char *name, char **link, bool make,
+			      struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = registry_cache_root(&root, make, err);
+
+	return rc < 0 ? rc : registry_name_link_in(root, name, link, make, err);
 }
 
 /* Is the link's text a key?  Fills it. */
@@ -327,20 +374,25 @@ int registry_find(const char *word, struct registry_place *place,
 	return rc;
 }
 
-int registry_each(int (*visit)(const struct registry_place *place,
-			       void *context),
-		  void *context, struct err *err)
+static int registry_place_in(const char *root, const char *key,
+			     struct registry_place *place)
 {
-	auto_free char *root = NULL;
-	auto_free char *programs = NULL;
-	struct dirent *item;
-	DIR *dir;
-	int rc = registry_cache_root(&root, false, err);
+	auto_free char *folder = file_format("%s/programs/%s", root, key);
+	int rc = folder ? registry_place_at(folder, place, NULL) : -ENOMEM;
 
-	if (rc < 0)
-		return rc;
-	programs = file_join(root, "programs");
-	dir = programs ? opendir(programs) : NULL;
+	return rc < 0 ? rc : access(place->entry, F_OK);
+}
+
+static int registry_each_in(const char *root,
+			    int (*visit)(const struct registry_place *place,
+					 void *context),
+			    void *context, struct err *err)
+{
+	auto_free char *programs = file_join(root, "programs");
+	DIR *dir = programs ? opendir(programs) : NULL;
+	struct dirent *item;
+	int rc = 0;
+
 	if (!dir)
 		return errno == ENOENT ? 0
 				       : err_set(err, -errno, "folder %s/%s",
@@ -349,11 +401,33 @@ int registry_each(int (*visit)(const struct registry_place *place,
 		auto_place struct registry_place place = { 0 };
 
 		if (registry_is_key(item->d_name) &&
-		    registry_place_if_entered(item->d_name, &place, NULL) == 1)
+		    registry_place_in(root, item->d_name, &place) == 0)
 			rc = visit(&place, context);
 	}
 	closedir(dir);
 	return rc;
+}
+
+int registry_each(int (*visit)(const struct registry_place *place,
+			       void *context),
+		  void *context, struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = registry_cache_root(&root, false, err);
+
+	return rc < 0 ? rc : registry_each_in(root, visit, context, err);
+}
+
+int registry_each_beside(const struct registry_place *one,
+			 int (*visit)(const struct registry_place *place,
+				      void *context),
+			 void *context, struct err *err)
+{
+	auto_free char *root = registry_root_of(one);
+
+	if (!root)
+		return err_set(err, -ENOMEM, "name of a folder");
+	return registry_each_in(root, visit, context, err);
 }
 
 static int registry_write_spec(const struct spec *spec,
@@ -416,6 +490,9 @@ int registry_enter(const struct spec *spec, const char *brood_path,
 	*place = (struct registry_place){ 0 };
 	if (rc < 0)
 		return err_set(err, rc, "key of %s", spec->program);
+	/* What a keeper would refuse to read is not written. */
+	if ((rc = spec_check(spec, err)) < 0)
+		return rc;
 	if ((rc = registry_place(key, true, place, err)) < 0)
 		return rc;
 	if ((rc = registry_write_spec(spec, place, err)) < 0 ||
@@ -471,13 +548,14 @@ int registry_read_spec(const struct registry_place *place, struct spec *spec,
 /* The name's link, where it means this template. */
 static void registry_remove_name(const struct registry_place *place)
 {
+	auto_free char *root = registry_root_of(place);
 	auto_spec struct spec spec;
 	auto_free char *link = NULL;
 	char key[20];
 
 	spec_init(&spec);
-	if (registry_read_spec(place, &spec, NULL) < 0 || !spec.name ||
-	    registry_name_link(spec.name, &link, false, NULL) < 0)
+	if (!root || registry_read_spec(place, &spec, NULL) < 0 || !spec.name ||
+	    registry_name_link_in(root, spec.name, &link, false, NULL) < 0)
 		return;
 	if (registry_read_link(link, key) && !strcmp(key, place->key))
 		unlink(link);

@@ -17,10 +17,11 @@
  *		control		the keeper's own
  *
  * KEY is a hash of program, name and stop, and of the arguments where a
- * launch uses them (named templates and stops inside main); HASH one of the state folder's
- * path, so that two caches never share a socket.  Where XDG_RUNTIME_DIR is
- * missing, too long or not ours, /tmp/brood-UID/HASH is used; what an entry
- * says goes before both, so that all speak of one folder. */
+ * launch uses them (named templates and stops inside main); HASH one of the
+ * state folder's path, so that two caches never share a socket.  Where
+ * XDG_RUNTIME_DIR is missing, too long or not ours, /tmp/brood-UID/HASH is
+ * used; what an entry says goes before both, so that all speak of one
+ * folder. */
 #pragma once
 #include "base/err.h"
 #include "launch/spec.h"
@@ -39,6 +40,12 @@ int registry_key(const struct spec *spec, char key[20]);
 /* Paths only (make == false), or made with their modes checked. */
 int registry_place(const char *key, bool make, struct registry_place *place,
 		   struct err *err);
+/* The same by its state folder, whose name is the key; paths only.  What the
+ * environment says of the cache does not matter then. */
+int registry_place_at(const char *folder, struct registry_place *place,
+		      struct err *err);
+/* Makes the folders of a place. */
+int registry_place_make(const struct registry_place *place, struct err *err);
 void registry_place_fini(struct registry_place *place);
 #define auto_place __attribute__((cleanup(registry_place_fini)))
 /* A word that the user gave: a template's name, a program's path or name in
@@ -48,6 +55,11 @@ int registry_find(const char *word, struct registry_place *place,
 int registry_each(int (*visit)(const struct registry_place *place,
 			       void *context),
 		  void *context, struct err *err);
+/* All that lie where the one lies, whatever the environment says. */
+int registry_each_beside(const struct registry_place *one,
+			 int (*visit)(const struct registry_place *place,
+				      void *context),
+			 void *context, struct err *err);
 /* Writes spec and entry (and their folders), and the name's link; what the
  * name meant before is removed.  brood_path NULL: the running program. */
 int registry_enter(const struct spec *spec, const char *brood_path,

@@ -40,6 +40,7 @@ static const struct spec_number spec_numbers[] = {
 	NUMBER(refresh_launches, 0, LONG_MAX),
 	NUMBER(idle_ms, 0, LONG_MAX / 1000000),
 	NUMBER(ready_ms, 1, INT_MAX),
+	NUMBER(asked, 0, 1),
 };
 enum { SPEC_NUMBERS = sizeof(spec_numbers) / sizeof(spec_numbers[0]) };
 
@@ -233,6 +234,12 @@ bool spec_is_deep(const struct spec *spec)
 bool spec_has_base(const struct spec *spec)
 {
 	return spec->name || spec_is_deep(spec);
+}
+
+/* A launch gives no name and no words. */
+bool spec_is_asked_for(const struct spec *spec)
+{
+	return spec->asked || spec_has_base(spec);
 }
 
 static void spec_write_member(struct buf *out, const char *name,
@@ -491,4 +498,17 @@ int spec_parse(struct spec *spec, const char *data, size_t len, struct err *err)
 	if (rc >= 0)
 		rc = spec_check_whole(spec, err);
 	return rc < 0 ? err_wrap(err, "spec") : 0;
+}
+
+int spec_check(const struct spec *spec, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	auto_spec struct spec again;
+	int rc;
+
+	spec_init(&again);
+	rc = spec_write(spec, &text);
+	if (rc < 0)
+		return err_set(err, rc, "spec of %s", spec->program);
+	return spec_parse(&again, text.data, text.len, err);
 }

@@ -27,6 +27,7 @@ struct spec {
 	long refresh_launches; /* 0: never by count */
 	long idle_ms;	       /* 0: never ends by itself */
 	long ready_ms;	       /* deadline for a new copy to be ready */
+	long asked;	       /* 1: by the user's word, not by a launch */
 	int hold; /* memory outlives a copy: 1 yes, 0 no, -1 if it pays */
 	char **environment; /* NAME=VALUE: further variables of the template */
 	int environment_count;
@@ -52,7 +53,11 @@ const char *spec_stop_words(const struct spec *spec, struct buf *room);
 bool spec_is_deep(const struct spec *spec); /* stops inside main */
 /* Do launches get the spec's arguments in front of their own? */
 bool spec_has_base(const struct spec *spec);
+/* Is it here by the user's own word? */
+bool spec_is_asked_for(const struct spec *spec);
 /* NUL-separated "member=value" lines, format version first. */
 int spec_write(const struct spec *spec, struct buf *out);
 int spec_parse(struct spec *spec, const char *data, size_t len,
 	       struct err *err);
+/* Would spec_parse() take what spec_write() writes of it? */
+int spec_check(const struct spec *spec, struct err *err);

@@ -91,6 +91,7 @@ static int brood_fill_spec(const char *program,
 		result = spec_set_folder(spec, err);
 	if (result < 0)
 		return result;
+	spec->asked = 1;
 	spec->pool = options->pool;
 	if (options->refresh_ms > 0)
 		spec->refresh_ms = options->refresh_ms;
@@ -121,7 +122,7 @@ static int brood_start_keeper(const char *program,
 	if (result >= 0)
 		result = keeper_start(&place, brood,
 				      (int)spec.ready_ms + BROOD_SERVE_MORE_MS,
-				      err);
+				      NULL, err);
 	return result == -EALREADY ? 0 : result;
 }
 

@@ -80,6 +80,44 @@ def damaged_image():
         warm.brood("stop", program)
 
 
+def damaged_pages():
+    """A starter does not read them all; a keeper that starts does."""
+    program = os.path.join(HERE, "moody")
+    mood = os.path.join(HERE, "mood")
+    shutil.copy(os.path.join(PROGRAMS, "moody"), program)
+    with open(mood, "w") as f:
+        f.write("-")
+    warm.serve("--env", f"MOODY_FILE={mood}", program)
+    warm.brood("stop", program)
+    image = os.path.join(state_folder(program), "image")
+    with open(mood, "w") as f:
+        f.write("h")  # the next generation hangs: nothing is made anew
+    for words, damage in (("whole", False), ("damaged", True)):
+        if damage:
+            with open(image, "r+b") as f:
+                f.seek(-100, os.SEEK_END)
+                byte = f.read(1)[0]
+                f.seek(-100, os.SEEK_END)
+                f.write(bytes([byte ^ 1]))
+        keeper = subprocess.Popen(
+            [warm.BROOD, "keep", state_folder(program)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        started = warm.wait_until(
+            lambda: any(is_child(p, keeper.pid) for p in warm.processes()))
+        there = os.path.exists(image)
+        kids = [p for p in warm.processes() if is_child(p, keeper.pid)]
+        keeper.kill()
+        told = keeper.communicate()[1]
+        for pid in kids:
+            warm.wait_until(lambda: not warm.alive(pid))
+        TAP.ok(started and there != damage and
+               (b"its memory is damaged" in told) == damage,
+               f"an image with {words} pages, found by a keeper: "
+               f"{'removed' if damage else 'stays'}", (there, told))
+    warm.stop_all()
+
+
 def image_hash(seed, data):
     """crc_hash() of src/bare/crc.c"""
     whole = (1 << 64) - 1
@@ -482,7 +520,7 @@ def refused_programs():
 
 
 def main():
-    for step in (damaged_image, image_of_another_machine,
+    for step in (damaged_image, damaged_pages, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
                  stale_sockets, hostile_packets, other_user, full_disk,

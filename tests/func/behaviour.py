@@ -250,7 +250,7 @@ def messages_in_a_file():
 
 def without_features():
     """The older ways of a kernel that lacks the newer calls."""
-    for feature in ("pidfd_info", "pagemap_scan", "o_tmpfile"):
+    for feature in ("pidfd_info", "o_tmpfile"):
         env = dict(os.environ, BROOD_WITHOUT=feature)
         got = warm.launch(MIRROR, "exit", "9", via="clone", env=env)
         TAP.ok(got.status == 9 and got.report["way"] == "clone",

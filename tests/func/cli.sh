@@ -81,6 +81,9 @@ wrong serve --idle 5parsecs ld
 wrong serve --until nowhere n -- ld
 wrong serve --until stdin ld
 wrong serve --env NOVALUE ld
+wrong serve --env LD_PRELOAD=x ld
+wrong serve --idle 99999999h ld
+wrong serve --refresh 99999999h ld
 wrong serve --detach --foreground ld
 wrong serve 'a/b' -- ld
 wrong launch
@@ -126,6 +129,14 @@ ok $? "serve of a script: 111 and one line"
 run serve nosuchprogram-brood
 [ $status = 111 ]
 ok $? "serve of what is not there: 111"
+key=0123456789abcdef
+programs=$XDG_CACHE_HOME/brood/programs
+mkdir -m 700 "${programs%/*}" "$programs" "$programs/$key"
+printf 'brood-spec=2\0' >"$programs/$key/spec"
+run keep --ready-fd 1 $key
+[ $status = 111 ] && grep -q 'spec: not of version 1' "$folder/out"
+ok $? "a keeper tells who waits that it cannot read its spec"
+rm -r "${programs%/*}"
 run stop nosuchtemplate
 [ $status = 111 ]
 ok $? "stop of no template: 111"

@@ -160,6 +160,27 @@ def on_demand():
     warm.stop_all()
 
 
+def demanded_from_elsewhere():
+    """By a stub, from a caller without a home: cron, a unit, env -i."""
+    program = own()
+    stubs = os.path.join(HERE, "stubs")
+    warm.brood("wrap", "--dir", stubs, program)
+    stub = os.path.join(stubs, os.path.basename(program))
+    elsewhere = f"/tmp/brood-{os.geteuid()}/cache"
+    before = os.path.exists(elsewhere)
+    for env in ({}, {"HOME": os.path.join(HERE, "home"), "PATH": "/bin"}):
+        got = warm.run([stub, "you"], env=env)
+        ready = serving(program)
+        again = warm.run([stub, "you"], env=dict(env, BROOD_VERBOSE="1"))
+        TAP.ok(greeted(got, "you") and ready and again.out == got.out and
+               b"started by " in again.err and
+               os.path.exists(elsewhere) == before and
+               not os.path.exists(os.path.join(HERE, "home")),
+               f"a stub with {sorted(env) or 'no'} variables: its template "
+               "comes, where it belongs", (got, again, warm.templates()))
+        warm.stop_all()
+
+
 def ages_out():
     program = own("mirror")
     warm.serve("--idle", "400ms", "--pool", "2", program)
@@ -187,6 +208,64 @@ def ages_out():
     later = warm.template(program)
     TAP.ok(later["generation"] > entry["generation"],
            "its generations are counted on", (entry, later))
+    warm.stop_all()
+
+
+def made_and_stopped(program, *words):
+    """Its folder, after it was served so, or launched."""
+    if words:
+        warm.brood(*words, program)
+    warm.launch(program, "you")
+    serving(program)
+    warm.brood("stop", program)
+    return state_folder(program)
+
+
+def make_old(folder, days):
+    then = os.stat(folder).st_mtime - days * 24 * 3600
+    for name in os.listdir(folder):
+        os.utime(os.path.join(folder, name), (then, then))
+
+
+def unused_for_long():
+    """What is left of templates that nothing uses any more."""
+    stubs = os.path.join(HERE, "old-stubs")
+    folders = {}
+    for words, days, how in (
+            ("launched", 31, ()), ("launched lately", 29, ()),
+            ("program gone", 0, ()), ("served, program gone", 0, ("serve",)),
+            ("wrapped", 31, ("wrap", "--dir", stubs)),
+            ("kept", 31, ("serve",)), ("served", 31, ("serve",))):
+        program = own()
+        folders[words] = made_and_stopped(program, *how)
+        if "gone" in words:
+            os.unlink(program)
+        elif words == "kept":
+            warm.serve(program)
+        make_old(folders[words], days)
+
+    def left(words):
+        if not os.path.isdir(folders[words]):
+            return ""
+        files = os.listdir(folders[words])
+        return " ".join(n for n in ("entry", "spec", "image") if n in files)
+
+    warm.serve(own())
+    warm.wait_until(lambda: not left("launched"), 10)
+    # in no order: the last of them may be looked at just now
+    warm.wait_until(lambda: "image" not in left("wrapped") +
+                    left("served") + left("served, program gone") +
+                    left("program gone"), 5)
+    now = {words: left(words) for words in folders}
+    TAP.ok(now == {"launched": "", "launched lately": "entry spec image",
+                   "program gone": "", "served, program gone": "entry spec",
+                   "wrapped": "entry spec", "kept": "entry spec image",
+                   "served": "entry spec"},
+           "after 30 days: images go, and what a launch made by itself", now)
+    again = warm.wait_until(lambda: is_warm(program), 20, 0.1)
+    stub = warm.run([os.path.join(stubs, "greeter"), "you"])
+    TAP.ok(again and greeted(stub, "you"),
+           "and what was asked for comes back with the next launch", stub)
     warm.stop_all()
 
 
@@ -330,6 +409,25 @@ def refused():
            not entry["clone"] and not entry["hatch"],
            "a refused program: told why, cold, and not tried again",
            (got[-1], entry, after))
+    with open(os.path.join(PROGRAMS, "greeter"), "rb") as f:
+        by_rename(program, f.read())
+    again = warm.wait_until(lambda: is_warm(program), 20, 0.1)
+    TAP.ok(again, "and tried again by a launch when it was replaced",
+           warm.template(program))
+    warm.stop_all()
+
+
+def failed_for_now():
+    """A failure that says nothing about the program is not kept."""
+    program = own("moody")
+    late = warm.run([warm.BROOD, "serve", "--ready", "1ms", program])
+    failed = state(program)
+    got = warm.launch(program, "you")
+    tried = warm.wait_until(lambda: (warm.template(program) or {}).get(
+        "generation", 0) >= 2, 10)
+    TAP.ok(late.status == 111 and failed == "failed" and tried,
+           "not ready in time: the next launch tries it again",
+           (late, got, warm.template(program)))
     warm.stop_all()
 
 
@@ -473,6 +571,31 @@ def killed_copy():
     warm.stop_all()
 
 
+def state_folder(program):
+    return os.path.join(os.environ["XDG_CACHE_HOME"], "brood/programs",
+                        warm.template(program)["key"])
+
+
+def left_by_killed_keepers():
+    """Drafts of images are large; those of the living are in use."""
+    program = own()
+    warm.serve(program)
+    warm.brood("stop", program)
+    folder = state_folder(program)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    stale = ["image.3", f"image.7.draft.{gone.pid}.7ffd0",
+             f"image.8.draft.{os.getpid()}.1", f"status.draft.{gone.pid}.2"]
+    used = [f"spec.draft.{os.getpid()}.3", "image.x", "draft"]
+    for name in stale + used:
+        in_place(os.path.join(folder, name), b"x")
+    warm.serve(program)
+    left = os.listdir(folder)
+    TAP.ok(not set(stale) & set(left) and set(used) <= set(left),
+           "what killed keepers have left half-written is removed", left)
+    warm.stop_all()
+
+
 def odd_things_for_sockets():
     """What else may lie where the sockets are to be."""
     program = own()
@@ -605,9 +728,11 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, ages_out, renewed, changed_files,
-                 changed_behind_its_back, refused, chooses, burst,
-                 killed_in_flight, killed_copy, odd_things_for_sockets,
+    for step in (on_demand, demanded_from_elsewhere, ages_out,
+                 unused_for_long, renewed,
+                 changed_files, changed_behind_its_back, refused,
+                 failed_for_now, chooses, burst, killed_in_flight,
+                 killed_copy, left_by_killed_keepers, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:
             step()

@@ -148,6 +148,25 @@ def check_auto():
     t.close()
 
 
+def check_progress():
+    """Who waits for a template sees that, until it is over."""
+    program = os.path.join(os.environ["BUILD"], "tests/programs/moody")
+    mood = os.path.join(warm.SHM, "mood")
+    with open(mood, "w") as f:
+        f.write("h")
+    words = f"{warm.BROOD} serve --ready 1s --env MOODY_FILE={mood} {program}"
+    t = Terminal()
+    t.type(words + "\n")
+    seen = t.expect(r"starting \S*moody: [01]\.\d s")
+    end = t.expect(r"\r\x1b\[Kbrood: [^\r]*template of ")
+    TAP.ok(seen and end, "serve: a line while it waits, wiped at the end",
+           (seen, end, t.text))
+    t.close()
+    quiet = warm.run(words.split())
+    TAP.ok(quiet.status == 111 and b"starting" not in quiet.err and
+           b"\x1b" not in quiet.err, "and none where nobody looks on", quiet)
+
+
 def main():
     served = warm.serve(MIRROR)
     TAP.ok(served.status == 0, "served", served)
@@ -157,6 +176,7 @@ def main():
         check_window(via)
     check_auto()
     check_python()
+    check_progress()
     warm.stop_all()
     TAP.done()
 

@@ -9,6 +9,7 @@
 #include "test.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,6 +174,32 @@ TEST(deep_entries_carry_their_arguments)
 	CHECK_INT(entry.base_argc, 1);
 }
 
+/* A keeper would not read it. */
+TEST(what_cannot_be_read_is_not_written)
+{
+	auto_folder char *folder = test_folder();
+	auto_place struct registry_place place = { 0 }, found = { 0 };
+	auto_spec struct spec spec;
+	struct err err = { 0 };
+
+	fill(&spec, "/bin/sh", NULL);
+	CHECK_INT(spec_add_variable(&spec, "LD_PRELOAD=x", &err), -EINVAL);
+	CHECK_INT(spec_add_variable(&spec, "A=b", &err), 0);
+	spec.pool = 100;
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	CHECK(strstr(err.text, "pool") != NULL);
+	CHECK_INT(registry_find("sh", &found, &err), 0);
+	CHECK(access(getenv("XDG_CACHE_HOME"), F_OK) < 0);
+	spec.pool = 1;
+	spec.idle_ms = LONG_MAX;
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	spec.idle_ms = 1;
+	spec.environment[0][1] = ' ';
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), -EINVAL);
+	spec.environment[0][1] = '=';
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
+}
+
 TEST(too_long_arguments)
 {
 	auto_folder char *folder = test_folder();
@@ -191,6 +218,7 @@ TEST(too_long_arguments)
 
 TEST(demand_is_switched)
 {
+	static const struct file_stamp refused = { 6, 7, 8, 9, 10 };
 	auto_folder char *folder = test_folder();
 	auto_place struct registry_place place = { 0 };
 	auto_spec struct spec spec;
@@ -199,13 +227,16 @@ TEST(demand_is_switched)
 
 	fill(&spec, "/bin/sh", NULL);
 	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
-	CHECK_INT(entry_update(&place, false, &err), 0);
+	CHECK_INT(entry_update(&place, &refused, &err), 0);
 	load(place.entry, &entry);
 	CHECK(entry_check(&entry, sizeof(entry)) == NULL);
 	CHECK_INT(entry.flags, ENTRY_NO_DEMAND);
-	CHECK_INT(entry_update(&place, true, &err), 0);
+	CHECK_INT(entry.refused.ino, 7);
+	CHECK_INT(entry.refused.ctime_ns, 10);
+	CHECK_INT(entry_update(&place, NULL, &err), 0);
 	load(place.entry, &entry);
 	CHECK_INT(entry.flags, 0);
+	CHECK_INT(entry.refused.ino, 0);
 }
 
 TEST(damaged_entry_is_not_used)
@@ -221,7 +252,7 @@ TEST(damaged_entry_is_not_used)
 	fd = open(place.entry, O_WRONLY | O_CLOEXEC);
 	CHECK(pwrite(fd, "X", 1, 200) == 1);
 	close(fd);
-	CHECK_INT(entry_update(&place, true, &err), -EINVAL);
+	CHECK_INT(entry_update(&place, NULL, &err), -EINVAL);
 	CHECK(strstr(err.text, "entry") != NULL);
 }
 
@@ -241,6 +272,36 @@ TEST(entry_keeps_its_sockets)
 	CHECK_INT(file_remove_tree(place.sockets, &err), 0);
 	CHECK_INT(registry_place(place.key, false, &later, &err), 0);
 	CHECK(!strncmp(later.live, "/tmp/brood-", 11));
+}
+
+/* As a keeper does whose starter had another environment. */
+TEST(found_by_its_folder)
+{
+	auto_folder char *folder = test_folder();
+	auto_place struct registry_place place = { 0 }, later = { 0 };
+	auto_free char *other = file_join(folder, "other");
+	auto_spec struct spec spec, again;
+	struct err err = { 0 };
+
+	fill(&spec, "/bin/sh", NULL);
+	CHECK_INT(registry_enter(&spec, "/opt/brood", &place, &err), 0);
+	unsetenv("XDG_RUNTIME_DIR");
+	setenv("XDG_CACHE_HOME", other, 1);
+	CHECK_INT(registry_place_at(place.state, &later, &err), 0);
+	CHECK_TEXT(later.key, place.key);
+	CHECK_TEXT(later.entry, place.entry);
+	CHECK_TEXT(later.control, place.control);
+	spec_init(&again);
+	CHECK_INT(registry_read_spec(&later, &again, &err), 0);
+	CHECK_INT(registry_place_make(&later, &err), 0);
+	CHECK(access(other, F_OK) < 0);
+	registry_place_fini(&later);
+	CHECK_INT(registry_place_at(folder, &later, &err), -EINVAL);
+	CHECK_INT(registry_place_at("programs/0123456789abcdef", &later, &err),
+		  -EINVAL);
+	CHECK_INT(registry_place_at("/0123456789abcdef", &later, &err),
+		  -EINVAL);
+	CHECK_INT(registry_place_at("", &later, &err), -EINVAL);
 }
 
 TEST(long_and_foreign_runtime_folders)

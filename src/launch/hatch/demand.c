@@ -28,12 +28,26 @@ static bool demand_tell(const struct starter *starter)
 	return told;
 }
 
+/* The template's folder, where its status lies.  By the caller's environment
+ * the keeper might look for it elsewhere. */
+static void demand_folder(const struct starter *starter, char *folder)
+{
+	size_t len = strlen(starter->entry.status);
+
+	memcpy(folder, starter->entry.status, len + 1);
+	while (len > 0 && folder[len] != '/')
+		len--;
+	folder[len] = 0;
+}
+
 static _Noreturn void demand_become_keeper(const struct starter *starter)
 {
-	char *argv[] = { (char *)(size_t)starter->entry.keeper, "keep",
-			 (char *)(size_t)starter->entry.key, NULL };
+	char folder[sizeof starter->entry.status];
+	char *argv[] = { (char *)(size_t)starter->entry.keeper, "keep", folder,
+			 NULL };
 	uint64_t none = 0;
 
+	demand_folder(starter, folder);
 	raw_0(setsid);
 	raw_3(close_range, 0, ~0u, 0);
 	raw_4(openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
@@ -47,12 +61,21 @@ static _Noreturn void demand_become_keeper(const struct starter *starter)
 	__builtin_unreachable();
 }
 
+/* A program that was replaced since it was refused may be another. */
+static bool demand_is_refused(const struct starter *starter)
+{
+	const struct start_entry *entry = &starter->entry;
+
+	return (entry->flags & ENTRY_NO_DEMAND) &&
+	       entry_file_is_same(AT_FDCWD, entry->program, &entry->refused);
+}
+
 void demand_keeper(const struct starter *starter)
 {
 	long child;
 	int status;
 
-	if ((starter->entry.flags & ENTRY_NO_DEMAND) ||
+	if (demand_is_refused(starter) ||
 	    !text_feature(starter->envp, "demand") || demand_tell(starter))
 		return;
 	/* Twice, so that the program to come gets no child that it did not
