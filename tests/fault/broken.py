@@ -324,6 +324,30 @@ def ends_while_copies_live():
         warm.stop_all()
 
 
+def slow_keeper():
+    """The status of an adopted copy comes when the keeper comes to it."""
+    for feature in ("", "pidfd_info"):
+        warm.serve(MIRROR)
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["listen"], "clone"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=dict(os.environ, BROOD_WITHOUT=feature))
+        client.stdout.readline()
+        warm.brood("refresh", MIRROR)
+        keeper = warm.template(MIRROR)["keeper"]
+        os.kill(keeper, signal.SIGSTOP)
+        client.terminate()
+        time.sleep(2.5)
+        early = client.poll()
+        os.kill(keeper, signal.SIGCONT)
+        status = client.wait(20)
+        client.stdout.close()
+        TAP.ok(early is None and status == 7,
+               f"a keeper that is busy for long{' without ' if feature else ''}"
+               f"{feature}: its copy's status arrives", (early, status))
+        warm.stop_all()
+
+
 def stale_sockets():
     program = os.path.join(PROGRAMS, "greeter")
     warm.serve(program)
@@ -483,7 +507,7 @@ def main():
     for step in (damaged_image, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 stale_sockets, hostile_packets, other_user, full_disk,
+                 slow_keeper, stale_sockets, hostile_packets, other_user, full_disk,
                  missing_rights, refused_programs):
         try:
             step()

@@ -145,6 +145,14 @@ static void follow_close_others(struct follow *follow)
 	raw_3(close_range, next, ~0u, 0);
 }
 
+/* Nobody is left who knows the status of the dead copy.  While the connection
+ * lives it will come, however long its parent has other things to do. */
+static bool follow_is_lost(const struct follow *follow, bool waited)
+{
+	return follow->ended && follow->connection < 0 &&
+	       (waited || !follow->can_ask);
+}
+
 /* One round of waiting; true when the status is known. */
 static bool follow_round(struct follow *follow, int *status)
 {
@@ -153,7 +161,8 @@ static bool follow_round(struct follow *follow, int *status)
 		{ follow->signals, POLLIN, 0 },
 		{ follow->connection, POLLIN, 0 },
 	};
-	long n = raw_3(poll, wait, 3, follow->ended ? FOLLOW_STATUS_MS : -1);
+	bool limited = follow->ended && follow->connection < 0;
+	long n = raw_3(poll, wait, 3, limited ? FOLLOW_STATUS_MS : -1);
 
 	if (wait[0].revents) {
 		follow->ended = true;
@@ -164,13 +173,10 @@ static bool follow_round(struct follow *follow, int *status)
 		follow_signal(follow);
 	if (wait[2].revents && follow_receive(follow, status))
 		return true;
-	/* Dead, its status not to be had: nobody is left who knows. */
-	if (follow->ended &&
-	    (n == 0 || (follow->connection < 0 && !follow->can_ask))) {
-		*status = 111 << 8;
-		return true;
-	}
-	return false;
+	if (!follow_is_lost(follow, n == 0))
+		return false;
+	*status = 111 << 8;
+	return true;
 }
 
 _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
