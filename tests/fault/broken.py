@@ -348,6 +348,31 @@ def slow_keeper():
         warm.stop_all()
 
 
+def nobody_knows():
+    """The template is killed, its copy ends: only the kernel can tell how,
+    and an older one cannot."""
+    for feature, want in (("", 7), ("pidfd_exit", 111), ("pidfd_info", 111)):
+        report = warm.new_report()
+        warm.serve(MIRROR)
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["listen"], "clone", report),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=dict(os.environ, BROOD_WITHOUT=feature))
+        client.stdout.readline()
+        copy = warm.wait_until(lambda: warm.read_report(report))["pid"]
+        os.kill(warm.template(MIRROR)["pid"], signal.SIGKILL)
+        time.sleep(0.2)
+        os.kill(copy, signal.SIGTERM)
+        try:
+            status = client.wait(5)
+        except subprocess.TimeoutExpired:
+            status = f"{warm.cpu_ticks(client.pid)} ticks of CPU time"
+        warm.end(client)
+        TAP.ok(status == want, f"nobody can tell how a copy ended"
+               f"{', without ' if feature else ''}{feature}: {status}")
+        warm.stop_all()
+
+
 def stale_sockets():
     program = os.path.join(PROGRAMS, "greeter")
     warm.serve(program)
@@ -507,7 +532,7 @@ def main():
     for step in (damaged_image, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 slow_keeper, stale_sockets, hostile_packets, other_user, full_disk,
+                 slow_keeper, nobody_knows, stale_sockets, hostile_packets, other_user, full_disk,
                  missing_rights, refused_programs):
         try:
             step()
