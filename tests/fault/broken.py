@@ -430,6 +430,80 @@ def hostile_packets():
     warm.stop_all()
 
 
+def empty_packets():
+    """A packet of no bytes may carry descriptors: copies that wait on do not
+    hold them."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    ours, theirs = os.pipe()
+    for _ in range(30):
+        with warm.connect(entry["socket"]) as s:
+            try:
+                socket.send_fds(s, [b""], [theirs])
+                s.recv(100)
+            except OSError:
+                pass
+    os.close(theirs)
+    os.set_blocking(ours, False)
+
+    def ended():
+        try:
+            return os.read(ours, 1) == b""
+        except BlockingIOError:
+            return False
+    TAP.ok(warm.wait_until(ended, 5), "descriptors that came with nothing "
+           "are closed")
+    os.close(ours)
+    warm.stop_all()
+
+
+class StrangeServer(threading.Thread):
+    """Says that it serves, and answers a launch with descriptors."""
+
+    def __init__(self, path, answer):
+        super().__init__()
+        self.answer = answer
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        self.listener.listen(5)
+        self.listener.settimeout(20)
+
+    def run(self):
+        peer = self.listener.accept()[0]
+        peer.recv(100)
+        size = warm.STATE.size
+        peer.send(warm.STATE.pack(warm.WIRE_MAGIC, 2, 2, size, 0, 1,
+                                  os.getpid(), 1, 0))
+        peer.recv(100000)
+        socket.send_fds(peer, [self.answer], [0, 1, 2])
+        peer.close()
+        self.listener.close()
+
+
+def strange_answers():
+    """What runs instead has the descriptors of its caller and no others."""
+    warm.serve(MIRROR)
+    live = os.path.join(os.path.dirname(warm.template(MIRROR)["socket"]),
+                        "live")
+    warm.brood("stop", MIRROR)
+    os.makedirs(os.path.dirname(live), exist_ok=True)
+    env = dict(os.environ, BROOD_WITHOUT="demand")
+    cold = warm.run([MIRROR, "state"], env=env)
+    refused = struct.pack("=IHHII160s", warm.WIRE_MAGIC, 2, 6, 176, 0, b"no")
+    for words, answer in (("a refusal", refused), ("no bytes", b""),
+                          ("noise", b"noise" * 10)):
+        server = StrangeServer(live, answer)
+        server.start()
+        r = warm.launch(MIRROR, "state", env=env)
+        server.join()
+        os.unlink(live)
+        TAP.ok(r.same(cold) and r.report["way"] == "hatch" and
+               "does not answer" not in r.report["reason"],
+               f"{words} with descriptors for an answer: hatch, "
+               f"«{r.report['reason']}»", r.differs(cold))
+
+
 def other_user():
     if os.geteuid() != 0:
         TAP.skip("another user's connection", "not root")
@@ -532,7 +606,8 @@ def main():
     for step in (damaged_image, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 slow_keeper, nobody_knows, stale_sockets, hostile_packets, other_user, full_disk,
+                 slow_keeper, nobody_knows, stale_sockets, hostile_packets, empty_packets,
+                 strange_answers, other_user, full_disk,
                  missing_rights, refused_programs):
         try:
             step()

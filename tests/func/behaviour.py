@@ -74,6 +74,21 @@ def what_it_carries():
     with_shell("few descriptors", "ulimit -n 13; @ state", way=False)
 
 
+def many_descriptors():
+    """More than a launch can carry: no clone, and the hatch that follows
+    in the same process has nothing of the attempt."""
+    line = ("for ((i = 10; i < 270; i++)); do eval \"exec $i</dev/null\"; "
+            "done; @ state")
+    cold = warm.run(["bash", "-c", line.replace("@", MIRROR)])
+    for via in ("auto", "clone"):
+        report = warm.new_report()
+        command = f"{warm.BROOD} launch --via {via} --report {report} {MIRROR}"
+        got = warm.run(["bash", "-c", line.replace("@", command)])
+        got.report = warm.read_report(report)
+        TAP.ok(got.same(cold) and got.report["way"] != "clone",
+               f"{via}: 260 descriptors", got.differs(cold))
+
+
 def lower_limits():
     resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -215,6 +230,7 @@ def main():
     served = warm.serve(MIRROR)
     TAP.ok(served.status == 0, "served", served)
     what_it_carries()
+    many_descriptors()
     how_it_ends()
     pipes()
     signals()

@@ -208,6 +208,7 @@ struct clone_answer {
 	int pidfd;
 };
 
+/* Room for one descriptor: where there are more, the kernel closes them. */
 static long clone_receive(int connection, struct clone_answer *answer,
 			  int flags)
 {
@@ -216,11 +217,11 @@ static long clone_receive(int connection, struct clone_answer *answer,
 	struct msghdr message = { .msg_iov = &part,
 				  .msg_iovlen = 1,
 				  .msg_control = &control,
-				  .msg_controllen = sizeof control };
+				  .msg_controllen = CMSG_LEN(sizeof(int)) };
 	long n = raw_3(recvmsg, connection, &message, flags | MSG_CMSG_CLOEXEC);
 
 	answer->pidfd = -1;
-	if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+	if (n >= 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)) &&
 	    control.head.cmsg_type == SCM_RIGHTS)
 		memcpy(&answer->pidfd, CMSG_DATA(&control.head), sizeof(int));
 	return n;
@@ -239,6 +240,8 @@ static bool clone_wait_started(struct starter *starter, int connection,
 	if (n > 0 &&
 	    !wire_check(&answer->head, n, answer->pidfd >= 0, WIRE_STARTED))
 		return true;
+	if (answer->pidfd >= 0)
+		raw_1(close, answer->pidfd);
 	if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_REFUSED))
 		text_reason(starter, answer->refused.reason, "", "");
 	else if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_EXITED))

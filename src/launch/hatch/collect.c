@@ -114,5 +114,8 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 		return false;
 	}
 	*fd_count = 1;
-	return collect_descriptors(starter, launch, fds, fd_count);
+	if (collect_descriptors(starter, launch, fds, fd_count))
+		return true;
+	raw_1(close, fds[0]);
+	return false;
 }
