@@ -5,6 +5,7 @@ with the reason in the report, never a wrong result and never none."""
 import glob
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -402,6 +403,61 @@ def stale_sockets():
     os.unlink(live)
 
 
+def fill_queue(path):
+    """Connects to a listener that does not accept until there is no room."""
+    held = []
+    try:
+        while len(held) < 5000:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            held.append(s)
+            s.setblocking(False)
+            s.connect(path)
+    except BlockingIOError:
+        pass
+    return held
+
+
+def full_queues():
+    """Servers that are stopped: when as many wait as the queue of a socket
+    takes, connect() waits, too."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    control = os.path.join(os.path.dirname(entry["socket"]), "control")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    os.kill(entry["keeper"], signal.SIGSTOP)
+    held = fill_queue(control)
+    start = time.monotonic()
+    r = warm.brood("ps", timeout=20)
+    took = time.monotonic() - start
+    TAP.ok(r.status == 0 and took < 15, f"a stopped keeper, {len(held)} wait: "
+           f"ps ends in {took:.1f} s", r)
+    for s in held:
+        s.close()
+    os.kill(entry["keeper"], signal.SIGCONT)
+    warm.brood("stop", program)
+    os.makedirs(os.path.dirname(control), exist_ok=True)
+    live = os.path.join(os.path.dirname(control), "live")
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.bind(live)
+    server.listen(0)
+    held = fill_queue(live)
+    for via in ("clone", "auto"):
+        start = time.monotonic()
+        r = warm.launch(program, "you", via=via, timeout=20,
+                        env=dict(os.environ, BROOD_WITHOUT="demand"))
+        took = time.monotonic() - start
+        TAP.ok(right(r) and took < 5 and
+               (via == "auto" or "full queue" in r.report["reason"]),
+               f"a server's full queue, {via}: right in {took:.1f} s", r)
+    for s in [server, *held]:
+        s.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    os.unlink(live)
+    warm.stop_all()
+
+
 def hostile_packets():
     program = os.path.join(PROGRAMS, "greeter")
     warm.serve(program)
@@ -606,8 +662,8 @@ def main():
     for step in (damaged_image, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 slow_keeper, nobody_knows, stale_sockets, hostile_packets, empty_packets,
-                 strange_answers, other_user, full_disk,
+                 slow_keeper, nobody_knows, stale_sockets, full_queues, hostile_packets,
+                 empty_packets, strange_answers, other_user, full_disk,
                  missing_rights, refused_programs):
         try:
             step()
