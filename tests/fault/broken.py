@@ -636,6 +636,51 @@ def missing_rights():
     warm.stop_all()
 
 
+def few_descriptors():
+    """The caller's limit is no reason to make the image anew."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    warm.brood("stop", program)
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
+
+    r = warm.launch(program, "you", via="hatch", preexec=lower)
+    cold_with("a limit of 6 descriptors", r, "needs more descriptors")
+    time.sleep(0.5)
+    now = warm.template(program)
+    TAP.ok(not now.get("keeper") or not warm.alive(now["keeper"]),
+           "and nothing is made anew", now)
+    warm.stop_all()
+
+
+def little_memory():
+    """A named template's own words are never left out: with a limit between
+    what the starter needs and what the program needs there is an error."""
+    warm.serve("little", "--", MIRROR, "size")
+    entry, = [path for path in glob.glob(os.path.join(
+        os.environ["XDG_CACHE_HOME"], "brood/programs/*/entry"))
+        if b"mirror\0size\0" in open(path, "rb").read()]
+    many = [""] * 400000
+    wrong, told, limits = [], 0, range(4000, 12001, 250)
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_STACK, (1 << 28, 1 << 28))
+        resource.setrlimit(resource.RLIMIT_AS, (kib << 10, kib << 10))
+
+    for kib in limits:
+        r = warm.run([os.path.join(warm.BUILD, "brood-hatch"), "--entry",
+                      entry, "--via", "exec", "--", "little", *many],
+                     env={}, preexec=lower)
+        told += b"no memory" in r.err
+        if r.status == 0 and r.out.split()[:1] != [
+                str(len(MIRROR) + 1 + len("size") + 1 + len(many)).encode()]:
+            wrong.append((kib, r))
+    TAP.ok(not wrong and told, f"{len(limits)} limits of memory: the words of "
+           f"the template stay, {told} told", wrong[:2])
+    warm.stop_all()
+
+
 def refused_programs():
     """Programs that cannot be served: named reason, cold, right."""
     script = os.path.join(HERE, "script")
@@ -664,7 +709,8 @@ def main():
                  changed_environment, killed_servers, ends_while_copies_live,
                  slow_keeper, nobody_knows, stale_sockets, full_queues, hostile_packets,
                  empty_packets, strange_answers, other_user, full_disk,
-                 missing_rights, refused_programs):
+                 missing_rights, few_descriptors,
+                 little_memory, refused_programs):
         try:
             step()
         except Exception as e:

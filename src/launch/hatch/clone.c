@@ -82,7 +82,7 @@ static int clone_connect(struct starter *starter)
 	if (fd >= 0)
 		raw_1(close, fd);
 	text_reason(starter, "no server: its socket ", clone_no_server(r), "");
-	return -1;
+	return r;
 }
 
 /* A server that is well answers within some 50 us.  To sleep that long would
@@ -310,7 +310,7 @@ void clone_try(struct starter *starter)
 	int connection = clone_connect(starter);
 
 	if (connection < 0) {
-		starter->stale = true;
+		starter->stale = !entry_is_limit(connection);
 		return;
 	}
 	starter->connected_ns = text_now_ns();
