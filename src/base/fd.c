@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -249,7 +250,19 @@ int fd_listen(const char *path, int backlog, struct err *err)
 	return steal_fd(&fd);
 }
 
-int fd_connect(const char *path, struct err *err)
+/* connect() waits for room in the listener's queue as long as it may send. */
+static int fd_limit_connect(int socket, int timeout_ms)
+{
+	int ms = timeout_ms > 0 ? timeout_ms : 1; /* 0 would be no limit */
+	struct timeval limit = { ms / 1000, ms % 1000 * 1000 };
+
+	if (timeout_ms < 0)
+		return 0;
+	return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit,
+			  sizeof limit);
+}
+
+int fd_connect(const char *path, int timeout_ms, struct err *err)
 {
 	struct sockaddr_un address;
 	auto_close int folder = -1;
@@ -261,11 +274,14 @@ int fd_connect(const char *path, struct err *err)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket");
+	if (fd_limit_connect(fd, timeout_ms) < 0)
+		return err_set(err, -errno, "time limit of a socket");
 	do
 		r = connect(fd, (struct sockaddr *)&address, sizeof address);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
-		return err_set(err, -errno, "connect to %s", path);
+		return err_set(err, errno == EAGAIN ? -ETIME : -errno,
+			       "connect to %s", path);
 	return steal_fd(&fd);
 }
 

@@ -10,50 +10,8 @@
 #include "base/fd.h"
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-/* connect() waits for room in the listener's queue as long as it may send. */
-static int handshake_set_connect_limit(int socket, uint64_t deadline)
-{
-	int left_ms = clock_left_ms(deadline);
-	struct timeval limit;
-
-	if (left_ms < 0)
-		return 0;
-	if (left_ms == 0)
-		left_ms = 1;
-	limit.tv_sec = left_ms / 1000;
-	limit.tv_usec = left_ms % 1000 * 1000;
-	return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit,
-			  sizeof(limit));
-}
-
-static int handshake_connect_by(const char *path, uint64_t deadline,
-				struct err *err)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	auto_close int fd = -1;
-
-	if (strlen(path) >= sizeof(name.sun_path))
-		return err_set(err, -ENAMETOOLONG, "socket %.60s...", path);
-	memcpy(name.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(err, -errno, "socket");
-	if (handshake_set_connect_limit(fd, deadline) < 0)
-		return err_set(err, -errno, "time limit of a socket");
-	while (connect(fd, (void *)&name, sizeof(name)) < 0) {
-		if (errno == EAGAIN || errno == EINPROGRESS)
-			return err_set(err, -ETIME, "connect to %s", path);
-		if (errno != EINTR)
-			return err_set(err, -errno, "connect to %s", path);
-	}
-	return steal_fd(&fd);
-}
 
 static int handshake_send(int socket, struct err *err)
 {
@@ -120,8 +78,7 @@ int handshake_ask(const char *socket_path, int timeout_ms,
 		  struct wire_state *state, struct err *err)
 {
 	uint64_t deadline = clock_deadline(timeout_ms);
-	auto_close int socket =
-		handshake_connect_by(socket_path, deadline, err);
+	auto_close int socket = fd_connect(socket_path, timeout_ms, err);
 	int rc;
 
 	if (socket < 0)

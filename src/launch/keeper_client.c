@@ -24,10 +24,10 @@ enum { CLIENT_ANSWER_MOST = 64 * 1024, CLIENT_POLL_MS = 10 };
 
 /* ---- asking ------------------------------------------------------------ */
 
-static int client_connect_to(const struct registry_place *place,
+static int client_connect_to(const struct registry_place *place, int timeout_ms,
 			     struct err *err)
 {
-	int socket = fd_connect(place->control, err);
+	int socket = fd_connect(place->control, timeout_ms, err);
 
 	if (socket == -ENOENT || socket == -ECONNREFUSED)
 		return err_set(err, -ECONNREFUSED, "keeper of %s", place->key);
@@ -63,14 +63,16 @@ static int client_receive_answer(int socket, int timeout_ms, struct buf *answer,
 int keeper_ask(const struct registry_place *place, const char *command,
 	       int timeout_ms, struct buf *answer, struct err *err)
 {
-	auto_close int socket = client_connect_to(place, err);
+	uint64_t deadline = clock_deadline(timeout_ms);
+	auto_close int socket = client_connect_to(place, timeout_ms, err);
 	int rc;
 
 	if (socket < 0)
 		return socket;
 	rc = fd_send(socket, command, strlen(command), NULL, 0, err);
 	if (rc >= 0)
-		rc = client_receive_answer(socket, timeout_ms, answer, err);
+		rc = client_receive_answer(socket, clock_left_ms(deadline),
+					   answer, err);
 	return rc < 0 ? err_wrap(err, "keeper of %s: %s", place->key, command)
 		      : 0;
 }

@@ -5,6 +5,7 @@ with the reason in the report, never a wrong result and never none."""
 import glob
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -362,6 +363,55 @@ def ends_while_copies_live():
         warm.stop_all()
 
 
+def slow_keeper():
+    """The status of an adopted copy comes when the keeper comes to it."""
+    for feature in ("", "pidfd_info"):
+        warm.serve(MIRROR)
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["listen"], "clone"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=dict(os.environ, BROOD_WITHOUT=feature))
+        client.stdout.readline()
+        warm.brood("refresh", MIRROR)
+        keeper = warm.template(MIRROR)["keeper"]
+        os.kill(keeper, signal.SIGSTOP)
+        client.terminate()
+        time.sleep(2.5)
+        early = client.poll()
+        os.kill(keeper, signal.SIGCONT)
+        status = client.wait(20)
+        client.stdout.close()
+        TAP.ok(early is None and status == 7,
+               f"a keeper that is busy for long{' without ' if feature else ''}"
+               f"{feature}: its copy's status arrives", (early, status))
+        warm.stop_all()
+
+
+def nobody_knows():
+    """The template is killed, its copy ends: only the kernel can tell how,
+    and an older one cannot."""
+    for feature, want in (("", 7), ("pidfd_exit", 111), ("pidfd_info", 111)):
+        report = warm.new_report()
+        warm.serve(MIRROR)
+        client = subprocess.Popen(
+            warm.launch_words(MIRROR, ["listen"], "clone", report),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env=dict(os.environ, BROOD_WITHOUT=feature))
+        client.stdout.readline()
+        copy = warm.wait_until(lambda: warm.read_report(report))["pid"]
+        os.kill(warm.template(MIRROR)["pid"], signal.SIGKILL)
+        time.sleep(0.2)
+        os.kill(copy, signal.SIGTERM)
+        try:
+            status = client.wait(5)
+        except subprocess.TimeoutExpired:
+            status = f"{warm.cpu_ticks(client.pid)} ticks of CPU time"
+        warm.end(client)
+        TAP.ok(status == want, f"nobody can tell how a copy ended"
+               f"{', without ' if feature else ''}{feature}: {status}")
+        warm.stop_all()
+
+
 def stale_sockets():
     program = os.path.join(PROGRAMS, "greeter")
     warm.serve(program)
@@ -391,6 +441,61 @@ def stale_sockets():
     os.unlink(live)
 
 
+def fill_queue(path):
+    """Connects to a listener that does not accept until there is no room."""
+    held = []
+    try:
+        while len(held) < 5000:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            held.append(s)
+            s.setblocking(False)
+            s.connect(path)
+    except BlockingIOError:
+        pass
+    return held
+
+
+def full_queues():
+    """Servers that are stopped: when as many wait as the queue of a socket
+    takes, connect() waits, too."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    control = os.path.join(os.path.dirname(entry["socket"]), "control")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    os.kill(entry["keeper"], signal.SIGSTOP)
+    held = fill_queue(control)
+    start = time.monotonic()
+    r = warm.brood("ps", timeout=20)
+    took = time.monotonic() - start
+    TAP.ok(r.status == 0 and took < 15, f"a stopped keeper, {len(held)} wait: "
+           f"ps ends in {took:.1f} s", r)
+    for s in held:
+        s.close()
+    os.kill(entry["keeper"], signal.SIGCONT)
+    warm.brood("stop", program)
+    os.makedirs(os.path.dirname(control), exist_ok=True)
+    live = os.path.join(os.path.dirname(control), "live")
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.bind(live)
+    server.listen(0)
+    held = fill_queue(live)
+    for via in ("clone", "auto"):
+        start = time.monotonic()
+        r = warm.launch(program, "you", via=via, timeout=20,
+                        env=dict(os.environ, BROOD_WITHOUT="demand"))
+        took = time.monotonic() - start
+        TAP.ok(right(r) and took < 5 and
+               (via == "auto" or "full queue" in r.report["reason"]),
+               f"a server's full queue, {via}: right in {took:.1f} s", r)
+    for s in [server, *held]:
+        s.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    os.unlink(live)
+    warm.stop_all()
+
+
 def hostile_packets():
     program = os.path.join(PROGRAMS, "greeter")
     warm.serve(program)
@@ -418,6 +523,80 @@ def hostile_packets():
            now["pid"] == entry["pid"],
            "300 hostile packets: the same template serves on", (now, r))
     warm.stop_all()
+
+
+def empty_packets():
+    """A packet of no bytes may carry descriptors: copies that wait on do not
+    hold them."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    entry = warm.template(program)
+    ours, theirs = os.pipe()
+    for _ in range(30):
+        with warm.connect(entry["socket"]) as s:
+            try:
+                socket.send_fds(s, [b""], [theirs])
+                s.recv(100)
+            except OSError:
+                pass
+    os.close(theirs)
+    os.set_blocking(ours, False)
+
+    def ended():
+        try:
+            return os.read(ours, 1) == b""
+        except BlockingIOError:
+            return False
+    TAP.ok(warm.wait_until(ended, 5), "descriptors that came with nothing "
+           "are closed")
+    os.close(ours)
+    warm.stop_all()
+
+
+class StrangeServer(threading.Thread):
+    """Says that it serves, and answers a launch with descriptors."""
+
+    def __init__(self, path, answer):
+        super().__init__()
+        self.answer = answer
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        self.listener.listen(5)
+        self.listener.settimeout(20)
+
+    def run(self):
+        peer = self.listener.accept()[0]
+        peer.recv(100)
+        size = warm.STATE.size
+        peer.send(warm.STATE.pack(warm.WIRE_MAGIC, 2, 2, size, 0, 1,
+                                  os.getpid(), 1, 0))
+        peer.recv(100000)
+        socket.send_fds(peer, [self.answer], [0, 1, 2])
+        peer.close()
+        self.listener.close()
+
+
+def strange_answers():
+    """What runs instead has the descriptors of its caller and no others."""
+    warm.serve(MIRROR)
+    live = os.path.join(os.path.dirname(warm.template(MIRROR)["socket"]),
+                        "live")
+    warm.brood("stop", MIRROR)
+    os.makedirs(os.path.dirname(live), exist_ok=True)
+    env = dict(os.environ, BROOD_WITHOUT="demand")
+    cold = warm.run([MIRROR, "state"], env=env)
+    refused = struct.pack("=IHHII160s", warm.WIRE_MAGIC, 2, 6, 176, 0, b"no")
+    for words, answer in (("a refusal", refused), ("no bytes", b""),
+                          ("noise", b"noise" * 10)):
+        server = StrangeServer(live, answer)
+        server.start()
+        r = warm.launch(MIRROR, "state", env=env)
+        server.join()
+        os.unlink(live)
+        TAP.ok(r.same(cold) and r.report["way"] == "hatch" and
+               "does not answer" not in r.report["reason"],
+               f"{words} with descriptors for an answer: hatch, "
+               f"«{r.report['reason']}»", r.differs(cold))
 
 
 def other_user():
@@ -497,6 +676,51 @@ def missing_rights():
     warm.stop_all()
 
 
+def few_descriptors():
+    """The caller's limit is no reason to make the image anew."""
+    program = os.path.join(PROGRAMS, "greeter")
+    warm.serve(program)
+    warm.brood("stop", program)
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
+
+    r = warm.launch(program, "you", via="hatch", preexec=lower)
+    cold_with("a limit of 6 descriptors", r, "needs more descriptors")
+    time.sleep(0.5)
+    now = warm.template(program)
+    TAP.ok(not now.get("keeper") or not warm.alive(now["keeper"]),
+           "and nothing is made anew", now)
+    warm.stop_all()
+
+
+def little_memory():
+    """A named template's own words are never left out: with a limit between
+    what the starter needs and what the program needs there is an error."""
+    warm.serve("little", "--", MIRROR, "size")
+    entry, = [path for path in glob.glob(os.path.join(
+        os.environ["XDG_CACHE_HOME"], "brood/programs/*/entry"))
+        if b"mirror\0size\0" in open(path, "rb").read()]
+    many = [""] * 400000
+    wrong, told, limits = [], 0, range(4000, 12001, 250)
+
+    def lower():
+        resource.setrlimit(resource.RLIMIT_STACK, (1 << 28, 1 << 28))
+        resource.setrlimit(resource.RLIMIT_AS, (kib << 10, kib << 10))
+
+    for kib in limits:
+        r = warm.run([os.path.join(warm.BUILD, "brood-hatch"), "--entry",
+                      entry, "--via", "exec", "--", "little", *many],
+                     env={}, preexec=lower)
+        told += b"no memory" in r.err
+        if r.status == 0 and r.out.split()[:1] != [
+                str(len(MIRROR) + 1 + len("size") + 1 + len(many)).encode()]:
+            wrong.append((kib, r))
+    TAP.ok(not wrong and told, f"{len(limits)} limits of memory: the words of "
+           f"the template stay, {told} told", wrong[:2])
+    warm.stop_all()
+
+
 def refused_programs():
     """Programs that cannot be served: named reason, cold, right."""
     script = os.path.join(HERE, "script")
@@ -523,8 +747,10 @@ def main():
     for step in (damaged_image, damaged_pages, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 stale_sockets, hostile_packets, other_user, full_disk,
-                 missing_rights, refused_programs):
+                 slow_keeper, nobody_knows, stale_sockets, full_queues, hostile_packets,
+                 empty_packets, strange_answers, other_user, full_disk,
+                 missing_rights, few_descriptors,
+                 little_memory, refused_programs):
         try:
             step()
         except Exception as e:

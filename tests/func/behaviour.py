@@ -76,6 +76,41 @@ def what_it_carries():
     with_shell("few descriptors", "ulimit -n 13; @ state", way=False)
 
 
+def high_descriptors():
+    """A number may lie above the limit, which was lowered later."""
+    for words, line in (
+            ("one above the limit",
+             "exec 200>/dev/null; ulimit -n 100; @ state"),
+            ("the limit's last number",
+             "exec 99>/dev/null; ulimit -n 100; @ state"),
+            ("one above the usual ones", "exec 300>/dev/null; @ state"),
+            ("all numbers of a short table",
+             "for ((i = 10; i < 64; i++)); do eval \"exec $i</dev/null\"; "
+             "done; ulimit -n 64; @ state"),
+            ("waiting descriptors above a low limit",
+             "mkfifo $TMPDIR/p$$; for ((i = 50; i < 130; i++)); do "
+             "eval \"exec $i<>$TMPDIR/p$$\"; done; ulimit -n 51; @ state"),
+            ("one above a limit of 1024",
+             "ulimit -n 4096; exec 1020>/dev/null 2000>/dev/null; "
+             "ulimit -Sn 1024; @ state; @ see 2000")):
+        with_shell(words, line)
+
+
+def many_descriptors():
+    """More than a launch can carry: no clone, and the hatch that follows
+    in the same process has nothing of the attempt."""
+    line = ("for ((i = 10; i < 270; i++)); do eval \"exec $i</dev/null\"; "
+            "done; @ state")
+    cold = warm.run(["bash", "-c", line.replace("@", MIRROR)])
+    for via in ("auto", "clone"):
+        report = warm.new_report()
+        command = f"{warm.BROOD} launch --via {via} --report {report} {MIRROR}"
+        got = warm.run(["bash", "-c", line.replace("@", command)])
+        got.report = warm.read_report(report)
+        TAP.ok(got.same(cold) and got.report["way"] != "clone",
+               f"{via}: 260 descriptors", got.differs(cold))
+
+
 def lower_limits():
     resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -262,6 +297,8 @@ def main():
     served = warm.serve(MIRROR)
     TAP.ok(served.status == 0, "served", served)
     what_it_carries()
+    high_descriptors()
+    many_descriptors()
     how_it_ends()
     pipes()
     signals()

@@ -2,7 +2,7 @@
 /* Tells what it was started with, does one thing that it is told, ends.
  *
  *	mirror state		argv, environ, cwd, umask, limits, ... as text
- *	mirror exit N | signal N | cat | sleep | sum | size | ignore
+ *	mirror exit N | signal N | see FD | cat | sleep | sum | size | listen
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -165,6 +165,8 @@ int main(int argc, char **argv)
 		return argc > 2 ? atoi(argv[2]) : 0;
 	else if (!strcmp(what, "signal"))
 		raise(argc > 2 ? atoi(argv[2]) : SIGTERM);
+	else if (!strcmp(what, "see"))
+		printf("%d\n", argc > 2 ? fcntl(atoi(argv[2]), F_GETFD) : 0);
 	else if (!strcmp(what, "cat"))
 		return do_cat();
 	else if (!strcmp(what, "sum"))

@@ -167,7 +167,7 @@ TEST(full_queue_has_a_deadline)
 	struct wire_state state;
 	struct err err = { 0 };
 	uint64_t start = clock_ns();
-	int fill = fd_connect(path, &err);
+	int fill = fd_connect(path, -1, &err);
 
 	CHECK(fill >= 0);
 	CHECK_INT(handshake_ask(path, 150, &state, &err), -ETIME);

@@ -11,11 +11,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 
 enum {
 	CLONE_ANSWER_MS = 5000, /* then it is given up */
+	CLONE_QUEUE_MS = 1000,	/* the same, for a place in its queue */
 	CLONE_AWAKE_NS = 150000,
 	CLONE_TRIES = 20, /* while generations change */
 	CLONE_CHANGES = 3,
@@ -52,29 +54,61 @@ bool clone_waits(struct starter *starter)
 	return waiting > 0;
 }
 
-/* A generation changes between the name being read and the connect: both
- * kinds of failure pass within microseconds. */
-static int clone_connect(struct starter *starter)
+static const char *clone_no_server(long error)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timespec pause = { 0, 200000 };
-	long r = 0,
-	     fd = raw_3(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	switch (-error) {
+	case ECONNREFUSED: return "refuses";
+	case EAGAIN: return "has a full queue";
+	}
+	return entry_words(error);
+}
 
-	memcpy(address.sun_path, starter->entry.live, sizeof address.sun_path);
-	for (int i = 0; fd >= 0 && i < CLONE_TRIES; i++) {
-		r = raw_3(connect, fd, &address, sizeof address);
-		if (r == 0)
-			return fd;
-		if (r != -ECONNREFUSED && r != -EAGAIN && r != -EINTR)
+/* The queue of a server is full for a moment when very many start at once,
+ * and for ever when it is stopped.  connect() waits as long as it may send. */
+static long clone_queue(int fd, const struct sockaddr_un *address)
+{
+	struct timeval limit = { CLONE_QUEUE_MS / 1000,
+				 CLONE_QUEUE_MS % 1000 * 1000 };
+
+	raw_5(setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	raw_3(fcntl, fd, F_SETFL, 0);
+	return raw_3(connect, fd, address, sizeof *address);
+}
+
+/* A generation changes between the name being read and the connect: that
+ * passes within microseconds. */
+static long clone_connect_to(int fd, const struct sockaddr_un *address)
+{
+	struct timespec pause = { 0, 200000 };
+	long r = 0;
+
+	for (int i = 0; i < CLONE_TRIES; i++) {
+		r = raw_3(connect, fd, address, sizeof *address);
+		if (r == -EAGAIN)
+			r = clone_queue(fd, address);
+		if (r != -ECONNREFUSED && r != -EINTR)
 			break;
 		raw_2(nanosleep, &pause, 0);
 	}
+	return r;
+}
+
+static int clone_connect(struct starter *starter)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	long fd = raw_3(socket, AF_UNIX,
+			SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	long r = fd;
+
+	memcpy(address.sun_path, starter->entry.live, sizeof address.sun_path);
+	if (fd >= 0)
+		r = clone_connect_to(fd, &address);
+	if (r == 0)
+		return fd;
 	if (fd >= 0)
 		raw_1(close, fd);
-	text_reason(starter, "no server: its socket ",
-		    r == -ECONNREFUSED ? "refuses" : entry_words(r), "");
-	return -1;
+	text_reason(starter, "no server: its socket ", clone_no_server(r), "");
+	return r;
 }
 
 /* A server that is well answers within some 50 us.  To sleep that long would
@@ -239,6 +273,7 @@ struct clone_answer {
 	int pidfd;
 };
 
+/* Room for one descriptor: where there are more, the kernel closes them. */
 static long clone_receive(int connection, struct clone_answer *answer,
 			  int flags)
 {
@@ -247,11 +282,11 @@ static long clone_receive(int connection, struct clone_answer *answer,
 	struct msghdr message = { .msg_iov = &part,
 				  .msg_iovlen = 1,
 				  .msg_control = &control,
-				  .msg_controllen = sizeof control };
+				  .msg_controllen = CMSG_LEN(sizeof(int)) };
 	long n = raw_3(recvmsg, connection, &message, flags | MSG_CMSG_CLOEXEC);
 
 	answer->pidfd = -1;
-	if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+	if (n >= 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)) &&
 	    control.head.cmsg_type == SCM_RIGHTS)
 		memcpy(&answer->pidfd, CMSG_DATA(&control.head), sizeof(int));
 	return n;
@@ -270,6 +305,8 @@ static bool clone_wait_started(struct starter *starter, int connection,
 	if (n > 0 &&
 	    !wire_check(&answer->head, n, answer->pidfd >= 0, WIRE_STARTED))
 		return true;
+	if (answer->pidfd >= 0)
+		raw_1(close, answer->pidfd);
 	if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_REFUSED))
 		text_reason(starter, answer->refused.reason, "", "");
 	else if (n > 0 && !wire_check(&answer->head, n, 0, WIRE_EXITED))
@@ -304,7 +341,7 @@ static void clone_once(struct starter *starter)
 	int connection = clone_connect(starter);
 
 	if (connection < 0) {
-		starter->stale = true;
+		starter->stale = !entry_is_limit(connection);
 		return;
 	}
 	starter->connected_ns = text_now_ns();

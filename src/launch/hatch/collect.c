@@ -8,7 +8,10 @@
 #include <poll.h>
 #include <string.h>
 
-enum { COLLECT_POLLED = 1024, COLLECT_ENTRIES = 8192 };
+enum {
+	COLLECT_POLLED = 256 + 1, /* a shell's table has 256 places */
+	COLLECT_ENTRIES = 8192
+};
 
 /* An exec would close the ones that close on exec, so they stay here. */
 static bool collect_fd(struct wire_launch *launch, int *fds, int *count, int fd)
@@ -22,18 +25,38 @@ static bool collect_fd(struct wire_launch *launch, int *fds, int *count, int fd)
 	return true;
 }
 
-/* One call tells which of the first numbers are open. */
-static bool collect_by_poll(struct wire_launch *launch, int *fds, int *count,
-			    uint64_t most)
+/* Numbers above the limit stay open when it is lowered, and poll() takes no
+ * more of them than it.  But select() looks at none behind the end of the
+ * table of descriptors, and refuses one in it that is not open. */
+static bool collect_is_table_longer(unsigned most)
 {
-	struct pollfd polled[COLLECT_POLLED];
+	uint64_t asked[COLLECT_POLLED / 64 + 2] = { 0 };
+	uint64_t at_once[2] = { 0, 0 };
 
-	for (uint64_t i = 0; i < most; i++)
-		polled[i] = (struct pollfd){ (int)i, 0, 0 };
-	raw_3(poll, polled, most, 0);
-	for (uint64_t i = 0; i < most; i++)
+	asked[most / 64] = ~0ull << most % 64;
+	asked[most / 64 + 1] = ~0ull;
+	return raw_5(select, most + 64, asked, 0, 0, at_once) != 0;
+}
+
+/* One call tells which of the first numbers are open.  False: there may be
+ * others.  The last one must be closed, since select() does not refuse if all
+ * that it was asked about are open. */
+static bool collect_poll(struct pollfd *polled, int count)
+{
+	if (count < 1 || collect_is_table_longer(count - 1))
+		return false;
+	for (int i = 0; i < count; i++)
+		polled[i] = (struct pollfd){ i, 0, 0 };
+	return raw_3(poll, polled, count, 0) > 0 &&
+	       polled[count - 1].revents & POLLNVAL;
+}
+
+static bool collect_polled(struct wire_launch *launch, int *fds, int *count,
+			   const struct pollfd *polled, int polled_count)
+{
+	for (int i = 0; i < polled_count; i++)
 		if (!(polled[i].revents & POLLNVAL) &&
-		    !collect_fd(launch, fds, count, (int)i))
+		    !collect_fd(launch, fds, count, i))
 			return false;
 	return true;
 }
@@ -83,9 +106,11 @@ static bool collect_descriptors(struct starter *starter,
 				struct wire_launch *launch, int *fds,
 				int *count)
 {
+	struct pollfd polled[COLLECT_POLLED];
 	uint64_t soft = launch->limits[7].soft; /* RLIMIT_NOFILE */
-	bool fits = soft <= COLLECT_POLLED
-			    ? collect_by_poll(launch, fds, count, soft)
+	int most = soft < COLLECT_POLLED ? (int)soft : COLLECT_POLLED;
+	bool fits = collect_poll(polled, most)
+			    ? collect_polled(launch, fds, count, polled, most)
 			    : collect_by_folder(launch, fds, count);
 
 	if (!fits)
@@ -114,5 +139,8 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 		return false;
 	}
 	*fd_count = 1;
-	return collect_descriptors(starter, launch, fds, fd_count);
+	if (collect_descriptors(starter, launch, fds, fd_count))
+		return true;
+	raw_1(close, fds[0]);
+	return false;
 }

@@ -23,8 +23,15 @@ const char *entry_words(int result)
 	case ENOMEM: return "needs more memory than there is";
 	case E2BIG: return "has too long arguments";
 	case ETXTBSY: return "is being written";
+	case EMFILE:
+	case ENFILE: return "needs more descriptors than the limit";
 	}
 	return "cannot be opened";
+}
+
+bool entry_is_limit(long error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
 /* Words for what makes the open file one that others may have written. */
@@ -99,8 +106,8 @@ int entry_load(struct starter *starter)
 	return 111;
 }
 
-/* Maps the header; false with a reason. */
-static bool entry_map_header(struct starter *starter, uint64_t size)
+/* Maps the header: 0, or a negative errno with a reason. */
+static long entry_map_header(struct starter *starter, uint64_t size)
 {
 	uint32_t head[6]; /* up to header_bytes */
 	uint64_t len;
@@ -111,7 +118,7 @@ static bool entry_map_header(struct starter *starter, uint64_t size)
 	    raw_4(pread64, starter->image_fd, head, sizeof head, 0) !=
 		    sizeof head) {
 		text_reason(starter, "the image is not an image", "", "");
-		return false;
+		return -EINVAL;
 	}
 	len = head[4];
 	if (len > IMAGE_HEADER_MOST || len > size || len < 4096)
@@ -121,16 +128,16 @@ static bool entry_map_header(struct starter *starter, uint64_t size)
 		   starter->image_fd, 0);
 	if (at != (long)STARTER_IMAGE_AT) {
 		text_reason(starter, "the image cannot be mapped", "", "");
-		return false;
+		return at < 0 ? at : -EINVAL;
 	}
 	wrong = image_check((void *)at, len < size ? len : size, size);
 	if (wrong) {
 		text_reason(starter, "the image ", wrong, "");
 		raw_2(munmap, at, len);
-		return false;
+		return -EINVAL;
 	}
 	starter->image = (void *)at;
-	return true;
+	return 0;
 }
 
 static uint64_t entry_ns(const struct statx_timestamp *time)
@@ -201,15 +208,17 @@ void entry_load_image(struct starter *starter)
 	uint64_t size = 0;
 	char words[128];
 	const char *differs;
+	long failed;
 
 	starter->image_fd = entry_open(starter, "the image",
 				       starter->entry.image, O_NOFOLLOW, &size);
-	if (starter->image_fd < 0) {
-		starter->stale = true;
+	failed = starter->image_fd < 0 ? starter->image_fd
+				       : entry_map_header(starter, size);
+	if (failed) {
+		starter->stale = !entry_is_limit(failed);
 		return;
 	}
-	if (!entry_map_header(starter, size) ||
-	    !entry_program_is_same(starter)) {
+	if (!entry_program_is_same(starter)) {
 		starter->image = NULL;
 		starter->stale = true;
 		return;

@@ -29,7 +29,8 @@ struct follow {
 	int pidfd, pid;
 	int signals;
 	bool ended; /* the pidfd says so */
-	bool can_ask;
+	bool can_ask, watched;
+	uint64_t asked; /* what of the pidfd */
 };
 
 struct follow_action {
@@ -63,7 +64,7 @@ static bool follow_ask_status(struct follow *follow, int *status)
 	struct follow_info info;
 
 	memset(&info, 0, sizeof info);
-	info.mask = FOLLOW_EXIT;
+	info.mask = follow->asked;
 	if (!follow->can_ask ||
 	    raw_3(ioctl, follow->pidfd, FOLLOW_GET_INFO, &info) < 0 ||
 	    !(info.mask & FOLLOW_EXIT))
@@ -145,32 +146,49 @@ static void follow_close_others(struct follow *follow)
 	raw_3(close_range, next, ~0u, 0);
 }
 
+/* The pidfd has something: the copy is dead, or it has been waited for, too.
+ * Then what the kernel knows of it changes no more, and the pidfd would be
+ * ready for ever. */
+static bool follow_hear_end(struct follow *follow, short seen, int *status)
+{
+	follow->ended = true;
+	if (follow_ask_status(follow, status))
+		return true;
+	if (seen & ~POLLIN)
+		follow->can_ask = follow->watched = false;
+	return false;
+}
+
+/* Nobody is left who knows the status of the dead copy.  While the connection
+ * lives it will come, however long its parent has other things to do. */
+static bool follow_is_lost(const struct follow *follow, bool waited)
+{
+	return follow->ended && follow->connection < 0 &&
+	       (waited || !follow->can_ask);
+}
+
 /* One round of waiting; true when the status is known. */
 static bool follow_round(struct follow *follow, int *status)
 {
 	struct pollfd wait[3] = {
-		{ follow->pidfd, follow->ended ? 0 : POLLIN, 0 },
+		{ follow->watched ? follow->pidfd : -1,
+		  follow->ended ? 0 : POLLIN, 0 },
 		{ follow->signals, POLLIN, 0 },
 		{ follow->connection, POLLIN, 0 },
 	};
-	long n = raw_3(poll, wait, 3, follow->ended ? FOLLOW_STATUS_MS : -1);
+	bool limited = follow->ended && follow->connection < 0;
+	long n = raw_3(poll, wait, 3, limited ? FOLLOW_STATUS_MS : -1);
 
-	if (wait[0].revents) {
-		follow->ended = true;
-		if (follow_ask_status(follow, status))
-			return true;
-	}
+	if (wait[0].revents && follow_hear_end(follow, wait[0].revents, status))
+		return true;
 	if (wait[1].revents & POLLIN)
 		follow_signal(follow);
 	if (wait[2].revents && follow_receive(follow, status))
 		return true;
-	/* Dead, its status not to be had: nobody is left who knows. */
-	if (follow->ended &&
-	    (n == 0 || (follow->connection < 0 && !follow->can_ask))) {
-		*status = 111 << 8;
-		return true;
-	}
-	return false;
+	if (!follow_is_lost(follow, n == 0))
+		return false;
+	*status = 111 << 8;
+	return true;
 }
 
 _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
@@ -178,11 +196,14 @@ _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
 {
 	struct follow follow = { .connection = connection,
 				 .pidfd = pidfd,
-				 .pid = pid };
+				 .pid = pid,
+				 .watched = true };
 	uint64_t all = ~0ull;
 	int status = 0;
 
 	follow.can_ask = text_feature(starter->envp, "pidfd_info");
+	if (text_feature(starter->envp, "pidfd_exit"))
+		follow.asked = FOLLOW_EXIT;
 	follow.signals = raw_4(signalfd4, -1, &all, 8, SFD_CLOEXEC);
 	follow_close_others(&follow);
 	while (!follow_round(&follow, &status))

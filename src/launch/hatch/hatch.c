@@ -34,6 +34,18 @@ static void hatch_close(const struct hatch *hatch, uint32_t kept)
 			raw_1(close, hatch->fd[i]);
 }
 
+/* What is not as it was has to be made anew; a limit of ours is no reason. */
+static bool hatch_is_not_had(struct starter *starter, const char *path,
+			     long error)
+{
+	bool limit = entry_is_limit(error);
+
+	text_reason(starter, path, limit ? " " : " has changed",
+		    limit ? entry_words(error) : "");
+	starter->stale = starter->stale || !limit;
+	return false;
+}
+
 static bool hatch_open_files(struct starter *starter, struct hatch *hatch)
 {
 	const struct program_image *image = starter->image;
@@ -48,11 +60,8 @@ static bool hatch_open_files(struct starter *starter, struct hatch *hatch)
 			hatch->fd[i] = fd;
 			hatch->open = i + 1;
 		}
-		if (fd < 0 || !entry_file_is_same(fd, "", &file[i])) {
-			text_reason(starter, path, " has changed", "");
-			starter->stale = true;
-			return false;
-		}
+		if (fd < 0 || !entry_file_is_same(fd, "", &file[i]))
+			return hatch_is_not_had(starter, path, fd);
 	}
 	return true;
 }

@@ -19,8 +19,9 @@ static bool main_has_terminal(void)
 	return false;
 }
 
-/* Named templates have words of their own in front of the caller's. */
-static void main_add_base_words(struct starter *starter)
+/* Named templates have words of their own in front of the caller's.  false
+ * after a message: without them it would be another program. */
+static bool main_add_base_words(struct starter *starter)
 {
 	const struct start_entry *entry = &starter->entry;
 	uint64_t count = entry->base_argc + starter->argc;
@@ -29,12 +30,14 @@ static void main_add_base_words(struct starter *starter)
 	long at;
 
 	if (entry->base_argc == 0)
-		return;
+		return true;
 	at = raw_6(mmap, STARTER_WORDS_AT, (count + 1) * sizeof *argv,
 		   PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (at < 0)
-		return;
+	if (at < 0) {
+		text_say(starter, "no memory for the words of the template");
+		return false;
+	}
 	argv = (char **)at;
 	for (uint32_t i = 0; i < entry->base_argc; i++) {
 		argv[i] = (char *)(size_t)word;
@@ -44,6 +47,7 @@ static void main_add_base_words(struct starter *starter)
 	       starter->argc * sizeof *argv);
 	starter->argc = count - 1;
 	starter->argv = argv;
+	return true;
 }
 
 static bool main_may_clone(const struct starter *starter)
@@ -143,7 +147,8 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 		text_say(&starter, starter.reason);
 		return starter.stub ? exec_next_in_path(&starter) : failed;
 	}
-	main_add_base_words(&starter);
+	if (!main_add_base_words(&starter))
+		return 111;
 	if (starter.via == VIA_EXEC)
 		text_reason(&starter, "as asked for", "", "");
 	else

@@ -74,6 +74,8 @@ bool entry_file_is_same(int fd, const char *path,
 			const struct image_file *file);
 bool entry_files_are_same(struct starter *starter);
 const char *entry_words(int result);
+/* The caller has no room for it; what lies there may be well. */
+bool entry_is_limit(long error);
 /* demand.c: asks for a keeper, or an alive one for a refresh */
 void demand_keeper(const struct starter *starter);
 /* The ways.  clone_waits(): does the template say that a copy waits? */

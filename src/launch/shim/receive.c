@@ -231,8 +231,10 @@ bool receive(int connection)
 	raw_5(setsockopt, connection, SOL_SOCKET, SO_RCVTIMEO, &patience,
 	      sizeof patience);
 	got = receive_packet(launch, connection);
-	if (got <= 0)
+	if (got <= 0) {
+		receive_forget(launch);
 		return false;
+	}
 	reason = receive_check(launch, (size_t)got);
 	if (reason) {
 		receive_refuse(connection, reason);
