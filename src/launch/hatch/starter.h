@@ -89,6 +89,9 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 /* follow.c: with the copy until it ends; does not return */
 _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
 			   int pid);
+/* halt.c: stops of the copy */
+bool halt_has_come(int pid);
+bool halt_is_default(int pid, int number); /* it stops by this signal */
 /* report.c */
 void report_way(const struct starter *starter, const char *way, int pid,
 		uint64_t generation);
