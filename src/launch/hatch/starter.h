@@ -65,6 +65,8 @@ void text_json(struct text *text, const char *words);
 int starter_main(uint64_t *stack);
 /* options.c: false after a message; fills all but the files */
 bool options_read(struct starter *starter, uint64_t *stack);
+/* rights.c: false after a message */
+bool rights_drop(struct starter *starter);
 /* entry.c: 0, or an exit code after a message */
 int entry_load(struct starter *starter);
 void entry_load_image(struct starter *starter);
