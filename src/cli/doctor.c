@@ -287,20 +287,24 @@ static void doctor_starter(struct doctor_finding *finding)
 				 : err.text);
 }
 
+/* The kernel takes limits, ambient capabilities and personality from who
+ * executes a file with capabilities. */
 static void doctor_exe_link(struct doctor_finding *finding)
 {
 	auto_free char *path = where_is("brood-hatch", NULL);
-	bool has = geteuid() == 0 ||
-		   (path && getxattr(path, "security.capability", NULL, 0) > 0);
 
-	doctor_note(finding, DOCTOR_OK,
-		    has ? NULL
-			: "for more: setcap cap_checkpoint_restore+ep on "
-			  "brood-hatch",
-		    "%s",
-		    has ? "/proc/PID/exe of hatched programs is the program"
-			: "hatched programs see themselves in /proc/self/exe, "
-			  "others see the starter");
+	if (path && getxattr(path, "security.capability", NULL, 0) > 0)
+		doctor_note(finding, DOCTOR_LESS, "setcap -r on brood-hatch",
+			    "%.200s has capabilities: what it starts loses "
+			    "limits and rights of its caller",
+			    path);
+	else
+		doctor_note(finding, DOCTOR_OK, NULL, "%s",
+			    geteuid() == 0
+				    ? "/proc/PID/exe of hatched programs is "
+				      "the program"
+				    : "hatched programs see themselves in "
+				      "/proc/self/exe, others see the starter");
 }
 
 static void doctor_stubs(struct doctor_finding *finding)

@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -632,6 +633,76 @@ def other_user():
     warm.stop_all()
 
 
+# cap_checkpoint_restore+ep, as setcap writes it
+CAPABILITY = struct.pack("<5I", 0x02000001, 0, 0, 1 << 8, 0)
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+def starter_with_rights():
+    """A starter that was given rights passes none of them on."""
+    words = "a starter with capabilities"
+    if os.geteuid() != 0:
+        TAP.skip(words, "not root")
+        return
+    own = tempfile.mkdtemp(prefix="brood-rights-", dir="/tmp")
+    try:
+        os.chmod(own, 0o755)
+        for name in ("brood", "brood-hatch", "brood-shim.so"):
+            shutil.copy(os.path.join(warm.BUILD, name), own)
+        for name in ("rights", "capped"):
+            shutil.copy(os.path.join(PROGRAMS, "rights"),
+                        os.path.join(own, name))
+        env = {"PATH": os.environ["PATH"], "BROOD_REPORT": own + "/u/report"}
+        for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME",
+                     "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR"):
+            env[name] = own + "/u"
+        os.mkdir(own + "/u", 0o700)
+        os.chown(own + "/u", 65534, 65534)
+        try:
+            for name in ("capped", "brood-hatch"):
+                os.setxattr(os.path.join(own, name), "security.capability",
+                            CAPABILITY)
+        except OSError as e:
+            TAP.skip(words, f"no such attributes in {own}: {e.strerror}")
+            return
+        if b"secure 1" not in warm.run([own + "/capped"],
+                                       preexec=as_nobody).out:
+            TAP.skip(words, f"they have no effect in {own}")
+            return
+        check_starter_with_rights(own, env)
+    finally:
+        shutil.rmtree(own)
+
+
+def check_starter_with_rights(own, env):
+    program = own + "/rights"
+
+    def nobody(*argv):
+        return warm.run(argv, env=env, preexec=as_nobody)
+
+    cold = nobody(program)
+    served = nobody(own + "/brood", "serve", program)
+    TAP.ok(served.status == 0, "served to another user", served)
+    for via in ("hatch", "clone", "exec"):
+        r = nobody(own + "/brood", "launch", "--via", via, program)
+        r.report = warm.read_report(env["BROOD_REPORT"])
+        TAP.ok(r.same(cold) and r.report["way"] == via,
+               f"a starter with capabilities, {via}: none in the program",
+               r.differs(cold))
+    r = nobody(own + "/brood", "doctor")
+    TAP.ok(b"setcap -r" in r.out, "and doctor tells", r)
+    os.chmod(own + "/brood-hatch", 0o4755)
+    r = nobody(own + "/brood", "launch", program)
+    TAP.ok(r.status == 111 and b"set-user-id" in r.err,
+           "a set-user-id starter starts nothing", r)
+    nobody(own + "/brood", "stop", "--all")
+
+
 def full_disk():
     if os.geteuid() != 0:
         TAP.skip("a full disk", "not root")
@@ -748,7 +819,8 @@ def main():
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
                  slow_keeper, nobody_knows, stale_sockets, full_queues, hostile_packets,
-                 empty_packets, strange_answers, other_user, full_disk,
+                 empty_packets, strange_answers, other_user,
+                 starter_with_rights, full_disk,
                  missing_rights, few_descriptors,
                  little_memory, refused_programs):
         try:

@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -196,6 +197,83 @@ def stopped_and_continued():
                (stopped, running, status))
 
 
+class Job:
+    """mirror job, run by one of the ways; None: without Brood."""
+
+    def __init__(self, via):
+        report = warm.new_report()
+        words = (warm.launch_words(MIRROR, ["job"], via, report) if via else
+                 [MIRROR, "job"])
+        self.client = subprocess.Popen(words, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE)
+        self.client.stdout.readline()
+        self.pid = (warm.wait_until(lambda: warm.read_report(report))["pid"]
+                    if via else self.client.pid)
+        self.seen = []
+
+    def line(self):
+        if select.select([self.client.stdout], [], [], 5)[0]:
+            self.seen.append(self.client.stdout.readline())
+
+    def are(self, stopped):
+        """Both of them, within some time; a stop that must not be has all of
+        that time to come."""
+        def states():
+            return [warm.stat_fields(pid)[0] == "T"
+                    for pid in (self.client.pid, self.pid)]
+        if stopped:
+            good = warm.wait_until(lambda: all(states()), 5)
+        else:
+            time.sleep(0.3)
+            good = warm.wait_until(lambda: not any(states()), 5)
+        self.seen.append(("stopped" if stopped else "runs", bool(good)))
+
+    def end(self):
+        self.client.send_signal(signal.SIGTERM)
+        self.seen += [self.client.stdout.read(), self.client.wait(20)]
+        self.client.stdout.close()
+        return self.seen
+
+
+def stops_of_its_own(via):
+    """What comes of a stop is the program's affair."""
+    job = Job(via)
+    job.client.send_signal(signal.SIGTSTP)  # handled
+    job.line()
+    job.are(stopped=False)
+    job.client.send_signal(signal.SIGTTOU)  # ignored
+    job.are(stopped=False)
+    for _ in range(2):
+        job.client.send_signal(signal.SIGTTIN)  # stops in its handler
+        job.line()
+        job.are(stopped=True)
+        job.client.send_signal(signal.SIGCONT)
+        job.line()
+        job.are(stopped=False)
+    return job.end()
+
+
+def values_of_signals(via):
+    job = Job(via)
+    for number, value in ((signal.SIGUSR1, 5), (40, -7), (40, 8),
+                          (signal.SIGCHLD, 9)):
+        ctypes.CDLL(None).sigqueue(job.client.pid, int(number),
+                                   ctypes.c_void_p(value & 0xffffffff))
+        job.line()
+    job.client.send_signal(signal.SIGCHLD)
+    job.line()
+    return job.end()
+
+
+def signals_like_an_exec():
+    for what in (stops_of_its_own, values_of_signals):
+        cold = what(None)
+        for via in VIAS:
+            got = what(via)
+            TAP.ok(got == cold, f"{via}: {what.__name__.replace('_', ' ')}",
+                   f"{got}\n{cold}")
+
+
 def killed_client():
     for via in VIAS:
         report = warm.new_report()
@@ -303,6 +381,7 @@ def main():
     pipes()
     signals()
     stopped_and_continued()
+    signals_like_an_exec()
     killed_client()
     killed_copy()
     identity_differs()

@@ -156,9 +156,9 @@ class Server:
 
     def figures(self):
         """How many descriptors the template has, the keeper, and each of the
-        copies that wait."""
+        copies that wait; their helpers, which hold memory, have none."""
         return (open_in(self.entry["pid"]), open_in(self.entry["keeper"]),
-                [open_in(p) for p in self.waiting()])
+                [n for n in map(open_in, self.waiting()) if n])
 
     def settle(self):
         # the first launches teach it which pages are touched

@@ -2,7 +2,8 @@
 /* Tells what it was started with, does one thing that it is told, ends.
  *
  *	mirror state		argv, environ, cwd, umask, limits, ... as text
- *	mirror exit N | signal N | see FD | cat | sleep | sum | size | listen
+ *	mirror exit N | signal N | see FD | cat | sleep | sum | size
+ *	mirror listen | job
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,41 @@ static int do_listen(void)
 		pause();
 }
 
+static void on_job(int number, siginfo_t *info, void *context)
+{
+	char line[80];
+	int len = snprintf(line, sizeof line, "sig %d code %d value %d\n",
+			   number, info->si_code,
+			   info->si_code == SI_QUEUE ? info->si_int : 0);
+
+	(void)context;
+	if (write(1, line, len) < 0)
+		_exit(3);
+	if (number == SIGTERM)
+		_exit(7);
+	if (number == SIGTTIN) {
+		usleep(20000);
+		raise(SIGSTOP);
+	}
+}
+
+/* TSTP is handled, TTIN leads to a stop, TTOU is ignored. */
+static int do_job(void)
+{
+	static const int numbers[] = { SIGTERM, SIGUSR1, SIGTSTP, SIGTTIN,
+				       SIGCONT, SIGCHLD, SIGALRM, 40 };
+	struct sigaction action = { .sa_sigaction = on_job,
+				    .sa_flags = SA_SIGINFO };
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		sigaction(numbers[i], &action, NULL);
+	signal(SIGTTOU, SIG_IGN);
+	if (write(1, "working\n", 8) < 0)
+		return 1;
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "state";
@@ -175,6 +211,8 @@ int main(int argc, char **argv)
 		return do_size(argc, argv);
 	else if (!strcmp(what, "listen"))
 		return do_listen();
+	else if (!strcmp(what, "job"))
+		return do_job();
 	else if (!strcmp(what, "sleep"))
 		poll(NULL, 0, 60000);
 	return 0;

@@ -22,7 +22,11 @@ struct follow_info {
 #define FOLLOW_GET_INFO                                             \
 	(0xc0000000u | (uint32_t)sizeof(struct follow_info) << 16 | \
 	 0xffu << 8 | 11)
-enum { FOLLOW_EXIT = 1 << 3, FOLLOW_STATUS_MS = 2000 };
+enum {
+	FOLLOW_EXIT = 1 << 3,
+	FOLLOW_STATUS_MS = 2000,
+	FOLLOW_LOOK_MS = 1024, /* 1, 2, 4 ... */
+};
 
 struct follow {
 	int connection; /* -1 once it has ended */
@@ -31,6 +35,7 @@ struct follow {
 	bool ended; /* the pidfd says so */
 	bool can_ask, watched;
 	uint64_t asked; /* what of the pidfd */
+	int look_ms;	/* then it is seen whether the copy stops; 0: no */
 };
 
 struct follow_action {
@@ -91,36 +96,88 @@ static bool follow_receive(struct follow *follow, int *status)
 	return false;
 }
 
-/* What the terminal sends goes to the copy's group, as it would have gone
- * to the program and its children; what a process sends, to the copy. */
-static void follow_pass(const struct follow *follow, int number, int code)
+/* With the value that was queued, which may come only from somebody else. */
+static void follow_pass_value(const struct follow *follow,
+			      const struct signalfd_siginfo *from)
 {
-	if (code == SI_KERNEL)
+	siginfo_t info;
+
+	memset(&info, 0, sizeof info);
+	info.si_signo = (int)from->ssi_signo;
+	info.si_code = SI_QUEUE;
+	info.si_pid = (pid_t)from->ssi_pid;
+	info.si_uid = from->ssi_uid;
+	info.si_ptr = (void *)from->ssi_ptr;
+	raw_4(pidfd_send_signal, follow->pidfd, info.si_signo, &info, 0);
+}
+
+/* What the terminal sends goes to the copy's group, as it would have gone
+ * to the program and its children; what a process sends, to the copy.  An
+ * alarm is the kernel's, too, but for one process; CONT is for all, as a
+ * shell continues all of a job. */
+static void follow_pass(const struct follow *follow,
+			const struct signalfd_siginfo *from)
+{
+	int number = (int)from->ssi_signo;
+
+	if (from->ssi_code == SI_QUEUE)
+		follow_pass_value(follow, from);
+	else if (number == SIGCONT ||
+		 (from->ssi_code == SI_KERNEL && number != SIGALRM))
 		raw_2(kill, -follow->pid, number);
 	else
 		raw_4(pidfd_send_signal, follow->pidfd, number, 0, 0);
 }
 
-static void follow_stop(const struct follow *follow)
+static void follow_stop_self(struct follow *follow)
 {
-	raw_2(kill, -follow->pid, SIGSTOP);
+	follow->look_ms = 0;
 	raw_2(kill, raw_0(getpid), SIGSTOP);
-	raw_2(kill, -follow->pid, SIGCONT);
 }
 
-static void follow_signal(const struct follow *follow)
+/* The signal itself is not enough where the program leaves it to the kernel:
+ * that does nothing in a group without a parent in its session, as the
+ * copy's is once its template has ended. */
+static void follow_stop(struct follow *follow,
+			const struct signalfd_siginfo *from)
+{
+	bool stops = halt_is_default(follow->pid, (int)from->ssi_signo);
+
+	follow_pass(follow, from);
+	follow->look_ms = 1;
+	if (!stops)
+		return;
+	raw_4(pidfd_send_signal, follow->pidfd, SIGSTOP, 0, 0);
+	follow_stop_self(follow);
+}
+
+/* A program that handles the signal may stop itself a moment later. */
+static void follow_look(struct follow *follow)
+{
+	if (halt_has_come(follow->pid))
+		follow_stop_self(follow);
+	else if (follow->look_ms < FOLLOW_LOOK_MS)
+		follow->look_ms *= 2;
+	else
+		follow->look_ms = 0;
+}
+
+static void follow_signal(struct follow *follow)
 {
 	struct signalfd_siginfo info;
 
 	if (raw_3(read, follow->signals, &info, sizeof info) != sizeof info)
 		return;
 	switch (info.ssi_signo) {
-	case SIGCHLD: return;
 	case SIGTSTP:
 	case SIGTTIN:
-	case SIGTTOU: follow_stop(follow); return;
+	case SIGTTOU: follow_stop(follow, &info); return;
+	case SIGCONT: follow->look_ms = 0; break;
+	case SIGCHLD:
+		if (info.ssi_code > 0) /* a child of ours */
+			return;
 	}
-	follow_pass(follow, info.ssi_signo, info.ssi_code);
+	follow_pass(follow, &info);
 }
 
 /* Nothing of the caller's may be held open: a pipe has to end when the
@@ -167,6 +224,13 @@ static bool follow_is_lost(const struct follow *follow, bool waited)
 	       (waited || !follow->can_ask);
 }
 
+static int follow_patience_ms(const struct follow *follow)
+{
+	if (follow->ended)
+		return follow->connection < 0 ? FOLLOW_STATUS_MS : -1;
+	return follow->look_ms ? follow->look_ms : -1;
+}
+
 /* One round of waiting; true when the status is known. */
 static bool follow_round(struct follow *follow, int *status)
 {
@@ -176,11 +240,12 @@ static bool follow_round(struct follow *follow, int *status)
 		{ follow->signals, POLLIN, 0 },
 		{ follow->connection, POLLIN, 0 },
 	};
-	bool limited = follow->ended && follow->connection < 0;
-	long n = raw_3(poll, wait, 3, limited ? FOLLOW_STATUS_MS : -1);
+	long n = raw_3(poll, wait, 3, follow_patience_ms(follow));
 
 	if (wait[0].revents && follow_hear_end(follow, wait[0].revents, status))
 		return true;
+	if (n == 0 && !follow->ended)
+		follow_look(follow);
 	if (wait[1].revents & POLLIN)
 		follow_signal(follow);
 	if (wait[2].revents && follow_receive(follow, status))

@@ -140,6 +140,8 @@ __attribute__((used)) int starter_main(uint64_t *stack)
 	starter.started_ns = text_now_ns();
 	if (!options_read(&starter, stack))
 		return 100;
+	if (!rights_drop(&starter))
+		return 111;
 	failed = entry_load(&starter);
 	if (failed && main_knows_program(&starter))
 		return exec_floor(&starter);

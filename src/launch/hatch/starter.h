@@ -66,6 +66,8 @@ void text_json(struct text *text, const char *words);
 int starter_main(uint64_t *stack);
 /* options.c: false after a message; fills all but the files */
 bool options_read(struct starter *starter, uint64_t *stack);
+/* rights.c: false after a message */
+bool rights_drop(struct starter *starter);
 /* entry.c: 0, or an exit code after a message */
 int entry_load(struct starter *starter);
 void entry_load_image(struct starter *starter);
@@ -92,6 +94,9 @@ bool collect_launch(struct starter *starter, struct wire_launch *launch,
 /* follow.c: with the copy until it ends; does not return */
 _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
 			   int pid);
+/* halt.c: stops of the copy */
+bool halt_has_come(int pid);
+bool halt_is_default(int pid, int number); /* it stops by this signal */
 /* report.c */
 void report_way(const struct starter *starter, const char *way, int pid,
 		uint64_t generation);

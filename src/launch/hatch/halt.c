@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether the copy has stopped, or will by a signal.  It is not our child,
+ * so nobody tells us; what /proc shows has to do. */
+#include "bare/raw.h"
+#include "launch/hatch/starter.h"
+#include <fcntl.h>
+#include <string.h>
+
+enum { HALT_TEXT = 4096 };
+
+static const char *halt_read(int pid, char *text)
+{
+	char path[32];
+	struct text name = { path, path + sizeof path };
+	long fd, n;
+
+	text_add(&name, "/proc/");
+	text_number(&name, pid);
+	text_add(&name, "/status");
+	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	n = fd < 0 ? 0 : raw_3(read, fd, text, HALT_TEXT - 1);
+	if (fd >= 0)
+		raw_1(close, fd);
+	text[n > 0 ? n : 0] = 0;
+	return text;
+}
+
+/* What stands behind the name of a line and its tab. */
+static const char *halt_line(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (text && strncmp(text, name, len) != 0) {
+		text = strchr(text, '\n');
+		text = text ? text + 1 : NULL;
+	}
+	return text ? text + len : "";
+}
+
+static uint64_t halt_mask(const char *text, const char *name)
+{
+	uint64_t mask = 0;
+
+	for (const char *at = halt_line(text, name);; at++) {
+		if (*at >= '0' && *at <= '9')
+			mask = mask << 4 | (uint64_t)(*at - '0');
+		else if (*at >= 'a' && *at <= 'f')
+			mask = mask << 4 | (uint64_t)(*at - 'a' + 10);
+		else
+			return mask;
+	}
+}
+
+bool halt_has_come(int pid)
+{
+	char text[HALT_TEXT];
+
+	return *halt_line(halt_read(pid, text), "State:\t") == 'T';
+}
+
+/* False where the program blocks, ignores or handles the signal: what comes
+ * of it is its own affair. */
+bool halt_is_default(int pid, int number)
+{
+	char text[HALT_TEXT];
+
+	halt_read(pid, text);
+	return !((halt_mask(text, "SigBlk:\t") | halt_mask(text, "SigIgn:\t") |
+		  halt_mask(text, "SigCgt:\t")) >>
+			 (number - 1) &
+		 1);
+}
