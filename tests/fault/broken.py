@@ -382,6 +382,26 @@ def hostile_packets():
     warm.stop_all()
 
 
+def stray_writes():
+    """Nothing that a program writes over reaches the template or another
+    copy of it."""
+    program = os.path.join(PROGRAMS, "stray")
+    for pool in ("2", "0"):
+        warm.serve("--pool", pool, program)
+        entry = warm.template(program)
+        got = []
+        for _ in range(8):
+            got.append(warm.launch(program, via="clone"))
+            time.sleep(0.05)
+        now = warm.template(program)
+        wrong = [r for r in got if (r.status, r.out) != (0, b"0\n") or
+                 r.report["way"] != "clone"]
+        TAP.ok(not wrong and now["pid"] == entry["pid"],
+               f"stray writes, pool {pool}: no memory is shared with others",
+               (len(wrong), wrong[:1], now))
+        warm.stop_all()
+
+
 def other_user():
     if os.geteuid() != 0:
         TAP.skip("another user's connection", "not root")
@@ -485,7 +505,8 @@ def main():
     for step in (damaged_image, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 stale_sockets, hostile_packets, other_user, full_disk,
+                 stale_sockets, hostile_packets, stray_writes, other_user,
+                 full_disk,
                  missing_rights, refused_programs):
         try:
             step()
