@@ -557,8 +557,9 @@ def empty_packets():
 class StrangeServer(threading.Thread):
     """Says that it serves, and answers a launch with descriptors."""
 
-    def __init__(self, path, answer):
+    def __init__(self, path, generation, answer):
         super().__init__()
+        self.generation = generation
         self.answer = answer
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(path)
@@ -569,8 +570,8 @@ class StrangeServer(threading.Thread):
         peer = self.listener.accept()[0]
         peer.recv(100)
         size = warm.STATE.size
-        peer.send(warm.STATE.pack(warm.WIRE_MAGIC, 2, 2, size, 0, 1,
-                                  os.getpid(), 1, 0))
+        peer.send(warm.STATE.pack(warm.WIRE_MAGIC, warm.WIRE_VERSION, 2, size,
+                                  0, 1, os.getpid(), self.generation, 0))
         peer.recv(100000)
         socket.send_fds(peer, [self.answer], [0, 1, 2])
         peer.close()
@@ -579,17 +580,18 @@ class StrangeServer(threading.Thread):
 
 def strange_answers():
     """What runs instead has the descriptors of its caller and no others."""
-    warm.serve(MIRROR)
-    live = os.path.join(os.path.dirname(warm.template(MIRROR)["socket"]),
-                        "live")
+    warm.serve("--pool", "2", MIRROR)
+    entry = warm.template(MIRROR)
+    live = os.path.join(os.path.dirname(entry["socket"]), "live")
     warm.brood("stop", MIRROR)
     os.makedirs(os.path.dirname(live), exist_ok=True)
     env = dict(os.environ, BROOD_WITHOUT="demand")
     cold = warm.run([MIRROR, "state"], env=env)
-    refused = struct.pack("=IHHII160s", warm.WIRE_MAGIC, 2, 6, 176, 0, b"no")
+    refused = struct.pack("=IHHII160s", warm.WIRE_MAGIC, warm.WIRE_VERSION, 6,
+                          176, 0, b"no")
     for words, answer in (("a refusal", refused), ("no bytes", b""),
                           ("noise", b"noise" * 10)):
-        server = StrangeServer(live, answer)
+        server = StrangeServer(live, entry["generation"], answer)
         server.start()
         r = warm.launch(MIRROR, "state", env=env)
         server.join()
@@ -598,6 +600,27 @@ def strange_answers():
                "does not answer" not in r.report["reason"],
                f"{words} with descriptors for an answer: hatch, "
                f"«{r.report['reason']}»", r.differs(cold))
+    warm.stop_all()
+
+
+def stray_writes():
+    """Nothing that a program writes over reaches the template or another
+    copy of it."""
+    program = os.path.join(PROGRAMS, "stray")
+    for pool in ("2", "0"):
+        warm.serve("--pool", pool, program)
+        entry = warm.template(program)
+        got = []
+        for _ in range(8):
+            got.append(warm.launch(program, via="clone"))
+            time.sleep(0.05)
+        now = warm.template(program)
+        wrong = [r for r in got if (r.status, r.out) != (0, b"0\n") or
+                 r.report["way"] != "clone"]
+        TAP.ok(not wrong and now["pid"] == entry["pid"],
+               f"stray writes, pool {pool}: no memory is shared with others",
+               (len(wrong), wrong[:1], now))
+        warm.stop_all()
 
 
 def other_user():
@@ -818,7 +841,8 @@ def main():
     for step in (damaged_image, damaged_pages, image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
-                 slow_keeper, nobody_knows, stale_sockets, full_queues, hostile_packets,
+                 slow_keeper, nobody_knows, stale_sockets, full_queues,
+                 hostile_packets, stray_writes,
                  empty_packets, strange_answers, other_user,
                  starter_with_rights, full_disk,
                  missing_rights, few_descriptors,

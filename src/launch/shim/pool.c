@@ -80,6 +80,7 @@ static void pool_wait(void)
 	close_all_but(3, keep, 2);
 	receive_prepare();
 	learn_prefault();
+	learn_hide();
 	if (shim.serving.hold)
 		hold_memory();
 	connection = pool_accept();

@@ -228,6 +228,7 @@ static bool serve_talk(struct shim_copy *copy)
 			receive_prepare();
 			if (!receive(connection))
 				raw_1(exit_group, 0);
+			learn_hide();
 			if (shim.serving.hold)
 				hold_memory();
 			become();

@@ -190,9 +190,11 @@ struct shim {
 
 	struct shim_serving serving;
 	struct shim_launch launch;
-	struct shim_learning *learning; /* shared by all copies */
-	struct image_hot *hot;		/* likewise */
+	struct shim_learning *learning; /* shared by all copies; NULL once */
+	struct image_hot *hot;		/* likewise	    it is learned */
 	int hot_fd;
+	struct image_hot *known; /* the template's own, checked */
+	uint32_t known_count;
 	struct shim_range *range;
 	int range_count;
 	/* The helper of hold.c: 0 once it has let go, and what it waits for. */
@@ -290,6 +292,7 @@ image_resume_entry shim_resume;
 void learn_prepare(void);
 void learn_watch(void);
 void learn_prefault(void);
+void learn_hide(void);
 void learn_report(void);
 
 /* hold.c */
