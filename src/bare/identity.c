@@ -111,10 +111,10 @@ static bool identity_is(const char *status, unsigned pid)
 /* Later kernels have these and more, Linux 4.10 has them all. */
 static bool identity_is_complete(const char *status)
 {
-	static const char names[][16] = { "Uid:",    "Gid:",	"Groups:",
-					  "SigIgn:", "CapInh:", "CapPrm:",
-					  "CapEff:", "CapBnd:", "CapAmb:",
-					  "NoNewPrivs:" };
+	static const char names[][16] = {
+		"Uid:",	   "Gid:",    "Groups:", "SigIgn:", "CapInh:",
+		"CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:"
+	};
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
 		if (!*identity_line(status, names[i]))
@@ -227,8 +227,7 @@ bool identity_see(int pid, struct identity_seen *seen)
 	    !identity_root(&place, &seen->root) ||
 	    !identity_hash(&place, "cgroup", text, &seen->cgroup) ||
 	    !identity_hash(&place, "attr/current", text, &seen->label) ||
-	    !identity_hash(&place, "oom_score_adj", text,
-			   &seen->oom_score_adj))
+	    !identity_hash(&place, "oom_score_adj", text, &seen->oom_score_adj))
 		return false;
 	seen->core_filter = identity_core_filter(&place, text);
 	return true;

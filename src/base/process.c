@@ -99,6 +99,8 @@ static int process_become(const struct process_plan *plan, int report)
 	process_reset_signals();
 	if (plan->new_session)
 		setsid();
+	else if (plan->new_group)
+		setpgid(0, 0);
 	if (plan->cwd && chdir(plan->cwd) < 0)
 		return -errno;
 	if (plan->traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)

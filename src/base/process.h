@@ -14,7 +14,7 @@ struct process_plan {
 	int fds[3];	   /* 0, 1, 2 of the child; -1: /dev/null */
 	const int *keep;   /* further descriptors, same numbers, kept */
 	int keep_count;
-	bool new_session;
+	bool new_session, new_group;
 	bool traced; /* PTRACE_TRACEME before exec */
 };
 /* Starts it; a failed exec is reported here, not by an exit status. */

@@ -75,7 +75,10 @@ static int template_make_control(struct attempt *attempt, struct err *err)
 	return 0;
 }
 
-/* CLAIM 0.1 0.14: the executable itself, by an exec of its own. */
+/* CLAIM 0.1 0.14: the executable itself, by an exec of its own.  It stays in
+ * the session of a keeper that has none but its own: there a copy that is
+ * stopped survives the template, whereas with nobody of its session left to
+ * continue it the kernel would hang it up. */
 static int template_execute(struct attempt *attempt, struct err *err)
 {
 	const struct spec *spec = attempt->spec;
@@ -90,7 +93,8 @@ static int template_execute(struct attempt *attempt, struct err *err)
 					.fds = { -1, -1, -1 },
 					.keep = &attempt->shim_end,
 					.keep_count = 1,
-					.new_session = true,
+					.new_session = getsid(0) != getpid(),
+					.new_group = true,
 					.traced = true },
 		err);
 

@@ -27,8 +27,8 @@ void see_begin(struct sight *sight); /* at the exec */
 /* At its entry: calls that may not return.  At its exit: all others. */
 void see_entry(struct sight *sight);
 void see_exit(struct sight *sight);
-void see_end(struct sight *sight);  /* what only the whole run tells */
-void see_stop(struct sight *sight); /* what a launch would set back */
+void see_end(struct sight *sight);     /* what only the whole run tells */
+void see_stop(struct sight *sight);    /* what a launch would set back */
 const char *see_name(uint64_t number); /* "call 999" is NULL */
 
 /* Reasons, the first of each way is kept.  The first two are not for deep

@@ -453,6 +453,23 @@ def burst(count=200):
     warm.stop_all()
 
 
+def stopped_in_flight():
+    """Nobody of its session is left to continue a stopped copy: the kernel
+    hangs such up."""
+    program = own("mirror")
+    warm.serve(program)
+    first = warm.template(program)
+    copy = Copy(program)
+    os.kill(copy.pid, signal.SIGSTOP)
+    warm.brood("refresh", program)
+    gone = warm.wait_until(lambda: not warm.alive(first["pid"]), 10)
+    os.kill(copy.pid, signal.SIGCONT)
+    got = copy.finish(b"goes on")
+    TAP.ok(gone and got.status == 0 and got.out == b"goes on",
+           "a copy that is stopped while its template ends goes on", got)
+    warm.stop_all()
+
+
 def chooses():
     """By itself: a copy that waits, else the image."""
     program = own("mirror")
@@ -731,7 +748,7 @@ def main():
     for step in (on_demand, demanded_from_elsewhere, ages_out,
                  unused_for_long, renewed,
                  changed_files, changed_behind_its_back, refused,
-                 failed_for_now, chooses, burst, killed_in_flight,
+                 failed_for_now, stopped_in_flight, chooses, burst, killed_in_flight,
                  killed_copy, left_by_killed_keepers, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:

@@ -156,8 +156,7 @@ TEST(paths_become_facts)
 	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/no-such.so.1"));
 	CHECK(!find(&witness, FACT_FILE, 0,
 		    "/usr/lib/glibc-hwcaps/x86-64-v3/no-such.so"));
-	CHECK(!find(&witness, FACT_FILE, 0,
-		    "/usr/lib/glibc-hwcaps/x86-64-v3"));
+	CHECK(!find(&witness, FACT_FILE, 0, "/usr/lib/glibc-hwcaps/x86-64-v3"));
 	CHECK(find(&witness, FACT_FILE, 0, "/usr/share/libno-such.so.1"));
 	CHECK(find(&witness, FACT_FILE, 0, "libno-such.so"));
 	fact = find(&witness, FACT_FILE, 0, "/no/such");

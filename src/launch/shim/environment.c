@@ -74,8 +74,8 @@ static const struct {
  * kept. */
 static void environment_note_categories(int mask)
 {
-	size_t count = sizeof environment_categories /
-		       sizeof *environment_categories;
+	size_t count =
+		sizeof environment_categories / sizeof *environment_categories;
 
 	environment_note("LC_ALL");
 	environment_note("LANG");

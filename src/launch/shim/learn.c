@@ -263,8 +263,8 @@ void learn_report(void)
 		return;
 	shim.learning->state = LEARN_TOLD;
 	count = learn_keep_good();
-	shim.known = learn_map(LEARN_HOT_BYTES, MAP_PRIVATE | MAP_ANONYMOUS,
-			       -1);
+	shim.known =
+		learn_map(LEARN_HOT_BYTES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (shim.known) {
 		memcpy(shim.known, shim.hot, sizeof *shim.known * count);
 		shim.known_count = count;
