@@ -162,13 +162,13 @@ def on_demand():
 
 def demanded_from_elsewhere():
     """By a stub, from a caller without a home: cron, a unit, env -i."""
-    program = own()
-    stubs = os.path.join(HERE, "stubs")
-    warm.brood("wrap", "--dir", stubs, program)
-    stub = os.path.join(stubs, os.path.basename(program))
     elsewhere = f"/tmp/brood-{os.geteuid()}/cache"
     before = os.path.exists(elsewhere)
     for env in ({}, {"HOME": os.path.join(HERE, "home"), "PATH": "/bin"}):
+        program = own()
+        stubs = os.path.join(HERE, f"stubs{COUNT[0]}")
+        warm.brood("wrap", "--dir", stubs, program)
+        stub = os.path.join(stubs, os.path.basename(program))
         got = warm.run([stub, "you"], env=env)
         ready = serving(program)
         again = warm.run([stub, "you"], env=dict(env, BROOD_VERBOSE="1"))
@@ -179,6 +179,30 @@ def demanded_from_elsewhere():
                f"a stub with {sorted(env) or 'no'} variables: its template "
                "comes, where it belongs", (got, again, warm.templates()))
         warm.stop_all()
+
+
+def made_for_another():
+    """An image for another time zone, which nobody keeps: the next launches
+    get one of their own."""
+    program = own("witness_locale")
+
+    def launch(hours):
+        env = dict(os.environ, TZ=f"HERE-{hours}")
+        got = warm.launch(program, env=env)
+        return got.out.endswith(b" %d\n" % (hours * 3600)) and \
+            got.report["way"]
+
+    launch(1)
+    own_zone = warm.wait_until(lambda: launch(1) not in (False, "exec"), 10)
+    other = [launch(2) for _ in range(3)]
+    TAP.ok(own_zone and other == ["exec"] * 3 and launch(1) != "exec",
+           "another time zone than the kept template's: cold", other)
+    warm.brood("stop", program)
+    first = launch(2)
+    later = warm.wait_until(lambda: launch(2) not in (False, "exec"), 10)
+    TAP.ok(first == "exec" and later,
+           "than that of an image which nobody keeps: soon warm", first)
+    warm.stop_all()
 
 
 def ages_out():
@@ -745,10 +769,10 @@ def what_ps_tells():
 
 def main():
     os.makedirs(HERE)
-    for step in (on_demand, demanded_from_elsewhere, ages_out,
-                 unused_for_long, renewed,
-                 changed_files, changed_behind_its_back, refused,
-                 failed_for_now, stopped_in_flight, chooses, burst, killed_in_flight,
+    for step in (on_demand, demanded_from_elsewhere, made_for_another,
+                 ages_out, unused_for_long, renewed, changed_files,
+                 changed_behind_its_back, refused, failed_for_now,
+                 stopped_in_flight, chooses, burst, killed_in_flight,
                  killed_copy, left_by_killed_keepers, odd_things_for_sockets,
                  stopped_and_served_again, in_foreground, what_ps_tells):
         try:

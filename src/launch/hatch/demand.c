@@ -3,28 +3,47 @@
  * makes its template, later ones find it.		      CLAIM 0.17 */
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+/* 0, or why there is no connection; -EAGAIN: its queue is full. */
+static long demand_connect(const struct starter *starter, long *fd)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	*fd = raw_3(socket, AF_UNIX,
+		    SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*fd < 0)
+		return *fd;
+	memcpy(address.sun_path, starter->entry.control,
+	       sizeof address.sun_path);
+	return raw_3(connect, *fd, &address, sizeof address);
+}
+
+bool demand_is_kept(const struct starter *starter)
+{
+	long fd, r = demand_connect(starter, &fd);
+
+	if (fd >= 0)
+		raw_1(close, fd);
+	return r == 0 || r == -EAGAIN;
+}
+
 /* A living keeper is told; false when there is none.  One whose queue is
  * full has been told often enough. */
 static bool demand_tell(const struct starter *starter)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	long fd = raw_3(socket, AF_UNIX,
-			SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool told = false;
+	long fd, r = demand_connect(starter, &fd);
+	bool told = r == -EAGAIN;
 
-	if (fd < 0)
-		return false;
-	memcpy(address.sun_path, starter->entry.control,
-	       sizeof address.sun_path);
-	if (raw_3(connect, fd, &address, sizeof address) == 0)
+	if (r == 0)
 		told = raw_6(sendto, fd, "demand", 6,
 			     MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0) == 6;
-	raw_1(close, fd);
+	if (fd >= 0)
+		raw_1(close, fd);
 	return told;
 }
 

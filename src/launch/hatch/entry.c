@@ -202,7 +202,8 @@ static void entry_drop_image(struct starter *starter)
 }
 
 /* An image that is missing, damaged or of another program should be made
- * anew; one that only does not fit this launch should not. */
+ * anew.  One that does not fit this launch may be right for others: it stays
+ * as long as somebody keeps it. */
 void entry_load_image(struct starter *starter)
 {
 	uint64_t size = 0;
@@ -228,6 +229,7 @@ void entry_load_image(struct starter *starter)
 	if (differs) {
 		text_reason(starter, differs, "", "");
 		starter->image = NULL;
+		starter->stale = !demand_is_kept(starter);
 	}
 }
 

@@ -78,7 +78,8 @@ bool entry_files_are_same(struct starter *starter);
 const char *entry_words(int result);
 /* The caller has no room for it; what lies there may be well. */
 bool entry_is_limit(long error);
-/* demand.c: asks for a keeper, or an alive one for a refresh */
+/* demand.c: is there a keeper?  Asks for one, or an alive one to look */
+bool demand_is_kept(const struct starter *starter);
 void demand_keeper(const struct starter *starter);
 /* The ways.  clone_waits(): does the template say that a copy waits? */
 bool clone_waits(struct starter *starter);
