@@ -444,8 +444,14 @@ def refused():
 def failed_for_now():
     """A failure that says nothing about the program is not kept."""
     program = own("moody")
-    late = warm.run([warm.BROOD, "serve", "--ready", "1ms", program])
+    mood = os.path.join(os.path.dirname(program), "mood")
+    with open(mood, "w") as f:
+        f.write("hangs")
+    late = warm.serve("--ready", "200ms", "--env", f"MOODY_FILE={mood}",
+                      program)
     failed = state(program)
+    with open(mood, "w") as f:
+        f.write("well")
     got = warm.launch(program, "you")
     tried = warm.wait_until(lambda: (warm.template(program) or {}).get(
         "generation", 0) >= 2, 10)
