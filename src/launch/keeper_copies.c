@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { KEEPER_HOT_MOST = 4096, KEEPER_PAGE = 4096 };
@@ -347,6 +348,23 @@ static pid_t keeper_next_ended(void)
 	return info.si_pid;
 }
 
+/* A copy of which its template could not tell us any more.  Where the kernel
+ * forgets how a process ended once it was waited for, its client looks now. */
+static void keeper_leave_to_client(void)
+{
+	struct timespec while_it_looks = { 0, 20 * 1000000 };
+
+	nanosleep(&while_it_looks, NULL);
+}
+
+static bool keeper_knows_copy(const struct keeper *keeper, pid_t pid)
+{
+	for (size_t i = 0; i < keeper->copies; i++)
+		if (keeper->copy[i].pid == pid)
+			return true;
+	return false;
+}
+
 /* The end is looked at before it is taken: a template that has given up its
  * copies may be gone before we read what it said. */
 void keeper_reap(struct keeper *keeper)
@@ -357,6 +375,9 @@ void keeper_reap(struct keeper *keeper)
 
 	while ((pid = keeper_next_ended()) > 0) {
 		keeper_hear_all(keeper);
+		if (!keeper_find_template(keeper, pid) &&
+		    !keeper_knows_copy(keeper, pid))
+			keeper_leave_to_client();
 		if (waitpid(pid, &status, WNOHANG | __WALL) != pid)
 			return;
 		template = keeper_find_template(keeper, pid);

@@ -211,6 +211,9 @@ static bool follow_hear_end(struct follow *follow, short seen, int *status)
 	follow->ended = true;
 	if (follow_ask_status(follow, status))
 		return true;
+	if (follow->connection < 0 &&
+	    halt_status(follow->pid, follow->pidfd, status))
+		return true;
 	if (seen & ~POLLIN)
 		follow->can_ask = follow->watched = false;
 	return false;
@@ -252,7 +255,8 @@ static bool follow_round(struct follow *follow, int *status)
 		return true;
 	if (!follow_is_lost(follow, n == 0))
 		return false;
-	*status = 111 << 8;
+	if (!halt_status(follow->pid, follow->pidfd, status))
+		*status = 111 << 8;
 	return true;
 }
 

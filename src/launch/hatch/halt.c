@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether the copy has stopped, or will by a signal.  It is not our child,
- * so nobody tells us; what /proc shows has to do. */
+/* Whether the copy has stopped, or will by a signal, and how it ended where
+ * nobody is left who knows.  It is not our child, so nobody tells us; what
+ * /proc shows has to do. */
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
 #include <fcntl.h>
@@ -8,7 +9,7 @@
 
 enum { HALT_TEXT = 4096 };
 
-static const char *halt_read(int pid, char *text)
+static const char *halt_read(int pid, const char *file, char *text)
 {
 	char path[32];
 	struct text name = { path, path + sizeof path };
@@ -16,7 +17,7 @@ static const char *halt_read(int pid, char *text)
 
 	text_add(&name, "/proc/");
 	text_number(&name, pid);
-	text_add(&name, "/status");
+	text_add(&name, file);
 	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	n = fd < 0 ? 0 : raw_3(read, fd, text, HALT_TEXT - 1);
 	if (fd >= 0)
@@ -55,7 +56,7 @@ bool halt_has_come(int pid)
 {
 	char text[HALT_TEXT];
 
-	return *halt_line(halt_read(pid, text), "State:\t") == 'T';
+	return *halt_line(halt_read(pid, "/status", text), "State:\t") == 'T';
 }
 
 /* False where the program blocks, ignores or handles the signal: what comes
@@ -64,9 +65,36 @@ bool halt_is_default(int pid, int number)
 {
 	char text[HALT_TEXT];
 
-	halt_read(pid, text);
+	halt_read(pid, "/status", text);
 	return !((halt_mask(text, "SigBlk:\t") | halt_mask(text, "SigIgn:\t") |
 		  halt_mask(text, "SigCgt:\t")) >>
 			 (number - 1) &
 		 1);
+}
+
+/* The last field is the status, as wait() gives it.  Who may not see it reads
+ * a 0 there, but then "io" cannot be read either. */
+static bool halt_find_status(int pid, int *status)
+{
+	char text[HALT_TEXT];
+	const char *at, *end;
+
+	if (!*halt_read(pid, "/io", text))
+		return false;
+	at = strrchr(halt_read(pid, "/stat", text), ')');
+	if (!at || at[1] != ' ' || at[2] != 'Z')
+		return false;
+	end = strrchr(at, ' ');
+	*status = 0;
+	for (at = end + 1; *at >= '0' && *at <= '9'; at++)
+		*status = *status * 10 + (*at - '0');
+	return true;
+}
+
+/* Was nobody waiting for it yet when we had looked, then the number was its
+ * own until then. */
+bool halt_status(int pid, int pidfd, int *status)
+{
+	return halt_find_status(pid, status) &&
+	       raw_4(pidfd_send_signal, pidfd, 0, 0, 0) == 0;
 }

@@ -84,6 +84,18 @@ int strncmp(const char *a, const char *b, size_t len)
 	return len ? (unsigned char)*a - (unsigned char)*b : 0;
 }
 
+char *strrchr(const char *text, int value)
+{
+	const char *last = NULL;
+
+	for (;; text++) {
+		if (*text == (char)value)
+			last = text;
+		if (!*text)
+			return (char *)(size_t)last;
+	}
+}
+
 char *strchr(const char *text, int value)
 {
 	for (;; text++) {

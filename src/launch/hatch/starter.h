@@ -98,6 +98,8 @@ _Noreturn void follow_copy(struct starter *starter, int connection, int pidfd,
 /* halt.c: stops of the copy */
 bool halt_has_come(int pid);
 bool halt_is_default(int pid, int number); /* it stops by this signal */
+/* Of one that is dead and not yet waited for. */
+bool halt_status(int pid, int pidfd, int *status);
 /* report.c */
 void report_way(const struct starter *starter, const char *way, int pid,
 		uint64_t generation);
