@@ -145,8 +145,10 @@ def python():
 
 
 def other_programs():
-    if os.path.exists(READY):
-        deep = Deep("sieve", "ready", READY)
+    deep = Deep("sieve", "ready", READY)
+    if b"sanitizer" in deep.served.err:
+        TAP.skip("sieve: the example answers", "built with a sanitizer")
+    else:
         deep.check("the example answers", b"7\n8\n19999999\n1\n30000000\n")
     data = bytes(range(256)) * 8192
     Deep("cat", "stdin", "/bin/cat").check("2 MiB of all bytes", data)
