@@ -8,6 +8,7 @@
 #include "base/maps.h"
 #include "base/process.h"
 #include "launch/keeper.h"
+#include "launch/shim_control.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,11 +202,21 @@ int listing_read(struct listing *listing, struct err *err)
 	return 0;
 }
 
+/* Its memory is that of a copy, which is counted already. */
+static bool listing_is_helper(pid_t pid)
+{
+	auto_free char *path = file_format("/proc/%d/comm", (int)pid);
+	auto_buf struct buf name = { 0 };
+
+	return path && file_read(path, &name, LISTING_STATUS_MOST, NULL) >= 0 &&
+	       !strcmp(buf_string(&name), SHIM_HELPER "\n");
+}
+
 static void listing_weigh_copy(pid_t pid, struct listing_row *row)
 {
 	struct maps_memory memory;
 
-	if (maps_memory(pid, &memory, NULL) < 0)
+	if (listing_is_helper(pid) || maps_memory(pid, &memory, NULL) < 0)
 		return;
 	row->copies++;
 	row->copies_private_kib +=

@@ -24,7 +24,8 @@
 #include <stdint.h>
 
 #define SHIM_VARIABLE "BROOD_SHIM"
-#define SHIM_MARK     0x42524f44 /* prctl option that no kernel knows */
+#define SHIM_HELPER   "brood-hold" /* holds the memory of a copy */
+#define SHIM_MARK     0x42524f44   /* prctl option that no kernel knows */
 
 enum shim_mark {
 	SHIM_MARK_MAIN = 1, /* constructors are done, main would run next */
@@ -75,7 +76,7 @@ struct control_serve {
 	uint32_t hatch; /* there is an image to hatch as well */
 	uint32_t zero;
 	char path[108];	   /* to listen on */
-	char waiting[108]; /* a file to tell starters how many copies wait */
+	char waiting[108]; /* a file that tells how many copies are ready */
 };
 
 struct control_counts {

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 
 import warm
@@ -510,7 +511,14 @@ def chooses():
            warm.template(program)["waiting"] == 0,
            "a small image gets no pool, and is hatched", got[0])
     warm.serve("--pool", "2", program)
-    warm.wait_until(lambda: warm.template(program)["waiting"] == 2, 10)
+    hint = os.path.join(os.path.dirname(warm.template(program)["socket"]),
+                        "waiting")
+
+    def ready():
+        with open(hint, "rb") as f:
+            return int.from_bytes(f.read(4), sys.byteorder)
+
+    warm.wait_until(lambda: ready() == 2, 10)
     first = warm.launch(program, "exit", "3")
     rest = [warm.launch(program, "exit", "4") for _ in range(10)]
     TAP.ok(first.status == 3 and first.report["way"] == "clone" and
@@ -518,8 +526,6 @@ def chooses():
            "hatch" in {g.report["way"] for g in rest},
            "a waiting copy is taken; without one, the image",
            (first, [g.report["way"] for g in rest]))
-    hint = os.path.join(os.path.dirname(warm.template(program)["socket"]),
-                        "waiting")
     os.unlink(hint)
     got = warm.launch(program, "exit", "5")
     TAP.ok(got.status == 5 and got.report["way"] == "hatch",

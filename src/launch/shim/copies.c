@@ -59,9 +59,22 @@ struct shim_copy *copies_find(pid_t pid)
 	return NULL;
 }
 
-void copies_set_live(struct shim_copy *copy, pid_t pid, int connection)
+void copies_set_ready(struct shim_copy *copy)
+{
+	shim.serving.ready += !copy->ready;
+	copy->ready = true;
+}
+
+static void copies_leave_state(struct shim_copy *copy)
 {
 	--*copies_counter(copy->state);
+	shim.serving.ready -= copy->ready;
+	copy->ready = false;
+}
+
+void copies_set_live(struct shim_copy *copy, pid_t pid, int connection)
+{
+	copies_leave_state(copy);
 	copy->state = COPY_LIVE;
 	copy->pid = pid;
 	copy->connection = connection;
@@ -74,7 +87,7 @@ void copies_set_live(struct shim_copy *copy, pid_t pid, int connection)
 
 void copies_remove(struct shim_copy *copy)
 {
-	--*copies_counter(copy->state);
+	copies_leave_state(copy);
 	if (copy->connection >= 0)
 		raw_1(close, copy->connection);
 	if (copy->pidfd >= 0)

@@ -34,7 +34,7 @@ __attribute__((noinline, used, no_stack_protector)) static void hold_wait(void)
 	struct timespec linger = { 0, HOLD_LINGER_MS * 1000000 };
 
 	raw_3(close_range, 0, ~0u, 0);
-	raw_5(prctl, PR_SET_NAME, "brood-hold", 0, 0, 0);
+	raw_5(prctl, PR_SET_NAME, SHIM_HELPER, 0, 0, 0);
 	raw_3(setpriority, PRIO_PROCESS, 0, 19);
 	while (*shim.hold_word == shim.hold_for && !shim.hold_over &&
 	       raw_2(kill, shim.hold_for, 0) == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies that are forked before anybody asks.  Each waits in accept on the
- * template's listener, so that a launch is one process waking up.  One that
- * got a launch hands the connection to the template as well, which from then
- * on waits for the copy's end and fills the pool up again.
+ * template's listener, so that a launch is one process waking up, and says
+ * so.  One that got a launch hands the connection to the template as well,
+ * which from then on waits for the copy's end and fills the pool up again.
  *
  * A waiting copy dies with its template.  One that has a launch does not:
  * the tie is cut before the client hears of it, and after that the template
@@ -16,15 +16,15 @@
 
 enum { POOL_REST_MS = 10 };
 
-/* Starters look here before they choose a way: only a copy that waits is
+/* Starters look here before they choose a way: only a copy that is ready is
  * faster than a hatch. */
 void pool_hint(void)
 {
 	struct shim_serving *serving = &shim.serving;
 
-	if (serving->draining || serving->hinted == serving->waiting)
+	if (serving->draining || serving->hinted == serving->ready)
 		return;
-	serving->hinted = serving->waiting;
+	serving->hinted = serving->ready;
 	raw_4(pwrite64, serving->hint, &serving->hinted, sizeof serving->hinted,
 	      0);
 }
@@ -83,6 +83,7 @@ static void pool_wait(void)
 	learn_hide();
 	if (shim.serving.hold)
 		hold_memory();
+	packet_send(shim.serving.tell, &pid, sizeof pid, NULL, 0, 0);
 	connection = pool_accept();
 	raw_5(prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (pool_is_orphan() || packet_send(shim.serving.tell, &pid, sizeof pid,
@@ -135,7 +136,7 @@ bool pool_fill(void)
 	return false;
 }
 
-/* Copies that say that they have a launch. */
+/* Copies that say that they are ready, or have a launch. */
 void pool_heard(void)
 {
 	for (;;) {
@@ -151,8 +152,11 @@ void pool_heard(void)
 		if (got <= 0)
 			return;
 		copy = copies_find(pid);
-		if (got == sizeof pid && fd_count == 1 && copy &&
+		if (got == sizeof pid && fd_count == 0 && copy &&
 		    copy->state == COPY_WAITING) {
+			copies_set_ready(copy);
+		} else if (got == sizeof pid && fd_count == 1 && copy &&
+			   copy->state == COPY_WAITING) {
 			copies_set_live(copy, pid, connection);
 			shim.serving.rest_ms = serve_now_ms() + POOL_REST_MS;
 		} else if (fd_count == 1) {

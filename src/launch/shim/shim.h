@@ -99,7 +99,8 @@ struct shim_thread {
 enum shim_copy_state { COPY_WAITING = 1, COPY_TALKING, COPY_LIVE };
 struct shim_copy {
 	enum shim_copy_state state;
-	pid_t pid; /* 0 for one that still talks to the template */
+	bool ready; /* of one that waits: its pages are there */
+	pid_t pid;  /* 0 for one that still talks to the template */
 	int pidfd;
 	int connection; /* -1 for one that waits */
 	uint64_t since_ms;
@@ -113,7 +114,7 @@ struct shim_serving {
 	uint32_t pool, hold, hatch;
 	int listener, signals;
 	int hint;		   /* file for starters, and what it says: */
-	uint32_t hinted;	   /* how many copies wait */
+	uint32_t hinted;	   /* how many copies are ready */
 	int tell, told;		   /* pool copies -> template */
 	struct wire_identity said; /* who the template is */
 	struct identity_seen seen;
@@ -126,7 +127,7 @@ struct shim_serving {
 	struct prctl_mm_map mm;
 	struct shim_copy *copy;
 	int copy_count;
-	uint32_t waiting, live, talking;
+	uint32_t waiting, ready, live, talking;
 	uint64_t launches;
 	uint64_t refill_ms;  /* no new pool copy before, */
 	uint64_t rest_ms;    /* or only in need */
@@ -256,6 +257,7 @@ struct shim_copy *copies_add(enum shim_copy_state state, pid_t pid,
 			     int connection); /* takes the connection */
 struct shim_copy *copies_find(pid_t pid);
 void copies_set_live(struct shim_copy *copy, pid_t pid, int connection);
+void copies_set_ready(struct shim_copy *copy);
 void copies_remove(struct shim_copy *copy);
 void copies_reap(void);
 void copies_hang_up(struct shim_copy *copy);
