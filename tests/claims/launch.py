@@ -128,6 +128,8 @@ def show_server(subject):
     libraries = warm.libraries(p1)
     claim("0.3", subject, len(libraries) >= 2,
           f"{len(libraries)} shared libraries are mapped in {p1}")
+    # It forks its pool once a CPU has time for that.
+    warm.wait_until(lambda: listed(subject)["waiting"] == 2)
     before = warm.cpu_ticks(p1)
     time.sleep(0.5)
     idle = warm.cpu_ticks(p1) - before

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { POOL_REST_MS = 10 };
+enum { POOL_REST_MS = 10, POOL_BUSY_MS = 50 };
 
 /* Starters look here before they choose a way: only a copy that is ready is
  * faster than a hatch. */
@@ -109,7 +109,7 @@ static bool pool_rests(void)
 		return patient || serving->waiting * 2 >= serving->pool;
 	if (!patient || !figures_cpus_are_busy())
 		return false;
-	serving->rest_ms = now + POOL_REST_MS;
+	serving->rest_ms = now + POOL_BUSY_MS;
 	return true;
 }
 

@@ -247,12 +247,12 @@ static bool serve_talk(struct shim_copy *copy)
 static int serve_timeout(void)
 {
 	const struct shim_serving *serving = &shim.serving;
-	uint64_t wait = ~0ull;
+	uint64_t wait = ~0ull, now = serve_now_ms();
 
 	if (serving->counts_changed && !serving->alone)
 		wait = 100;
 	if (!serving->draining && serving->waiting < serving->pool)
-		wait = 10;
+		wait = serving->rest_ms > now ? serving->rest_ms - now : 10;
 	if (serving->talking && wait > 1000)
 		wait = 1000;
 	return wait == ~0ull ? -1 : (int)wait;
