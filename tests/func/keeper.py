@@ -537,6 +537,20 @@ def chooses():
            {g.report["way"] for g in wait} <= {"clone", "hatch"},
            "more copies are told of than there are: still right", wait[-1])
     warm.stop_all()
+    for words, put in (("a folder", os.mkdir), ("a pipe", os.mkfifo),
+                       ("a link", lambda p: os.symlink("nowhere", p))):
+        if os.path.lexists(hint):
+            os.unlink(hint)
+        put(hint)
+        served = warm.serve("--pool", "2", program)
+        got = [warm.launch(program, "exit", "7", via=via)
+               for via in (None, "clone")]
+        TAP.ok(served.status == 0 and [g.status for g in got] == [7, 7] and
+               [g.report["way"] for g in got] == ["hatch", "clone"],
+               f"{words} where copies are told of: served, and right",
+               (served, got))
+        warm.stop_all()
+        os.rmdir(hint) if words == "a folder" else os.unlink(hint)
 
 
 def rests(program):

@@ -43,8 +43,8 @@ bool clone_waits(struct starter *starter)
 		return false;
 	memcpy(path, starter->entry.live, len - 4);
 	memcpy(path + len - 4, "waiting", 8);
-	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
-		   0);
+	fd = raw_4(openat, AT_FDCWD, path,
+		   O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd < 0) {
 		starter->stale = true;
 		return false;

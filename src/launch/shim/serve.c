@@ -114,17 +114,19 @@ static void serve_take_signals(void)
 					   "signalfd");
 }
 
-/* The file is one for all generations: what the last one said is void. */
+/* The file is one for all generations: what the last one said is void.  A
+ * template that cannot tell serves nevertheless. */
 static void serve_hint(const struct control_serve *order)
 {
 	struct shim_serving *serving = &shim.serving;
+	long fd;
 
 	if (!memchr(order->waiting, 0, sizeof order->waiting))
 		serve_fail("the path of the hint", -ENAMETOOLONG);
-	serving->hint = serve_raise(
-		raw_4(openat, AT_FDCWD, order->waiting,
-		      O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600),
-		order->waiting);
+	fd = raw_4(openat, AT_FDCWD, order->waiting,
+		   O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		   0600);
+	serving->hint = fd < 0 ? -1 : serve_raise(fd, order->waiting);
 	serving->hinted = ~0u;
 	pool_hint();
 }
