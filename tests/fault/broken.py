@@ -565,8 +565,9 @@ def empty_packets():
 class StrangeServer(threading.Thread):
     """Says that it serves, and answers a launch with descriptors."""
 
-    def __init__(self, path, generation, answer):
+    def __init__(self, path, generation, answer, peers=1):
         super().__init__()
+        self.peers, self.launches = peers, 0
         self.generation = generation
         self.answer = answer
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -575,15 +576,19 @@ class StrangeServer(threading.Thread):
         self.listener.settimeout(20)
 
     def run(self):
-        peer = self.listener.accept()[0]
+        for _ in range(self.peers):
+            self.serve(self.listener.accept()[0])
+        self.listener.close()
+
+    def serve(self, peer):
         peer.recv(100)
         size = warm.STATE.size
         peer.send(warm.STATE.pack(warm.WIRE_MAGIC, warm.WIRE_VERSION, 2, size,
                                   0, 1, os.getpid(), self.generation, 0))
-        peer.recv(100000)
-        socket.send_fds(peer, [self.answer], [0, 1, 2])
+        if peer.recv(100000):
+            self.launches += 1
+            socket.send_fds(peer, [self.answer], [0, 1, 2])
         peer.close()
-        self.listener.close()
 
 
 def strange_answers():
@@ -608,6 +613,29 @@ def strange_answers():
                "does not answer" not in r.report["reason"],
                f"{words} with descriptors for an answer: hatch, "
                f"«{r.report['reason']}»", r.differs(cold))
+    warm.stop_all()
+
+
+def another_generation():
+    """Whoever answers under the public name has other libraries than those
+    that were compared: no clone of it, by any way that is asked for."""
+    warm.serve("--pool", "2", MIRROR)
+    entry = warm.template(MIRROR)
+    live = os.path.join(os.path.dirname(entry["socket"]), "live")
+    warm.brood("stop", MIRROR)
+    os.makedirs(os.path.dirname(live), exist_ok=True)
+    env = dict(os.environ, BROOD_WITHOUT="demand")
+    for via, way in ((None, "hatch"), ("clone", "exec")):
+        server = StrangeServer(live, entry["generation"] + 1, b"", peers=3)
+        server.start()
+        r = warm.launch(MIRROR, "exit", "5", via=via, env=env)
+        server.join()
+        os.unlink(live)
+        TAP.ok(r.status == 5 and r.report["way"] == way and not server.launches
+               and (way == "hatch" or
+                    "generation has changed" in r.report["reason"]),
+               f"{via or 'auto'}: a server of another generation is sent "
+               f"nothing: {way}", (r, server.launches))
     warm.stop_all()
 
 
@@ -851,7 +879,8 @@ def main():
                  changed_environment, killed_servers, ends_while_copies_live,
                  slow_keeper, nobody_knows, stale_sockets, full_queues,
                  hostile_packets, stray_writes,
-                 empty_packets, strange_answers, other_user,
+                 empty_packets, strange_answers,
+                 another_generation, other_user,
                  starter_with_rights, full_disk,
                  missing_rights, few_descriptors,
                  little_memory, refused_programs):
