@@ -331,6 +331,26 @@ def set_memory_policy(mode):
                                      if mode else None, 64 if mode else 0)
 
 
+def namespaces_differ():
+    """Another host name, other sockets: not what a clone can take over."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for words, flag in (("uts", 0x04000000), ("ipc", 0x08000000),
+                        ("net", 0x40000000)):
+        def apart(number=flag):
+            if libc.unshare(number) != 0:
+                os._exit(77)
+
+        cold = warm.run([MIRROR, "exit", "6"], preexec=apart)
+        if cold.status == 77:
+            TAP.skip(f"another {words} namespace", "not permitted")
+            continue
+        got = warm.launch(MIRROR, "exit", "6", via="clone", preexec=apart)
+        TAP.ok(got.status == cold.status == 6 and
+               got.report["way"] == "exec" and
+               "namespaces" in got.report["reason"],
+               f"another {words} namespace: no clone", (got, cold))
+
+
 def messages_in_a_file():
     """LLVM asks what stderr is and does nothing with the answer."""
     path = shutil.which("clang-19")
@@ -385,6 +405,7 @@ def main():
     killed_client()
     killed_copy()
     identity_differs()
+    namespaces_differ()
     messages_in_a_file()
     without_features()
     warm.stop_all()
