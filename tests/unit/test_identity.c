@@ -5,6 +5,7 @@
 #include "test.h"
 #include <grp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -157,3 +158,35 @@ TEST(memory_policy)
 }
 
 TEST_MAIN
+
+/* Bit by bit: no part is left out of the comparison. */
+static int agreeing_bits(size_t from, size_t to)
+{
+	int count = 0;
+
+	for (size_t bit = from * 8; bit < to * 8; bit++) {
+		struct identity_seen a = { .uid = { 1 } }, b = a;
+
+		((unsigned char *)&b)[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		count += identity_seen_difference(&a, &b) == NULL;
+	}
+	return count;
+}
+
+TEST(every_part_counts)
+{
+	size_t carried = offsetof(struct identity_seen, core_filter);
+	size_t all = sizeof(struct identity_seen);
+	int said = 0;
+
+	CHECK_INT(agreeing_bits(0, carried), 0);
+	/* what a launch takes over may differ */
+	CHECK_INT(agreeing_bits(carried, all), (int)(all - carried) * 8);
+	for (size_t bit = 0; bit < sizeof(struct wire_identity) * 8; bit++) {
+		struct wire_identity a = { 0 }, b = a;
+
+		((unsigned char *)&b)[bit / 8] ^= (unsigned char)(1 << bit % 8);
+		said += identity_said_difference(&a, &b) == NULL;
+	}
+	CHECK_INT(said, 0);
+}
