@@ -3,6 +3,8 @@
 #
 # Three sets of objects: host (libbrood and brood), shim (inside foreign
 # programs: no stack protector, never sanitised) and hatch (no libc at all).
+# The byte-code engine (src/wasm) is host code for x86-64-v2 whose tables are
+# made from src/wasm/operations.tab; its handlers want clang-19.
 # Sources are found by their folder, so that a module can be added without
 # touching this file.
 
@@ -17,7 +19,7 @@ comma := ,
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Werror
 COMMON := -std=gnu17 -O2 -g -D_GNU_SOURCE $(WARNINGS) -fvisibility=hidden \
-	-MMD -MP -Isrc -Iinclude -Itests
+	-MMD -MP -Isrc -Iinclude -Itests -I$(BUILD)/gen
 SANITISE := $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=undefined)
 HOST := $(COMMON) $(SANITISE) -fPIC
@@ -34,8 +36,11 @@ HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
+WASM_MADE := $(BUILD)/gen/wasm/operations.h
+WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
+	$(BUILD)/gen/wasm/operations.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/lib/*.c)
+	src/wat/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -66,8 +71,23 @@ $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
 endif
 
-$(BUILD)/host/%.o: %.c $(STAMP)
+$(BUILD)/host/%.o: %.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
+	$(CC) $(HOST) -c $< -o $@
+
+# The byte-code engine.
+ENGINE := -march=x86-64-v2 -fno-math-errno
+$(BUILD)/host/src/wasm/%.o: src/wasm/%.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) $(ENGINE) -c $< -o $@
+$(BUILD)/gen/wasm/operations.h: src/wasm/operations.tab tools/operations
+	@mkdir -p $(@D)
+	tools/operations header <$< >$@
+$(BUILD)/gen/wasm/operations.c: src/wasm/operations.tab tools/operations \
+		$(BUILD)/gen/wasm/operations.h
+	@mkdir -p $(@D)
+	tools/operations source <$< >$@
+$(BUILD)/gen/wasm/operations.o: $(BUILD)/gen/wasm/operations.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
@@ -89,7 +109,7 @@ $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP)
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The interpreter.  A function's body is translated on its first call into
+ * register code: handler addresses with the offsets of their operands from
+ * the frame.  The code belongs to the module and is shared by its instances.
+ *
+ * A frame: parameters and locals (results take the same place), two save
+ * slots, then the operand stack; arguments are made where the callee's
+ * frame begins. */
+#pragma once
+#include "wasm/instance.h"
+
+/* A defined function of a module: direct calls name it. */
+struct wasm_code {
+	const uint8_t *entry; /* at first a stub that translates */
+	uint32_t save_bytes;  /* from the frame to its save slots */
+	uint32_t frame_bytes; /* whole */
+	uint32_t function;    /* index */
+	uint32_t code_bytes;
+	struct wasm_module *module;
+	void *places; /* code offset -> module offset, handlers of try */
+};
+
+/* Gives every defined function its stub.  Part of loading. */
+int wasm_interp_prepare(struct wasm_module *module);
+void wasm_interp_drop(struct wasm_module *module);
+/* Runs a function whose arguments are at "frame" on the store's stack; its
+ * results come there too.  wasm_call is made of it. */
+enum wasm_trap wasm_interp_run(struct wasm_store *store,
+			       struct wasm_function *function,
+			       union wasm_value *frame);
+
+/* For the host's fault handler.  "regs" are the registers of a fault in a
+ * guarded memory while this store ran on this thread, in the order rax rcx
+ * rdx rbx rsp rbp rsi rdi r8 .. r15.  Where the fault is the interpreter's,
+ * they and *rip are changed so that the thread goes on with the trap, and
+ * the answer is true. */
+bool wasm_interp_fault(struct wasm_store *store, uint64_t regs[16],
+		       uint64_t *rip);

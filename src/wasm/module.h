@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A module: its bytes, decoded and validated in one pass.  The bytes stay
+ * where they are (the caller keeps them as long as the module) and are
+ * pointed into: bodies, names and data are not copied.
+ *
+ * A module is made once and may be used by many instances and threads; after
+ * loading nothing of it changes but "codes", under the host's lock. */
+#pragma once
+#include "wasm/error.h"
+#include "wasm/host.h"
+#include "wasm/type.h"
+
+enum wasm_extern_kind {
+	WASM_EXTERN_FUNCTION,
+	WASM_EXTERN_TABLE,
+	WASM_EXTERN_MEMORY,
+	WASM_EXTERN_GLOBAL,
+	WASM_EXTERN_TAG
+};
+
+struct wasm_name {
+	const char *text; /* UTF-8, checked; not ended by 0 */
+	uint32_t len;
+};
+
+struct wasm_limits {
+	uint64_t least, most; /* most: UINT64_MAX without one */
+	bool has_most, is64, is_shared;
+	uint8_t page_log2; /* memories: 16, or 0 (custom page sizes) */
+};
+
+/* A constant expression: its bytes, "end" included. */
+struct wasm_expression {
+	const uint8_t *at;
+	uint32_t len;
+};
+
+struct wasm_function_decl {
+	uint32_t type;	     /* number in the registry */
+	uint32_t type_index; /* in the module */
+	const uint8_t *body; /* locals and code; NULL for an import */
+	uint32_t body_len;
+	bool is_declared; /* ref.func may name it */
+};
+struct wasm_table_decl {
+	wasm_type type;
+	struct wasm_limits limits;
+	struct wasm_expression init; /* at == NULL: null */
+};
+struct wasm_memory_decl {
+	struct wasm_limits limits;
+};
+struct wasm_global_decl {
+	wasm_type type;
+	bool is_mutable;
+	struct wasm_expression init; /* at == NULL for an import */
+};
+struct wasm_tag_decl {
+	uint32_t type;
+	uint32_t type_index;
+};
+struct wasm_import {
+	struct wasm_name module, name;
+	enum wasm_extern_kind kind;
+	uint32_t index; /* in the index space of its kind */
+};
+struct wasm_export {
+	struct wasm_name name;
+	enum wasm_extern_kind kind;
+	uint32_t index;
+};
+enum wasm_segment_mode { WASM_ACTIVE, WASM_PASSIVE, WASM_DECLARATIVE };
+struct wasm_elem {
+	enum wasm_segment_mode mode;
+	wasm_type type;
+	uint32_t table;
+	struct wasm_expression offset; /* active only */
+	uint32_t count;
+	bool is_expressions; /* items: count expressions, else count indices */
+	const uint8_t *items;
+};
+struct wasm_data {
+	enum wasm_segment_mode mode;
+	uint32_t memory;
+	struct wasm_expression offset;
+	const uint8_t *bytes;
+	uint32_t len;
+};
+struct wasm_custom {
+	struct wasm_name name;
+	const uint8_t *bytes;
+	uint32_t len;
+};
+
+struct wasm_code; /* interp.h: how a defined function runs */
+
+struct wasm_module {
+	const struct wasm_host *host;
+	struct wasm_types *types;
+	const uint8_t *bytes;
+	size_t len;
+	/* index spaces: imports first */
+	uint32_t type_count, function_count, table_count, memory_count,
+		global_count, tag_count;
+	uint32_t imported_functions, imported_tables, imported_memories,
+		imported_globals, imported_tags;
+	const struct wasm_deftype **type; /* [type_count] */
+	struct wasm_function_decl *functions;
+	struct wasm_table_decl *tables;
+	struct wasm_memory_decl *memories;
+	struct wasm_global_decl *globals;
+	struct wasm_tag_decl *tags;
+	uint32_t import_count, export_count, elem_count, data_count,
+		custom_count;
+	struct wasm_import *imports;
+	struct wasm_export *exports; /* in the module's order */
+	struct wasm_elem *elems;
+	struct wasm_data *datas;
+	struct wasm_custom *customs;
+	uint32_t start;		 /* function or WASM_NO_FUNCTION */
+	struct wasm_name names;	 /* payload of the section "name", if any */
+	struct wasm_code *codes; /* [function_count - imported_functions] */
+	void *interp;		 /* the interpreter's own, interp.h */
+	/* The host's own, e.g. the image of the data segments; dropped by
+	 * host_drop when the module goes. */
+	void *host_data;
+	void (*host_drop)(struct wasm_module *module);
+};
+
+struct wasm_load_options {
+	/* Features that are refused though the engine has them: bits of enum
+	 * wasm_feature.  0: all is allowed. */
+	uint32_t refused;
+};
+
+/* Decodes and validates.  0, or -1 with *error; nothing stays behind. */
+int wasm_module_load(struct wasm_module **module, const struct wasm_host *host,
+		     struct wasm_types *types, const void *bytes, size_t len,
+		     const struct wasm_load_options *options,
+		     struct wasm_error *error);
+void wasm_module_free(struct wasm_module *module);
+
+/* The name of a function from the section "name", else of an export, else
+ * of its import, else len 0.  Slow (it reads the section). */
+struct wasm_name wasm_module_function_name(const struct wasm_module *module,
+					   uint32_t index);
+/* The index or -1. */
+int64_t wasm_module_find_export(const struct wasm_module *module,
+				const char *name, uint32_t len);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Validation of one function body, and in the same pass what a compiler
+ * wants to know of its locals before it emits the first instruction. */
+#pragma once
+#include "wasm/module.h"
+
+struct wasm_weights {
+	uint32_t local_count; /* parameters included */
+	/* [local_count]: uses, each 8^loop depth (8^6 at the most),
+	 * saturated */
+	uint32_t *uses;
+	/* [local_count]: read where no write is sure to come before, so that
+	 * its zero must be made */
+	uint8_t *needs_zero;
+	uint64_t call_weight; /* calls, weighted alike */
+	uint32_t call_count, loop_count, deepest_stack;
+	bool has_try, has_simd;
+};
+
+struct wasm_validator; /* scratch of one thread, reused from body to body */
+struct wasm_validator *wasm_validator_new(const struct wasm_module *module);
+void wasm_validator_free(struct wasm_validator *validator);
+/* weights: NULL, or set to arrays that stay until the next call. */
+int wasm_validate_body(struct wasm_validator *validator, uint32_t function,
+		       struct wasm_weights *weights, struct wasm_error *error);
