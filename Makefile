@@ -48,6 +48,7 @@ HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c)
+SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
@@ -55,11 +56,11 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch lint fmt compdb install \
 	man tour clean help
 
@@ -110,6 +111,9 @@ $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
+$(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
