@@ -110,9 +110,11 @@ $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
 
+# Tests of the engine include what it is made of.
+$(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
+	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(BUILD)/libbrood.a -lpthread
 $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
