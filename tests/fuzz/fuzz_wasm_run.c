@@ -2,6 +2,7 @@
 /* Any bytes as a module: what is valid is made, with imports of the types
  * that it asks for, and each export runs with little fuel.  Whatever comes
  * of it is a refusal or a trap, and leaves words in their form. */
+#include "base/buf.h"
 #include "vm/vm.h"
 #include <stdlib.h>
 #include <string.h>
