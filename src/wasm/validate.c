@@ -339,16 +339,19 @@ static void start(struct wasm_validator *v, const struct wasm_reader *reader,
 			 single);
 }
 
+/* The body's length and its "end" must fit. */
 static void check_ended(struct wasm_validator *v)
 {
-	const struct wasm_module *module = v->module;
+	const struct wasm_reader *reader = &v->reader;
 
-	v->op_at = v->reader.at;
-	if (v->reader.failed)
+	v->op_at = reader->at;
+	if (reader->failed ||
+	    (v->frame == v->frames && reader->at == reader->end))
 		return;
-	if (v->frame == v->frames && v->reader.at == v->reader.end)
-		return;
-	if (v->reader.end == module->bytes + module->len)
+	if (v->frame == v->frames || reader->at > reader->end ||
+	    (reader->end < reader->limit && *reader->end == 0x0b))
+		wasm_validate_fail(v, "section size mismatch");
+	else if (reader->end == reader->limit)
 		wasm_validate_fail(v, "unexpected end of section or function");
 	else
 		wasm_validate_fail(v, "END opcode expected");
@@ -402,6 +405,7 @@ int wasm_validate_body(struct wasm_validator *v, uint32_t function,
 		.at = decl->body,
 		.end = decl->body + decl->body_len,
 		.base = module->bytes,
+		.limit = module->bytes + module->len,
 		.error = error,
 		.refused = module->refused,
 	};

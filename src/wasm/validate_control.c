@@ -144,7 +144,7 @@ static struct wasm_list params_of(const struct wasm_deftype *type)
 	return (struct wasm_list){ type->params, type->param_count };
 }
 
-static void enter_block(struct wasm_validator *v, uint8_t opcode)
+void wasm_rule_block(struct wasm_validator *v, enum wasm_operation op)
 {
 	struct wasm_list params = { NULL, 0 }, results = { NULL, 0 };
 	const struct wasm_deftype *type;
@@ -160,8 +160,11 @@ static void enter_block(struct wasm_validator *v, uint8_t opcode)
 		single = wasm_rule_resolve(v, v->imm.types[0]);
 		results.count = 1;
 	}
+	if (op == WASM_OP_IF)
+		wasm_pop(v, WASM_I32);
 	wasm_pop_list(v, params.types, params.count);
-	wasm_frame_enter(v, opcode, params, results, single);
+	wasm_frame_enter(v, (uint8_t)wasm_operations[op].code, params, results,
+			 single);
 	wasm_push_list(v, params.types, params.count);
 }
 
@@ -169,17 +172,6 @@ void wasm_rule_unreachable(struct wasm_validator *v, enum wasm_operation op)
 {
 	(void)op;
 	wasm_frame_die(v);
-}
-
-void wasm_rule_block(struct wasm_validator *v, enum wasm_operation op)
-{
-	enter_block(v, (uint8_t)wasm_operations[op].code);
-}
-
-void wasm_rule_if(struct wasm_validator *v, enum wasm_operation op)
-{
-	wasm_pop(v, WASM_I32);
-	wasm_rule_block(v, op);
 }
 
 /* The frame's results are there and nothing else. */

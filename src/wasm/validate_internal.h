@@ -122,11 +122,11 @@ typedef void wasm_rule(struct wasm_validator *v, enum wasm_operation op);
 /* By operation; NULL: its row in operations.tab says all. */
 extern wasm_rule *const wasm_rules[WASM_OPERATIONS];
 
-wasm_rule wasm_rule_unreachable, wasm_rule_block, wasm_rule_if, wasm_rule_else,
-	wasm_rule_end, wasm_rule_br, wasm_rule_br_if, wasm_rule_br_table,
-	wasm_rule_return, wasm_rule_try_table, wasm_rule_throw,
-	wasm_rule_throw_ref, wasm_rule_call, wasm_rule_call_indirect,
-	wasm_rule_call_ref, wasm_rule_return_call,
-	wasm_rule_return_call_indirect, wasm_rule_return_call_ref,
-	wasm_rule_br_on_null, wasm_rule_br_on_non_null, wasm_rule_br_on_cast,
+wasm_rule wasm_rule_unreachable, wasm_rule_block, wasm_rule_else, wasm_rule_end,
+	wasm_rule_br, wasm_rule_br_if, wasm_rule_br_table, wasm_rule_return,
+	wasm_rule_try_table, wasm_rule_throw, wasm_rule_throw_ref,
+	wasm_rule_call, wasm_rule_call_indirect, wasm_rule_call_ref,
+	wasm_rule_return_call, wasm_rule_return_call_indirect,
+	wasm_rule_return_call_ref, wasm_rule_br_on_null,
+	wasm_rule_br_on_non_null, wasm_rule_br_on_cast,
 	wasm_rule_br_on_cast_fail;
