@@ -320,6 +320,7 @@ int wasm_module_load(struct wasm_module **module, const struct wasm_host *host,
 	loader.module = module_new(host, types, bytes, len);
 	if (!loader.module)
 		return wasm_error_set(error, 0, "out of memory");
+	loader.module->refused = whole.refused;
 	loader.loaded = loader.module->own;
 	loader.validator = wasm_validator_new(loader.module);
 	if (loader.validator)
