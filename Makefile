@@ -36,11 +36,12 @@ HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
-WASM_MADE := $(BUILD)/gen/wasm/operations.h
+WASM_MADE := $(BUILD)/gen/wasm/operations.h $(BUILD)/gen/wat/words.h
 WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 	$(BUILD)/gen/wasm/operations.o
+WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/wat/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS)
+	src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -88,7 +89,14 @@ $(BUILD)/gen/wasm/operations.c: src/wasm/operations.tab tools/operations \
 		$(BUILD)/gen/wasm/operations.h
 	@mkdir -p $(@D)
 	tools/operations source <$< >$@
-$(BUILD)/gen/wasm/operations.o: $(BUILD)/gen/wasm/operations.c $(STAMP)
+WORDS := tools/words src/wasm/operations.tab src/wat/words.tab
+$(BUILD)/gen/wat/words.h: $(WORDS)
+	@mkdir -p $(@D)
+	tools/words header $(wordlist 2,3,$(WORDS)) >$@
+$(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
+	@mkdir -p $(@D)
+	tools/words source $(wordlist 2,3,$(WORDS)) >$@
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
