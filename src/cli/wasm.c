@@ -41,17 +41,16 @@ const struct args_verb wasm_args = {
 	.name = "wasm",
 	.synopsis = "from-text|to-text|inspect|validate FILE [-o OUT] [--json]",
 	.summary = "look at a WebAssembly module, or change its form",
-	.text = "  from-text FILE  the module of a text, to OUT; without -o "
-		"to FILE\n"
-		"                  with .wasm for its .wat\n"
-		"  to-text FILE    the text of a module, to OUT or standard "
-		"output\n"
-		"  inspect FILE    sections, imports, exports with their "
-		"types, names\n"
-		"  validate FILE   nothing when it is valid, else why it is "
-		"not\n\n"
-		"FILE may be - for standard input, and may be text or bytes "
-		"for all of them.\n\n"
+	.text = "from-text makes a module of its text and writes it to OUT; "
+		"without -o to FILE with .wasm in place of .wat.\n\n"
+		"to-text writes the text of a module to OUT or to standard "
+		"output.\n\n"
+		"inspect lists sections with their sizes, imports and "
+		"exports with their types, memories and names.\n\n"
+		"validate is silent for a valid module, and tells of another "
+		"what is wrong and where.\n\n"
+		"FILE may be - for standard input, and text or bytes for all "
+		"of them.\n\n"
 		"Exit codes: 0; 126 the file is not valid; 127 there is no "
 		"such file; 100 a wrong use; 111 the system did not allow it.",
 	.options = wasm_options,
