@@ -12,8 +12,7 @@
 static bool limits_match(const struct wasm_limits *given, uint64_t size,
 			 const struct wasm_limits *wanted)
 {
-	if (given->is64 != wanted->is64 ||
-	    given->is_shared != wanted->is_shared || size < wanted->least)
+	if (given->is64 != wanted->is64 || size < wanted->least)
 		return false;
 	return !wanted->has_most ||
 	       (given->has_most && given->most <= wanted->most);
@@ -29,10 +28,12 @@ static bool table_matches(const struct wasm_table *given,
 static bool memory_matches(const struct wasm_memory *given,
 			   const struct wasm_memory_decl *wanted)
 {
-	uint64_t pages = wasm_memory_bytes(given) >> given->limits.page_log2;
+	const struct wasm_limits *limits = &given->limits;
+	uint64_t pages = wasm_memory_bytes(given) >> limits->page_log2;
 
-	return given->limits.page_log2 == wanted->limits.page_log2 &&
-	       limits_match(&given->limits, pages, &wanted->limits);
+	return limits->page_log2 == wanted->limits.page_log2 &&
+	       limits->is_shared == wanted->limits.is_shared &&
+	       limits_match(limits, pages, &wanted->limits);
 }
 
 /* What may be written is of the very type, what is only read of a lower. */
