@@ -172,9 +172,9 @@ struct wasm_store_options {
 	uint64_t table_items;  /* limit of each table, 0: 10 million */
 	int64_t fuel;	       /* 0: no limit */
 };
-struct wasm_store *wasm_store_new(const struct wasm_host *host,
-				  struct wasm_types *types,
-				  const struct wasm_store_options *options);
+struct wasm_store *wasm_store_make(const struct wasm_host *host,
+				   struct wasm_types *types,
+				   const struct wasm_store_options *options);
 void wasm_store_free(struct wasm_store *store);
 
 /* Makes an instance: imports are module->import_count externs in order.
@@ -203,20 +203,20 @@ struct wasm_function *wasm_host_function_new(struct wasm_store *store,
 					     uint32_t type,
 					     wasm_host_call *call, void *env,
 					     void (*drop)(void *env));
-struct wasm_memory *wasm_memory_new(struct wasm_store *store,
-				    const struct wasm_limits *limits);
-struct wasm_table *wasm_table_new(struct wasm_store *store, wasm_type type,
-				  const struct wasm_limits *limits,
-				  wasm_ref init);
-struct wasm_global *wasm_global_new(struct wasm_store *store, wasm_type type,
-				    bool is_mutable, union wasm_value value);
-struct wasm_tag *wasm_tag_new(struct wasm_store *store, uint32_t type);
+struct wasm_memory *wasm_memory_make(struct wasm_store *store,
+				     const struct wasm_limits *limits);
+struct wasm_table *wasm_table_make(struct wasm_store *store, wasm_type type,
+				   const struct wasm_limits *limits,
+				   wasm_ref init);
+struct wasm_global *wasm_global_make(struct wasm_store *store, wasm_type type,
+				     bool is_mutable, union wasm_value value);
+struct wasm_tag *wasm_tag_make(struct wasm_store *store, uint32_t type);
 
 /* Pages before, or -1. */
-int64_t wasm_memory_grow(struct wasm_store *store, struct wasm_memory *memory,
-			 uint64_t pages);
-int64_t wasm_table_grow(struct wasm_store *store, struct wasm_table *table,
-			uint64_t more, wasm_ref init);
+int64_t wasm_memory_extend(struct wasm_store *store, struct wasm_memory *memory,
+			   uint64_t pages);
+int64_t wasm_table_extend(struct wasm_store *store, struct wasm_table *table,
+			  uint64_t more, wasm_ref init);
 
 /* Calls with as many arguments as the type has; results likewise.  May be
  * called from within a host function. */
