@@ -8,6 +8,8 @@
 #include "cli/cli.h"
 #include "lib/stub.h"
 #include "lib/where.h"
+#include "vm/vm.h"
+#include "wasm/interp.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
@@ -330,6 +332,28 @@ static void doctor_kvm(struct doctor_finding *finding)
 		access("/dev/kvm", R_OK | W_OK) == 0 ? "there" : "not there");
 }
 
+static void doctor_engine(struct doctor_finding *finding)
+{
+	struct err err = { 0 };
+
+	if (vm_prepare(&err) < 0)
+		doctor_note(finding, DOCTOR_LESS,
+			    "a CPU with SSE4.2 and POPCNT, for \"brood run\"",
+			    "%.250s", err.text);
+	else
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "Wasm 3.0, threads, wide arithmetic, custom page "
+			    "sizes; interpreter by %s",
+			    wasm_interp_compiler());
+}
+
+static void doctor_refused(struct doctor_finding *finding)
+{
+	doctor_note(finding, DOCTOR_OK, NULL,
+		    "custom descriptors, compact imports, exceptions as they "
+		    "were before the standard had them");
+}
+
 static const struct doctor_probe doctor_probes[] = {
 	{ "kernel", doctor_kernel, false },
 	{ "shim", doctor_shim, false },
@@ -343,6 +367,8 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "MADV_POPULATE", doctor_populate, false },
 	{ "randomisation", doctor_random, false },
 	{ "/proc/PID/exe", doctor_exe_link, false },
+	{ "Wasm engine", doctor_engine, false },
+	{ "Wasm refused", doctor_refused, false },
 	{ "userfaultfd", doctor_userfault, true },
 	{ "KVM", doctor_kvm, true },
 };
