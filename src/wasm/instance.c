@@ -13,8 +13,7 @@ static bool limits_match(const struct wasm_limits *given, uint64_t size,
 			 const struct wasm_limits *wanted)
 {
 	if (given->is64 != wanted->is64 ||
-	    given->is_shared != wanted->is_shared ||
-	    given->page_log2 != wanted->page_log2 || size < wanted->least)
+	    given->is_shared != wanted->is_shared || size < wanted->least)
 		return false;
 	return !wanted->has_most ||
 	       (given->has_most && given->most <= wanted->most);
@@ -32,7 +31,8 @@ static bool memory_matches(const struct wasm_memory *given,
 {
 	uint64_t pages = wasm_memory_bytes(given) >> given->limits.page_log2;
 
-	return limits_match(&given->limits, pages, &wanted->limits);
+	return given->limits.page_log2 == wanted->limits.page_log2 &&
+	       limits_match(&given->limits, pages, &wanted->limits);
 }
 
 /* What may be written is of the very type, what is only read of a lower. */
