@@ -88,7 +88,7 @@ enum wasm_trap wasm_out_memory_copy(struct wasm_instance *context,
 	bool to64 = memory_is64(context, to);
 	bool from64 = memory_is64(context, from);
 
-	return wasm_memory_copy(context->memories[to],
+	return wasm_memory_move(context->memories[to],
 				index_of(&slots[0], to64),
 				context->memories[from],
 				index_of(&slots[1], from64),
@@ -188,7 +188,7 @@ enum wasm_trap wasm_out_table_copy(struct wasm_instance *context,
 	const struct wasm_table *from = table_of(context, ip, 2);
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_table_copy(to, index_of(&slots[0], to->limits.is64), from,
+	return wasm_table_move(to, index_of(&slots[0], to->limits.is64), from,
 			       index_of(&slots[1], from->limits.is64),
 			       index_of(&slots[2], to->limits.is64 &&
 							   from->limits.is64));
