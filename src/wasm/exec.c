@@ -606,3 +606,12 @@ uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
 }
+
+const char *wasm_interp_compiler(void)
+{
+#ifdef __clang__
+	return "clang " __clang_version__;
+#else
+	return "gcc " __VERSION__;
+#endif
+}

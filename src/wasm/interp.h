@@ -45,3 +45,5 @@ enum wasm_trap wasm_interp_run(struct wasm_store *store,
  * the answer is true. */
 bool wasm_interp_fault(struct wasm_store *store, uint64_t regs[16],
 		       uint64_t *rip);
+/* What compiled the handlers: "clang 19.1.7". */
+const char *wasm_interp_compiler(void);
