@@ -353,10 +353,11 @@ static void check_ended(struct wasm_validator *v)
 	if (reader->failed ||
 	    (v->frame == v->frames && reader->at == reader->end))
 		return;
-	if (v->frame == v->frames || reader->at > reader->end ||
-	    (reader->end < reader->limit && *reader->end == 0x0b))
+	if (v->frame == v->frames ||
+	    (reader->at == reader->end && reader->end < reader->limit &&
+	     *reader->end == 0x0b))
 		wasm_validate_fail(v, "section size mismatch");
-	else if (reader->end == reader->limit)
+	else if (reader->at > reader->end || reader->end == reader->limit)
 		wasm_validate_fail(v, "unexpected end of section or function");
 	else
 		wasm_validate_fail(v, "END opcode expected");
