@@ -20,10 +20,11 @@ int wasm_reader_fail(struct wasm_reader *reader, const uint8_t *at,
 	return -1;
 }
 
+static const char too_short[] = "unexpected end of section or function";
+
 int wasm_reader_end(struct wasm_reader *reader)
 {
-	return wasm_reader_fail(reader, reader->end,
-				"unexpected end of section or function");
+	return wasm_reader_fail(reader, reader->end, "%s", too_short);
 }
 
 bool wasm_reader_allows(struct wasm_reader *reader, enum wasm_feature feature,
@@ -59,29 +60,62 @@ static const char *last_is_wrong(uint8_t byte, unsigned used, bool is_signed)
 							: "integer too large";
 }
 
+/* 0, or why it is none.  Passes over it. */
+static const char *read_leb(const uint8_t **at, const uint8_t *end,
+			    unsigned bits, bool is_signed, uint64_t *value)
+{
+	*value = 0;
+	for (unsigned shift = 0; *at < end; shift += 7) {
+		uint8_t byte = *(*at)++;
+		const char *wrong = NULL;
+
+		*value |= (uint64_t)(byte & 0x7f) << shift;
+		if (shift + 7 >= bits)
+			wrong = last_is_wrong(byte, bits - shift, is_signed);
+		if (wrong)
+			return wrong;
+		if (byte & 0x80)
+			continue;
+		if (is_signed)
+			*value = (uint64_t)sign_extend(*value, shift + 7);
+		return NULL;
+	}
+	return too_short;
+}
+
+/* A number that is cut off and wrong too is called wrong. */
 uint64_t wasm_reader_leb(struct wasm_reader *reader, unsigned bits,
 			 bool is_signed)
 {
-	const uint8_t *start = reader->at;
-	const char *wrong = NULL;
-	uint64_t value = 0;
+	const uint8_t *start = reader->at, *again = start;
+	uint64_t value, ignored;
+	const char *wrong =
+		read_leb(&reader->at, reader->end, bits, is_signed, &value);
 
-	for (unsigned shift = 0; reader->at < reader->end; shift += 7) {
-		uint8_t byte = *reader->at++;
+	if (!wrong)
+		return value;
+	if (wrong == too_short)
+		wrong = read_leb(&again, reader->limit, bits, is_signed,
+				 &ignored);
+	if (wrong && wrong != too_short)
+		wasm_reader_fail(reader, start, "%s", wrong);
+	else
+		wasm_reader_end(reader);
+	return 0;
+}
 
-		value |= (uint64_t)(byte & 0x7f) << shift;
-		if (shift + 7 >= bits)
-			wrong = last_is_wrong(byte, bits - shift, is_signed);
-		if (wrong) {
-			wasm_reader_fail(reader, start, "%s", wrong);
-			return 0;
-		}
-		if (!(byte & 0x80))
-			return is_signed
-				       ? (uint64_t)sign_extend(value, shift + 7)
-				       : value;
-	}
-	wasm_reader_end(reader);
+/* A length that cannot be, wherever its section ends, is called out of
+ * bounds. */
+static uint32_t wrong_length(struct wasm_reader *reader, const uint8_t *start)
+{
+	const uint8_t *at = start;
+	uint64_t len;
+
+	if (!reader->failed && !read_leb(&at, reader->limit, 32, false, &len) &&
+	    len > (uint64_t)(reader->limit - start))
+		wasm_reader_fail(reader, start, "length out of bounds");
+	else
+		wasm_reader_end(reader);
 	return 0;
 }
 
@@ -90,11 +124,12 @@ uint32_t wasm_read_length(struct wasm_reader *reader)
 	const uint8_t *start = reader->at;
 	uint32_t len;
 
-	len = start < reader->end ? wasm_read_u32(reader) : 1;
-	if (len <= wasm_reader_left(reader))
-		return len;
-	wasm_reader_fail(reader, start, "length out of bounds");
-	return 0;
+	if (start == reader->end)
+		return wrong_length(reader, start);
+	len = wasm_read_u32(reader);
+	if (len > wasm_reader_left(reader))
+		return wrong_length(reader, start);
+	return len;
 }
 
 /* The length of the letter that starts here, 0 when there is none. */

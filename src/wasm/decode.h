@@ -14,6 +14,7 @@
 struct wasm_reader {
 	const uint8_t *at, *end;
 	const uint8_t *base;	  /* where offsets in errors count from */
+	const uint8_t *limit;	  /* of the whole: only errors look there */
 	struct wasm_error *error; /* or NULL */
 	uint32_t refused;	  /* bits of enum wasm_feature */
 	bool failed;
@@ -50,7 +51,9 @@ uint64_t wasm_reader_leb(struct wasm_reader *reader, unsigned bits,
 
 static inline struct wasm_reader wasm_reader_of(const uint8_t *at, size_t len)
 {
-	return (struct wasm_reader){ .at = at, .end = at + len, .base = at };
+	return (struct wasm_reader){
+		.at = at, .end = at + len, .base = at, .limit = at + len
+	};
 }
 
 static inline size_t wasm_reader_left(const struct wasm_reader *reader)
@@ -123,7 +126,8 @@ static inline const uint8_t *wasm_read_bytes(struct wasm_reader *reader,
 	return NULL;
 }
 
-/* The length of what follows, at most what is left. */
+/* The length of what follows, or a number of things that have at least a byte
+ * each: at most what is left. */
 uint32_t wasm_read_length(struct wasm_reader *reader);
 bool wasm_utf8_is_valid(const uint8_t *text, size_t len);
 struct wasm_name wasm_read_name(struct wasm_reader *reader);

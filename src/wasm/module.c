@@ -134,10 +134,10 @@ int wasm_load_code(struct wasm_loader *loader)
 	const uint8_t *at = loader->reader.at;
 	uint32_t count = wasm_read_length(&loader->reader);
 
-	loader->has_code = true;
+	loader->code_count = count;
 	if (loader->reader.failed)
 		return -1;
-	if (count != module->function_count - module->imported_functions)
+	if (count > module->function_count - module->imported_functions)
 		return inconsistent_code(loader, at);
 	for (uint32_t i = 0; i < count; i++)
 		if (load_body(loader, module->imported_functions + i) < 0)
@@ -241,8 +241,8 @@ static int check_whole(struct wasm_loader *loader, struct wasm_reader *whole)
 	const struct wasm_module *module = loader->module;
 
 	loader->reader = *whole;
-	if (!loader->has_code &&
-	    module->function_count != module->imported_functions)
+	if (loader->code_count !=
+	    module->function_count - module->imported_functions)
 		return inconsistent_code(loader, whole->end);
 	if (!loader->has_data && module->data_count)
 		return wasm_reader_fail(&loader->reader, whole->end,

@@ -26,7 +26,8 @@ struct wasm_loader {
 		type_room, group_room, custom_room;
 	uint32_t *words; /* of the type group that is read */
 	uint32_t word_count, word_room;
-	bool has_code, has_data;
+	uint32_t code_count;
+	bool has_data;
 };
 
 /* Room for "more" items behind "count" ones in an array of the arena.  NULL:

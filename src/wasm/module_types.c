@@ -112,6 +112,16 @@ static void read_fields(struct wasm_loader *loader, const struct span *span,
 		read_field(loader, span);
 }
 
+/* Forms are numbers of 33 bits, which have one byte. */
+static const char *wrong_form(uint8_t form)
+{
+	if (form & 0x80)
+		return "integer representation too long";
+	if (form == 0x4c || form == 0x4d)
+		return "custom descriptors are not supported";
+	return "malformed definition type";
+}
+
 /* Words 0 and 1 are there: "at" is the first's place. */
 static void read_composite(struct wasm_loader *loader, const struct span *span,
 			   uint32_t at, uint8_t form)
@@ -120,11 +130,8 @@ static void read_composite(struct wasm_loader *loader, const struct span *span,
 	struct wasm_reader *reader = &loader->reader;
 
 	if (form < 0x5e || form > 0x60) {
-		wasm_reader_fail(reader, reader->at - 1,
-				 form == 0x4c || form == 0x4d
-					 ? "custom descriptors are not "
-					   "supported"
-					 : "malformed definition type");
+		wasm_reader_fail(reader, reader->at - 1, "%s",
+				 wrong_form(form));
 		return;
 	}
 	if (form != 0x60 &&

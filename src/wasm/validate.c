@@ -262,10 +262,10 @@ static void check_one(struct wasm_validator *v)
 
 static size_t locals_bytes(uint32_t room)
 {
-	return room * (sizeof(struct wasm_local) + 2 * sizeof(uint32_t));
+	return room * (sizeof(struct wasm_local) + sizeof(uint32_t));
 }
 
-/* Called before the logs are in use: they lie behind the locals. */
+/* Called before the log is in use: it lies behind the locals. */
 static bool need_locals(struct wasm_validator *v, uint32_t count)
 {
 	uint32_t room = v->local_room ? v->local_room : 64;
@@ -281,15 +281,15 @@ static bool need_locals(struct wasm_validator *v, uint32_t count)
 		return false;
 	v->locals = locals;
 	v->local_room = room;
-	v->log = (uint32_t *)(locals + room);
-	v->strict_log = v->log + room;
+	v->strict = (uint32_t *)(locals + room);
 	return true;
 }
 
+/* Parameters have no bit: they are set. */
 static void add_locals(struct wasm_validator *v, wasm_type type, uint32_t count,
-		       uint32_t flags)
+		       bool is_param)
 {
-	struct wasm_local local = { .type = type, .flags = flags };
+	struct wasm_local local = { .type = type, .declared = type };
 
 	if (count > WASM_LOCALS_MOST - v->local_count) {
 		wasm_validate_fail(v, "too many locals");
@@ -297,8 +297,14 @@ static void add_locals(struct wasm_validator *v, wasm_type type, uint32_t count,
 	}
 	if (!need_locals(v, v->local_count + count))
 		return;
-	for (uint32_t i = 0; i < count; i++)
+	if (!is_param && wasm_type_is_ref(type) && !(type & WASM_NULLABLE))
+		local.type = WASM_NONE;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t number = v->local_count - v->param_count;
+
+		local.bit = is_param || number >= BITS ? BITS : number;
 		v->locals[v->local_count++] = local;
+	}
 }
 
 static void read_locals(struct wasm_validator *v)
@@ -316,10 +322,7 @@ static void read_locals(struct wasm_validator *v)
 		if (reader->failed)
 			return;
 		v->has_simd |= type == WASM_V128;
-		add_locals(v, type, more,
-			   wasm_type_is_ref(type) && !(type & WASM_NULLABLE)
-				   ? LOCAL_STRICT
-				   : 0);
+		add_locals(v, type, more, false);
 	}
 }
 
@@ -330,7 +333,9 @@ static void start(struct wasm_validator *v, const struct wasm_reader *reader,
 	v->op_at = reader->at;
 	v->top = v->base = v->deepest = v->stack;
 	v->frame = v->frames;
-	v->local_count = v->log_count = v->strict_count = 0;
+	v->local_count = v->param_count = v->strict_count = 0;
+	v->set = 1ull << BITS;
+	v->needs = 0;
 	v->weight = 1;
 	v->call_weight = 0;
 	v->call_count = v->loop_count = 0;
@@ -339,23 +344,365 @@ static void start(struct wasm_validator *v, const struct wasm_reader *reader,
 			 single);
 }
 
+/* The body's length and its "end" must fit. */
 static void check_ended(struct wasm_validator *v)
 {
-	const struct wasm_module *module = v->module;
+	const struct wasm_reader *reader = &v->reader;
 
-	v->op_at = v->reader.at;
-	if (v->reader.failed)
+	v->op_at = reader->at;
+	if (reader->failed ||
+	    (v->frame == v->frames && reader->at == reader->end))
 		return;
-	if (v->frame == v->frames && v->reader.at == v->reader.end)
-		return;
-	if (v->reader.end == module->bytes + module->len)
+	if (v->frame == v->frames || reader->at > reader->end ||
+	    (reader->end < reader->limit && *reader->end == 0x0b))
+		wasm_validate_fail(v, "section size mismatch");
+	else if (reader->end == reader->limit)
 		wasm_validate_fail(v, "unexpected end of section or function");
 	else
 		wasm_validate_fail(v, "END opcode expected");
 }
 
+/* The fast way, while SAFE_BYTES lie behind, so that no read of an operation
+ * need be checked: nothing has more than an opcode, a flag and two numbers of
+ * up to four bytes.  What passes the body's end is seen there.
+ *
+ * It handles what is common and right; for all else it leaves the operation to
+ * its rule, as if it had not looked. */
+
+enum { SAFE_BYTES = 16 };
+
+/* A number of up to three bytes; 0: it is longer. */
+static inline __attribute__((always_inline)) unsigned
+short_number(const uint8_t *at, uint32_t *number)
+{
+	*number = at[0];
+	if (__builtin_expect(at[0] < 0x80, 1))
+		return 1;
+	*number = (at[0] & 0x7f) | (uint32_t)at[1] << 7;
+	if (at[1] < 0x80)
+		return 2;
+	*number = (*number & 0x3fff) | (uint32_t)at[2] << 14;
+	return at[2] < 0x80 ? 3 : 0;
+}
+
+/* The length of a number of up to four bytes; 0: it is longer. */
+static inline __attribute__((always_inline)) unsigned
+short_length(const uint8_t *at)
+{
+	if (__builtin_expect(at[0] < 0x80, 1))
+		return 1;
+	return at[1] < 0x80 ? 2 : at[2] < 0x80 ? 3 : at[3] < 0x80 ? 4 : 0;
+}
+
+static inline uint32_t added_weight(uint32_t uses, uint32_t weight)
+{
+	uint32_t sum = uses + weight;
+
+	return sum < weight ? UINT32_MAX : sum;
+}
+
+static inline __attribute__((always_inline)) bool
+operands_fit(const wasm_type *top, const wasm_type *base,
+	     const struct wasm_signature *signature)
+{
+	uint64_t two;
+
+	memcpy(&two, top - 2, sizeof two);
+	return top - base >= signature->pops &&
+	       ((two ^ signature->operands) & signature->mask) == 0;
+}
+
+static bool has_plain_memory(const struct wasm_module *module)
+{
+	return module->memory_count && !module->memories[0].limits.is64;
+}
+
+/* Room for one more on the stack. */
+static inline __attribute__((always_inline)) bool
+has_room(struct wasm_validator *v, wasm_type *top)
+{
+	if (__builtin_expect(top < v->deepest, 1))
+		return true;
+	if (top == v->room_end)
+		return false;
+	v->deepest = top + 1;
+	return true;
+}
+
+/* A block without parameters and with no result or a number. */
+static bool enter_plain(struct wasm_validator *v, const uint8_t *at,
+			wasm_type *top)
+{
+	uint32_t results = at[1] != 0x40;
+
+	if (at[1] != 0x40 && (at[1] < WASM_F64 || at[1] > WASM_I32))
+		return false;
+	v->top = top;
+	wasm_frame_enter(v, *at, (struct wasm_list){ NULL, 0 },
+			 (struct wasm_list){ NULL, results },
+			 results ? at[1] : WASM_NONE);
+	return true;
+}
+
+static bool leave_plain(struct wasm_validator *v, const wasm_type *top)
+{
+	const struct wasm_control *frame = v->frame;
+
+	if (frame == v->frames + 1 || frame->params.count ||
+	    top - v->base != frame->results.count)
+		return false;
+	if (frame->results.count &&
+	    (frame->results.types || frame->results.count != 1 ||
+	     top[-1] != frame->single || frame->opcode == 0x04))
+		return false;
+	wasm_frame_leave(v);
+	return true;
+}
+
+/* The frame of a label that takes nothing, and a branch to it. */
+static inline __attribute__((always_inline)) bool
+branch_plain(struct wasm_validator *v, uint8_t depth)
+{
+	struct wasm_control *frame;
+
+	if (depth >= 0x80 || depth >= v->frame - v->frames)
+		return false;
+	frame = v->frame - depth;
+	if (frame->label_count)
+		return false;
+	frame->branch_set &= v->set;
+	return true;
+}
+
+/* The length of a vector operation that its signature and a plain access to
+ * memory 0 describe; 0: another one. */
+static unsigned find_vector(struct wasm_validator *v, const uint8_t *at,
+			    const struct wasm_signature **signature)
+{
+	unsigned op = WASM_OPERATIONS, len, more;
+	uint32_t code;
+
+	len = short_number(at + 1, &code);
+	if (len && code < sizeof wasm_opcodes_fd / sizeof *wasm_opcodes_fd)
+		op = wasm_opcodes_fd[code];
+	if (op == WASM_OPERATIONS || v->reader.refused)
+		return 0;
+	*signature = &wasm_signatures[op];
+	at += 1 + len;
+	v->has_simd = true;
+	if ((*signature)->is_simple != 2)
+		return (*signature)->is_simple ? 1 + len : 0;
+	more = short_length(at + 1);
+	if (!more || *at > (*signature)->align || !has_plain_memory(v->module))
+		return 0;
+	return 2 + len + more;
+}
+
+/* Pops the arguments of a call and pushes its result, if it has one at the
+ * most; NULL: it does not fit. */
+static wasm_type *call_plain(struct wasm_validator *v, uint32_t index,
+			     wasm_type *top)
+{
+	const struct wasm_module *module = v->module;
+	const struct wasm_deftype *type;
+	uint32_t count;
+
+	if (index >= module->function_count)
+		return NULL;
+	type = module->type[module->functions[index].type_index];
+	count = type->param_count;
+	if (count > top - v->base || type->result_count > 1)
+		return NULL;
+	top -= count;
+	for (uint32_t i = 0; i < count; i++)
+		if (top[i] != type->params[i])
+			return NULL;
+	if (type->result_count) {
+		if (!has_room(v, top))
+			return NULL;
+		*top++ = type->results[0];
+	}
+	v->call_count++;
+	v->call_weight += v->weight;
+	return top;
+}
+
+static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
+				 const uint8_t *end)
+{
+	const struct wasm_module *module = v->module;
+	bool plain_memory =
+		module->memory_count && !module->memories[0].limits.is64;
+	const struct wasm_signature *signature;
+	const struct wasm_global_decl *global;
+	struct wasm_local *local;
+	wasm_type *top = v->top, *base = v->base, *called;
+	uint32_t index;
+	unsigned len;
+
+	while (at < end) {
+		signature = &wasm_signatures_plain[*at];
+		switch (*at) {
+		case 0x02: /* block */
+		case 0x03: /* loop */
+			if (!enter_plain(v, at, top))
+				goto rule;
+			base = top;
+			at += 2;
+			continue;
+		case 0x04: /* if */
+			if (top == base || top[-1] != WASM_I32 ||
+			    !enter_plain(v, at, top - 1))
+				goto rule;
+			base = --top;
+			at += 2;
+			continue;
+		case 0x0b: /* end */
+			if (!leave_plain(v, top))
+				goto rule;
+			base = v->base;
+			at++;
+			continue;
+		case 0x0c: /* br */
+			if (!branch_plain(v, at[1]))
+				goto rule;
+			wasm_frame_die(v);
+			top = base;
+			at += 2;
+			continue;
+		case 0x0d: /* br_if */
+			if (top == base || top[-1] != WASM_I32 ||
+			    !branch_plain(v, at[1]))
+				goto rule;
+			top--;
+			at += 2;
+			continue;
+		case 0x10: /* call */
+			len = short_number(at + 1, &index);
+			called = len ? call_plain(v, index, top) : NULL;
+			if (!called)
+				goto rule;
+			top = called;
+			at += 1 + len;
+			continue;
+		case 0x1a: /* drop */
+			if (top == base)
+				goto rule;
+			top--;
+			at++;
+			continue;
+		case 0x1b: /* select */
+			if (top - base < 3 || top[-1] != WASM_I32 ||
+			    top[-2] != top[-3] || wasm_type_is_ref(top[-2]))
+				goto rule;
+			top -= 2;
+			at++;
+			continue;
+		case 0x20: /* local.get */
+			len = short_number(at + 1, &index);
+			if (!len || index >= v->local_count)
+				goto rule;
+			local = &v->locals[index];
+			if (!local->type || !has_room(v, top))
+				goto rule;
+			local->uses = added_weight(local->uses, v->weight);
+			v->needs |= 1ull << local->bit & ~v->set;
+			*top++ = local->type;
+			at += 1 + len;
+			continue;
+		case 0x21: /* local.set */
+		case 0x22: /* local.tee */
+			len = short_number(at + 1, &index);
+			if (!len || index >= v->local_count || top == base)
+				goto rule;
+			local = &v->locals[index];
+			if (local->type != top[-1])
+				goto rule;
+			local->uses = added_weight(local->uses, v->weight);
+			v->set |= 1ull << local->bit;
+			top -= *at == 0x21;
+			at += 1 + len;
+			continue;
+		case 0x23: /* global.get */
+			len = short_number(at + 1, &index);
+			if (!len || index >= module->global_count ||
+			    !has_room(v, top))
+				goto rule;
+			*top++ = module->globals[index].type;
+			at += 1 + len;
+			continue;
+		case 0x24: /* global.set */
+			len = short_number(at + 1, &index);
+			if (!len || index >= module->global_count ||
+			    top == base)
+				goto rule;
+			global = &module->globals[index];
+			if (!global->is_mutable || global->type != top[-1])
+				goto rule;
+			top--;
+			at += 1 + len;
+			continue;
+		case 0x28 ... 0x3e: /* loads and stores */
+			len = short_length(at + 2);
+			if (!len || at[1] > signature->align || !plain_memory ||
+			    !operands_fit(top, base, signature))
+				goto rule;
+			top -= signature->pops;
+			*top = signature->result;
+			top += signature->pushes;
+			at += 2 + len;
+			continue;
+		case 0x41: /* i32.const */
+		case 0x42: /* i64.const */
+			len = short_length(at + 1);
+			if (!len || !has_room(v, top))
+				goto rule;
+			*top++ = *at == 0x41 ? WASM_I32 : WASM_I64;
+			at += 1 + len;
+			continue;
+		case 0xfd: /* vectors */
+			len = find_vector(v, at, &signature);
+			if (!len || !operands_fit(top, base, signature))
+				goto rule;
+			top -= signature->pops;
+			*top = signature->result;
+			top += signature->pushes;
+			at += len;
+			continue;
+		default:
+			if (signature->is_simple != 1 ||
+			    !operands_fit(top, base, signature))
+				goto rule;
+			top -= signature->pops;
+			*top = signature->result;
+			top += signature->pushes;
+			at++;
+			continue;
+		}
+rule:
+		v->reader.at = at;
+		v->top = top;
+		check_one(v);
+		at = v->reader.at;
+		top = v->top;
+		base = v->base;
+		if (v->reader.failed || v->frame == v->frames)
+			break;
+	}
+	v->top = top;
+	return at;
+}
+
 static void check_operations(struct wasm_validator *v)
 {
+	const uint8_t *safe = v->reader.limit - v->reader.at > SAFE_BYTES
+				      ? v->reader.limit - SAFE_BYTES
+				      : v->reader.at;
+
+	if (!v->reader.failed)
+		v->reader.at =
+			check_fast(v, v->reader.at,
+				   v->reader.end < safe ? v->reader.end : safe);
 	while (v->frame > v->frames && v->reader.at < v->reader.end)
 		check_one(v);
 	check_ended(v);
@@ -385,9 +732,12 @@ static int give_weights(struct wasm_validator *v, struct wasm_weights *weights)
 		.has_simd = v->has_simd,
 	};
 	for (uint32_t i = 0; i < v->local_count; i++) {
-		weights->uses[i] = v->locals[i].uses;
+		const struct wasm_local *local = &v->locals[i];
+
+		weights->uses[i] = local->uses;
 		weights->needs_zero[i] =
-			(v->locals[i].flags & LOCAL_NEEDS_ZERO) != 0;
+			local->bit < BITS ? v->needs >> local->bit & 1
+					  : i >= v->param_count && local->uses;
 	}
 	return 0;
 }
@@ -402,6 +752,7 @@ int wasm_validate_body(struct wasm_validator *v, uint32_t function,
 		.at = decl->body,
 		.end = decl->body + decl->body_len,
 		.base = module->bytes,
+		.limit = module->bytes + module->len,
 		.error = error,
 		.refused = module->refused,
 	};
@@ -410,7 +761,8 @@ int wasm_validate_body(struct wasm_validator *v, uint32_t function,
 	      (struct wasm_list){ type->results, type->result_count },
 	      WASM_NONE);
 	for (uint32_t i = 0; i < type->param_count; i++)
-		add_locals(v, type->params[i], 1, LOCAL_SET);
+		add_locals(v, type->params[i], 1, true);
+	v->param_count = v->local_count;
 	read_locals(v);
 	check_operations(v);
 	if (v->reader.failed)

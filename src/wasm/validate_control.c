@@ -50,10 +50,9 @@ void wasm_frame_enter(struct wasm_validator *v, uint8_t opcode,
 		.label_count = opcode == 0x03 ? params.count : results.count,
 		.height = (uint32_t)(v->top - v->stack),
 		.weight = v->weight,
-		.log = v->log_count,
 		.strict = v->strict_count,
-		.branch = UINT32_MAX,
-		.low = UINT32_MAX,
+		.start_set = v->set,
+		.branch_set = UINT64_MAX,
 		.single = single,
 		.opcode = opcode,
 	};
@@ -65,48 +64,30 @@ void wasm_frame_enter(struct wasm_validator *v, uint8_t opcode,
 	}
 }
 
-static void forget(struct wasm_validator *v, uint32_t log, uint32_t strict)
+static void forget_strict(struct wasm_validator *v, uint32_t height)
 {
-	while (v->log_count > log)
-		v->locals[v->log[--v->log_count]].flags &= ~LOCAL_SET;
-	while (v->strict_count > strict)
-		v->locals[v->strict_log[--v->strict_count]].flags &= ~LOCAL_SET;
-}
-
-/* What is set at a frame's end: what was so at each branch there, if the log
- * was not cut below that since.  An "if" may not have been gone through. */
-static uint32_t log_kept(const struct wasm_control *frame, uint32_t log_count)
-{
-	uint32_t kept = log_count;
-
-	if (frame->opcode == 0x04 || frame->opcode == 0x05)
-		return frame->log;
-	if (frame->opcode == 0x03 || frame->branch == UINT32_MAX)
-		return kept;
-	if (frame->branch < kept)
-		kept = frame->branch;
-	return frame->low < kept ? frame->low : kept;
+	while (v->strict_count > height)
+		v->locals[v->strict[--v->strict_count]].type = WASM_NONE;
 }
 
 void wasm_frame_leave(struct wasm_validator *v)
 {
-	struct wasm_control *frame = v->frame, *around = frame - 1;
-	uint32_t kept = log_kept(frame, v->log_count);
-	uint32_t low = kept < v->log_count ? kept : UINT32_MAX;
+	const struct wasm_control *frame = v->frame--;
 
-	forget(v, kept, frame->strict);
+	if (frame->opcode == 0x04)
+		v->set = frame->start_set;
+	else if (frame->opcode != 0x03)
+		v->set &= frame->branch_set;
 	v->weight = frame->weight;
-	v->frame = around;
-	if (frame->low < low)
-		low = frame->low;
-	if (low < around->low)
-		around->low = low;
-	v->base = v->stack + around->height;
+	v->base = v->stack + v->frame->height;
+	if (v->strict_count > frame->strict)
+		forget_strict(v, frame->strict);
 }
 
 void wasm_frame_die(struct wasm_validator *v)
 {
 	v->top = v->base;
+	v->set = UINT64_MAX;
 	v->frame->is_dead = true;
 }
 
@@ -120,8 +101,7 @@ struct wasm_control *wasm_frame_at(struct wasm_validator *v, uint32_t depth)
 
 void wasm_frame_branch(struct wasm_validator *v, struct wasm_control *frame)
 {
-	if (v->log_count < frame->branch)
-		frame->branch = v->log_count;
+	frame->branch_set &= v->set;
 }
 
 static struct wasm_control *branch(struct wasm_validator *v, uint32_t depth)
@@ -144,7 +124,7 @@ static struct wasm_list params_of(const struct wasm_deftype *type)
 	return (struct wasm_list){ type->params, type->param_count };
 }
 
-static void enter_block(struct wasm_validator *v, uint8_t opcode)
+void wasm_rule_block(struct wasm_validator *v, enum wasm_operation op)
 {
 	struct wasm_list params = { NULL, 0 }, results = { NULL, 0 };
 	const struct wasm_deftype *type;
@@ -160,8 +140,11 @@ static void enter_block(struct wasm_validator *v, uint8_t opcode)
 		single = wasm_rule_resolve(v, v->imm.types[0]);
 		results.count = 1;
 	}
+	if (op == WASM_OP_IF)
+		wasm_pop(v, WASM_I32);
 	wasm_pop_list(v, params.types, params.count);
-	wasm_frame_enter(v, opcode, params, results, single);
+	wasm_frame_enter(v, (uint8_t)wasm_operations[op].code, params, results,
+			 single);
 	wasm_push_list(v, params.types, params.count);
 }
 
@@ -169,17 +152,6 @@ void wasm_rule_unreachable(struct wasm_validator *v, enum wasm_operation op)
 {
 	(void)op;
 	wasm_frame_die(v);
-}
-
-void wasm_rule_block(struct wasm_validator *v, enum wasm_operation op)
-{
-	enter_block(v, (uint8_t)wasm_operations[op].code);
-}
-
-void wasm_rule_if(struct wasm_validator *v, enum wasm_operation op)
-{
-	wasm_pop(v, WASM_I32);
-	wasm_rule_block(v, op);
 }
 
 /* The frame's results are there and nothing else. */
@@ -198,17 +170,20 @@ static void pop_results(struct wasm_validator *v)
 
 void wasm_rule_else(struct wasm_validator *v, enum wasm_operation op)
 {
-	struct wasm_control frame = *v->frame;
+	struct wasm_control *frame = v->frame;
 
 	(void)op;
-	if (frame.opcode != 0x04) {
+	if (frame->opcode != 0x04) {
 		wasm_validate_fail(v, "END opcode expected");
 		return;
 	}
 	pop_results(v);
-	wasm_frame_leave(v);
-	wasm_frame_enter(v, 0x05, frame.params, frame.results, frame.single);
-	wasm_push_list(v, frame.params.types, frame.params.count);
+	frame->opcode = 0x05;
+	frame->is_dead = false;
+	frame->branch_set &= v->set;
+	v->set = frame->start_set;
+	forget_strict(v, frame->strict);
+	wasm_push_list(v, frame->params.types, frame->params.count);
 }
 
 static bool lists_match(const struct wasm_validator *v, const wasm_type *low,

@@ -6,27 +6,32 @@
  * 1. A failure is told once, to the reader; after it nothing is relied on.
  * 2. Operands of the innermost frame lie in [base, top); "deepest" is the
  *    highest that top was in this body.
- * 3. A local that is SET was written on each way that leads here; it stands
- *    in a log, so that a frame's end can take back what its start did not
- *    know.  Locals without a default (STRICT) follow the standard's rule, the
- *    others a finer one (wasm_frame_leave). */
+ * 3. "set" has a bit for each of the first locals, of those that were written on
+ *    each way that leads here: branches and ends of blocks intersect it, and
+ *    in code that is never reached all are.  "needs" are those that were read
+ *    before.
+ * 4. A local without a default has no type until it is set; what was set in a
+ *    frame stands in a log and is taken back at its end, as the standard
+ *    wants it. */
 #pragma once
 #include "wasm/decode.h"
 #include "wasm/validate.h"
 
 enum {
-	LOCAL_SET = 1,
-	LOCAL_STRICT = 2,
-	LOCAL_NEEDS_ZERO = 4,
 	WEIGHT_MOST = 1 << 18, /* 8^6 */
+	/* Locals with a bit; parameters and locals behind have this one, which
+	 * is always set. */
+	BITS = 63,
 };
 
 /* A reference of which only that is known, in code that is never reached. */
 #define WASM_BOTTOM_REF (WASM_REF | WASM_ABSTRACT)
 
 struct wasm_local {
-	wasm_type type;
-	uint32_t uses, flags, unused;
+	wasm_type type; /* WASM_NONE: it must be set first */
+	wasm_type declared;
+	uint32_t uses;
+	uint32_t bit;
 };
 
 struct wasm_list {
@@ -39,9 +44,9 @@ struct wasm_control {
 	uint32_t label_count;
 	uint32_t height; /* of the operands below */
 	uint32_t weight; /* of what is around it */
-	/* Heights of the logs at its start; of "log" at the first branch to
-	 * its end (UINT32_MAX: none), and the lowest since. */
-	uint32_t log, strict, branch, low;
+	uint32_t strict; /* height of the log at its start */
+	/* "set" at its start, and in all branches to its end */
+	uint64_t start_set, branch_set;
 	wasm_type single;
 	uint8_t opcode;
 	bool is_dead;
@@ -58,8 +63,10 @@ struct wasm_validator {
 	struct wasm_control *frames, *frame;
 	uint32_t frame_room;
 	struct wasm_local *locals;
-	uint32_t *log, *strict_log;
-	uint32_t local_count, local_room, log_count, strict_count;
+	uint32_t local_count, local_room, param_count;
+	uint64_t set, needs;
+	uint32_t *strict; /* the log */
+	uint32_t strict_count;
 	uint32_t weight;
 	uint64_t call_weight;
 	uint32_t call_count, loop_count;
@@ -100,8 +107,7 @@ void wasm_check_list(struct wasm_validator *v, const wasm_type *types,
 void wasm_frame_enter(struct wasm_validator *v, uint8_t opcode,
 		      struct wasm_list params, struct wasm_list results,
 		      wasm_type single);
-/* The innermost frame ends, or at "else" its first half; its results are not
- * on the stack. */
+/* The innermost frame ends; its results are not on the stack. */
 void wasm_frame_leave(struct wasm_validator *v);
 void wasm_frame_die(struct wasm_validator *v);
 /* The frame of a label, or frames[0] after a failure. */
@@ -122,11 +128,11 @@ typedef void wasm_rule(struct wasm_validator *v, enum wasm_operation op);
 /* By operation; NULL: its row in operations.tab says all. */
 extern wasm_rule *const wasm_rules[WASM_OPERATIONS];
 
-wasm_rule wasm_rule_unreachable, wasm_rule_block, wasm_rule_if, wasm_rule_else,
-	wasm_rule_end, wasm_rule_br, wasm_rule_br_if, wasm_rule_br_table,
-	wasm_rule_return, wasm_rule_try_table, wasm_rule_throw,
-	wasm_rule_throw_ref, wasm_rule_call, wasm_rule_call_indirect,
-	wasm_rule_call_ref, wasm_rule_return_call,
-	wasm_rule_return_call_indirect, wasm_rule_return_call_ref,
-	wasm_rule_br_on_null, wasm_rule_br_on_non_null, wasm_rule_br_on_cast,
+wasm_rule wasm_rule_unreachable, wasm_rule_block, wasm_rule_else, wasm_rule_end,
+	wasm_rule_br, wasm_rule_br_if, wasm_rule_br_table, wasm_rule_return,
+	wasm_rule_try_table, wasm_rule_throw, wasm_rule_throw_ref,
+	wasm_rule_call, wasm_rule_call_indirect, wasm_rule_call_ref,
+	wasm_rule_return_call, wasm_rule_return_call_indirect,
+	wasm_rule_return_call_ref, wasm_rule_br_on_null,
+	wasm_rule_br_on_non_null, wasm_rule_br_on_cast,
 	wasm_rule_br_on_cast_fail;

@@ -106,30 +106,16 @@ static struct wasm_local *local_at(struct wasm_validator *v)
 
 static void rule_local_get(struct wasm_validator *v, enum wasm_operation op)
 {
-	struct wasm_local *local = local_at(v);
+	const struct wasm_local *local = local_at(v);
 
 	(void)op;
 	if (!local)
 		return;
-	if (!(local->flags & LOCAL_SET)) {
-		if (local->flags & LOCAL_STRICT)
-			wasm_validate_fail(v, "uninitialized local %u",
-					   v->imm.index[0]);
-		/* From here on it is as good as set. */
-		local->flags |= LOCAL_NEEDS_ZERO | LOCAL_SET;
-	}
-	wasm_push(v, local->type);
-}
-
-static void set_local(struct wasm_validator *v, struct wasm_local *local)
-{
-	if (local->flags & LOCAL_SET)
-		return;
-	if (local->flags & LOCAL_STRICT)
-		v->strict_log[v->strict_count++] = v->imm.index[0];
-	else
-		v->log[v->log_count++] = v->imm.index[0];
-	local->flags |= LOCAL_SET;
+	if (local->type == WASM_NONE)
+		wasm_validate_fail(v, "uninitialized local %u",
+				   v->imm.index[0]);
+	v->needs |= 1ull << local->bit & ~v->set;
+	wasm_push(v, local->declared);
 }
 
 static void rule_local_set(struct wasm_validator *v, enum wasm_operation op)
@@ -139,15 +125,18 @@ static void rule_local_set(struct wasm_validator *v, enum wasm_operation op)
 	(void)op;
 	if (!local)
 		return;
-	wasm_pop(v, local->type);
-	set_local(v, local);
+	wasm_pop(v, local->declared);
+	v->set |= 1ull << local->bit;
+	if (local->type == WASM_NONE)
+		v->strict[v->strict_count++] = v->imm.index[0];
+	local->type = local->declared;
 }
 
 static void rule_local_tee(struct wasm_validator *v, enum wasm_operation op)
 {
 	rule_local_set(v, op);
 	if (!v->reader.failed)
-		wasm_push(v, v->locals[v->imm.index[0]].type);
+		wasm_push(v, v->locals[v->imm.index[0]].declared);
 }
 
 static const struct wasm_global_decl *global_at(struct wasm_validator *v)
@@ -748,7 +737,7 @@ wasm_rule *const wasm_rules[WASM_OPERATIONS] = {
 	[WASM_OP_NOP] = rule_nop,
 	[WASM_OP_BLOCK] = wasm_rule_block,
 	[WASM_OP_LOOP] = wasm_rule_block,
-	[WASM_OP_IF] = wasm_rule_if,
+	[WASM_OP_IF] = wasm_rule_block,
 	[WASM_OP_ELSE] = wasm_rule_else,
 	[WASM_OP_THROW] = wasm_rule_throw,
 	[WASM_OP_THROW_REF] = wasm_rule_throw_ref,
