@@ -153,6 +153,10 @@ struct wasm_store {
 	/* Set by anyone, at any time: the next poll ends the run. */
 	volatile uint32_t interrupt;
 	uint32_t depth; /* of calls from the host into code */
+	/* The interpreter's: where code stopped. */
+	const uint8_t *stop_ip;
+	uint8_t *stop_frame;
+	struct wasm_instance *stop_instance;
 	/* What the last trap left. */
 	wasm_ref exception;
 	int exit_code;
@@ -237,7 +241,7 @@ enum wasm_trap wasm_evaluate(struct wasm_instance *instance,
 enum wasm_trap wasm_memory_init(struct wasm_instance *instance, uint32_t memory,
 				uint32_t data, uint64_t to, uint64_t from,
 				uint64_t len);
-enum wasm_trap wasm_memory_copy(struct wasm_memory *to_memory, uint64_t to,
+enum wasm_trap wasm_memory_move(struct wasm_memory *to_memory, uint64_t to,
 				const struct wasm_memory *from_memory,
 				uint64_t from, uint64_t len);
 enum wasm_trap wasm_memory_fill(struct wasm_memory *memory, uint64_t to,
@@ -245,7 +249,7 @@ enum wasm_trap wasm_memory_fill(struct wasm_memory *memory, uint64_t to,
 enum wasm_trap wasm_table_init(struct wasm_instance *instance, uint32_t table,
 			       uint32_t elem, uint64_t to, uint64_t from,
 			       uint64_t len);
-enum wasm_trap wasm_table_copy(struct wasm_table *to_table, uint64_t to,
+enum wasm_trap wasm_table_move(struct wasm_table *to_table, uint64_t to,
 			       const struct wasm_table *from_table,
 			       uint64_t from, uint64_t len);
 enum wasm_trap wasm_table_fill(struct wasm_table *table, uint64_t to,
