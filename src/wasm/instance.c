@@ -388,6 +388,18 @@ static enum wasm_trap instance_run(struct wasm_instance *instance,
 			 NULL);
 }
 
+/* Code counts on the faults of a memory 0 of this kind, unless it is told. */
+static bool is_unguarded(const struct wasm_instance *instance)
+{
+	const struct wasm_memory *memory;
+
+	if (!instance->module->memory_count)
+		return false;
+	memory = instance->memories[0];
+	return !memory->guarded && !memory->limits.is64 &&
+	       memory->limits.page_log2 == 16;
+}
+
 /* All that nobody else can see. */
 static int instance_fill(struct wasm_instance *instance,
 			 const struct wasm_extern *imports, uint8_t *placed,
@@ -399,6 +411,10 @@ static int instance_fill(struct wasm_instance *instance,
 		return wasm_error_set(error, 0, "no memory for an instance");
 	if (memories_make(instance, placed, error) < 0)
 		return -1;
+	instance->codes = wasm_interp_codes(instance->module,
+					    is_unguarded(instance));
+	if (!instance->codes)
+		return wasm_error_set(error, 0, "no memory for an instance");
 	trap = globals_make(instance);
 	if (!trap)
 		trap = tables_make(instance, error);
@@ -450,7 +466,7 @@ struct wasm_function *wasm_instance_function(struct wasm_instance *instance,
 	function->type = module->functions[index].type;
 	function->index = index;
 	function->instance = instance;
-	function->code = module->codes ? &module->codes[own] : NULL;
+	function->code = &instance->codes[own];
 	return function;
 }
 
