@@ -153,6 +153,10 @@ struct wasm_store {
 	/* Set by anyone, at any time: the next poll ends the run. */
 	volatile uint32_t interrupt;
 	uint32_t depth; /* of calls from the host into code */
+	/* The interpreter's: where code stopped. */
+	const uint8_t *stop_ip;
+	uint8_t *stop_frame;
+	struct wasm_instance *stop_instance;
 	/* What the last trap left. */
 	wasm_ref exception;
 	int exit_code;

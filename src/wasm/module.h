@@ -118,13 +118,30 @@ struct wasm_module {
 	struct wasm_data *datas;
 	struct wasm_custom *customs;
 	uint32_t start;		 /* function or WASM_NO_FUNCTION */
+	bool has_data_count;	 /* else no code may name a data segment */
+	uint32_t refused;	 /* features, as it was loaded */
 	struct wasm_name names;	 /* payload of the section "name", if any */
 	struct wasm_code *codes; /* [function_count - imported_functions] */
 	void *interp;		 /* the interpreter's own, interp.h */
+	void *own;		 /* module.c's: what the above is made of */
 	/* The host's own, e.g. the image of the data segments; dropped by
 	 * host_drop when the module goes. */
 	void *host_data;
 	void (*host_drop)(struct wasm_module *module);
+};
+
+/* What came after the first standard. */
+enum wasm_feature {
+	WASM_FEATURE_SIMD = 1 << 0,
+	WASM_FEATURE_RELAXED_SIMD = 1 << 1,
+	WASM_FEATURE_THREADS = 1 << 2, /* atomic operations, shared memories */
+	WASM_FEATURE_EXCEPTIONS = 1 << 3,
+	WASM_FEATURE_TAIL_CALLS = 1 << 4,
+	WASM_FEATURE_GC = 1 << 5, /* structures, arrays, typed references */
+	WASM_FEATURE_MULTI_MEMORY = 1 << 6,
+	WASM_FEATURE_MEMORY64 = 1 << 7, /* tables too */
+	WASM_FEATURE_WIDE_ARITHMETIC = 1 << 8,
+	WASM_FEATURE_CUSTOM_PAGES = 1 << 9,
 };
 
 struct wasm_load_options {
@@ -139,6 +156,26 @@ int wasm_module_load(struct wasm_module **module, const struct wasm_host *host,
 		     const struct wasm_load_options *options,
 		     struct wasm_error *error);
 void wasm_module_free(struct wasm_module *module);
+
+/* The standard's limits for implementations, and what they are for: a module
+ * may cost memory and time in proportion to its bytes, not more. */
+enum {
+	WASM_TYPES_MOST = 1000000, /* also in one group */
+	WASM_FUNCTIONS_MOST = 1000000,
+	WASM_GLOBALS_MOST = 1000000,
+	WASM_TAGS_MOST = 1000000,
+	WASM_IMPORTS_MOST = 1000000,
+	WASM_EXPORTS_MOST = 1000000,
+	WASM_TABLES_MOST = 100000,
+	WASM_MEMORIES_MOST = 100,
+	WASM_SEGMENTS_MOST = 10000000, /* of each kind */
+	WASM_PARAMS_MOST = 1000,
+	WASM_RESULTS_MOST = 1000,
+	WASM_FIELDS_MOST = 10000,
+	WASM_FIXED_MOST = 10000, /* operands of array.new_fixed */
+	WASM_LOCALS_MOST = 50000,
+	WASM_BODY_MOST = 7654321,
+};
 
 /* The name of a function from the section "name", else of an export, else
  * of its import, else len 0.  Slow (it reads the section). */

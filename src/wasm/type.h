@@ -86,7 +86,10 @@ struct wasm_deftype {
 };
 
 struct wasm_host;
-struct wasm_types; /* the registry; not for two threads at once (host's lock) */
+/* The registry.  What changes it (new, free, function, group, hold, release)
+ * is for one thread at a time (the host's lock); reading types that are held
+ * needs no lock. */
+struct wasm_types;
 struct wasm_types *wasm_types_new(const struct wasm_host *host);
 void wasm_types_free(struct wasm_types *types);
 const struct wasm_deftype *wasm_types_get(const struct wasm_types *types,
@@ -96,6 +99,21 @@ const struct wasm_deftype *wasm_types_get(const struct wasm_types *types,
 uint32_t wasm_types_function(struct wasm_types *types, const wasm_type *params,
 			     uint32_t param_count, const wasm_type *results,
 			     uint32_t result_count);
+
+/* A recursive group as words, one type after the other:
+ *
+ *	kind | is_final << 8, super, fields or parameters, results (or 0)
+ *	function: the parameters' types, the results'
+ *	structure and array: type and is_mutable of each field
+ *
+ * Where a type (or super) means one of this group, its number is its place in
+ * the group | WASM_IN_GROUP; supertypes come before their subtypes. */
+enum { WASM_IN_GROUP = 1 << 28 };
+/* Gives the group its numbers, from *first on, and holds it.  0; -1 without
+ * memory; -2: more than WASM_TYPE_DEPTH_MOST supertypes. */
+int wasm_types_group(struct wasm_types *types, const uint32_t *words,
+		     uint32_t word_count, uint32_t type_count, uint32_t *first);
+void wasm_types_release(struct wasm_types *types, uint32_t first);
 
 /* Is a below b (or the same)? */
 bool wasm_type_matches(const struct wasm_types *types, wasm_type a,

@@ -4,6 +4,8 @@
 #pragma once
 #include "wasm/module.h"
 
+struct wasm_reader;
+
 struct wasm_weights {
 	uint32_t local_count; /* parameters included */
 	/* [local_count]: uses, each 8^loop depth (8^6 at the most),
@@ -12,7 +14,7 @@ struct wasm_weights {
 	/* [local_count]: read where no write is sure to come before, so that
 	 * its zero must be made */
 	uint8_t *needs_zero;
-	uint64_t call_weight; /* calls, weighted alike */
+	uint64_t call_weight; /* calls that come back, weighted alike */
 	uint32_t call_count, loop_count, deepest_stack;
 	bool has_try, has_simd;
 };
@@ -23,3 +25,9 @@ void wasm_validator_free(struct wasm_validator *validator);
 /* weights: NULL, or set to arrays that stay until the next call. */
 int wasm_validate_body(struct wasm_validator *validator, uint32_t function,
 		       struct wasm_weights *weights, struct wasm_error *error);
+/* A constant expression of this type, from the reader on to its "end".  What
+ * it names must be known by then.  Functions that it names are marked as
+ * declared.  0, or -1 with the reader's error. */
+int wasm_validate_expression(struct wasm_validator *validator,
+			     struct wasm_reader *reader, wasm_type type,
+			     struct wasm_expression *expression);

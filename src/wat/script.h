@@ -71,6 +71,9 @@ struct wat_command {
 	struct wat_action action;
 	struct wat_value *expected;
 	size_t expected_count;
+	struct wat_script *thread; /* WAT_THREAD: its commands */
+	char **shared;		   /* names of modules that it shares */
+	size_t shared_count;
 };
 
 struct wat_script; /* reads commands lazily, one at a time */
