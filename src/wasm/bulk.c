@@ -24,7 +24,7 @@ enum wasm_trap wasm_memory_init(struct wasm_instance *instance, uint32_t memory,
 	return WASM_OK;
 }
 
-enum wasm_trap wasm_memory_copy(struct wasm_memory *to_memory, uint64_t to,
+enum wasm_trap wasm_memory_move(struct wasm_memory *to_memory, uint64_t to,
 				const struct wasm_memory *from_memory,
 				uint64_t from, uint64_t len)
 {
@@ -61,7 +61,7 @@ enum wasm_trap wasm_table_init(struct wasm_instance *instance, uint32_t table,
 	return WASM_OK;
 }
 
-enum wasm_trap wasm_table_copy(struct wasm_table *to_table, uint64_t to,
+enum wasm_trap wasm_table_move(struct wasm_table *to_table, uint64_t to,
 			       const struct wasm_table *from_table,
 			       uint64_t from, uint64_t len)
 {
