@@ -36,7 +36,10 @@ HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
-WASM_MADE := $(BUILD)/gen/wasm/operations.h $(BUILD)/gen/wat/words.h
+HANDLERS_MADE := $(addprefix $(BUILD)/gen/wasm/,handlers_hot.h handlers_once.h \
+	handler_list.h handler_tables.h)
+WASM_MADE := $(BUILD)/gen/wasm/operations.h $(BUILD)/gen/wat/words.h \
+	$(HANDLERS_MADE)
 WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 	$(BUILD)/gen/wasm/operations.o
 WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
@@ -82,6 +85,23 @@ ENGINE := -march=x86-64-v2 -fno-math-errno
 $(BUILD)/host/src/wasm/%.o: src/wasm/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(ENGINE) -c $< -o $@
+# The handlers end in jumps to one another.  clang can be made to keep that
+# promise, and has a convention in which nothing needs to be saved; gcc does
+# it at -O2, and tools/handlers-check looks whether it did.  WASM_CC=gcc is
+# for where there is no clang-19.
+WASM_CC ?= $(if $(shell command -v clang-19),clang-19,$(CC))
+HANDLERS := $(filter-out -g -fsanitize% -fno-sanitize%,$(HOST)) $(ENGINE) -g1 \
+	-fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
+	$(if $(findstring clang,$(WASM_CC)),,-fno-ipa-icf)
+$(HANDLERS_MADE) &: src/wasm/operations.tab src/wasm/exec.c tools/handlers \
+		tools/operations
+	@mkdir -p $(@D)
+	tools/handlers $(BUILD)/gen/wasm src/wasm/exec.c <$<
+$(BUILD)/host/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	@echo "handlers: compiled by $(WASM_CC)"
+	$(WASM_CC) $(HANDLERS) -c $< -o $@
+	tools/handlers-check $@
 $(BUILD)/gen/wasm/operations.h: src/wasm/operations.tab tools/operations
 	@mkdir -p $(@D)
 	tools/operations header <$< >$@

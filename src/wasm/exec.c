@@ -588,13 +588,21 @@ enum { REG_IP = 7, REG_FRAME = 6, REG_CONTEXT = 1 };
 extern const u8 handlers_begin[] __asm__("__start_wasm_handlers");
 extern const u8 handlers_end[] __asm__("__stop_wasm_handlers");
 
-bool wasm_exec_fault(uint64_t regs[16], uint64_t *rip, struct wasm_place *place)
+bool wasm_exec_is_handler(uint64_t rip)
 {
-	if (*rip < (u64)handlers_begin || *rip >= (u64)handlers_end)
-		return false;
-	place->ip = (const u8 *)regs[REG_IP];
-	place->frame = (u8 *)regs[REG_FRAME];
-	place->context = (struct wasm_instance *)regs[REG_CONTEXT];
-	*rip = (u64)h0_fault;
-	return true;
+	return rip >= (u64)handlers_begin && rip < (u64)handlers_end;
+}
+
+struct wasm_place wasm_exec_place(const uint64_t regs[16])
+{
+	return (struct wasm_place){
+		.ip = (const u8 *)regs[REG_IP],
+		.frame = (u8 *)regs[REG_FRAME],
+		.context = (struct wasm_instance *)regs[REG_CONTEXT],
+	};
+}
+
+uint64_t wasm_exec_fault(void)
+{
+	return (u64)h0_fault;
 }

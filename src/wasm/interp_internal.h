@@ -66,12 +66,16 @@ typedef enum wasm_trap out_of_line(struct wasm_instance *context,
 				   uint8_t *frame, const uint8_t *ip);
 enum { OUT_OF_LINE_HEAD = 20 };
 
+/* clang-format off */
 #define WASM_HANDLER_NAME(name) WASM_H_##name,
 enum wasm_handler {
-	WASM_HANDLERS_HOT(WASM_HANDLER_NAME) WASM_HOT_HANDLERS,
+	WASM_HANDLERS_HOT(WASM_HANDLER_NAME)
+	WASM_HOT_HANDLERS,
 	WASM_HOT_LAST = WASM_HOT_HANDLERS - 1,
-	WASM_HANDLERS_ONCE(WASM_HANDLER_NAME) WASM_HANDLERS
+	WASM_HANDLERS_ONCE(WASM_HANDLER_NAME)
+	WASM_HANDLERS
 };
+/* clang-format on */
 
 /* Where code is, or was when something stopped it. */
 struct wasm_place {
@@ -88,12 +92,22 @@ const void *wasm_exec_handler(unsigned handler, unsigned replica);
 /* Where the outermost frame returns to; where one with a restore does. */
 const uint8_t *wasm_exec_finish(void);
 const uint8_t *wasm_exec_restore(void);
-/* Is the fault a handler's?  Then *rip is changed and *place set. */
-bool wasm_exec_fault(uint64_t regs[16], uint64_t *rip,
-		     struct wasm_place *place);
+/* Faults: may this be where a handler touches memory?  Then the place is in
+ * its registers, and the thread may go on at wasm_exec_fault(). */
+bool wasm_exec_is_handler(uint64_t rip);
+struct wasm_place wasm_exec_place(const uint64_t regs[16]);
+uint64_t wasm_exec_fault(void);
 
-/* interp.c: for handlers */
+/* interp.c */
 int wasm_interp_translate(struct wasm_code *code);
+/* The function whose code or stub ip is in. */
+const struct wasm_code *wasm_interp_find(const struct wasm_module *module,
+					 const uint8_t *ip);
+bool wasm_interp_is_code(const struct wasm_module *module, const uint8_t *ip);
+/* Into the module's bytes: the operation that the instruction is of. */
+uint32_t wasm_interp_offset(const struct wasm_code *code, const uint8_t *ip);
+
+/* interp_run.c: for handlers */
 /* The slice is used up; "owed" was counted already. */
 enum wasm_trap wasm_interp_refill(struct wasm_instance *context, int64_t owed);
 enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,

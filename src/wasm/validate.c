@@ -412,6 +412,11 @@ operands_fit(const wasm_type *top, const wasm_type *base,
 	       ((two ^ signature->operands) & signature->mask) == 0;
 }
 
+static bool has_plain_memory(const struct wasm_module *module)
+{
+	return module->memory_count && !module->memories[0].limits.is64;
+}
+
 /* Room for one more on the stack. */
 static inline __attribute__((always_inline)) bool
 has_room(struct wasm_validator *v, wasm_type *top)
@@ -454,6 +459,45 @@ static bool leave_plain(struct wasm_validator *v, const wasm_type *top)
 	return true;
 }
 
+/* The frame of a label that takes nothing, and a branch to it. */
+static inline __attribute__((always_inline)) bool
+branch_plain(struct wasm_validator *v, uint8_t depth)
+{
+	struct wasm_control *frame;
+
+	if (depth >= 0x80 || depth >= v->frame - v->frames)
+		return false;
+	frame = v->frame - depth;
+	if (frame->label_count)
+		return false;
+	frame->branch_set &= v->set;
+	return true;
+}
+
+/* The length of a vector operation that its signature and a plain access to
+ * memory 0 describe; 0: another one. */
+static unsigned find_vector(struct wasm_validator *v, const uint8_t *at,
+			    const struct wasm_signature **signature)
+{
+	unsigned op = WASM_OPERATIONS, len, more;
+	uint32_t code;
+
+	len = short_number(at + 1, &code);
+	if (len && code < sizeof wasm_opcodes_fd / sizeof *wasm_opcodes_fd)
+		op = wasm_opcodes_fd[code];
+	if (op == WASM_OPERATIONS || v->reader.refused)
+		return 0;
+	*signature = &wasm_signatures[op];
+	at += 1 + len;
+	v->has_simd = true;
+	if ((*signature)->is_simple != 2)
+		return (*signature)->is_simple ? 1 + len : 0;
+	more = short_length(at + 1);
+	if (!more || *at > (*signature)->align || !has_plain_memory(v->module))
+		return 0;
+	return 2 + len + more;
+}
+
 /* Pops the arguments of a call and pushes its result, if it has one at the
  * most; NULL: it does not fit. */
 static wasm_type *call_plain(struct wasm_validator *v, uint32_t index,
@@ -487,11 +531,10 @@ static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
 				 const uint8_t *end)
 {
 	const struct wasm_module *module = v->module;
-	bool plain_memory = module->memory_count &&
-			    !module->memories[0].limits.is64;
+	bool plain_memory =
+		module->memory_count && !module->memories[0].limits.is64;
 	const struct wasm_signature *signature;
 	const struct wasm_global_decl *global;
-	struct wasm_control *frame;
 	struct wasm_local *local;
 	wasm_type *top = v->top, *base = v->base, *called;
 	uint32_t index;
@@ -520,14 +563,17 @@ static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
 			base = v->base;
 			at++;
 			continue;
+		case 0x0c: /* br */
+			if (!branch_plain(v, at[1]))
+				goto rule;
+			wasm_frame_die(v);
+			top = base;
+			at += 2;
+			continue;
 		case 0x0d: /* br_if */
 			if (top == base || top[-1] != WASM_I32 ||
-			    at[1] >= 0x80 || at[1] >= v->frame - v->frames)
+			    !branch_plain(v, at[1]))
 				goto rule;
-			frame = v->frame - at[1];
-			if (frame->label_count)
-				goto rule;
-			frame->branch_set &= v->set;
 			top--;
 			at += 2;
 			continue;
@@ -614,6 +660,15 @@ static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
 			*top++ = *at == 0x41 ? WASM_I32 : WASM_I64;
 			at += 1 + len;
 			continue;
+		case 0xfd: /* vectors */
+			len = find_vector(v, at, &signature);
+			if (!len || !operands_fit(top, base, signature))
+				goto rule;
+			top -= signature->pops;
+			*top = signature->result;
+			top += signature->pushes;
+			at += len;
+			continue;
 		default:
 			if (signature->is_simple != 1 ||
 			    !operands_fit(top, base, signature))
@@ -645,9 +700,9 @@ static void check_operations(struct wasm_validator *v)
 				      : v->reader.at;
 
 	if (!v->reader.failed)
-		v->reader.at = check_fast(
-			v, v->reader.at,
-			v->reader.end < safe ? v->reader.end : safe);
+		v->reader.at =
+			check_fast(v, v->reader.at,
+				   v->reader.end < safe ? v->reader.end : safe);
 	while (v->frame > v->frames && v->reader.at < v->reader.end)
 		check_one(v);
 	check_ended(v);

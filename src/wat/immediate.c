@@ -129,34 +129,42 @@ int wat_immediate_shape(struct wat_parser *parser, struct wat_shape *shape)
 	return 0;
 }
 
-/* One lane's bits. */
 int wat_immediate_lane(struct wat_parser *parser, const struct wat_shape *shape,
 		       uint64_t *value)
 {
-	if (!is_number(parser, true))
-		return wat_kind(parser) == WAT_CLOSE ||
-				       wat_kind(parser) == WAT_WORD
-			       ? wat_fail(parser,
-					  "wrong number of lane literals")
-			       : wat_unexpected(parser);
 	return shape->is_float ? wat_immediate_float(parser, shape->bits, value)
 			       : wat_immediate_int(parser, shape->bits, value);
+}
+
+/* How many numbers follow. */
+static unsigned numbers_count(struct wat_parser *parser)
+{
+	uint32_t begin = parser->at, count;
+
+	while (is_number(parser, true))
+		parser->at++;
+	count = parser->at - begin;
+	parser->at = begin;
+	return count;
 }
 
 static int constant_vector(struct wat_parser *parser, struct buf *buf)
 {
 	struct wat_shape shape;
 	uint64_t value;
+	unsigned count;
 
 	if (wat_immediate_shape(parser, &shape) < 0)
 		return -EINVAL;
+	count = numbers_count(parser);
+	if (count != shape.lanes &&
+	    parser->tokens[parser->at + count].kind != WAT_RESERVED)
+		return wat_fail(parser, "wrong number of lane literals");
 	for (unsigned i = 0; i < shape.lanes; i++) {
 		if (wat_immediate_lane(parser, &shape, &value) < 0)
 			return -EINVAL;
 		little_put(buf, value, shape.bits);
 	}
-	if (is_number(parser, true))
-		return wat_fail(parser, "wrong number of lane literals");
 	return 0;
 }
 
@@ -223,31 +231,31 @@ static int memarg_read(struct wat_parser *parser, unsigned log2, bool has_lane,
 
 static int lane_read(struct wat_parser *parser, struct buf *buf)
 {
-	uint32_t lane;
+	uint64_t lane;
 
-	if (wat_u32(parser, &lane) < 0)
-		return -EINVAL;
-	if (lane > 255) {
-		parser->at--;
+	if (wat_kind(parser) != WAT_NAT)
+		return wat_unexpected(parser);
+	if (wat_number_nat(NUMBER(parser), &lane) < 0 || lane > 255)
 		return wat_fail(parser, "i8 constant out of range");
-	}
 	wat_put_byte(buf, lane);
+	parser->at++;
 	return 0;
 }
 
 static int lanes_read(struct wat_parser *parser, struct buf *buf)
 {
+	unsigned count = numbers_count(parser);
+
+	if (count != 16 &&
+	    parser->tokens[parser->at + count].kind != WAT_RESERVED)
+		return wat_fail(parser, "invalid lane length");
 	for (int i = 0; i < 16; i++) {
-		if (wat_kind(parser) != WAT_NAT)
-			return is_number(parser, true)
-				       ? wat_unexpected(parser)
-				       : wat_fail(parser,
-						  "invalid lane length");
+		if (wat_kind(parser) == WAT_INT ||
+		    wat_kind(parser) == WAT_FLOAT)
+			return wat_fail(parser, "i8 constant out of range");
 		if (lane_read(parser, buf) < 0)
 			return -EINVAL;
 	}
-	if (is_number(parser, true))
-		return wat_fail(parser, "invalid lane length");
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
+#include "wasm/decode.h"
 #include "wat/words.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -442,3 +443,85 @@ int wat_module_quoted(struct wat_lexer *lexer, uint32_t at, uint32_t last,
 int wat_script_values(struct wat_parser *parser, struct wat_arena *arena,
 		      bool is_pattern, struct wat_value **values,
 		      size_t *count);
+
+/* The printer: a loaded module's bytes to text. */
+
+/* A name of the section "name". */
+struct wat_given {
+	const char *text;
+	uint32_t len;
+	bool is_id; /* no other of its space has it: "$name" */
+};
+
+/* Names within something that has a number: where the map of it lies. */
+struct wat_given_map {
+	const uint8_t *at, *end;
+};
+
+struct wat_printer {
+	const struct wasm_module *module;
+	struct buf *out;
+	struct wat_given module_name;
+	struct wat_given *given[WAT_SPACES]; /* [count], or NULL: no names */
+	uint32_t count[WAT_SPACES];
+	struct wat_given_map *locals, *labels; /* by function, or NULL */
+	struct wat_given_map *fields;	       /* by type, or NULL */
+	struct wat_given **field_names;	       /* by type; NULL: no names */
+	const uint8_t **signatures; /* by type: of a function, behind 0x60 */
+	uint32_t next[WAT_SPACES];  /* index of what is printed next */
+	uint32_t type_count;
+	struct wat_map hints; /* function and offset -> value + 1 */
+	/* a function */
+	struct wat_given *local_names; /* room for them, or NULL */
+	uint32_t local_room, local_count;
+	bool has_local_names;
+	struct wat_given *label_names; /* in order of appearance */
+	uint32_t label_room, label_name_count, label_next;
+	struct wat_given *open; /* labels that are open, outermost first */
+	uint32_t *open_numbers;
+	uint32_t open_room, open_number_room, open_count;
+};
+
+/* printer_names.c */
+
+int wat_given_read(struct wat_printer *printer);
+void wat_given_fini(struct wat_printer *printer);
+/* "count" names of a function's locals, its labels or a type's fields; *room is
+ * of *names. */
+int wat_given_inner(const struct wat_given_map *map, struct wat_given **names,
+		    uint32_t *room, uint32_t count);
+/* " $name" or " (;3;)", for a definition; "(@name ...)" where the name is no
+ * name of its own. */
+void wat_given_define(struct wat_printer *printer,
+		      const struct wat_given *given, uint32_t index);
+void wat_given_define_in(struct wat_printer *printer, uint32_t space,
+			 uint32_t index);
+/* " $name" or " 3" */
+void wat_given_use(struct wat_printer *printer, const struct wat_given *given,
+		   uint32_t index);
+void wat_given_use_in(struct wat_printer *printer, uint32_t space,
+		      uint32_t index);
+
+/* printer_types.c */
+
+void wat_print_number(struct buf *buf, uint64_t value);
+void wat_print_string(struct buf *buf, const void *bytes, size_t len,
+		      bool is_text);
+void wat_print_heap(struct wat_printer *printer, wasm_type type);
+void wat_print_type(struct wat_printer *printer, wasm_type type);
+/* A count of types and the types, as "(word t t t)". */
+void wat_print_values(struct wat_printer *printer, struct wasm_reader *reader,
+		      const char *word);
+/* "(type 3)", then its parameters and results, the first with names. */
+void wat_print_use(struct wat_printer *printer, uint32_t index,
+		   const struct wat_given *names);
+void wat_print_limits(struct wat_printer *printer, struct wasm_reader *reader);
+void wat_print_types(struct wat_printer *printer, struct wasm_reader *reader);
+
+/* printer_code.c */
+
+/* A constant expression, its end included: "(word a b)", or "(a)" where it is
+ * one instruction; without a word "a b". */
+void wat_print_expression(struct wat_printer *printer,
+			  struct wasm_reader *reader, const char *word);
+int wat_print_body(struct wat_printer *printer, uint32_t function);

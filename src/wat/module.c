@@ -439,16 +439,14 @@ static int field_memory(struct wat_parser *parser)
 	return r;
 }
 
-/* Is the expression "ref.null" of the heap type of a type that may be null?
- * That is what a table without one has. */
+/* Is the expression "ref.null" of the type's heap type?  That is what a table
+ * without one has. */
 static bool is_null_of(const struct buf *type, const char *at, size_t len)
 {
 	const char *heap = type->data;
 	size_t heap_len = type->len;
 
-	if (*heap == 0x64)
-		return false;
-	if (*heap == 0x63) {
+	if (*heap == 0x63 || *heap == 0x64) {
 		heap++;
 		heap_len--;
 	}

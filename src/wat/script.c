@@ -85,7 +85,19 @@ static int module_make(struct wat_script *script, uint32_t last)
 	return no_memory(script);
 }
 
-/* "(module ...)" within a command. */
+/* "(module instance $name? $definition?)", from behind its words. */
+static int instance_read(struct wat_script *script)
+{
+	struct wat_command *command = &script->command;
+
+	command->is_instance = true;
+	if (name_read(script, &command->name) < 0 ||
+	    name_read(script, &command->definition) < 0)
+		return -EINVAL;
+	return wat_expect_close(&script->parser);
+}
+
+/* "(module ...)" of any kind. */
 static int module_read(struct wat_script *script, bool *is_definition)
 {
 	struct wat_parser *parser = &script->parser;
@@ -94,6 +106,8 @@ static int module_read(struct wat_script *script, bool *is_definition)
 	if (!wat_take_open(parser, WAT_W_MODULE))
 		return wat_unexpected(parser);
 	*is_definition = wat_take_word(parser, WAT_W_DEFINITION);
+	if (!*is_definition && wat_take_word(parser, WAT_W_INSTANCE))
+		return instance_read(script);
 	if (module_make(script, last) < 0)
 		return -EINVAL;
 	parser->at = last + 1;
@@ -102,22 +116,13 @@ static int module_read(struct wat_script *script, bool *is_definition)
 
 static int command_module(struct wat_script *script)
 {
-	struct wat_parser *parser = &script->parser;
 	bool is_definition;
 
-	if (parser->tokens[parser->at + 2].kind == WAT_WORD &&
-	    parser->tokens[parser->at + 2].value == WAT_W_INSTANCE) {
-		script->command.kind = WAT_MODULE_INSTANCE;
-		parser->at += 3;
-		if (name_read(script, &script->command.name) < 0 ||
-		    name_read(script, &script->command.definition) < 0)
-			return -EINVAL;
-		return wat_expect_close(parser);
-	}
 	if (module_read(script, &is_definition) < 0)
 		return -EINVAL;
-	script->command.kind =
-		is_definition ? WAT_MODULE_DEFINITION : WAT_MODULE;
+	script->command.kind = script->command.is_instance ? WAT_MODULE_INSTANCE
+			       : is_definition ? WAT_MODULE_DEFINITION
+					       : WAT_MODULE;
 	return 0;
 }
 

@@ -305,6 +305,8 @@ static int use_named(struct wat_parser *parser, enum wat_param_names names,
 		r = signature_read(parser, names);
 	if (r < 0)
 		return r;
+	if (wat_is_open(parser, WAT_W_PARAM) || wat_is_open(parser, WAT_W_TYPE))
+		return wat_unexpected(parser); /* the order is wrong */
 	if (parser->params.count || parser->results.count)
 		return use_check(parser, *index, begin);
 	if (names != WAT_PARAMS_BIND)
