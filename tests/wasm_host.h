@@ -5,6 +5,7 @@
 #include "wasm/instance.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 struct test_host {

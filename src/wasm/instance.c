@@ -12,8 +12,7 @@
 static bool limits_match(const struct wasm_limits *given, uint64_t size,
 			 const struct wasm_limits *wanted)
 {
-	if (given->is64 != wanted->is64 ||
-	    given->is_shared != wanted->is_shared || size < wanted->least)
+	if (given->is64 != wanted->is64 || size < wanted->least)
 		return false;
 	return !wanted->has_most ||
 	       (given->has_most && given->most <= wanted->most);
@@ -29,10 +28,12 @@ static bool table_matches(const struct wasm_table *given,
 static bool memory_matches(const struct wasm_memory *given,
 			   const struct wasm_memory_decl *wanted)
 {
-	uint64_t pages = wasm_memory_bytes(given) >> given->limits.page_log2;
+	const struct wasm_limits *limits = &given->limits;
+	uint64_t pages = wasm_memory_bytes(given) >> limits->page_log2;
 
-	return given->limits.page_log2 == wanted->limits.page_log2 &&
-	       limits_match(&given->limits, pages, &wanted->limits);
+	return limits->page_log2 == wanted->limits.page_log2 &&
+	       limits->is_shared == wanted->limits.is_shared &&
+	       limits_match(limits, pages, &wanted->limits);
 }
 
 /* What may be written is of the very type, what is only read of a lower. */
@@ -387,6 +388,18 @@ static enum wasm_trap instance_run(struct wasm_instance *instance,
 			 NULL);
 }
 
+/* Code counts on the faults of a memory 0 of this kind, unless it is told. */
+static bool is_unguarded(const struct wasm_instance *instance)
+{
+	const struct wasm_memory *memory;
+
+	if (!instance->module->memory_count)
+		return false;
+	memory = instance->memories[0];
+	return !memory->guarded && !memory->limits.is64 &&
+	       memory->limits.page_log2 == 16;
+}
+
 /* All that nobody else can see. */
 static int instance_fill(struct wasm_instance *instance,
 			 const struct wasm_extern *imports, uint8_t *placed,
@@ -398,6 +411,10 @@ static int instance_fill(struct wasm_instance *instance,
 		return wasm_error_set(error, 0, "no memory for an instance");
 	if (memories_make(instance, placed, error) < 0)
 		return -1;
+	instance->codes = wasm_interp_codes(instance->module,
+					    is_unguarded(instance));
+	if (!instance->codes)
+		return wasm_error_set(error, 0, "no memory for an instance");
 	trap = globals_make(instance);
 	if (!trap)
 		trap = tables_make(instance, error);
@@ -449,7 +466,7 @@ struct wasm_function *wasm_instance_function(struct wasm_instance *instance,
 	function->type = module->functions[index].type;
 	function->index = index;
 	function->instance = instance;
-	function->code = module->codes ? &module->codes[own] : NULL;
+	function->code = &instance->codes[own];
 	return function;
 }
 

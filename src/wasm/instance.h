@@ -124,6 +124,7 @@ struct wasm_instance {
 	struct wasm_global **imported_globals;
 	struct wasm_function **imported_functions;
 	struct wasm_function *own_functions; /* filled as they are named */
+	struct wasm_code *codes;	     /* of the functions, interp.h */
 	struct wasm_tag **tags;
 	struct wasm_store *store;
 	const struct wasm_module *module;

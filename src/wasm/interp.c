@@ -92,7 +92,8 @@ int wasm_interp_prepare(struct wasm_module *module)
 	return module->codes ? 0 : -1;
 }
 
-struct wasm_code *wasm_interp_codes(struct wasm_module *module, bool checked)
+struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
+				    bool checked)
 {
 	struct code_store *store = module->interp;
 	const struct wasm_host *host = module->host;
@@ -102,7 +103,8 @@ struct wasm_code *wasm_interp_codes(struct wasm_module *module, bool checked)
 		return codes;
 	host->lock(host->env);
 	if (!store->checked)
-		store->checked = make_codes(module, true);
+		store->checked =
+			make_codes((struct wasm_module *)module, true);
 	codes = store->checked;
 	host->unlock(host->env);
 	return codes;

@@ -30,7 +30,8 @@ int wasm_interp_prepare(struct wasm_module *module);
 void wasm_interp_drop(struct wasm_module *module);
 /* module->codes, or those that check each access to memory 0: for instances
  * whose memory 0 is not guarded.  NULL without memory. */
-struct wasm_code *wasm_interp_codes(struct wasm_module *module, bool checked);
+struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
+				    bool checked);
 /* Runs a function whose arguments are at "frame" on the store's stack; its
  * results come there too.  wasm_call is made of it. */
 enum wasm_trap wasm_interp_run(struct wasm_store *store,

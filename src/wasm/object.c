@@ -77,15 +77,20 @@ enum wasm_trap wasm_array_fill(struct wasm_store *store, wasm_ref array,
 			       uint32_t count)
 {
 	enum wasm_trap trap = range_check(array, from, count);
+	uint64_t bytes, done, total;
 	wasm_type type;
-	uint64_t bytes;
+	uint8_t *at;
 
-	if (trap)
+	if (trap || count == 0)
 		return trap;
 	type = elem_type(store, array);
 	bytes = field_bytes(type);
-	for (uint64_t i = from; i < (uint64_t)from + count; i++)
-		wasm_field_set(wasm_object_at(array, i * bytes), type, value);
+	total = count * bytes;
+	at = wasm_object_at(array, from * bytes);
+	wasm_field_set(at, type, value);
+	for (done = bytes; done < total; done *= 2)
+		memcpy(at + done, at,
+		       done < total - done ? done : total - done);
 	return WASM_OK;
 }
 

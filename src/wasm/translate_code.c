@@ -311,7 +311,9 @@ struct value *value_push(struct translator *t, enum place place,
 
 void value_push_slot(struct translator *t, enum value_class class)
 {
-	value_push(t, IN_SLOT, class)->slot = own_slot(t, t->height - 1);
+	uint32_t slot = own_slot(t, t->height);
+
+	value_push(t, IN_SLOT, class)->slot = slot;
 }
 
 void value_pop(struct translator *t, uint32_t count)

@@ -227,7 +227,7 @@ static unsigned tree_handler(const struct made *first, unsigned operation,
 	unsigned second = operation_tree_class(operation);
 
 	if (swapped && !operation_commutes(operation))
-		second = TREE_SWAPPED_CLASS;
+		second = operation == WASM_OP_F64_SUB ? TREE_SWAPPED_CLASS : 0;
 	if (!second)
 		return 0;
 	return handler_of(ROLE_TREE, first->operation,
