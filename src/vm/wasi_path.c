@@ -83,8 +83,7 @@ static int wasi_path_may_open(const struct wasi_fd *folder,
 		needed |= WASI_RIGHT_PATH_FILESTAT_SET_SIZE;
 	if (needed & ~folder->rights)
 		return WASI_ENOTCAPABLE;
-	return lacks & (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_WRITE) &&
-			       !(how->oflags & WASI_OPEN_DIRECTORY)
+	return lacks & (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_WRITE)
 		       ? WASI_ENOTCAPABLE
 		       : 0;
 }
@@ -94,8 +93,7 @@ static int wasi_path_open_flags(const struct wasi_opening *how, uint64_t rights)
 {
 	bool reads = rights & (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_READDIR);
 	bool writes = rights & (WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_ALLOCATE |
-				WASI_RIGHT_FD_FILESTAT_SET_SIZE) &&
-		      !(how->oflags & WASI_OPEN_DIRECTORY);
+				WASI_RIGHT_FD_FILESTAT_SET_SIZE);
 
 	return (!writes ? O_RDONLY
 		: reads ? O_RDWR

@@ -3,6 +3,7 @@
  * the VM's deadline, and soon after an interruption: nobody can wake the
  * thread for that one, so it looks from time to time. */
 #include "base/clock.h"
+#include "vm/vm_internal.h"
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,20 +19,16 @@
 
 int64_t wasi_poll_deadline(const struct wasi_call *call)
 {
-	const struct vm *vm = call->store->host_data;
+	const struct vm_run *run = vm_run_of(call->store);
 
-	return vm ? vm->deadline_ns : 0;
+	return run ? run->deadline_ns : 0;
 }
 
 int wasi_poll_ended(const struct wasi_call *call)
 {
-	int64_t deadline = wasi_poll_deadline(call);
+	const struct wasm_host *host = call->store->host;
 
-	if (call->store->interrupt)
-		return -WASM_TRAP_interrupted;
-	if (deadline && (int64_t)clock_ns() >= deadline)
-		return -WASM_TRAP_deadline;
-	return 0;
+	return host->poll ? -host->poll(host->env, call->store) : 0;
 }
 
 static int64_t wasi_poll_slice(const struct wasi_call *call, int64_t until_ns)
