@@ -363,8 +363,8 @@ wasm_module_deserialize(wasm_store_t *, const wasm_byte_vec_t *);
 
 /* Functions.  A callback gets arguments that stay the engine's, and results
  * of the right kinds, 0, to be set; it returns NULL or a trap.  A call wants
- * as many arguments and as much room for results as the type says, and gives
- * a trap where that is not so. */
+ * the arguments that the type says, and gives a trap where they are others;
+ * results for which there is no room are dropped. */
 WASM_DECLARE_REF(func)
 typedef own wasm_trap_t *(*wasm_func_callback_t)(const wasm_val_vec_t *args,
 						 own wasm_val_vec_t *results);

@@ -195,14 +195,11 @@ size_t wasm_func_result_arity(const wasm_func_t *func)
 static wasm_trap_t *call_arguments(wasm_store_t *store,
 				   const struct wasm_deftype *type,
 				   const wasm_val_vec_t *arguments,
-				   const wasm_val_vec_t *results,
 				   union wasm_value *slots)
 {
 	if ((arguments ? arguments->size : 0) != type->param_count)
 		return api_trap(store, "another number of arguments than the "
 				       "function has parameters");
-	if ((results ? results->size : 0) < type->result_count)
-		return api_trap(store, "no room for the function's results");
 	for (uint32_t i = 0; i < type->param_count; i++)
 		if (!api_value_in(store, type->params[i], &arguments->data[i],
 				  &slots[i]))
@@ -219,7 +216,11 @@ static wasm_trap_t *call_results(wasm_store_t *store,
 				 const union wasm_value *slots,
 				 wasm_val_vec_t *results)
 {
-	for (uint32_t i = 0; i < type->result_count; i++)
+	size_t count = results ? results->size : 0;
+
+	if (count > type->result_count)
+		count = type->result_count;
+	for (size_t i = 0; i < count; i++)
 		if (!api_value_out(store, type->results[i], &slots[i],
 				   &results->data[i])) {
 			while (i--)
@@ -264,8 +265,7 @@ wasm_trap_t *wasm_func_call(const wasm_func_t *func,
 		slots = calloc(count, sizeof *slots);
 	if (!slots)
 		return api_trap(api_store_of(func), "no memory for a call");
-	trap = call_arguments(api_store_of(func), type, arguments, results,
-			      slots);
+	trap = call_arguments(api_store_of(func), type, arguments, slots);
 	if (!trap)
 		trap = call_slots(api_store_of(func), api_thing(func), slots,
 				  results);
