@@ -2,48 +2,13 @@
 /* Any text as a module and as a script: what is refused says why, and what is
  * a module is printed as a text that gives the same bytes again. */
 #include "base/buf.h"
-#include "wasm/interp.h"
+#include "wasm_host.h"
 #include "wat/script.h"
 #include "wat/wat.h"
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Modules are loaded to be printed, never run. */
-__attribute__((weak)) int wasm_interp_prepare(struct wasm_module *module)
-{
-	(void)module;
-	return 0;
-}
-
-__attribute__((weak)) void wasm_interp_drop(struct wasm_module *module)
-{
-	(void)module;
-}
-
-static void *allocate(void *env, size_t len)
-{
-	(void)env;
-	return calloc(1, len ? len : 1);
-}
-
-static void release(void *env, void *block, size_t len)
-{
-	(void)env;
-	(void)len;
-	free(block);
-}
-
-static void nothing(void *env)
-{
-	(void)env;
-}
-
-static const struct wasm_host host = { .allocate = allocate,
-				       .release = release,
-				       .lock = nothing,
-				       .unlock = nothing };
 
 /* Printed and read once more it must be the same; only a custom section that
  * calls itself "name" may be told in other words. */
@@ -67,11 +32,14 @@ static void print_again(const struct wasm_module *module,
 
 static void load(const struct buf *binary)
 {
-	struct wasm_types *types = wasm_types_new(&host);
 	struct wasm_error error = { 0 };
 	struct wasm_module *module;
+	struct wasm_types *types;
+	struct test_host host;
 
-	if (types && wasm_module_load(&module, &host, types, binary->data,
+	test_host_init(&host);
+	types = wasm_types_new(&host.hooks);
+	if (types && wasm_module_load(&module, &host.hooks, types, binary->data,
 				      binary->len, NULL, &error) == 0) {
 		print_again(module, binary);
 		wasm_module_free(module);

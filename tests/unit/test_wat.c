@@ -4,7 +4,7 @@
  * suite is for the runner of scripts. */
 #include "base/buf.h"
 #include "test.h"
-#include "wasm/interp.h"
+#include "wasm_host.h"
 #include "wat/script.h"
 #include "wat/wat.h"
 #include <errno.h>
@@ -70,18 +70,6 @@ void free(void *block)
 	__libc_free(block);
 }
 #endif
-
-/* Modules are loaded to be printed, never run. */
-__attribute__((weak)) int wasm_interp_prepare(struct wasm_module *module)
-{
-	(void)module;
-	return 0;
-}
-
-__attribute__((weak)) void wasm_interp_drop(struct wasm_module *module)
-{
-	(void)module;
-}
 
 static char shown[4096];
 
@@ -816,40 +804,20 @@ TEST(script_errors)
 
 /* Printing */
 
-static void *allocate(void *env, size_t len)
-{
-	(void)env;
-	return calloc(1, len ? len : 1);
-}
-
-static void release(void *env, void *block, size_t len)
-{
-	(void)env;
-	(void)len;
-	free(block);
-}
-
-static void nothing(void *env)
-{
-	(void)env;
-}
-
-static const struct wasm_host host = { .allocate = allocate,
-				       .release = release,
-				       .lock = nothing,
-				       .unlock = nothing };
-
 static int print(const struct buf *binary, struct buf *text, struct err *err)
 {
-	struct wasm_types *types = wasm_types_new(&host);
 	struct wasm_error error = { 0 };
 	struct wasm_module *module;
+	struct wasm_types *types;
+	struct test_host host;
 	int r;
 
+	test_host_init(&host);
+	types = wasm_types_new(&host.hooks);
 	if (!types)
 		return -ENOMEM;
-	r = wasm_module_load(&module, &host, types, binary->data, binary->len,
-			     NULL, &error);
+	r = wasm_module_load(&module, &host.hooks, types, binary->data,
+			     binary->len, NULL, &error);
 	if (r < 0) {
 		err_set(err, -EINVAL, "%s", error.text);
 	} else {
