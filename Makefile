@@ -36,11 +36,15 @@ HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
-WASM_MADE := $(BUILD)/gen/wasm/operations.h
+HANDLERS_MADE := $(addprefix $(BUILD)/gen/wasm/,handlers_hot.h handlers_once.h \
+	handler_list.h handler_tables.h)
+WASM_MADE := $(BUILD)/gen/wasm/operations.h $(BUILD)/gen/wat/words.h \
+	$(HANDLERS_MADE)
 WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 	$(BUILD)/gen/wasm/operations.o
+WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/wat/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS)
+	src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -48,6 +52,7 @@ HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c)
+SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
@@ -55,13 +60,13 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
-.PHONY: all check check-san claims bench bench-launch lint fmt compdb install \
-	man tour clean help
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+.PHONY: all check check-san claims bench bench-launch bench-wasm lint fmt \
+	compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -80,6 +85,23 @@ ENGINE := -march=x86-64-v2 -fno-math-errno
 $(BUILD)/host/src/wasm/%.o: src/wasm/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(ENGINE) -c $< -o $@
+# The handlers end in jumps to one another.  clang can be made to keep that
+# promise, and has a convention in which nothing needs to be saved; gcc does
+# it at -O2, and tools/handlers-check looks whether it did.  WASM_CC=gcc is
+# for where there is no clang-19.
+WASM_CC ?= $(if $(shell command -v clang-19),clang-19,$(CC))
+HANDLERS := $(filter-out -g -fsanitize% -fno-sanitize%,$(HOST)) $(ENGINE) -g1 \
+	-fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
+	$(if $(findstring clang,$(WASM_CC)),,-fno-ipa-icf)
+$(HANDLERS_MADE) &: src/wasm/operations.tab src/wasm/exec.c tools/handlers \
+		tools/operations
+	@mkdir -p $(@D)
+	tools/handlers $(BUILD)/gen/wasm src/wasm/exec.c <$<
+$(BUILD)/host/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	@echo "handlers: compiled by $(WASM_CC)"
+	$(WASM_CC) $(HANDLERS) -c $< -o $@
+	tools/handlers-check $@
 $(BUILD)/gen/wasm/operations.h: src/wasm/operations.tab tools/operations
 	@mkdir -p $(@D)
 	tools/operations header <$< >$@
@@ -87,7 +109,14 @@ $(BUILD)/gen/wasm/operations.c: src/wasm/operations.tab tools/operations \
 		$(BUILD)/gen/wasm/operations.h
 	@mkdir -p $(@D)
 	tools/operations source <$< >$@
-$(BUILD)/gen/wasm/operations.o: $(BUILD)/gen/wasm/operations.c $(STAMP)
+WORDS := tools/words src/wasm/operations.tab src/wat/words.tab
+$(BUILD)/gen/wat/words.h: $(WORDS)
+	@mkdir -p $(@D)
+	tools/words header $(wordlist 2,3,$(WORDS)) >$@
+$(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
+	@mkdir -p $(@D)
+	tools/words source $(wordlist 2,3,$(WORDS)) >$@
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
@@ -109,7 +138,12 @@ $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
 
+# Tests of the engine include what it is made of.
+$(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(BUILD)/libbrood.a -lpthread
+$(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
@@ -146,9 +180,11 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch ## all benchmarks
+bench: bench-launch bench-wasm ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
+bench-wasm: all ## the byte-code engine against others
+	@BUILD=$(BUILD) bench/wasm.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

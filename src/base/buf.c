@@ -48,6 +48,17 @@ void buf_add(struct buf *buf, const void *data, size_t len)
 	buf->data[buf->len] = 0;
 }
 
+char *buf_room(struct buf *buf, size_t len)
+{
+	return buf_grow(buf, len) ? buf->data + buf->len : NULL;
+}
+
+void buf_used(struct buf *buf, size_t len)
+{
+	buf->len += len;
+	buf->data[buf->len] = 0;
+}
+
 void buf_text(struct buf *buf, const char *text)
 {
 	buf_add(buf, text, strlen(text));

@@ -17,6 +17,10 @@ void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_text(struct buf *buf, const char *text);
 void buf_format(struct buf *buf, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Room for len bytes at the end, to be written there and then taken in by
+ * buf_used; NULL without memory. */
+char *buf_room(struct buf *buf, size_t len);
+void buf_used(struct buf *buf, size_t len);
 void buf_clear(struct buf *buf);	       /* keeps the room */
 const char *buf_string(const struct buf *buf); /* "" while empty */
 char *buf_steal(struct buf *buf); /* malloced, the buf is empty afterwards */

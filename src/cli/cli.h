@@ -60,6 +60,8 @@ CLI_VERB(stop);
 CLI_VERB(refresh);
 CLI_VERB(wrap);
 CLI_VERB(unwrap);
+CLI_VERB(run);
+CLI_VERB(wasm);
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);

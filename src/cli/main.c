@@ -14,6 +14,8 @@ const struct cli_verb cli_verbs[] = {
 	{ &refresh_args,     refresh_run,     false },
 	{ &wrap_args,	     wrap_run,	      false },
 	{ &unwrap_args,	     unwrap_run,      false },
+	{ &run_args,	     run_run,	      false },
+	{ &wasm_args,	     wasm_run,	      false },
 	{ &doctor_args,	     doctor_run,      false },
 	{ &man_args,	     man_run,	      false },
 	{ &completions_args, completions_run, false },
@@ -52,7 +54,8 @@ static int main_help(void)
 		 "brood starts programs from warm templates.\n\n"
 		 "  brood launch clang -c hello.c   start it warm\n"
 		 "  brood wrap clang                the same, by its own name\n"
-		 "  brood ps                        what is kept warm\n\n"
+		 "  brood ps                        what is kept warm\n"
+		 "  brood run app.wasm              run WebAssembly\n\n"
 		 "verbs (\"brood VERB --help\" tells more):\n");
 	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
 		if (!verb->hidden)

@@ -5,13 +5,22 @@
  *	struct vm vm;
  *	vm_init(&vm, &options, &err);
  *	vm_load(&vm, bytes, len, &module, &err);
- *	vm_link_module / wasi_define (&vm, ...);
+ *	vm_define_instance / wasi_define (&vm, ...);
  *	vm_instantiate(&vm, module, &instance, &err);
- *	wasm_call(vm.store, function, arguments, results);
+ *	vm_call(&vm, function, arguments, results);
  *	vm_fini(&vm);
  *
  * One VM belongs to one thread at a time; any number of VMs may live in a
- * process, in any threads. */
+ * process, in any threads.
+ *
+ * Code runs between vm_enter and vm_leave only: they tell the process's fault
+ * handler whose memories a fault of this thread may lie in, and the hooks
+ * when time is up.  vm_call and vm_instantiate do it themselves; whoever
+ * calls wasm_call or wasm_instantiate does it around them.
+ *
+ * The fault handler (SIGSEGV, SIGBUS) takes what is a trap of running code
+ * and hands all else to the handler that was there before it, as the kernel
+ * would.  A handler that is set later has to hand on likewise. */
 #pragma once
 #include "base/err.h"
 #include "wasm/heap.h"
@@ -19,18 +28,19 @@
 
 struct vm_options {
 	struct wasm_store_options store;
-	int64_t timeout_ns; /* of each outermost call; 0: none */
+	int64_t timeout_ns;	      /* of each outermost call; 0: none */
+	const struct wasm_host *host; /* NULL: vm_host */
 };
 
-struct vm_name; /* what is defined under a module's and an item's name */
+struct vm_names;  /* what is defined under a module's and an item's name */
+struct vm_module; /* a module and its bytes */
 struct vm {
 	struct wasm_types *types;
 	struct wasm_store *store;
 	struct vm_options options;
-	struct vm_name *names;
-	int64_t deadline_ns; /* of the call that runs, 0: none */
-	struct wasm_module **modules;
-	size_t module_count;
+	struct vm_names *names;
+	int64_t deadline_ns; /* of the call that runs, CLOCK_MONOTONIC; 0: none */
+	struct vm_module *modules;
 };
 
 int vm_init(struct vm *vm, const struct vm_options *options, struct err *err);
@@ -38,11 +48,21 @@ void vm_fini(struct vm *vm);
 /* The module belongs to the VM, and so does a copy of the bytes. */
 int vm_load(struct vm *vm, const void *bytes, size_t len,
 	    struct wasm_module **module, struct err *err);
-/* Names one thing, or all exports of an instance. */
+/* The same without a copy: the bytes stay as they are until vm_fini. */
+int vm_load_in_place(struct vm *vm, const void *bytes, size_t len,
+		     struct wasm_module **module, struct err *err);
+/* Names one thing, or all exports of an instance; what had the name before
+ * has it no more. */
 int vm_define(struct vm *vm, const char *module, const char *name,
 	      struct wasm_extern what, struct err *err);
 int vm_define_instance(struct vm *vm, const char *module,
 		       struct wasm_instance *instance, struct err *err);
+/* The same for any names, with 0 bytes in them too. */
+int vm_define_named(struct vm *vm, struct wasm_name module,
+		    struct wasm_name name, struct wasm_extern what,
+		    struct err *err);
+int vm_define_instance_named(struct vm *vm, struct wasm_name module,
+			     struct wasm_instance *instance, struct err *err);
 /* A host function of a signature in letters, "il>i" (i l f d v, r funcref,
  * x externref). */
 int vm_define_function(struct vm *vm, const char *module, const char *name,
@@ -52,7 +72,7 @@ int vm_define_function(struct vm *vm, const char *module, const char *name,
  * segments or start; < 0 with err. */
 int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 		   struct wasm_instance **instance, struct err *err);
-/* wasm_call with the VM's deadline set. */
+/* wasm_call with the VM's deadline set, and entered. */
 enum wasm_trap vm_call(struct vm *vm, struct wasm_function *function,
 		       const union wasm_value *arguments,
 		       union wasm_value *results);
@@ -60,5 +80,29 @@ enum wasm_trap vm_call(struct vm *vm, struct wasm_function *function,
 struct buf;
 void vm_describe_trap(struct vm *vm, enum wasm_trap trap, struct buf *text);
 
-/* The hooks of a process, for those who use the core themselves. */
+/* "function", "(i32, i64) -> f64"; "memory", "1 16 shared"; ... */
+const char *vm_describe_kind(enum wasm_extern_kind kind);
+void vm_describe_function(const struct wasm_deftype *type, struct buf *text);
+void vm_describe_decl(const struct wasm_module *module,
+		      enum wasm_extern_kind kind, uint32_t index,
+		      struct buf *text);
+void vm_describe_extern(const struct wasm_types *types,
+			const struct wasm_extern *what, struct buf *text);
+/* With what a terminal would obey, quotes and backslashes as \\XX. */
+void vm_describe_name(struct wasm_name name, struct buf *text);
+
+/* A store that runs on this thread; lies on the stack of who entered. */
+struct vm_run {
+	struct wasm_store *store;
+	int64_t deadline_ns; /* 0: none */
+	struct vm_run *outer;
+};
+void vm_enter(struct vm_run *run, struct wasm_store *store,
+	      int64_t deadline_ns);
+void vm_leave(struct vm_run *run);
+
+/* The hooks of a process, for those who use the core themselves.  Before
+ * them: vm_prepare, which fails where the CPU lacks what the engine is built
+ * for, and sets the fault handler. */
 extern const struct wasm_host vm_host;
+int vm_prepare(struct err *err);

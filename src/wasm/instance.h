@@ -124,6 +124,7 @@ struct wasm_instance {
 	struct wasm_global **imported_globals;
 	struct wasm_function **imported_functions;
 	struct wasm_function *own_functions; /* filled as they are named */
+	struct wasm_code *codes;	     /* of the functions, interp.h */
 	struct wasm_tag **tags;
 	struct wasm_store *store;
 	const struct wasm_module *module;
@@ -153,6 +154,10 @@ struct wasm_store {
 	/* Set by anyone, at any time: the next poll ends the run. */
 	volatile uint32_t interrupt;
 	uint32_t depth; /* of calls from the host into code */
+	/* The interpreter's: where code stopped. */
+	const uint8_t *stop_ip;
+	uint8_t *stop_frame;
+	struct wasm_instance *stop_instance;
 	/* What the last trap left. */
 	wasm_ref exception;
 	int exit_code;

@@ -3,26 +3,35 @@
  * register code: handler addresses with the offsets of their operands from
  * the frame.  The code belongs to the module and is shared by its instances.
  *
- * A frame: parameters and locals (results take the same place), two save
- * slots, then the operand stack; arguments are made where the callee's
+ * A frame: parameters and locals (results take the same place), a save
+ * slot, then the operand stack; arguments are made where the callee's
  * frame begins. */
 #pragma once
 #include "wasm/instance.h"
 
-/* A defined function of a module: direct calls name it. */
+/* A defined function of a module: direct calls name it.  Shared by threads:
+ * "entry" is written last, once, and all else that a caller needs never
+ * changes or stands before the entry. */
 struct wasm_code {
-	const uint8_t *entry; /* at first a stub that translates */
-	uint32_t save_bytes;  /* from the frame to its save slots */
-	uint32_t frame_bytes; /* whole */
+	const uint8_t *entry; /* at first &stub */
+	uint32_t save_bytes;  /* from the frame to its save slot */
 	uint32_t function;    /* index */
-	uint32_t code_bytes;
 	struct wasm_module *module;
-	void *places; /* code offset -> module offset, handlers of try */
+	uint32_t code_bytes;
+	bool checked;		   /* for an instance whose memory 0 faults not */
+	uint32_t stub_frame_bytes; /* 0 */
+	uint32_t stub_padding;
+	const void *stub; /* the handler that translates */
+	void *places;	  /* code offset -> module offset, handlers of try */
 };
 
 /* Gives every defined function its stub.  Part of loading. */
 int wasm_interp_prepare(struct wasm_module *module);
 void wasm_interp_drop(struct wasm_module *module);
+/* module->codes, or those that check each access to memory 0: for instances
+ * whose memory 0 is not guarded.  NULL without memory. */
+struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
+				    bool checked);
 /* Runs a function whose arguments are at "frame" on the store's stack; its
  * results come there too.  wasm_call is made of it. */
 enum wasm_trap wasm_interp_run(struct wasm_store *store,

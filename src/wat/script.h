@@ -60,8 +60,11 @@ struct wat_action {
 struct wat_command {
 	enum wat_command_kind kind;
 	unsigned line;
-	char *name;	      /* module's or instance's "$name", or NULL */
-	char *definition;     /* WAT_MODULE_INSTANCE: of which, or NULL: last */
+	char *name; /* module's or instance's "$name", or NULL */
+	/* WAT_MODULE_INSTANCE, and an assertion about "(module instance)":
+	 * there is no binary, but a definition's name, or NULL: the last. */
+	bool is_instance;
+	char *definition;
 	struct buf binary;    /* the module, when the text was well formed */
 	bool is_text;	      /* the module was text or quoted text */
 	struct err malformed; /* code != 0: why it is not well formed */
@@ -71,6 +74,9 @@ struct wat_command {
 	struct wat_action action;
 	struct wat_value *expected;
 	size_t expected_count;
+	struct wat_script *thread; /* WAT_THREAD: its commands */
+	char **shared;		   /* names of modules that it shares */
+	size_t shared_count;
 };
 
 struct wat_script; /* reads commands lazily, one at a time */

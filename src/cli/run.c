@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood run: a WebAssembly program in this process, with the rights that the
+ * options give it. */
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "cli/cli.h"
+#include "cli/wasm_file.h"
+#include "cli/wasm_value.h"
+#include "vm/vm.h"
+#include "vm/wasi.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUN_TIMEOUT = 124, RUN_FUEL = 125, RUN_TRAP = 134, RUN_VALUES = 64 };
+
+struct run_options {
+	const char *invoke, *via;
+	struct args_list folders, read_only, environment;
+	long fuel, timeout_ms, max_memory;
+};
+
+static const struct args_option run_options[] = {
+	{ .name = "--invoke",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, invoke),
+	  .help = "call this export with the arguments; print its results" },
+	{ .name = "--dir",
+	  .value = "HOST[::GUEST]",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, folders),
+	  .help = "a folder that it may use; again for more" },
+	{ .name = "--dir-ro",
+	  .value = "HOST[::GUEST]",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, read_only),
+	  .help = "the same, but nothing there can be changed" },
+	{ .name = "--env",
+	  .value = "NAME[=VALUE]",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, environment),
+	  .help = "a variable; without a value it is the caller's" },
+	{ .name = "--fuel",
+	  .value = "N",
+	  .kind = ARGS_NUMBER,
+	  .offset = offsetof(struct run_options, fuel),
+	  .help = "end it after N calls and turns of loops" },
+	{ .name = "--timeout",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct run_options, timeout_ms),
+	  .help = "end it after this time (5s, 200ms)" },
+	{ .name = "--max-memory",
+	  .value = "BYTES",
+	  .kind = ARGS_NUMBER,
+	  .offset = offsetof(struct run_options, max_memory),
+	  .help = "the most that each of its memories may have (64M)" },
+	{ .name = "--via",
+	  .value = "WAY",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, via),
+	  .help = "how its code runs: auto or interp",
+	  .words = "auto|interp" },
+	{ .name = NULL }
+};
+
+const struct args_verb run_args = {
+	.name = "run",
+	.synopsis = "[OPTIONS] FILE [ARG...]",
+	.summary = "run a WebAssembly program",
+	.text = "Runs a program made for WASI preview 1: FILE is a module in "
+		"bytes or in text, or - for one on standard input. It gets "
+		"the arguments and the caller's standard input, output and "
+		"error; of files and variables only what --dir and --env "
+		"name.\n\n"
+		"With --invoke it calls the export NAME instead, after "
+		"_initialize if there is one, with the arguments as the "
+		"types of its parameters say, and prints the results, one a "
+		"line.\n\n"
+		"FILE is read whole before it runs. A trap is told with the "
+		"functions that led to it.\n\n"
+		"Exit codes: the program's own; 134 a trap; 124 --timeout is "
+		"over; 125 --fuel is used up; 126 the file is no module that "
+		"can run here; 127 there is no such file; 100 a wrong use; "
+		"111 the system did not allow it.",
+	.options = run_options,
+	.least = 1,
+	.most = -1,
+	.stop_early = true,
+};
+
+struct run {
+	const struct run_options *options;
+	const char *file; /* for messages */
+	char **words;	  /* the file, then the arguments */
+	int word_count;
+	struct wasi_folder folders[64];
+	char *environment[32];
+	char *owned[128]; /* what the above point to */
+	size_t owned_count, folder_count, environment_count;
+	struct buf bytes;
+	struct vm vm;
+	struct wasi *wasi;
+	struct wasm_instance *instance;
+};
+
+static void run_fini(struct run *run)
+{
+	if (run->vm.store)
+		vm_fini(&run->vm);
+	wasi_close(run->wasi);
+	buf_fini(&run->bytes);
+	while (run->owned_count)
+		free(run->owned[--run->owned_count]);
+}
+
+static int run_fail(const struct run *run, const struct err *err, int code)
+{
+	fprintf(stderr, "brood: %s: %s\n", run->file, err->text);
+	return code;
+}
+
+static char *run_own(struct run *run, char *text)
+{
+	if (!text)
+		abort();
+	run->owned[run->owned_count++] = text;
+	return text;
+}
+
+/* What the program is granted. */
+
+static void run_add_folder(struct run *run, const char *word, bool read_only)
+{
+	struct wasi_folder *folder = &run->folders[run->folder_count++];
+	char *host = run_own(run, strdup(word));
+	char *mark = strstr(host, "::");
+
+	if (mark)
+		*mark = 0;
+	*folder = (struct wasi_folder){ .host = host,
+					.guest = mark ? mark + 2 : host,
+					.read_only = read_only };
+}
+
+static void run_add_variable(struct run *run, const char *word)
+{
+	const char *value = strchr(word, '=') ? "" : getenv(word);
+
+	if (strchr(word, '='))
+		value = NULL;
+	else if (!value)
+		return;
+	run->environment[run->environment_count++] = run_own(
+		run, value ? file_format("%s=%s", word, value) : strdup(word));
+}
+
+static int run_stdio(int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+static int run_grant(struct run *run, struct err *err)
+{
+	const struct run_options *options = run->options;
+	struct wasi_options wasi = {
+		.arguments = run->words,
+		.argument_count = (size_t)run->word_count,
+		.environment = run->environment,
+		.folders = run->folders,
+		.stdio = { run_stdio(0), run_stdio(1), run_stdio(2) },
+	};
+
+	for (int i = 0; i < options->folders.count; i++)
+		run_add_folder(run, options->folders.item[i], false);
+	for (int i = 0; i < options->read_only.count; i++)
+		run_add_folder(run, options->read_only.item[i], true);
+	for (int i = 0; i < options->environment.count; i++)
+		run_add_variable(run, options->environment.item[i]);
+	wasi.folder_count = run->folder_count;
+	wasi.environment_count = run->environment_count;
+	if (wasi_open(&run->wasi, &wasi, err) < 0)
+		return err->code;
+	return wasi_define(run->wasi, &run->vm, err);
+}
+
+/* How it ended, as an exit code. */
+static int run_end(struct run *run, enum wasm_trap trap)
+{
+	auto_buf struct buf text = { 0 };
+
+	if (trap == WASM_OK)
+		return 0;
+	if (trap == WASM_TRAP_exit)
+		return run->vm.store->exit_code;
+	vm_describe_trap(&run->vm, trap, &text);
+	fprintf(stderr, "brood: %s: %s", run->file, buf_string(&text));
+	return trap == WASM_TRAP_deadline ? RUN_TIMEOUT
+	       : trap == WASM_TRAP_fuel	  ? RUN_FUEL
+					  : RUN_TRAP;
+}
+
+static struct wasm_function *run_find(const struct run *run, const char *name)
+{
+	struct wasm_extern found;
+
+	if (!wasm_instance_export(run->instance, name, (uint32_t)strlen(name),
+				  &found) ||
+	    found.kind != WASM_EXTERN_FUNCTION)
+		return NULL;
+	return found.function;
+}
+
+/* FILE: no function "x" is exported; there are: a, b, ... */
+static int run_not_found(const struct run *run, const char *name)
+{
+	const struct wasm_module *module = run->instance->module;
+	auto_buf struct buf text = { 0 };
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < module->export_count; i++) {
+		if (module->exports[i].kind != WASM_EXTERN_FUNCTION)
+			continue;
+		if (count < 8) {
+			buf_text(&text, count ? ", " : "");
+			vm_describe_name(module->exports[i].name, &text);
+		}
+		count++;
+	}
+	fprintf(stderr, "brood: %s: no function \"%s\" is exported; %s%s%s\n",
+		run->file, name,
+		count ? "--invoke NAME calls one of: " : "none is",
+		buf_string(&text), count > 8 ? ", ..." : "");
+	return CLI_NOT_EXECUTABLE;
+}
+
+static int run_command(struct run *run)
+{
+	struct wasm_function *start = run_find(run, "_start");
+	const struct wasm_deftype *type;
+
+	if (!start)
+		return run_not_found(run, "_start");
+	type = wasm_types_get(run->vm.types, start->type);
+	if (type->param_count || type->result_count) {
+		fprintf(stderr, "brood: %s: _start has parameters or results\n",
+			run->file);
+		return CLI_NOT_EXECUTABLE;
+	}
+	return run_end(run, vm_call(&run->vm, start, NULL, NULL));
+}
+
+static int run_arguments(const struct run *run, const struct wasm_deftype *type,
+			 union wasm_value *values)
+{
+	struct err err = { 0 };
+
+	if (type->param_count > RUN_VALUES || type->result_count > RUN_VALUES)
+		return cli_wrong("%s: %s has more than %d parameters or "
+				 "results",
+				 run->file, run->options->invoke, RUN_VALUES);
+	if (type->param_count != (uint32_t)run->word_count - 1)
+		return cli_wrong("%s: %s takes %u arguments, not %d", run->file,
+				 run->options->invoke, type->param_count,
+				 run->word_count - 1);
+	for (uint32_t i = 0; i < type->param_count; i++)
+		if (wasm_value_parse(run->words[i + 1], type->params[i],
+				     &values[i], &err) < 0)
+			return cli_wrong("argument %u: %s", i + 1, err.text);
+	return 0;
+}
+
+static int run_print(const struct wasm_deftype *type,
+		     const union wasm_value *values)
+{
+	auto_buf struct buf text = { 0 };
+
+	for (uint32_t i = 0; i < type->result_count; i++) {
+		wasm_value_show(values[i], type->results[i], &text);
+		buf_text(&text, "\n");
+	}
+	return cli_print(buf_string(&text));
+}
+
+static int run_invoke(struct run *run)
+{
+	struct wasm_function *function = run_find(run, run->options->invoke);
+	struct wasm_function *first = run_find(run, "_initialize");
+	union wasm_value values[RUN_VALUES], results[RUN_VALUES];
+	const struct wasm_deftype *type;
+	enum wasm_trap trap = WASM_OK;
+	int code;
+
+	if (!function)
+		return run_not_found(run, run->options->invoke);
+	type = wasm_types_get(run->vm.types, function->type);
+	code = run_arguments(run, type, values);
+	if (code)
+		return code;
+	if (first && first != function)
+		trap = vm_call(&run->vm, first, NULL, NULL);
+	if (trap == WASM_OK)
+		trap = vm_call(&run->vm, function, values, results);
+	return trap == WASM_OK ? run_print(type, results) : run_end(run, trap);
+}
+
+static int run_open(struct run *run, struct err *err)
+{
+	const struct run_options *options = run->options;
+	struct vm_options vm = {
+		.store = { .fuel = options->fuel,
+			   .memory_bytes = (uint64_t)options->max_memory },
+		.timeout_ns = options->timeout_ms * INT64_C(1000000),
+	};
+
+	return vm_init(&run->vm, &vm, err);
+}
+
+static int run_file(struct run *run)
+{
+	struct wasm_module *module;
+	struct err err = { 0 };
+	int result;
+
+	if (run_open(run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	result = wasm_file_read_module(run->words[0], &run->bytes, &err);
+	if (result < 0) {
+		fprintf(stderr, "brood: %s\n", err.text);
+		return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
+	}
+	if (run_grant(run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, &module,
+			     &err) < 0)
+		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	result = vm_instantiate(&run->vm, module, &run->instance, &err);
+	if (result < 0)
+		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	if (result > 0)
+		return run_end(run, result);
+	return run->options->invoke ? run_invoke(run) : run_command(run);
+}
+
+int run_run(int argc, char **argv)
+{
+	struct run_options options = { 0 };
+	struct run run = { .options = &options };
+	int code;
+
+	if (cli_parse(&run_args, argc, argv, &options, &run.words,
+		      &run.word_count, &code) < 0)
+		return code;
+	run.file = strcmp(run.words[0], "-") == 0 ? "standard input"
+						  : run.words[0];
+	code = run_file(&run);
+	run_fini(&run);
+	return code;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults in guarded memories become traps.
+ *
+ * One handler for the process, set once, for SIGSEGV and SIGBUS.  A fault is
+ * ours when this thread runs a store (vm_enter), the address lies in a
+ * guarded memory that an instance of that store has, and the interpreter
+ * knows the instruction.  Everything else goes to the handler that was there
+ * before, as the kernel would have called it: the default action by letting
+ * the instruction fault once more, so that a dump shows the place.
+ *
+ * Running code is not on the native stack more than any C function, so the
+ * handler needs no stack of its own; it uses the thread's where it has one. */
+#include "vm/vm_internal.h"
+#include "wasm/interp.h"
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+/* Of the process, not of its threads' callers: a handler is found by nothing
+ * else.  initial-exec: reading it in the handler must not allocate. */
+__thread struct vm_run *vm_running __attribute__((tls_model("initial-exec")));
+
+static struct sigaction vm_fault_before[2]; /* SIGSEGV, SIGBUS */
+
+static struct sigaction *vm_fault_earlier(int number)
+{
+	return &vm_fault_before[number == SIGBUS];
+}
+
+static bool vm_fault_in(const struct wasm_memory *memory, uint64_t at)
+{
+	return memory->guarded &&
+	       at - (uintptr_t)memory->base < memory->reserve_bytes;
+}
+
+static bool vm_fault_of_store(const struct wasm_store *store, uint64_t at)
+{
+	const struct wasm_instance *instance = store->instances;
+
+	for (; instance; instance = instance->next)
+		for (uint32_t i = 0; i < instance->module->memory_count; i++)
+			if (instance->memories[i] &&
+			    vm_fault_in(instance->memories[i], at))
+				return true;
+	return false;
+}
+
+/* The order of wasm_interp_fault. */
+static const int vm_fault_registers[16] = {
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15
+};
+
+static bool vm_fault_take(struct wasm_store *store, mcontext_t *context)
+{
+	uint64_t registers[16];
+	uint64_t rip = (uint64_t)context->gregs[REG_RIP];
+
+	for (int i = 0; i < 16; i++)
+		registers[i] = (uint64_t)context->gregs[vm_fault_registers[i]];
+	if (!wasm_interp_fault(store, registers, &rip))
+		return false;
+	for (int i = 0; i < 16; i++)
+		context->gregs[vm_fault_registers[i]] = (greg_t)registers[i];
+	context->gregs[REG_RIP] = (greg_t)rip;
+	return true;
+}
+
+/* Sent by someone, it has to be sent again; else the instruction does it. */
+static void vm_fault_default(int number, const siginfo_t *info)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+
+	sigaction(number, &action, NULL);
+	if (info->si_code <= 0)
+		raise(number);
+}
+
+/* As the kernel calls a handler: its mask, its flags, its form. */
+static void vm_fault_hand_on(int number, siginfo_t *info, void *context)
+{
+	struct sigaction earlier = *vm_fault_earlier(number);
+	sigset_t mask = earlier.sa_mask, own;
+
+	if (earlier.sa_flags & SA_RESETHAND)
+		vm_fault_earlier(number)->sa_handler = SIG_DFL;
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	if (earlier.sa_flags & SA_NODEFER && !sigismember(&mask, number)) {
+		sigemptyset(&own);
+		sigaddset(&own, number);
+		pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+	}
+	if (earlier.sa_flags & SA_SIGINFO)
+		earlier.sa_sigaction(number, info, context);
+	else
+		earlier.sa_handler(number);
+}
+
+static void vm_fault_handle(int number, siginfo_t *info, void *context)
+{
+	const struct sigaction *earlier = vm_fault_earlier(number);
+	ucontext_t *here = context;
+
+	/* The innermost run alone can be the one that faults. */
+	if (vm_running && info->si_code > 0 &&
+	    vm_fault_of_store(vm_running->store, (uintptr_t)info->si_addr) &&
+	    vm_fault_take(vm_running->store, &here->uc_mcontext))
+		return;
+	if (earlier->sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	if (earlier->sa_handler == SIG_DFL || earlier->sa_handler == SIG_IGN)
+		vm_fault_default(number, info);
+	else
+		vm_fault_hand_on(number, info, context);
+}
+
+static void vm_fault_set(void)
+{
+	struct sigaction action = { .sa_sigaction = vm_fault_handle,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	/* What was there has to be known before the first fault. */
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGSEGV, NULL, &vm_fault_before[0]);
+	sigaction(SIGBUS, NULL, &vm_fault_before[1]);
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+}
+
+void vm_fault_install(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, vm_fault_set);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hooks of a process: where the engine's blocks come from, its lock, and
+ * what ends a run that lasts too long. */
+#include "base/clock.h"
+#include "vm/vm_internal.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* From here on a block is pages of its own, which cost nothing until they
+ * are touched, however often blocks come and go; malloc's own threshold
+ * moves. */
+enum { VM_MAPPED_FROM = 128 * 1024 };
+
+static void *vm_allocate(void *env, size_t len)
+{
+	void *block;
+
+	(void)env;
+	if (len < VM_MAPPED_FROM)
+		return calloc(1, len ? len : 1);
+	block = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return block == MAP_FAILED ? NULL : block;
+}
+
+static void vm_release(void *env, void *block, size_t len)
+{
+	(void)env;
+	if (block && len >= VM_MAPPED_FROM)
+		munmap(block, len);
+	else
+		free(block);
+}
+
+/* One for the process: it is held for as long as a function is translated or
+ * a type is entered.  Recursive, because a hook may be called under it. */
+static pthread_mutex_t vm_mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void vm_lock(void *env)
+{
+	(void)env;
+	pthread_mutex_lock(&vm_mutex);
+}
+
+void vm_unlock(void *env)
+{
+	(void)env;
+	pthread_mutex_unlock(&vm_mutex);
+}
+
+const struct vm_run *vm_run_of(const struct wasm_store *store)
+{
+	const struct vm_run *run = vm_running;
+
+	while (run && run->store != store)
+		run = run->outer;
+	return run;
+}
+
+/* The interruption is taken once: it ends one run, not all that follow. */
+static int vm_poll(void *env, struct wasm_store *store)
+{
+	const struct vm_run *run = vm_run_of(store);
+
+	(void)env;
+	if (__atomic_exchange_n(&store->interrupt, 0, __ATOMIC_RELAXED))
+		return WASM_TRAP_interrupted;
+	if (run && run->deadline_ns && (int64_t)clock_ns() >= run->deadline_ns)
+		return WASM_TRAP_deadline;
+	return WASM_OK;
+}
+
+void vm_enter(struct vm_run *run, struct wasm_store *store, int64_t deadline_ns)
+{
+	run->store = store;
+	run->deadline_ns = deadline_ns;
+	run->outer = vm_running;
+	/* The handler of a fault sees the whole of it or nothing. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	vm_running = run;
+}
+
+void vm_leave(struct vm_run *run)
+{
+	vm_running = run->outer;
+}
+
+const struct wasm_host vm_host = {
+	.allocate = vm_allocate,
+	.release = vm_release,
+	.memory_make = vm_memory_make,
+	.memory_grow = vm_memory_grow,
+	.memory_drop = vm_memory_drop,
+	.lock = vm_lock,
+	.unlock = vm_unlock,
+	.poll = vm_poll,
+	.wait = vm_wait,
+	.notify = vm_notify,
+};

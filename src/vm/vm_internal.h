@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of src/vm share: the hooks that struct vm_host is made of,
+ * and the run that is innermost on this thread. */
+#pragma once
+#include "vm/vm.h"
+
+/* vm_fault.c */
+void vm_fault_install(void);
+extern __thread struct vm_run *vm_running;
+
+/* vm_memory.c */
+int vm_memory_make(void *env, struct wasm_memory *memory,
+		   const struct wasm_module *module, uint32_t index);
+int vm_memory_grow(void *env, struct wasm_memory *memory, uint64_t new_bytes);
+void vm_memory_drop(void *env, struct wasm_memory *memory);
+
+/* vm_image.c: the active data segments of a module's memory, as pages that
+ * are mapped into each instance.  NULL: there is none, or it does not pay. */
+struct vm_image;
+const struct vm_image *vm_image_of(const struct wasm_module *module,
+				   uint32_t index);
+/* 0, or a negative errno, and then the memory may have holes. */
+int vm_image_map(const struct vm_image *image, uint8_t *base);
+
+/* vm_wait.c */
+uint32_t vm_wait(void *env, struct wasm_store *store, void *at, unsigned bits,
+		 uint64_t expected, int64_t timeout_ns);
+uint32_t vm_notify(void *env, void *at, uint32_t count);
+
+/* vm_host.c */
+void vm_lock(void *env);
+void vm_unlock(void *env);
+/* The run of this store that is innermost, NULL where it was not entered. */
+const struct vm_run *vm_run_of(const struct wasm_store *store);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WASI preview 1: what a guest is granted, and the way of each call into its
+ * function.  One list, wasi_calls.def, names the functions; each is a small
+ * function wasi_NAME that gets the guest's memory and the arguments, and
+ * gives back an errno for the guest or a trap. */
+#include "vm/wasi.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "vm/wasi_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct wasi_function wasi_functions[WASI_FUNCTIONS] = {
+#define WASI_CALL(name, signature) { #name, signature, wasi_##name },
+#include "vm/wasi_calls.def"
+#undef WASI_CALL
+};
+
+enum { WASI_FIRST = 3 }; /* descriptor that is no standard stream */
+
+/* ---- what is granted ------------------------------------------------------ */
+
+static int wasi_words_set(struct wasi_words *words, char *const *texts,
+			  size_t count, struct err *err)
+{
+	size_t len = 0;
+	char *at;
+
+	for (size_t i = 0; i < count; i++)
+		len += strlen(texts[i]) + 1;
+	if (len > INT32_MAX || count > INT32_MAX)
+		return err_set(err, -E2BIG, "the guest's words");
+	words->bytes = at = malloc(len + 1);
+	if (!at)
+		return err_set(err, -ENOMEM, "the guest's words");
+	for (size_t i = 0; i < count; i++)
+		at = stpcpy(at, texts[i]) + 1;
+	words->count = count;
+	words->len = len;
+	return 0;
+}
+
+static int wasi_add(struct wasi *wasi, struct wasi_fd *entry, uint32_t least,
+		    const char *what, struct err *err)
+{
+	uint32_t fd;
+	int e = wasi_table_add(wasi, entry, least, &fd);
+
+	if (!e)
+		return 0;
+	free(entry->folder);
+	return err_set(err, e == WASI_EMFILE ? -EMFILE : -ENOMEM, "%s", what);
+}
+
+/* A host's descriptor as the guest's next one. */
+static int wasi_add_copy(struct wasi *wasi, int host, uint32_t least,
+			 const char *what, struct err *err)
+{
+	struct wasi_fd entry = { .host = fcntl(host, F_DUPFD_CLOEXEC, 3) };
+	int r;
+
+	if (entry.host < 0)
+		return err_set(err, -errno, "%s: descriptor %d", what, host);
+	r = wasi_table_describe(&entry);
+	if (r < 0) {
+		close(entry.host);
+		return err_set(err, r, "%s: descriptor %d", what, host);
+	}
+	return wasi_add(wasi, &entry, least, what, err);
+}
+
+static int wasi_add_stdio(struct wasi *wasi, const int stdio[3],
+			  struct err *err)
+{
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < 3; i++)
+		if (stdio[i] >= 0)
+			r = wasi_add_copy(wasi, stdio[i], i, "standard stream",
+					  err);
+	return r;
+}
+
+/* A folder that may be passed but not read is worth having too. */
+static int wasi_open_folder(const char *path)
+{
+	int flags = O_DIRECTORY | O_CLOEXEC;
+	int host = open(path, O_RDONLY | flags);
+
+	return host < 0 && errno == EACCES ? open(path, O_PATH | flags) : host;
+}
+
+static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
+			   struct err *err)
+{
+	const char *name = folder->guest ? folder->guest : folder->host;
+	struct wasi_fd entry = { .host = wasi_open_folder(folder->host) };
+	int r;
+
+	if (entry.host < 0)
+		return err_set(err, -errno, "open folder %s", folder->host);
+	r = wasi_table_describe(&entry);
+	entry.folder = strdup(name);
+	if (r < 0 || !entry.folder) {
+		close(entry.host);
+		free(entry.folder);
+		return err_set(err, r < 0 ? r : -ENOMEM, "open folder %s",
+			       folder->host);
+	}
+	if (folder->read_only) {
+		entry.rights &= ~WASI_RIGHTS_CHANGE;
+		entry.inheriting &= ~WASI_RIGHTS_CHANGE;
+	}
+	return wasi_add(wasi, &entry, WASI_FIRST, folder->host, err);
+}
+
+static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
+		      struct err *err)
+{
+	int r = wasi_words_set(&wasi->arguments, options->arguments,
+			       options->argument_count, err);
+
+	if (r >= 0)
+		r = wasi_words_set(&wasi->environment, options->environment,
+				   options->environment_count, err);
+	if (r >= 0)
+		r = wasi_add_stdio(wasi, options->stdio, err);
+	for (size_t i = 0; r >= 0 && i < options->folder_count; i++)
+		r = wasi_add_folder(wasi, &options->folders[i], err);
+	for (size_t i = 0; r >= 0 && i < options->socket_count; i++)
+		r = wasi_add_copy(wasi, options->sockets[i], WASI_FIRST,
+				  "socket", err);
+	return r;
+}
+
+static void wasi_bind(struct wasi *wasi)
+{
+	for (int version = 0; version < 2; version++)
+		for (int i = 0; i < WASI_FUNCTIONS; i++)
+			wasi->bindings[version][i] = (struct wasi_binding){
+				.wasi = wasi,
+				.function = &wasi_functions[i],
+				.unstable = version,
+			};
+}
+
+int wasi_open(struct wasi **wasi, const struct wasi_options *options,
+	      struct err *err)
+{
+	struct wasi *new = calloc(1, sizeof *new);
+	int r;
+
+	*wasi = NULL;
+	if (!new)
+		return err_set(err, -ENOMEM, "WASI");
+	new->has_openat2 = wasi_beneath_probe();
+	wasi_bind(new);
+	r = wasi_grant(new, options, err);
+	if (r < 0) {
+		wasi_close(new);
+		return r;
+	}
+	*wasi = new;
+	return 0;
+}
+
+void wasi_close(struct wasi *wasi)
+{
+	if (!wasi)
+		return;
+	for (uint32_t i = 0; i < wasi->fd_room; i++)
+		wasi_table_drop(&wasi->fds[i]);
+	free(wasi->fds);
+	free(wasi->arguments.bytes);
+	free(wasi->environment.bytes);
+	free(wasi);
+}
+
+/* ---- the VM --------------------------------------------------------------- */
+
+int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err)
+{
+	static const char *const modules[2] = { "wasi_snapshot_preview1",
+						"wasi_unstable" };
+
+	for (int version = 0; version < 2; version++)
+		for (int i = 0; i < WASI_FUNCTIONS; i++) {
+			struct wasi_binding *to = &wasi->bindings[version][i];
+			int r = vm_define_function(vm, modules[version],
+						   to->function->name,
+						   to->function->signature,
+						   wasi_enter, to, err);
+
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
+static enum wasm_trap wasi_refuse(struct wasm_store *store,
+				  const struct wasi_binding *to)
+{
+	snprintf(store->message, sizeof store->message,
+		 "%s: the caller has no memory", to->function->name);
+	return WASM_TRAP_host;
+}
+
+enum wasm_trap wasi_enter(struct wasm_store *store, struct wasm_function *self,
+			  struct wasm_instance *caller, union wasm_value *slots)
+{
+	struct wasi_binding *to = ((struct wasm_host_function *)self)->env;
+	struct wasi_call call = { to->wasi, store, NULL, 0, to->unstable };
+	struct wasm_memory *memory;
+	int result;
+
+	if (!caller || !caller->module->memory_count)
+		return wasi_refuse(store, to);
+	memory = caller->memories[0];
+	call.base = memory->base;
+	call.bytes = __atomic_load_n(&memory->bytes, __ATOMIC_ACQUIRE);
+	result = to->function->call(&call, slots);
+	if (result < 0)
+		return (enum wasm_trap) - result;
+	slots[0].i64 = result;
+	return WASM_OK;
+}

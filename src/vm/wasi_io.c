@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes in and out.  A stream (pipe, terminal, socket) is waited for before
+ * each try, so that the VM's deadline holds; where there is one, a stream is
+ * written in pieces that a pipe with room takes at once.  Flags of a
+ * descriptor are given along with each write.  Nobody is killed by SIGPIPE:
+ * the guest gets EPIPE. */
+#include "vm/wasi_internal.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- a stream's bytes -------------------------------------------------------- */
+
+static ssize_t wasi_io_send_socket(int host, const struct iovec *items,
+				   int count)
+{
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)items,
+		.msg_iovlen = count,
+	};
+
+	return sendmsg(host, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* writev without a SIGPIPE of its making. */
+static ssize_t wasi_io_send_pipe(int host, const struct iovec *items, int count)
+{
+	const struct timespec at_once = { 0, 0 };
+	sigset_t pipe, before;
+	ssize_t n;
+	int code;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &before);
+	n = writev(host, items, count);
+	code = errno;
+	if (n < 0 && code == EPIPE && !sigismember(&before, SIGPIPE))
+		while (sigtimedwait(&pipe, NULL, &at_once) < 0 &&
+		       errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = code;
+	return n;
+}
+
+static ssize_t wasi_io_send(const struct wasi_fd *fd, const struct iovec *items,
+			    int count)
+{
+	ssize_t n;
+
+	if (fd->type == WASI_SOCKET_STREAM || fd->type == WASI_SOCKET_DGRAM)
+		n = wasi_io_send_socket(fd->host, items, count);
+	else if (fd->type == WASI_UNKNOWN)
+		n = wasi_io_send_pipe(fd->host, items, count);
+	else
+		n = writev(fd->host, items, count);
+	return n < 0 ? -errno : n;
+}
+
+/* The first bytes that are left, as one piece. */
+static size_t wasi_io_gather(const struct wasi_vectors *from, uint8_t *to,
+			     size_t room)
+{
+	size_t len = 0;
+
+	for (uint32_t i = from->first; i < from->count && len < room; i++) {
+		const struct iovec *item = &from->items[i];
+		size_t n =
+			item->iov_len < room - len ? item->iov_len : room - len;
+
+		memcpy(to + len, item->iov_base, n);
+		len += n;
+	}
+	return len;
+}
+
+void wasi_io_drop(struct wasi_vectors *vectors, size_t len)
+{
+	while (vectors->first < vectors->count) {
+		struct iovec *item = &vectors->items[vectors->first];
+
+		if (len < item->iov_len) {
+			item->iov_base = (uint8_t *)item->iov_base + len;
+			item->iov_len -= len;
+			return;
+		}
+		len -= item->iov_len;
+		vectors->first++;
+	}
+}
+
+static ssize_t wasi_io_send_piece(const struct wasi_fd *fd,
+				  const struct wasi_vectors *vectors)
+{
+	uint8_t bytes[PIPE_BUF];
+	size_t len = wasi_io_gather(vectors, bytes, sizeof bytes);
+	struct iovec item = { bytes, len };
+
+	return wasi_io_send(fd, &item, 1);
+}
+
+static int wasi_io_write_stream(const struct wasi_call *call,
+				const struct wasi_fd *fd,
+				struct wasi_vectors *vectors, size_t *done)
+{
+	bool pieces =
+		wasi_poll_deadline(call) != 0 && fd->type != WASI_SOCKET_DGRAM;
+	ssize_t n;
+	int e;
+
+	wasi_io_drop(vectors, 0); /* empty ones in front */
+	while (vectors->first < vectors->count && *done < INT32_MAX) {
+		e = wasi_poll_ready(call, fd, POLLOUT);
+		if (e)
+			return e;
+		n = pieces ? wasi_io_send_piece(fd, vectors)
+			   : wasi_io_send(fd, vectors->items + vectors->first,
+					  vectors->count - vectors->first);
+		if (n >= 0) {
+			wasi_io_drop(vectors, n);
+			*done += n;
+		} else if (n != -EINTR && n != -EAGAIN) {
+			return wasi_errno(-n);
+		}
+	}
+	return 0;
+}
+
+/* ---- files ------------------------------------------------------------------- */
+
+static int wasi_io_write_file(const struct wasi_fd *fd,
+			      const struct wasi_vectors *vectors,
+			      int64_t offset, size_t *done)
+{
+	int how = (fd->flags & WASI_SYNC ? RWF_SYNC : 0) |
+		  (fd->flags & WASI_DSYNC ? RWF_DSYNC : 0) |
+		  (fd->flags & WASI_APPEND && offset < 0 ? RWF_APPEND : 0);
+	ssize_t n;
+
+	do
+		n = pwritev2(fd->host, vectors->items, vectors->count, offset,
+			     how);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return wasi_errno(errno);
+	*done = n;
+	return 0;
+}
+
+/* offset -1: where the descriptor stands. */
+static int wasi_io_write(const struct wasi_call *call, const struct wasi_fd *fd,
+			 struct wasi_vectors *vectors, int64_t offset,
+			 size_t *done)
+{
+	int e = offset < 0 && wasi_table_waits(fd)
+			? wasi_io_write_stream(call, fd, vectors, done)
+			: wasi_io_write_file(fd, vectors, offset, done);
+
+	/* What was written before it failed, was. */
+	return e > 0 && *done ? 0 : e;
+}
+
+static int wasi_io_read(const struct wasi_call *call, const struct wasi_fd *fd,
+			struct wasi_vectors *vectors, int64_t offset,
+			size_t *done)
+{
+	ssize_t n;
+	int e;
+
+	do {
+		e = wasi_poll_ready(call, fd, POLLIN);
+		if (e)
+			return e;
+		n = preadv2(fd->host, vectors->items, vectors->count, offset,
+			    0);
+	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
+	if (n < 0)
+		return wasi_errno(errno);
+	*done = n;
+	return 0;
+}
+
+/* ---- the calls ------------------------------------------------------------- */
+
+typedef int wasi_io_call(const struct wasi_call *call, const struct wasi_fd *fd,
+			 struct wasi_vectors *vectors, int64_t offset,
+			 size_t *done);
+
+static int wasi_io_do(const struct wasi_call *call, const union wasm_value *a,
+		      uint64_t right, wasi_io_call *io, int64_t offset,
+		      uint32_t put)
+{
+	struct wasi_vectors vectors;
+	struct wasi_fd *fd;
+	size_t done = 0;
+	int e = wasi_table_get(call->wasi, a[0].i32, right, &fd);
+
+	if (!e)
+		e = wasi_guest_vectors(call, a[1].i32, a[2].i32, &vectors);
+	if (!e && !wasi_guest(call, put, sizeof(uint32_t)))
+		e = WASI_EFAULT;
+	if (!e)
+		e = io(call, fd, &vectors, offset, &done);
+	return e ? e : wasi_guest_put_u32(call, put, done);
+}
+
+static int wasi_io_read_call(const struct wasi_call *call,
+			     const union wasm_value *a, int64_t offset,
+			     uint32_t put)
+{
+	uint64_t seek = offset < 0 ? 0 : WASI_RIGHT_FD_SEEK;
+
+	return wasi_io_do(call, a, WASI_RIGHT_FD_READ | seek, wasi_io_read,
+			  offset, put);
+}
+
+int wasi_io_write_call(const struct wasi_call *call, const union wasm_value *a,
+		       int64_t offset, uint32_t put)
+{
+	uint64_t seek = offset < 0 ? 0 : WASI_RIGHT_FD_SEEK;
+
+	return wasi_io_do(call, a, WASI_RIGHT_FD_WRITE | seek, wasi_io_write,
+			  offset, put);
+}
+
+int wasi_fd_read(struct wasi_call *call, const union wasm_value *a)
+{
+	return wasi_io_read_call(call, a, -1, a[3].i32);
+}
+
+int wasi_fd_write(struct wasi_call *call, const union wasm_value *a)
+{
+	return wasi_io_write_call(call, a, -1, a[3].i32);
+}
+
+int wasi_fd_pread(struct wasi_call *call, const union wasm_value *a)
+{
+	return a[3].i64 > INT64_MAX
+		       ? WASI_EINVAL
+		       : wasi_io_read_call(call, a, a[3].i64, a[4].i32);
+}
+
+int wasi_fd_pwrite(struct wasi_call *call, const union wasm_value *a)
+{
+	return a[3].i64 > INT64_MAX
+		       ? WASI_EINVAL
+		       : wasi_io_write_call(call, a, a[3].i64, a[4].i32);
+}

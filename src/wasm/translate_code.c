@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Code, values and accumulators of the translator.  Each helper keeps the
+ * invariants of translate.h; none knows operations. */
+#include "wasm/translate.h"
+#include <string.h>
+
+enum {
+	CODE_MOST = 1 << 30,
+	INSTRUCTION_MOST = 128, /* but for tables of br_table */
+	UNSETTLED_MOST = 128,
+};
+
+void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
+		  uint32_t size)
+{
+	uint64_t need = ((uint64_t)count + 1) * size, room = vector->room;
+	void *items;
+
+	if (need <= room)
+		return (uint8_t *)vector->items + (size_t)count * size;
+	room = need * 2 < 4096 ? 4096 : need * 2;
+	items = room < CODE_MOST * 2ull
+			? t->host->allocate(t->host->env, room)
+			: NULL;
+	if (!items) {
+		t->failed = true;
+		return NULL;
+	}
+	if (vector->items) {
+		memcpy(items, vector->items, vector->room);
+		t->host->release(t->host->env, vector->items, vector->room);
+	}
+	vector->items = items;
+	vector->room = (uint32_t)room;
+	return (uint8_t *)items + (size_t)count * size;
+}
+
+/* Code */
+
+static uint8_t *code_at(const struct translator *t, uint32_t at)
+{
+	return (uint8_t *)t->code.items + at;
+}
+
+void code_set_u32(struct translator *t, uint32_t at, uint32_t value)
+{
+	memcpy(code_at(t, at), &value, 4);
+}
+
+uint32_t code_get_u32(const struct translator *t, uint32_t at)
+{
+	uint32_t value;
+
+	memcpy(&value, code_at(t, at), 4);
+	return value;
+}
+
+void code_set_handler(struct translator *t, uint32_t at, unsigned handler)
+{
+	const void *address = wasm_exec_handler(handler, t->turns[handler]++);
+
+	memcpy(code_at(t, at), &address, 8);
+}
+
+static void code_room(struct translator *t)
+{
+	vector_room(t, &t->code, t->used + INSTRUCTION_MOST, 1);
+	if (t->failed)
+		t->used = 0;
+}
+
+static void note_origin(struct translator *t)
+{
+	struct origin *origin = vector_room(t, &t->origins, t->origin_count,
+					    sizeof(*origin));
+
+	if (!origin)
+		return;
+	origin->code = t->used;
+	origin->module = (uint32_t)(t->op_at - t->module->bytes);
+	t->origin_count++;
+}
+
+uint32_t code_begin(struct translator *t, unsigned handler)
+{
+	uint32_t at;
+	struct made *made;
+
+	code_room(t);
+	note_origin(t);
+	t->last ^= 1;
+	made = last_made(t);
+	made->kind = MADE_OTHER;
+	made->at = at = t->used;
+	made->handler = (uint16_t)handler;
+	made->destination = NONE;
+	made->class = CLASSES;
+	code_set_handler(t, at, handler);
+	t->used += 8;
+	return at;
+}
+
+void code_u32(struct translator *t, uint32_t value)
+{
+	memcpy(code_at(t, t->used), &value, 4);
+	t->used += 4;
+}
+
+void code_u64(struct translator *t, uint64_t value)
+{
+	memcpy(code_at(t, t->used), &value, 8);
+	t->used += 8;
+}
+
+void code_slot(struct translator *t, uint32_t slot)
+{
+	code_u32(t, slot * SLOT_BYTES);
+}
+
+void code_operand(struct translator *t, const struct operand *operand,
+		  char letter)
+{
+	if (operand->place == 's')
+		code_slot(t, operand->slot);
+	else if (operand->place == 'i' && (letter == 'l' || letter == 'd'))
+		code_u64(t, operand->constant);
+	else if (operand->place == 'i')
+		code_u32(t, (uint32_t)operand->constant);
+}
+
+struct made code_take_back(struct translator *t)
+{
+	struct made made = *last_made(t);
+
+	t->used = made.at;
+	if (made.class != CLASSES)
+		t->accumulators[made.class] = made.before;
+	if (t->origin_count)
+		t->origin_count--;
+	last_made(t)->kind = MADE_OTHER;
+	last_made(t)->at = NONE;
+	t->last ^= 1;
+	return made;
+}
+
+void code_keep_origin(struct translator *t)
+{
+	const struct origin *origins = t->origins.items;
+
+	if (t->origin_count)
+		t->op_at = t->module->bytes +
+			   origins[t->origin_count - 1].module;
+}
+
+void code_forget(struct translator *t)
+{
+	for (int i = 0; i < 2; i++) {
+		t->made[i].kind = MADE_OTHER;
+		t->made[i].at = NONE;
+	}
+}
+
+/* One more copy for the last instruction: it does them in order, so that a
+ * later one may read what an earlier one wrote. */
+static bool copy_more(struct translator *t, uint32_t to, uint32_t of)
+{
+	struct made *made = last_made(t);
+
+	if (made->kind != MADE_COPY || made->copies == 4)
+		return false;
+	made->copies++;
+	made->handler = (uint16_t)(WASM_H_copy1 + made->copies - 1);
+	code_set_handler(t, made->at, made->handler);
+	code_slot(t, to);
+	code_slot(t, of);
+	return true;
+}
+
+void code_copy(struct translator *t, uint32_t to, uint32_t of,
+	       enum value_class class)
+{
+	if (to == of)
+		return;
+	code_room(t);
+	if (class == CLASS_V128 || !copy_more(t, to, of)) {
+		code_begin(t, class == CLASS_V128 ? WASM_H_copy_v
+						  : WASM_H_copy1);
+		code_slot(t, to);
+		code_slot(t, of);
+		if (class != CLASS_V128) {
+			last_made(t)->kind = MADE_COPY;
+			last_made(t)->copies = 1;
+		}
+	}
+	acc_wrote(t, to);
+}
+
+void code_constant(struct translator *t, uint32_t to, uint64_t value)
+{
+	code_begin(t, WASM_H_set_constant);
+	code_slot(t, to);
+	code_u64(t, value);
+	acc_wrote(t, to);
+}
+
+/* Accumulators */
+
+enum value_class class_of(wasm_type type)
+{
+	switch (type) {
+	case WASM_F64: return CLASS_F64;
+	case WASM_F32: return CLASS_F32;
+	case WASM_V128: return CLASS_V128;
+	}
+	return CLASS_INT;
+}
+
+void acc_forget(struct translator *t)
+{
+	for (int class = 0; class < CLASSES; class++)
+		t->accumulators[class] = (struct accumulator){
+			.owner = NONE, .producer = NONE, .mirrors = NONE
+		};
+}
+
+void acc_wrote(struct translator *t, uint32_t slot)
+{
+	for (int class = 0; class < CLASSES; class++)
+		if (t->accumulators[class].mirrors == slot)
+			t->accumulators[class].mirrors = NONE;
+}
+
+void acc_write(struct translator *t, enum value_class class, uint32_t slot)
+{
+	struct accumulator *acc = &t->accumulators[class];
+
+	code_set_handler(t, acc->producer, acc->handler + 1u);
+	code_set_u32(t, acc->producer + 8, slot * SLOT_BYTES);
+	if (last_made(t)->at == acc->producer)
+		last_made(t)->destination = slot;
+	acc_wrote(t, slot);
+	acc->mirrors = slot;
+	acc->producer = NONE;
+	acc->owner = NONE;
+}
+
+void acc_flush(struct translator *t, enum value_class class)
+{
+	uint32_t owner = t->accumulators[class].owner;
+	struct value *value;
+
+	if (owner == NONE)
+		return;
+	value = value_at(t, owner);
+	value->place = IN_SLOT;
+	value->slot = own_slot(t, owner);
+	acc_write(t, class, value->slot);
+}
+
+void acc_flush_all(struct translator *t)
+{
+	for (int class = 0; class < CLASSES; class++)
+		acc_flush(t, class);
+}
+
+void acc_set(struct translator *t, enum value_class class, uint32_t owner)
+{
+	struct made *made = last_made(t);
+
+	made->class = class;
+	made->before = t->accumulators[class];
+	t->accumulators[class] = (struct accumulator){ .owner = owner,
+						       .producer = made->at,
+						       .mirrors = NONE,
+						       .handler =
+							       made->handler };
+}
+
+void acc_push(struct translator *t, enum value_class class)
+{
+	acc_set(t, class, t->height);
+	value_push(t, IN_ACCUMULATOR, class);
+}
+
+bool value_is_fresh(struct translator *t, uint32_t index)
+{
+	const struct value *value = value_at(t, index);
+
+	return value->place == IN_ACCUMULATOR && last_made(t)->at != NONE &&
+	       t->accumulators[value->class].producer == last_made(t)->at;
+}
+
+/* Values */
+
+struct value *value_push(struct translator *t, enum place place,
+			 enum value_class class)
+{
+	struct value *value;
+
+	if (t->height - t->settled >= UNSETTLED_MOST)
+		values_settle(t, t->height - UNSETTLED_MOST / 2);
+	value = vector_room(t, &t->values, t->height, sizeof(*value));
+	if (!value)
+		value = &t->spare;
+	*value = (struct value){ .place = place, .class = class };
+	t->height++;
+	if (t->height > t->highest)
+		t->highest = t->height;
+	return value;
+}
+
+void value_push_slot(struct translator *t, enum value_class class)
+{
+	uint32_t slot = own_slot(t, t->height);
+
+	value_push(t, IN_SLOT, class)->slot = slot;
+}
+
+void value_pop(struct translator *t, uint32_t count)
+{
+	for (; count; count--) {
+		struct value *value = value_at(t, --t->height);
+
+		if (value->place == IN_ACCUMULATOR)
+			t->accumulators[value->class].owner = NONE;
+	}
+	if (t->settled > t->height)
+		t->settled = t->height;
+}
+
+void value_to_slot(struct translator *t, uint32_t index)
+{
+	struct value *value = value_at(t, index);
+	uint32_t slot = own_slot(t, index);
+
+	if (value->place == IS_SUM)
+		value_make_sum(t, index);
+	if (value->place == IN_ACCUMULATOR) {
+		acc_flush(t, value->class);
+		return;
+	}
+	if (value->place == IS_CONSTANT)
+		code_constant(t, slot, value->constant);
+	else
+		code_copy(t, slot, value->slot, value->class);
+	value->place = IN_SLOT;
+	value->slot = slot;
+}
+
+void value_to_slots(struct translator *t, uint32_t count)
+{
+	uint32_t first = t->height - count;
+
+	for (int class = 0; class < CLASSES; class++)
+		if (t->accumulators[class].owner != NONE &&
+		    t->accumulators[class].owner >= first)
+			acc_flush(t, class);
+	for (uint32_t i = first; i < t->height; i++)
+		value_to_slot(t, i);
+}
+
+uint32_t value_slot(struct translator *t, uint32_t index)
+{
+	struct value *value = value_at(t, index);
+
+	if (value->place != IN_LOCAL)
+		value_to_slot(t, index);
+	return value->slot;
+}
+
+static struct operand slot_operand(struct translator *t, uint32_t slot)
+{
+	bool is_here = t->accumulators[CLASS_INT].mirrors == slot;
+
+	return (struct operand){ .place = is_here ? 'r' : 's', .slot = slot };
+}
+
+void value_make_sum(struct translator *t, uint32_t index)
+{
+	struct value *value = value_at(t, index);
+	struct operand a, b = { .place = 'i', .constant = value->constant };
+	struct made *made;
+
+	acc_flush(t, CLASS_INT);
+	a = slot_operand(t, value->slot);
+	if (value->is_sum_of_locals) {
+		b = slot_operand(t, (uint32_t)value->constant);
+		if (b.place == 'r' && a.place == 's') {
+			struct operand other = a;
+
+			a = b;
+			b = other;
+		}
+		b.place = 's';
+	}
+	code_begin(t, handler_of(ROLE_VALUE, WASM_OP_I32_ADD,
+				 form_of(a.place, b.place)));
+	code_u32(t, 0);
+	code_operand(t, &a, 'i');
+	code_operand(t, &b, 'i');
+	made = last_made(t);
+	made->kind = MADE_BINARY;
+	made->operation = WASM_OP_I32_ADD;
+	made->a = a;
+	made->b = b;
+	value->place = IN_ACCUMULATOR;
+	acc_set(t, CLASS_INT, index);
+}
+
+static bool means_local(const struct value *value, uint32_t local)
+{
+	if (value->place == IN_LOCAL)
+		return value->slot == local;
+	return value->place == IS_SUM &&
+	       (value->slot == local ||
+		(value->is_sum_of_locals && value->constant == local));
+}
+
+void values_keep(struct translator *t, uint32_t local, uint32_t below)
+{
+	for (uint32_t i = t->settled; i < below; i++) {
+		if (!means_local(value_at(t, i), local))
+			continue;
+		if (value_at(t, i)->place == IS_SUM)
+			value_make_sum(t, i);
+		else
+			value_to_slot(t, i);
+	}
+}
+
+void values_settle(struct translator *t, uint32_t below)
+{
+	for (int class = 0; class < CLASSES; class++)
+		if (t->accumulators[class].owner != NONE &&
+		    t->accumulators[class].owner < below)
+			acc_flush(t, class);
+	for (uint32_t i = t->settled; i < below; i++)
+		if (value_at(t, i)->place != IS_CONSTANT)
+			value_to_slot(t, i);
+	if (t->settled < below)
+		t->settled = below;
+}
+
+struct operand value_operand(struct translator *t, uint32_t index)
+{
+	const struct value *value = value_at(t, index);
+	struct operand operand = { .place = 's', .index = index };
+
+	if (value->place == IS_SUM)
+		value_make_sum(t, index);
+	if (value->place == IN_ACCUMULATOR) {
+		operand.place = 'r';
+	} else if (value->place == IS_CONSTANT) {
+		operand.place = 'i';
+		operand.constant = value->constant;
+	} else {
+		operand.slot = value->slot;
+		if (t->accumulators[value->class].mirrors == value->slot)
+			operand.place = 'r';
+	}
+	return operand;
+}
+
+void value_operands(struct translator *t, struct operand *operands,
+		    uint32_t count)
+{
+	uint32_t first = t->height - count;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (value_at(t, first + i)->place == IS_SUM)
+			value_make_sum(t, first + i);
+	for (uint32_t i = 0; i < count; i++)
+		operands[i] = value_operand(t, first + i);
+}
+
+void operand_to_slot(struct translator *t, struct operand *operand)
+{
+	operand->slot = value_slot(t, operand->index);
+	operand->place = 's';
+}

