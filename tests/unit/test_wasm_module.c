@@ -575,6 +575,11 @@ TEST(locals_without_default_must_be_set)
 	    0x1a, 0x0b, 0x20, 0, 0x1a, 0x0b);
 	refuses(exported_function(&body),
 		"function 0 \"f\" at 0x2b: uninitialized local 0");
+	/* What is never reached sets it too, from an unknown operand. */
+	PUT(&body, 1, 1, 0x64, 0x70, 0x00, 0x1b, 0x21, 0, 0x20, 0, 0x1a);
+	put_times(&body, 40, "\x01", 1);
+	PUT(&body, 0x0b);
+	accepts(exported_function(&body));
 }
 
 /* Reading of code that was accepted */
