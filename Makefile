@@ -213,6 +213,7 @@ install: all man ## into DESTDIR and PREFIX
 	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0
 	ln -sf libbrood.so.0 $(DESTDIR)$(PREFIX)/lib/libbrood.so
 	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
+	install -m 644 include/wasm.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(BUILD)/brood.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood
