@@ -42,7 +42,7 @@ static const struct wasm_deftype *type_of_function(const struct translator *t,
 static const struct wasm_code *code_of_function(const struct translator *t,
 						uint32_t index)
 {
-	return t->function - (t->function->function - index);
+	return t->function + ((int64_t)index - t->function->function);
 }
 
 static void call(struct translator *t, uint32_t index)
