@@ -79,8 +79,11 @@ run_mode() {
 # shown under the first one that has not.
 report_mode() { # MODE WORDS
 	awk -v suite="$suite/" -v words="$2" '
-		function cut(s) { return index(s, suite) == 1 ?
-			substr(s, length(suite) + 1) : s }
+		function cut(s) {
+			if (index(s, suite) == 1)
+				s = substr(s, length(suite) + 1)
+			return s
+		}
 		NR == FNR { wanted[$0] = 1; order[++n] = $0; next }
 		/^(not )?ok - / {
 			file = $0; sub(/^(not )?ok - /, "", file)
