@@ -193,12 +193,13 @@ if [ -f "$module" ]; then
 	ok $? "of the caller's variables none is seen"
 	python3 - "$BROOD" "$folder/standard.wasm" >"$folder/out" \
 		2>"$folder/err" <<'END'
-import os, pty, subprocess, sys
+import os, pty, signal, subprocess, sys
+signal.alarm(60)
 ours, theirs = pty.openpty()
 run = subprocess.Popen([sys.argv[1], "run", sys.argv[2]], stdin=theirs,
                        stdout=theirs, stderr=theirs, close_fds=True)
 os.close(theirs)
-os.write(ours, b"line\n\x04")
+os.write(ours, b"line\n\x04\x04\x04")
 text = b""
 try:
     while chunk := os.read(ours, 4096):
