@@ -77,7 +77,14 @@ int wat_lexer_no_memory(struct wat_lexer *lexer)
 	return err_set(lexer->err, -ENOMEM, "%.80s", lexer->name);
 }
 
-static uint32_t hash_of(const char *text, size_t len)
+const char *wat_word_text(uint32_t word)
+{
+	return word < WASM_OPERATIONS ? wasm_operations[word].name
+				      : wat_words[word - WASM_OPERATIONS].text;
+}
+
+/* The hash of tools/words. */
+static uint32_t word_hash(const char *text, size_t len)
 {
 	uint32_t hash = 2166136261;
 
@@ -86,16 +93,9 @@ static uint32_t hash_of(const char *text, size_t len)
 	return hash;
 }
 
-const char *wat_word_text(uint32_t word)
-{
-	return word < WASM_OPERATIONS ? wasm_operations[word].name
-				      : wat_words[word - WASM_OPERATIONS].text;
-}
-
-/* The hash is that of tools/words. */
 uint32_t wat_lexer_word(const char *text, size_t len)
 {
-	uint32_t hash = hash_of(text, len);
+	uint32_t hash = word_hash(text, len);
 	uint32_t at = (hash ^ hash >> 15) & (WAT_WORD_SLOTS - 1);
 
 	for (; wat_word_slots[at] != WAT_WORDS;
@@ -114,7 +114,7 @@ static uint32_t *symbol_slot(const struct wat_lexer *lexer, const char *text,
 			     uint32_t len, uint32_t hash)
 {
 	uint32_t mask = lexer->symbol_slot_room - 1;
-	uint32_t at = (hash ^ hash >> 15) & mask;
+	uint32_t at = hash & mask;
 
 	for (; lexer->symbol_slots[at]; at = (at + 1) & mask) {
 		const struct wat_symbol *symbol =
@@ -150,7 +150,7 @@ static bool symbol_slots_grow(struct wat_lexer *lexer)
 static int symbol_intern(struct wat_lexer *lexer, const char *text,
 			 uint32_t len, struct wat_token *token)
 {
-	uint32_t hash = hash_of(text, len), *slot;
+	uint32_t hash = wat_hash(lexer, text, len), *slot;
 
 	if (lexer->symbol_count >= lexer->symbol_slot_room / 2 &&
 	    !symbol_slots_grow(lexer))
@@ -524,12 +524,33 @@ static int annotation_body(struct wat_lexer *lexer, uint32_t begin, bool keep)
 	return 0;
 }
 
+static int annotation_add(struct wat_lexer *lexer,
+			  const struct wat_annotation *note)
+{
+	uint32_t number = lexer->annotation_count;
+	uint32_t *last = &lexer->last_of[note->kind];
+
+	if (!wat_room_grow((void **)&lexer->annotations,
+			   &lexer->annotation_room, number + 1,
+			   sizeof *lexer->annotations))
+		return wat_lexer_no_memory(lexer);
+	lexer->annotations[number] = *note;
+	if (*last == WAT_NONE)
+		lexer->first_of[note->kind] = number;
+	else
+		lexer->annotations[*last].next = number;
+	*last = number;
+	lexer->annotation_count++;
+	return 0;
+}
+
 /* From behind "(", at "@". */
 static int annotation_read(struct wat_lexer *lexer)
 {
 	struct wat_annotation note = { .at = lexer->at - 1,
 				       .before = lexer->count,
-				       .first = lexer->inner_count };
+				       .first = lexer->inner_count,
+				       .next = WAT_NONE };
 	const char *id = NULL;
 	uint32_t len = 0;
 	int r = annotation_id(lexer, &id, &len);
@@ -541,12 +562,7 @@ static int annotation_read(struct wat_lexer *lexer)
 	if (r < 0 || note.kind == WAT_ANNOTATION_OTHER)
 		return r;
 	note.count = lexer->inner_count - note.first - 1;
-	if (!wat_room_grow((void **)&lexer->annotations,
-			   &lexer->annotation_room, lexer->annotation_count + 1,
-			   sizeof *lexer->annotations))
-		return wat_lexer_no_memory(lexer);
-	lexer->annotations[lexer->annotation_count++] = note;
-	return 0;
+	return annotation_add(lexer, &note);
 }
 
 /* Forms */
@@ -584,8 +600,9 @@ static int lexer_end(struct wat_lexer *lexer)
 	struct wat_token end = { .at = lexer->at, .kind = WAT_END };
 
 	if (lexer->open != WAT_NONE)
-		return wat_lexer_fail(lexer, lexer->tokens[lexer->open].at,
-				      "unclosed bracket: unexpected end");
+		return wat_lexer_fail(
+			lexer, lexer->tokens[lexer->open].at,
+			"unexpected end: this bracket is not closed");
 	if (token_add(lexer, &end) < 0 || token_add(lexer, &end) < 0)
 		return -ENOMEM;
 	lexer->count -= 2;
@@ -635,6 +652,8 @@ static void symbols_forget(struct wat_lexer *lexer)
 static void lexer_forget(struct wat_lexer *lexer)
 {
 	lexer->count = lexer->inner_count = lexer->annotation_count = 0;
+	memset(lexer->first_of, 0xff, sizeof lexer->first_of);
+	memset(lexer->last_of, 0xff, sizeof lexer->last_of);
 	symbols_forget(lexer);
 	lexer->open = WAT_NONE;
 	wat_arena_clear(&lexer->arena);
