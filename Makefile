@@ -131,8 +131,9 @@ $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
 		-Wl,--version-script=src/lib/libbrood.map -o $@ $(LIB_OBJECTS)
+# Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(SANITISE) -o $@ $^
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
