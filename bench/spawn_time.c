@@ -11,8 +11,10 @@
  *
  * Told for each: median, 10 and 90 per cent of the runs, and the ratio of
  * the first command's median to this one's.  -t: tab-separated, in
- * microseconds, for scripts.  A run that ends with another status than the
- * first one of the same name is an error: a fast failure is no result. */
+ * microseconds, for scripts.  Last comes the most memory that was resident, in
+ * kB: not less than this program's own, which each command starts from.  A
+ * run that ends with another status than the first one of the same name is an
+ * error: a fast failure is no result. */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +34,7 @@ struct command {
 	char *name;
 	char *word[WORDS_MOST + 1];
 	double *us;
+	long peak_kb;
 	int status;
 };
 struct bench {
@@ -88,12 +92,15 @@ static double time_one(const struct bench *bench, struct command *command)
 {
 	extern char **environ;
 	double start = now_us();
+	struct rusage usage;
 	pid_t pid;
 
 	errno = posix_spawn(&pid, command->word[0], &bench->actions, NULL,
 			    command->word, environ);
-	if (errno || waitpid(pid, &command->status, 0) < 0)
+	if (errno || wait4(pid, &command->status, 0, &usage) < 0)
 		return -1;
+	if (usage.ru_maxrss > command->peak_kb)
+		command->peak_kb = usage.ru_maxrss;
 	return now_us() - start;
 }
 
@@ -162,13 +169,14 @@ static void tell(const struct bench *bench)
 
 	for (int i = 0; i < bench->count; i++) {
 		const char *format =
-			bench->table ? "%s\t%.0f\t%.0f\t%.0f\t%.3f\n"
+			bench->table ? "%s\t%.0f\t%.0f\t%.0f\t%.3f\t%ld\n"
 				     : "%-28s %9.0f us  (%.0f to %.0f)  "
-				       "x%.2f\n";
+				       "x%.2f  %ld kB\n";
 		double middle = part(bench, i, 5);
 
 		printf(format, bench->command[i].name, middle,
-		       part(bench, i, 1), part(bench, i, 9), base / middle);
+		       part(bench, i, 1), part(bench, i, 9), base / middle,
+		       bench->command[i].peak_kb);
 	}
 }
 

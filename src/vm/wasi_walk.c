@@ -37,7 +37,7 @@ static void wasi_walk_back(struct wasi_walk *walk)
 		close(walk->folders[walk->depth--]);
 }
 
-/* Takes host. */
+/* Takes host, a folder. */
 static int wasi_walk_enter(struct wasi_walk *walk, int host)
 {
 	if (walk->depth + 1 == WASI_WALK_DEPTH) {
@@ -45,7 +45,7 @@ static int wasi_walk_enter(struct wasi_walk *walk, int host)
 		return -ENAMETOOLONG;
 	}
 	walk->folders[++walk->depth] = host;
-	return 0;
+	return WASI_WALK_ON;
 }
 
 /* The next name; 0 at the end. */
@@ -63,20 +63,35 @@ static int wasi_walk_next(struct wasi_walk *walk)
 	return len > 0;
 }
 
-/* The link's text goes in front of what is left. */
-static int wasi_walk_link(struct wasi_walk *walk)
+/* What stands behind the name, be it a link. */
+static int wasi_walk_look(const struct wasi_walk *walk, mode_t *kind)
+{
+	int host = openat(walk->folders[walk->depth], walk->name,
+			  O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat stat;
+
+	if (host < 0)
+		return -errno;
+	if (fstat(host, &stat) < 0) {
+		close(host);
+		return -EIO;
+	}
+	*kind = stat.st_mode & S_IFMT;
+	return host;
+}
+
+/* The link's text goes in front of what is left.  Takes host, the link. */
+static int wasi_walk_link(struct wasi_walk *walk, int host)
 {
 	char text[PATH_MAX];
 	size_t left = strlen(walk->rest);
-	ssize_t len = readlinkat(walk->folders[walk->depth], walk->name, text,
-				 sizeof text);
+	ssize_t len = readlinkat(host, "", text, sizeof text);
 
-	if (len < 0)
-		return -errno;
+	close(host);
+	if (len <= 0)
+		return -ENOENT;
 	if (++walk->links > WASI_WALK_LINKS)
 		return -ELOOP;
-	if (len == 0)
-		return -ENOENT;
 	if (text[0] == '/')
 		return -EXDEV;
 	if (len + left >= sizeof walk->text)
@@ -84,55 +99,56 @@ static int wasi_walk_link(struct wasi_walk *walk)
 	memmove(walk->text + len, walk->rest, left + 1);
 	memcpy(walk->text, text, len);
 	walk->rest = walk->text;
-	return 0;
+	return WASI_WALK_ON;
 }
 
 /* A name on the way: a folder, or a link to one. */
 static int wasi_walk_through(struct wasi_walk *walk)
 {
-	int host = openat(walk->folders[walk->depth], walk->name,
-			  O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat stat = { 0 };
+	mode_t kind;
+	int host = wasi_walk_look(walk, &kind);
 
 	if (host < 0)
-		return -errno;
-	if (fstat(host, &stat) == 0 && S_ISDIR(stat.st_mode))
+		return host;
+	if (kind == S_IFDIR)
 		return wasi_walk_enter(walk, host);
+	if (kind == S_IFLNK)
+		return wasi_walk_link(walk, host);
 	close(host);
-	return S_ISLNK(stat.st_mode) ? wasi_walk_link(walk) : -ENOTDIR;
+	return -ENOTDIR;
 }
 
-static bool wasi_walk_is_link(const struct wasi_walk *walk)
+/* O_PATH opens what has become a link since we looked, too. */
+static int wasi_walk_no_link(int host)
 {
 	struct stat stat;
 
-	return fstatat(walk->folders[walk->depth], walk->name, &stat,
-		       AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISLNK(stat.st_mode);
+	if (fstat(host, &stat) == 0 && !S_ISLNK(stat.st_mode))
+		return host;
+	close(host);
+	return -ELOOP;
 }
 
-/* The last name; where it was a link, there is more to go. */
+/* The last name, whose link is followed or not. */
 static int wasi_walk_last(struct wasi_walk *walk)
 {
 	bool follow = !(walk->flags & O_NOFOLLOW) &&
 		      (walk->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-	struct stat stat;
-	int host, r;
+	mode_t kind;
+	int host;
 
-	if (follow && wasi_walk_is_link(walk)) {
-		r = wasi_walk_link(walk);
-		return r < 0 ? r : WASI_WALK_ON;
+	if (follow) {
+		host = wasi_walk_look(walk, &kind);
+		if (host >= 0 && kind == S_IFLNK)
+			return wasi_walk_link(walk, host);
+		if (host >= 0)
+			close(host);
 	}
 	host = openat(walk->folders[walk->depth], walk->name,
 		      walk->flags | O_NOFOLLOW, walk->mode);
 	if (host < 0)
 		return -errno;
-	/* It has become a link since we looked, and O_PATH opened that. */
-	if (follow && fstat(host, &stat) == 0 && S_ISLNK(stat.st_mode)) {
-		close(host);
-		return -ELOOP;
-	}
-	return host;
+	return follow ? wasi_walk_no_link(host) : host;
 }
 
 /* The path ends in a folder that is open already. */
@@ -162,10 +178,7 @@ static int wasi_walk_step(struct wasi_walk *walk)
 		wasi_walk_back(walk);
 		return WASI_WALK_ON;
 	}
-	if (!*walk->rest)
-		return wasi_walk_last(walk);
-	r = wasi_walk_through(walk);
-	return r < 0 ? r : WASI_WALK_ON;
+	return *walk->rest ? wasi_walk_through(walk) : wasi_walk_last(walk);
 }
 
 int wasi_walk_open(int folder, const char *path, int flags, mode_t mode)

@@ -101,10 +101,10 @@ enum wasm_trap wasm_out_memory_init(struct wasm_instance *context,
 	uint32_t memory = word(ip, 2);
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_memory_init(
-		context, memory, word(ip, 1),
-		index_of(&slots[0], memory_is64(context, memory)),
-		slots[1].i32, slots[2].i32);
+	return wasm_memory_init(context, memory, word(ip, 1),
+				index_of(&slots[0],
+					 memory_is64(context, memory)),
+				slots[1].i32, slots[2].i32);
 }
 
 enum wasm_trap wasm_out_data_drop(struct wasm_instance *context, uint8_t *frame,
@@ -190,8 +190,8 @@ enum wasm_trap wasm_out_table_copy(struct wasm_instance *context,
 
 	return wasm_table_move(to, index_of(&slots[0], to->limits.is64), from,
 			       index_of(&slots[1], from->limits.is64),
-			       index_of(&slots[2], to->limits.is64 &&
-							   from->limits.is64));
+			       index_of(&slots[2],
+					to->limits.is64 && from->limits.is64));
 }
 
 enum wasm_trap wasm_out_table_init(struct wasm_instance *context,
@@ -421,9 +421,9 @@ enum wasm_trap wasm_out_array_get(struct wasm_instance *context, uint8_t *frame,
 	enum wasm_trap trap = check_element(slots[0].ref, slots[1].i32);
 
 	if (!trap)
-		slots[0] = wasm_field_get(
-			element_at(type, slots[0].ref, slots[1].i32),
-			type->fields[0].type, word(ip, 2));
+		slots[0] = wasm_field_get(element_at(type, slots[0].ref,
+						     slots[1].i32),
+					  type->fields[0].type, word(ip, 2));
 	return trap;
 }
 
@@ -581,8 +581,9 @@ enum wasm_trap wasm_out_notify(struct wasm_instance *context, uint8_t *frame,
 	enum wasm_trap trap = place_of(context, ip, slots, 4, &at);
 
 	if (!trap)
-		slots[0].i64 = op_memory_atomic_notify(
-			context->store, context->memories[word(ip, 1)], at,
-			slots[1].i32);
+		slots[0].i64 =
+			op_memory_atomic_notify(context->store,
+						context->memories[word(ip, 1)],
+						at, slots[1].i32);
 	return trap;
 }

@@ -215,7 +215,7 @@ static void bin_give_back(struct wasm_heap *heap, struct wasm_bin *bin)
 }
 
 /* The next free slots of the bin's chunk, at most a piece. */
-static bool bin_cut(struct wasm_bin *bin)
+static bool bin_cut(struct wasm_bin *bin, uint32_t most)
 {
 	const uint64_t *live = bin->chunk->live;
 	uint8_t *last =
@@ -226,7 +226,7 @@ static bool bin_cut(struct wasm_bin *bin)
 		from += bin->slot_bytes;
 	to = from;
 	while (to <= last && !wasm_bit_get(live, to) &&
-	       (to == from || to - from + bin->slot_bytes <= PIECE_BYTES))
+	       (to == from || to - from + bin->slot_bytes <= most))
 		to += bin->slot_bytes;
 	bin->scan = to;
 	if (to == from)
@@ -265,7 +265,7 @@ static bool heap_affords(struct wasm_heap *heap, uint64_t bytes)
 static bool bin_fill_once(struct wasm_heap *heap, struct wasm_bin *bin)
 {
 	for (;;) {
-		if (bin->chunk && bin_cut(bin))
+		if (bin->chunk && bin_cut(bin, heap->piece_bytes))
 			break;
 		if (!bin_next_chunk(heap, bin))
 			return false;
@@ -423,6 +423,8 @@ void wasm_heap_collect(struct wasm_store *store)
 	heap->kept = wasm_heap_mark(heap);
 	heap->taken = 0;
 	heap->budget = heap->kept > BUDGET_LEAST ? heap->kept : BUDGET_LEAST;
+	if (heap->piece_bytes < PIECE_BYTES)
+		heap->budget = 0;
 	room = heap->kept < heap->most ? heap->most - heap->kept : 0;
 	if (heap->budget > room)
 		heap->budget = room;
@@ -430,6 +432,12 @@ void wasm_heap_collect(struct wasm_store *store)
 	chunks_put_by(heap);
 	if (heap->region_bytes > 4 * heap->kept + IDLE_MOST)
 		regions_drop_idle(heap);
+}
+
+void wasm_heap_stress(struct wasm_store *store)
+{
+	store->heap->piece_bytes = 0;
+	wasm_heap_collect(store);
 }
 
 uint64_t wasm_heap_used(const struct wasm_store *store)
@@ -451,6 +459,7 @@ struct wasm_heap *wasm_heap_new(struct wasm_store *store, uint64_t most_bytes)
 	heap->store = store;
 	heap->most = most_bytes < UINT64_MAX / 4 ? most_bytes : UINT64_MAX / 4;
 	heap->budget = heap->most < BUDGET_LEAST ? heap->most : BUDGET_LEAST;
+	heap->piece_bytes = PIECE_BYTES;
 	heap->next_region = REGION_LEAST;
 	if (wasm_heap_mark_room(heap, 1024) < 0) {
 		heap_release(heap, heap, sizeof(*heap));

@@ -39,6 +39,9 @@ struct wasm_exception *wasm_heap_exception(struct wasm_store *store,
 					   struct wasm_tag *tag);
 void wasm_heap_collect(struct wasm_store *store);
 uint64_t wasm_heap_used(const struct wasm_store *store);
+/* For tests: from now on each new object costs a collection, so that one that
+ * was not in a slot or a root is gone at once. */
+void wasm_heap_stress(struct wasm_store *store);
 
 /* A host's own references: linked into store->roots while they are held. */
 struct wasm_roots {

@@ -84,6 +84,7 @@ struct wasm_heap {
 	uint64_t kept;	 /* bytes of objects that the last collection left */
 	uint64_t taken;	 /* given out since, rests of pieces too */
 	uint64_t budget; /* taken when the next collection is due */
+	uint32_t piece_bytes; /* at the most, but one slot */
 	struct wasm_region *regions;
 	uint64_t region_bytes, next_region;
 	struct wasm_chunk *made, *free, *large;

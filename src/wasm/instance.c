@@ -411,8 +411,8 @@ static int instance_fill(struct wasm_instance *instance,
 		return wasm_error_set(error, 0, "no memory for an instance");
 	if (memories_make(instance, placed, error) < 0)
 		return -1;
-	instance->codes = wasm_interp_codes(instance->module,
-					    is_unguarded(instance));
+	instance->codes =
+		wasm_interp_codes(instance->module, is_unguarded(instance));
 	if (!instance->codes)
 		return wasm_error_set(error, 0, "no memory for an instance");
 	trap = globals_make(instance);

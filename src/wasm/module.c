@@ -256,9 +256,10 @@ static int load(struct wasm_loader *loader, struct wasm_reader *whole)
 	if (check_header(whole) < 0 || load_sections(loader, whole) < 0 ||
 	    check_whole(loader, whole) < 0)
 		return -1;
-	if (wasm_interp_prepare(loader->module) < 0)
-		return wasm_error_set(whole->error, 0, "out of memory");
-	return 0;
+	if (wasm_interp_prepare(loader->module) == 0)
+		return 0;
+	wasm_interp_drop(loader->module);
+	return wasm_error_set(whole->error, 0, "out of memory");
 }
 
 static struct wasm_module *module_new(const struct wasm_host *host,

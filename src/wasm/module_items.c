@@ -236,8 +236,17 @@ static int load_each(struct wasm_loader *loader, uint32_t before, uint32_t most,
 
 int wasm_load_functions(struct wasm_loader *loader)
 {
-	return load_each(loader, loader->module->function_count,
-			 WASM_FUNCTIONS_MOST, "functions", add_function);
+	struct wasm_module *module = loader->module;
+	uint32_t count = wasm_loader_count(loader, module->function_count,
+					   WASM_FUNCTIONS_MOST, "functions");
+
+	module->functions = wasm_loader_grow(loader, module->functions,
+					     module->function_count, count,
+					     &loader->function_room,
+					     sizeof *module->functions);
+	for (uint32_t i = 0; i < count && !loader->reader.failed; i++)
+		add_function(loader);
+	return done(loader);
 }
 
 int wasm_load_tables(struct wasm_loader *loader)

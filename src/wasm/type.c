@@ -354,14 +354,18 @@ static void lay_out(struct wasm_deftype *type, struct wasm_field *fields,
 {
 	uint32_t at = 0;
 
+	type->has_defaults = true;
 	for (uint32_t i = 0; i < type->field_count; i++) {
 		uint32_t len = field_bytes(fields[i].type);
 		uint32_t align = len < 8 ? len : 8;
 
 		at = (at + align - 1) & ~(align - 1);
 		fields[i].offset = at;
-		if (wasm_type_is_ref(fields[i].type))
+		if (wasm_type_is_ref(fields[i].type)) {
 			refs[type->ref_count++] = at;
+			type->has_defaults &=
+				(fields[i].type & WASM_NULLABLE) != 0;
+		}
 		at += len;
 	}
 	type->object_bytes = at;

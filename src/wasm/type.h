@@ -69,6 +69,7 @@ struct wasm_field {
 struct wasm_deftype {
 	enum wasm_type_kind kind;
 	bool is_final;
+	bool has_defaults;	/* each field has one */
 	uint32_t id;		/* its number in the registry */
 	uint32_t super;		/* or WASM_NO_TYPE */
 	uint32_t depth;		/* number of supertypes above it */

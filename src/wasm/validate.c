@@ -353,23 +353,24 @@ static void check_ended(struct wasm_validator *v)
 	if (reader->failed ||
 	    (v->frame == v->frames && reader->at == reader->end))
 		return;
-	if (v->frame == v->frames || reader->at > reader->end ||
-	    (reader->end < reader->limit && *reader->end == 0x0b))
+	if (v->frame == v->frames ||
+	    (reader->at == reader->end && reader->end < reader->limit &&
+	     *reader->end == 0x0b))
 		wasm_validate_fail(v, "section size mismatch");
-	else if (reader->end == reader->limit)
+	else if (reader->at > reader->end || reader->end == reader->limit)
 		wasm_validate_fail(v, "unexpected end of section or function");
 	else
 		wasm_validate_fail(v, "END opcode expected");
 }
 
 /* The fast way, while SAFE_BYTES lie behind, so that no read of an operation
- * need be checked: nothing has more than an opcode, a flag and two numbers of
- * up to four bytes.  What passes the body's end is seen there.
+ * need be checked: nothing here is longer.  What passes the body's end is seen
+ * there.
  *
  * It handles what is common and right; for all else it leaves the operation to
  * its rule, as if it had not looked. */
 
-enum { SAFE_BYTES = 16 };
+enum { SAFE_BYTES = 32, V128_CONST = 0x0c };
 
 /* A number of up to three bytes; 0: it is longer. */
 static inline __attribute__((always_inline)) unsigned
@@ -487,9 +488,9 @@ static unsigned find_vector(struct wasm_validator *v, const uint8_t *at,
 		op = wasm_opcodes_fd[code];
 	if (op == WASM_OPERATIONS || v->reader.refused)
 		return 0;
+	v->has_simd = true;
 	*signature = &wasm_signatures[op];
 	at += 1 + len;
-	v->has_simd = true;
 	if ((*signature)->is_simple != 2)
 		return (*signature)->is_simple ? 1 + len : 0;
 	more = short_length(at + 1);
@@ -616,7 +617,7 @@ static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
 			if (!len || index >= v->local_count || top == base)
 				goto rule;
 			local = &v->locals[index];
-			if (local->type != top[-1])
+			if (!local->type || local->type != top[-1])
 				goto rule;
 			local->uses = added_weight(local->uses, v->weight);
 			v->set |= 1ull << local->bit;
@@ -660,7 +661,26 @@ static const uint8_t *check_fast(struct wasm_validator *v, const uint8_t *at,
 			*top++ = *at == 0x41 ? WASM_I32 : WASM_I64;
 			at += 1 + len;
 			continue;
+		case 0x43: /* f32.const */
+			if (!has_room(v, top))
+				goto rule;
+			*top++ = WASM_F32;
+			at += 5;
+			continue;
+		case 0x44: /* f64.const */
+			if (!has_room(v, top))
+				goto rule;
+			*top++ = WASM_F64;
+			at += 9;
+			continue;
 		case 0xfd: /* vectors */
+			if (at[1] == V128_CONST && !v->reader.refused &&
+			    has_room(v, top)) {
+				v->has_simd = true;
+				*top++ = WASM_V128;
+				at += 18;
+				continue;
+			}
 			len = find_vector(v, at, &signature);
 			if (!len || !operands_fit(top, base, signature))
 				goto rule;

@@ -82,11 +82,6 @@ static bool matches(const struct wasm_validator *v, wasm_type a, wasm_type b)
 	return wasm_type_matches(v->module->types, a, b);
 }
 
-static bool has_default(wasm_type type)
-{
-	return !wasm_type_is_ref(type) || type & WASM_NULLABLE;
-}
-
 /* Variables */
 
 static struct wasm_local *local_at(struct wasm_validator *v)
@@ -490,6 +485,13 @@ static wasm_type nullable(const struct wasm_deftype *type)
 	return WASM_REF | WASM_NULLABLE | type->id;
 }
 
+/* Whatever is popped now is there, in code that is never reached; or nothing
+ * matters any more. */
+static bool is_bottomless(const struct wasm_validator *v)
+{
+	return (v->top == v->base && v->frame->is_dead) || v->reader.failed;
+}
+
 static void rule_struct_new(struct wasm_validator *v, enum wasm_operation op)
 {
 	const struct wasm_deftype *type =
@@ -498,18 +500,17 @@ static void rule_struct_new(struct wasm_validator *v, enum wasm_operation op)
 	(void)op;
 	if (!type)
 		return;
-	for (uint32_t i = type->field_count; i-- > 0;)
-		wasm_pop(v, unpacked(type->fields[i].type));
+	for (uint32_t i = type->field_count; i > 0 && !is_bottomless(v); i--)
+		wasm_pop(v, unpacked(type->fields[i - 1].type));
 	wasm_push(v, WASM_REF | type->id);
 }
 
 static void check_defaults(struct wasm_validator *v,
 			   const struct wasm_deftype *type)
 {
-	for (uint32_t i = 0; i < type->field_count; i++)
-		if (!has_default(type->fields[i].type))
-			wasm_validate_fail(
-				v, "type mismatch: field %u has no default", i);
+	if (!type->has_defaults)
+		wasm_validate_fail(v, "type mismatch: there is a field without "
+				      "default");
 }
 
 static void rule_struct_new_default(struct wasm_validator *v,
@@ -610,7 +611,7 @@ static void rule_array_new_fixed(struct wasm_validator *v,
 		return;
 	if (v->imm.index[1] > WASM_FIXED_MOST)
 		wasm_validate_fail(v, "too many operands");
-	for (uint32_t i = 0; i < v->imm.index[1] && !v->reader.failed; i++)
+	for (uint32_t i = 0; i < v->imm.index[1] && !is_bottomless(v); i++)
 		wasm_pop(v, unpacked(type->fields->type));
 	wasm_push(v, WASM_REF | type->id);
 }

@@ -39,6 +39,10 @@ void wat_arena_clear(struct wat_arena *arena);
 /* Makes room for "need" elements in a malloced array; false: no memory. */
 bool wat_room_grow(void **array, uint32_t *room, uint32_t need, size_t size);
 
+/* Seeded with a place in memory, because it is over names that the author of a
+ * text or a module chose. */
+uint64_t wat_hash(const void *seed, const char *bytes, size_t len);
+
 /* A map of numbers.  Key 0 is none. */
 struct wat_map {
 	struct wat_map_slot {

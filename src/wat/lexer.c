@@ -77,7 +77,14 @@ int wat_lexer_no_memory(struct wat_lexer *lexer)
 	return err_set(lexer->err, -ENOMEM, "%.80s", lexer->name);
 }
 
-static uint32_t hash_of(const char *text, size_t len)
+const char *wat_word_text(uint32_t word)
+{
+	return word < WASM_OPERATIONS ? wasm_operations[word].name
+				      : wat_words[word - WASM_OPERATIONS].text;
+}
+
+/* The hash of tools/words. */
+static uint32_t word_hash(const char *text, size_t len)
 {
 	uint32_t hash = 2166136261;
 
@@ -86,16 +93,9 @@ static uint32_t hash_of(const char *text, size_t len)
 	return hash;
 }
 
-const char *wat_word_text(uint32_t word)
-{
-	return word < WASM_OPERATIONS ? wasm_operations[word].name
-				      : wat_words[word - WASM_OPERATIONS].text;
-}
-
-/* The hash is that of tools/words. */
 uint32_t wat_lexer_word(const char *text, size_t len)
 {
-	uint32_t hash = hash_of(text, len);
+	uint32_t hash = word_hash(text, len);
 	uint32_t at = (hash ^ hash >> 15) & (WAT_WORD_SLOTS - 1);
 
 	for (; wat_word_slots[at] != WAT_WORDS;
@@ -114,7 +114,7 @@ static uint32_t *symbol_slot(const struct wat_lexer *lexer, const char *text,
 			     uint32_t len, uint32_t hash)
 {
 	uint32_t mask = lexer->symbol_slot_room - 1;
-	uint32_t at = (hash ^ hash >> 15) & mask;
+	uint32_t at = hash & mask;
 
 	for (; lexer->symbol_slots[at]; at = (at + 1) & mask) {
 		const struct wat_symbol *symbol =
@@ -150,7 +150,7 @@ static bool symbol_slots_grow(struct wat_lexer *lexer)
 static int symbol_intern(struct wat_lexer *lexer, const char *text,
 			 uint32_t len, struct wat_token *token)
 {
-	uint32_t hash = hash_of(text, len), *slot;
+	uint32_t hash = wat_hash(lexer, text, len), *slot;
 
 	if (lexer->symbol_count >= lexer->symbol_slot_room / 2 &&
 	    !symbol_slots_grow(lexer))
@@ -584,8 +584,9 @@ static int lexer_end(struct wat_lexer *lexer)
 	struct wat_token end = { .at = lexer->at, .kind = WAT_END };
 
 	if (lexer->open != WAT_NONE)
-		return wat_lexer_fail(lexer, lexer->tokens[lexer->open].at,
-				      "unclosed bracket: unexpected end");
+		return wat_lexer_fail(
+			lexer, lexer->tokens[lexer->open].at,
+			"unexpected end: this bracket is not closed");
 	if (token_add(lexer, &end) < 0 || token_add(lexer, &end) < 0)
 		return -ENOMEM;
 	lexer->count -= 2;

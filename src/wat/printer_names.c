@@ -6,31 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Seeded: the module's author chose the names.  Equal sums of two names only
- * cost the second one its "$". */
-static uint64_t given_sum(const struct wat_map *seen, const char *text,
-			  uint32_t len)
-{
-	uint64_t sum = (uintptr_t)seen;
-
-	for (uint32_t i = 0; i < len; i++) {
-		unsigned __int128 wide =
-			(unsigned __int128)(sum ^ (uint8_t)text[i]) *
-			0x9e3779b97f4a7c15;
-
-		sum = (uint64_t)wide ^ (uint64_t)(wide >> 64) ^ len;
-	}
-	return sum ? sum : 1;
-}
-
+/* That hashes of two names are equal is next to impossible, and only costs the
+ * second one its "$". */
 static int given_take(struct wat_map *seen, struct wasm_name name,
 		      struct wat_given *given)
 {
 	enum wat_map_added added = WAT_MAP_OLD;
 
 	if (name.len)
-		added = wat_map_add(seen, given_sum(seen, name.text, name.len),
-				    0);
+		added = wat_map_add(seen,
+				    wat_hash(seen, name.text, name.len) | 1, 0);
 	if (added == WAT_MAP_FULL)
 		return -ENOMEM;
 	*given =

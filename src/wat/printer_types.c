@@ -215,7 +215,7 @@ static void fields_print(struct wat_printer *printer,
 	const struct wat_given *names = field_names(printer, index, count);
 
 	for (uint32_t i = 0; i < count && !reader->failed; i++) {
-		buf_text(printer->out, "\n    (field");
+		buf_text(printer->out, "\n      (field");
 		if (names && names[i].text)
 			wat_given_define(printer, &names[i], i);
 		field_print(printer, reader);
@@ -244,7 +244,8 @@ static void composite_print(struct wat_printer *printer,
 	buf_text(printer->out, ")");
 }
 
-static void type_print(struct wat_printer *printer, struct wasm_reader *reader)
+static void type_print(struct wat_printer *printer, struct wasm_reader *reader,
+		       const char *indent)
 {
 	uint32_t index = printer->next[WAT_SPACE_TYPE]++;
 	struct buf *out = printer->out;
@@ -255,7 +256,8 @@ static void type_print(struct wat_printer *printer, struct wasm_reader *reader)
 		wasm_reader_end(reader);
 		return;
 	}
-	buf_text(out, "  (type");
+	buf_text(out, indent);
+	buf_text(out, "(type");
 	wat_given_define_in(printer, WAT_SPACE_TYPE, index);
 	if (is_sub) {
 		wasm_read_byte(reader);
@@ -275,14 +277,14 @@ void wat_print_types(struct wat_printer *printer, struct wasm_reader *reader)
 
 	for (; count && !reader->failed; count--) {
 		if (!wasm_reader_left(reader) || *reader->at != 0x4e) {
-			type_print(printer, reader);
+			type_print(printer, reader, "  ");
 			continue;
 		}
 		wasm_read_byte(reader);
 		buf_text(printer->out, "  (rec\n");
 		for (uint32_t types = wasm_read_length(reader);
 		     types && !reader->failed; types--)
-			type_print(printer, reader);
+			type_print(printer, reader, "    ");
 		buf_text(printer->out, "  )\n");
 	}
 }

@@ -77,6 +77,28 @@ bool wat_room_grow(void **array, uint32_t *room, uint32_t need, size_t size)
 	return true;
 }
 
+static uint64_t hash_mix(uint64_t hash, uint64_t more)
+{
+	unsigned __int128 wide =
+		(unsigned __int128)(hash ^ more) * 0x9e3779b97f4a7c15;
+
+	return (uint64_t)wide ^ (uint64_t)(wide >> 64);
+}
+
+uint64_t wat_hash(const void *seed, const char *bytes, size_t len)
+{
+	uint64_t hash = (uintptr_t)seed * 0xd1342543de82ef95 ^ len, part;
+
+	for (; len >= 8; bytes += 8, len -= 8) {
+		memcpy(&part, bytes, 8);
+		hash = hash_mix(hash, part) + (uintptr_t)seed;
+	}
+	part = 0;
+	memcpy(&part, bytes, len);
+	hash = hash_mix(hash, part);
+	return hash_mix(hash, (uintptr_t)seed);
+}
+
 static struct wat_map_slot *map_slot(const struct wat_map *map, uint64_t key)
 {
 	uint64_t hash = key * 0x9e3779b97f4a7c15;

@@ -188,15 +188,6 @@ static int type_add(struct wat_parser *parser, int kind)
 	return 0;
 }
 
-static uint64_t signature_key(const char *bytes, uint32_t len)
-{
-	uint64_t hash = 14695981039346656037u;
-
-	for (uint32_t i = 0; i < len; i++)
-		hash = (hash ^ (unsigned char)bytes[i]) * 1099511628211u;
-	return hash | 1;
-}
-
 /* The first type with the same bytes as type "index", itself if there is no
  * other; "key" is what they are found by. */
 static uint32_t signature_find(const struct wat_parser *parser, uint32_t index,
@@ -222,8 +213,9 @@ static int signature_enter(struct wat_parser *parser, uint32_t *index)
 {
 	uint32_t last = parser->type_count - 1;
 	struct wat_type *type = &parser->types[last];
-	uint64_t key =
-		signature_key(parser->signatures.data + type->at, type->len);
+	uint64_t key = wat_hash(parser, parser->signatures.data + type->at,
+				type->len) |
+		       1; /* 0 is none */
 	int64_t first;
 
 	*index = signature_find(parser, last, key);

