@@ -131,8 +131,9 @@ $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
 		-Wl,--version-script=src/lib/libbrood.map -o $@ $(LIB_OBJECTS)
+# Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(SANITISE) -o $@ $^
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
@@ -215,6 +216,7 @@ install: all man ## into DESTDIR and PREFIX
 	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0
 	ln -sf libbrood.so.0 $(DESTDIR)$(PREFIX)/lib/libbrood.so
 	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
+	install -m 644 include/wasm.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(BUILD)/brood.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood

@@ -341,7 +341,8 @@ WASM_API_EXTERN own wasm_frame_t *wasm_trap_origin(const wasm_trap_t *);
 WASM_API_EXTERN void wasm_trap_trace(const wasm_trap_t *,
 				     own wasm_frame_vec_t *out);
 
-/* A thing that only the host knows, to be handed around by code. */
+/* A thing that only the host knows, to be handed around by code.  Whatever
+ * code was given as an externref stays until the store ends. */
 WASM_DECLARE_REF(foreign)
 WASM_API_EXTERN own wasm_foreign_t *wasm_foreign_new(wasm_store_t *);
 

@@ -149,6 +149,8 @@ enum wasm_trap api_trap_raise(wasm_store_t *store, wasm_trap_t *trap)
 	if (store->trap)
 		wasm_trap_delete(store->trap);
 	store->trap = trap;
+	/* The trap has its frames; those around it come behind them. */
+	store->core->trace_count = store->core->trace_total = 0;
 	if (!thrown || thrown->store != store || !thrown->thing)
 		return WASM_TRAP_host;
 	store->core->exception = (wasm_ref)(uintptr_t)thrown->thing;

@@ -89,7 +89,10 @@ int wasm_interp_prepare(struct wasm_module *module)
 	codes->next_room = CHUNK_FIRST;
 	module->interp = codes;
 	module->codes = make_codes(module, false);
-	return module->codes ? 0 : -1;
+	if (module->codes)
+		return 0;
+	wasm_interp_drop(module);
+	return -1;
 }
 
 struct wasm_code *wasm_interp_codes(const struct wasm_module *module,

@@ -174,6 +174,6 @@ int wat_declare(struct wat_parser *parser)
 	parser->defined = WAT_SPACES;
 	if (declare_names(parser) < 0)
 		return -1;
-	parser->annotation = 0;
+	wat_annotations_begin(parser, parser->phase);
 	return read_types(parser);
 }

@@ -23,6 +23,7 @@
 struct wat_value;
 
 enum { WAT_TEXT_MOST = 1 << 30 }; /* so that 32 bits are enough for all */
+#define WAT_NONE UINT32_MAX
 
 /* room.c: memory */
 
@@ -90,7 +91,7 @@ enum wat_annotation_kind {
 	WAT_ANNOTATION_CUSTOM,
 	WAT_ANNOTATION_NAME,
 	WAT_ANNOTATION_HINT,
-	WAT_ANNOTATION_OTHER,
+	WAT_ANNOTATION_OTHER, /* is not kept */
 };
 
 /* "(@custom ...)" and the like, taken out of the tokens. */
@@ -98,8 +99,8 @@ struct wat_annotation {
 	uint32_t at;	       /* in the text */
 	uint32_t before;       /* number of the token that follows it */
 	uint32_t first, count; /* of its own tokens, in "inner" */
-	uint8_t kind;
-	bool used;
+	uint32_t next;	       /* of the same kind, or WAT_NONE */
+	uint8_t kind, used;    /* used: in which phase of the parser, or 0 */
 };
 
 struct wat_lexer {
@@ -114,6 +115,8 @@ struct wat_lexer {
 	uint32_t inner_count, inner_room;
 	struct wat_annotation *annotations;
 	uint32_t annotation_count, annotation_room;
+	uint32_t first_of[WAT_ANNOTATION_OTHER]; /* or WAT_NONE */
+	uint32_t last_of[WAT_ANNOTATION_OTHER];
 	struct wat_symbol *symbols;
 	uint32_t symbol_count, symbol_room;
 	uint32_t *symbol_slots; /* symbol + 1, by hash */
@@ -121,7 +124,6 @@ struct wat_lexer {
 	struct wat_arena arena;	 /* texts of quoted names */
 	uint32_t line_at, lines; /* ends of lines before a place */
 };
-enum { WAT_NONE = UINT32_MAX };
 
 int wat_lexer_init(struct wat_lexer *lexer, const char *name, const char *text,
 		   size_t len, struct err *err);
@@ -256,10 +258,10 @@ struct wat_custom {
 struct wat_parser {
 	struct wat_lexer *lexer;
 	const struct wat_token *tokens;
-	uint32_t at;	      /* the next token */
-	uint32_t first, last; /* of the module's fields */
-	uint32_t annotation;  /* the first that is not before "at" */
-	uint8_t phase;	      /* marks the annotations that it uses */
+	uint32_t at;			     /* the next token */
+	uint32_t first, last;		     /* of the module's fields */
+	uint32_t note[WAT_ANNOTATION_OTHER]; /* the next of each kind */
+	uint8_t phase; /* marks the annotations that it uses */
 	/* names */
 	struct wat_map names; /* space and symbol -> index */
 	uint32_t count[WAT_SPACES];
@@ -341,6 +343,8 @@ int wat_string_add(struct wat_parser *parser, const struct wat_token *token,
 /* All strings that follow, one behind the other. */
 int wat_strings(struct wat_parser *parser, struct buf *bytes);
 int wat_name(struct wat_parser *parser, struct buf *vec); /* UTF-8 */
+/* Before a walk over the tokens, which does not go back. */
+void wat_annotations_begin(struct wat_parser *parser, uint8_t phase);
 /* The annotation of that kind before the next token, or NULL. */
 struct wat_annotation *wat_annotated(struct wat_parser *parser,
 				     enum wat_annotation_kind kind);

@@ -524,12 +524,33 @@ static int annotation_body(struct wat_lexer *lexer, uint32_t begin, bool keep)
 	return 0;
 }
 
+static int annotation_add(struct wat_lexer *lexer,
+			  const struct wat_annotation *note)
+{
+	uint32_t number = lexer->annotation_count;
+	uint32_t *last = &lexer->last_of[note->kind];
+
+	if (!wat_room_grow((void **)&lexer->annotations,
+			   &lexer->annotation_room, number + 1,
+			   sizeof *lexer->annotations))
+		return wat_lexer_no_memory(lexer);
+	lexer->annotations[number] = *note;
+	if (*last == WAT_NONE)
+		lexer->first_of[note->kind] = number;
+	else
+		lexer->annotations[*last].next = number;
+	*last = number;
+	lexer->annotation_count++;
+	return 0;
+}
+
 /* From behind "(", at "@". */
 static int annotation_read(struct wat_lexer *lexer)
 {
 	struct wat_annotation note = { .at = lexer->at - 1,
 				       .before = lexer->count,
-				       .first = lexer->inner_count };
+				       .first = lexer->inner_count,
+				       .next = WAT_NONE };
 	const char *id = NULL;
 	uint32_t len = 0;
 	int r = annotation_id(lexer, &id, &len);
@@ -541,12 +562,7 @@ static int annotation_read(struct wat_lexer *lexer)
 	if (r < 0 || note.kind == WAT_ANNOTATION_OTHER)
 		return r;
 	note.count = lexer->inner_count - note.first - 1;
-	if (!wat_room_grow((void **)&lexer->annotations,
-			   &lexer->annotation_room, lexer->annotation_count + 1,
-			   sizeof *lexer->annotations))
-		return wat_lexer_no_memory(lexer);
-	lexer->annotations[lexer->annotation_count++] = note;
-	return 0;
+	return annotation_add(lexer, &note);
 }
 
 /* Forms */
@@ -636,6 +652,8 @@ static void symbols_forget(struct wat_lexer *lexer)
 static void lexer_forget(struct wat_lexer *lexer)
 {
 	lexer->count = lexer->inner_count = lexer->annotation_count = 0;
+	memset(lexer->first_of, 0xff, sizeof lexer->first_of);
+	memset(lexer->last_of, 0xff, sizeof lexer->last_of);
 	symbols_forget(lexer);
 	lexer->open = WAT_NONE;
 	wat_arena_clear(&lexer->arena);

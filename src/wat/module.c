@@ -568,7 +568,7 @@ int wat_module_fields(struct wat_parser *parser)
 	int r;
 
 	parser->at = parser->first;
-	parser->annotation = 0;
+	wat_annotations_begin(parser, 2);
 	do {
 		r = field(parser);
 	} while (r > 0);

@@ -190,24 +190,27 @@ int wat_name(struct wat_parser *parser, struct buf *vec)
 	return 0;
 }
 
+void wat_annotations_begin(struct wat_parser *parser, uint8_t phase)
+{
+	memcpy(parser->note, parser->lexer->first_of, sizeof parser->note);
+	parser->phase = phase;
+}
+
 struct wat_annotation *wat_annotated(struct wat_parser *parser,
 				     enum wat_annotation_kind kind)
 {
 	struct wat_annotation *notes = parser->lexer->annotations;
-	uint32_t count = parser->lexer->annotation_count, at;
+	uint32_t at = parser->note[kind];
 
-	while (parser->annotation < count &&
-	       (notes[parser->annotation].before < parser->at ||
-		(notes[parser->annotation].before == parser->at &&
-		 notes[parser->annotation].used)))
-		parser->annotation++;
-	for (at = parser->annotation;
-	     at < count && notes[at].before == parser->at; at++)
-		if (notes[at].kind == kind && !notes[at].used) {
-			notes[at].used = parser->phase;
-			return &notes[at];
-		}
-	return NULL;
+	while (at != WAT_NONE &&
+	       (notes[at].before < parser->at ||
+		(notes[at].before == parser->at && notes[at].used)))
+		at = notes[at].next;
+	parser->note[kind] = at;
+	if (at == WAT_NONE || notes[at].before != parser->at)
+		return NULL;
+	notes[at].used = parser->phase;
+	return &notes[at];
 }
 
 void wat_vec_clear(struct wat_vec *vec)

@@ -131,10 +131,12 @@ static int subsection_read(struct wat_printer *printer, uint8_t id,
 int wat_given_read(struct wat_printer *printer)
 {
 	const struct wasm_name *names = &printer->module->names;
-	struct wasm_reader reader =
-		wasm_reader_of((const uint8_t *)names->text, names->len);
+	struct wasm_reader reader;
 	int r = 0;
 
+	if (!names->len)
+		return 0;
+	reader = wasm_reader_of((const uint8_t *)names->text, names->len);
 	while (r == 0 && !reader.failed && wasm_reader_left(&reader)) {
 		uint8_t id = wasm_read_byte(&reader);
 		uint32_t len = wasm_read_length(&reader);

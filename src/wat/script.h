@@ -79,7 +79,9 @@ struct wat_command {
 	size_t shared_count;
 };
 
-struct wat_script; /* reads commands lazily, one at a time */
+/* Reads commands lazily, one at a time; name and text stay the caller's and
+ * must stay until it is closed. */
+struct wat_script;
 int wat_script_open(struct wat_script **script, const char *name,
 		    const char *text, size_t len, struct err *err);
 /* 1 a command (freed by the next call), 0 the end, < 0 the script itself is

@@ -71,8 +71,8 @@ static int parser_init(struct wat_parser *parser, struct wat_lexer *lexer,
 				       .tokens = lexer->tokens,
 				       .at = at,
 				       .last = last,
-				       .type_later = WAT_NONE,
-				       .phase = 1 };
+				       .type_later = WAT_NONE };
+	wat_annotations_begin(parser, 1);
 	parser->locals = calloc(symbols, sizeof *parser->locals);
 	parser->labels = calloc(symbols, sizeof *parser->labels);
 	if (!parser->locals || !parser->labels)
@@ -98,7 +98,6 @@ static int module_head(struct wat_parser *parser)
  * once more, the types being known now. */
 static int module_read(struct wat_parser *parser)
 {
-	parser->phase = 2;
 	if (wat_module_fields(parser) < 0)
 		return -EINVAL;
 	if (parser->type_later >= parser->type_count)
@@ -210,6 +209,7 @@ int wat_to_binary(const char *name, const char *text, size_t len,
 	}
 	if (r >= 0)
 		return 0;
+	buf_fini(binary);
 	if (err)
 		*err = told;
 	return told.code;

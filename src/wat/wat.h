@@ -7,7 +7,8 @@
 #include "wasm/module.h"
 
 /* A module in text, "(module ...)" or its fields alone; "(module binary ..)"
- * and "(module quote ..)" too.  "name" is for messages. */
+ * and "(module quote ..)" too.  "name" is for messages; binary is empty before,
+ * and after an error.  Names go to the section "name". */
 int wat_to_binary(const char *name, const char *text, size_t len,
 		  struct buf *binary, struct err *err);
 /* The text of a loaded module; functions, locals, ... get their names from

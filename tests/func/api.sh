@@ -127,8 +127,9 @@ sed 's/^/# /' "$folder/err"
 	-Wl,--version-script="$here/../../src/lib/libbrood.map" \
 	>"$folder/out" 2>"$folder/err" &&
 	nm -D --defined-only "$folder/libbrood.so" >"$folder/out" &&
-	! grep ' [TDB] ' "$folder/out" | grep -v ' brood_' &&
+	! grep ' [TDB] ' "$folder/out" | grep -v ' brood_' |
+		grep -v ' T wasm_' &&
 	grep -q ' T brood_launch' "$folder/out"
-ok $? "as a shared library it gives brood_* and nothing else"
+ok $? "as a shared library it gives brood_* and the API of wasm.h alone"
 echo "1..$count"
 [ $failed = 0 ]

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing at the end, as a descriptor's flags say. */
+/* Writing at the end, as a descriptor's flags say.
+ * node: its flags cannot be set */
 #include "tell.h"
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clocks go forward, and sleeping takes its time. */
+/* Clocks go forward, and sleeping takes its time.
+ * node: sleeps whole milliseconds, rounded down */
 #include "tell.h"
 #include <time.h>
 #include <unistd.h>

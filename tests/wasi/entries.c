@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entries of folders: all of them, whatever the buffer's size, and again
- * from any cookie. */
+ * from any cookie.
+ * node: has no "." and ".." */
 #include "tell.h"
 #include <dirent.h>
 #include <fcntl.h>

@@ -3,7 +3,8 @@
  *	secret, folder "outside" with a file "file"
  *	in it: links up -> .., abs -> /etc/passwd, out -> ../outside,
  *	in/deep/high -> ../../../secret, in/deep/fine -> ../../ours
- * fixture: escape */
+ * fixture: escape
+ * node: looks at the text of a path only */
 #include "tell.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -68,7 +69,7 @@ static void act(int folder)
 	TELL_WASI(__wasi_path_remove_directory(folder, "../outside"));
 	TELL_WASI(__wasi_path_remove_directory(folder, ".."));
 	TELL_WASI(__wasi_path_create_directory(folder, "../made"));
-	TELL_WASI(__wasi_path_create_directory(folder, "/tmp/made"));
+	TELL_WASI(__wasi_path_create_directory(folder, "/tmp/brood-made"));
 	TELL_WASI(__wasi_path_create_directory(folder, "out/made"));
 	TELL_WASI(__wasi_path_rename(folder, "ours", folder, "../ours"));
 	TELL_WASI(__wasi_path_rename(folder, "ours", folder, "up/ours"));

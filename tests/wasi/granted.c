@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The folders that are granted, by their names; closed like any other.
- * folder: /second */
+ * folder: /second
+ * node: looks at the text of a path only */
 #include "tell.h"
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Symbolic links within the folder, and second names. */
+/* Symbolic links within the folder, and second names.
+ * node: follows where it should not */
 #include "tell.h"
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rights: given up, not taken back, needed. */
+/* Rights: given up, not taken back, needed.
+ * node: shows the host's flags */
 #include "tell.h"
 #include <fcntl.h>
 #include <sys/stat.h>

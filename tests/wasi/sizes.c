@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files cut, lengthened, given room, hinted at, written out. */
+/* Files cut, lengthened, given room, hinted at, written out.
+ * node: takes no bytes for a size */
 #include "tell.h"
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Times of files, set and read. */
+/* Times of files, set and read.
+ * node: cuts off below a second */
 #include "tell.h"
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting for clocks and descriptors.
- * input: ready */
+ * input: ready
+ * node: waits for ever where no time is to be waited */
 #include "tell.h"
 #include <fcntl.h>
 #include <poll.h>
