@@ -468,7 +468,10 @@ static bool spec_assert_malformed(struct spec *spec,
 static bool spec_assert_invalid(struct spec *spec,
 				const struct wat_command *command)
 {
-	if (command->malformed.code)
+	/* An annotation of the text has no place in the module to be invalid
+	 * in: it is the text that is refused. */
+	if (command->malformed.code &&
+	    command->kind != WAT_ASSERT_INVALID_CUSTOM)
 		return spec_fail(spec, "malformed, not invalid: %s",
 				 command->malformed.text);
 	return spec_assert_malformed(spec, command);
