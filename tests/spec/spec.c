@@ -468,8 +468,10 @@ static bool spec_assert_malformed(struct spec *spec,
 static bool spec_assert_invalid(struct spec *spec,
 				const struct wat_command *command)
 {
-	/* An annotation of the text has no place in the module to be invalid
-	 * in: it is the text that is refused. */
+	/* What an annotation says wrongly is refused with the text; the same
+	 * module as bytes does not say it. */
+	if (command->kind == WAT_ASSERT_INVALID_CUSTOM && !command->is_text)
+		return ++spec->superseded;
 	if (command->malformed.code &&
 	    command->kind != WAT_ASSERT_INVALID_CUSTOM)
 		return spec_fail(spec, "malformed, not invalid: %s",
