@@ -91,19 +91,20 @@ report_mode() { # MODE WORDS
 			rest = substr(rest, length(file) + 1)
 			told[file] = ($1 == "not" ? "not ok" : "ok")
 			text[file] = rest; why[file] = said; said = ""
+			lines = 0
 			next
 		}
-		{ said = said "# " $0 "\n" }
+		++lines <= 12 { said = said (/^#/ ? "" : "# ") $0 "\n" }
 		END {
 			for (i = 1; i <= n; i++) {
 				f = order[i]
 				if (!(f in told)) {
 					told[f] = "not ok"
 					text[f] = ": the runner fell"
-					why[f] = said; said = ""
+					why[f] = said; said = ""; lines = 0
 				}
 				if (told[f] != "ok")
-					printf "%s", substr(why[f], 1, 1500)
+					printf "%s", why[f]
 				print told[f] " " cut(f) words text[f]
 			}
 		}' "$folder/$1" "$folder/all.$1" >>"$folder/lines"
