@@ -155,7 +155,7 @@ static struct chunk *new_chunk(const struct wasm_module *module, uint64_t least)
 	if (room < CHUNK_MOST)
 		store->next_room *= 2;
 	if (room < least + sizeof(*chunk))
-		room = least + sizeof(*chunk);
+		room = (least + sizeof(*chunk) + 15) & ~UINT64_C(15);
 	chunk = host->allocate(host->env, room);
 	if (!chunk)
 		return NULL;

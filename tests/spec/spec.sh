@@ -72,7 +72,6 @@ run_mode() {
 		timeout 300 sh -c 'out=$1; shift; exec "$@" >"$out/$$" 2>&1' \
 		sh "$folder/out.$mode" "$runner" ${STRICT:+--strict-messages} \
 		"$@"
-	cat "$folder/out.$mode"/* >"$folder/all.$mode" 2>/dev/null
 }
 
 # Each file has to have said something; what a runner said as it fell is
@@ -84,7 +83,8 @@ report_mode() { # MODE WORDS
 				s = substr(s, length(suite) + 1)
 			return s
 		}
-		NR == FNR { wanted[$0] = 1; order[++n] = $0; next }
+		NR == FNR { order[++n] = $0; next }
+		FNR == 1 { fallen = fallen said; said = ""; lines = 0 }
 		/^(not )?ok - / {
 			file = $0; sub(/^(not )?ok - /, "", file)
 			rest = file; sub(/: [0-9].*$/, "", file)
@@ -96,18 +96,19 @@ report_mode() { # MODE WORDS
 		}
 		++lines <= 12 { said = said (/^#/ ? "" : "# ") $0 "\n" }
 		END {
+			fallen = fallen said
 			for (i = 1; i <= n; i++) {
 				f = order[i]
 				if (!(f in told)) {
 					told[f] = "not ok"
 					text[f] = ": the runner fell"
-					why[f] = said; said = ""; lines = 0
+					why[f] = fallen; fallen = ""
 				}
 				if (told[f] != "ok")
 					printf "%s", why[f]
 				print told[f] " " cut(f) words text[f]
 			}
-		}' "$folder/$1" "$folder/all.$1" >>"$folder/lines"
+		}' "$folder/$1" "$folder/out.$1"/* >>"$folder/lines"
 }
 
 [ -x "$runner" ] || { echo "not ok 1 - $runner was not built"; echo 1..1; exit 1; }
