@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 enum { KEEP_MOST = 16 };
-#define KEEP_OPEN_MOST (UINT64_C(16) << 20)
+#define KEEP_OPEN_MOST (UINT64_C(64) << 20)
 
 struct vm_kept {
 	uint8_t *base;
