@@ -480,7 +480,9 @@ static bool spec_assert_malformed(struct spec *spec,
 static bool spec_assert_invalid(struct spec *spec,
 				const struct wat_command *command)
 {
-	if (command->malformed.code && command->kind == WAT_ASSERT_INVALID)
+	/* What an annotation says wrongly is refused with the text. */
+	if (command->malformed.code &&
+	    command->kind != WAT_ASSERT_INVALID_CUSTOM)
 		return spec_fail(spec, "malformed, not invalid: %s",
 				 command->malformed.text);
 	return spec_assert_malformed(spec, command);
