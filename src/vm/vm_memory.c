@@ -73,6 +73,20 @@ static int vm_memory_reserve(struct wasm_memory *memory)
 	return 0;
 }
 
+/* One that was kept, open as it is wanted. */
+static bool vm_memory_take(struct wasm_memory *memory)
+{
+	memory->base =
+		vm_memory_may_be_guarded(memory)
+			? vm_keep_take(VM_GUARDED, vm_page_up(memory->bytes))
+			: NULL;
+	if (!memory->base)
+		return false;
+	memory->guarded = true;
+	memory->reserve_bytes = VM_GUARDED;
+	return true;
+}
+
 static int vm_memory_open(struct wasm_memory *memory, uint64_t from,
 			  uint64_t to)
 {
@@ -87,11 +101,14 @@ static int vm_memory_make_empty(struct wasm_memory *memory)
 {
 	uint64_t wished = memory->reserve_bytes;
 
+	if (vm_memory_take(memory))
+		return 0;
 	if (vm_memory_reserve(memory) < 0)
 		return -1;
 	if (vm_memory_open(memory, 0, memory->bytes) == 0)
 		return 0;
-	vm_memory_drop(NULL, memory);
+	munmap(memory->base, memory->reserve_bytes);
+	memory->base = NULL;
 	memory->reserve_bytes = wished;
 	return -1;
 }
@@ -109,9 +126,11 @@ int vm_memory_make(void *env, struct wasm_memory *memory,
 		return -1;
 	if (!image)
 		return 0;
+	memory->host_data = (void *)image; /* it is mapped, whole or in part */
 	if (vm_image_map(image, memory->base) == 0)
 		return 1;
 	vm_memory_drop(env, memory);
+	memory->host_data = NULL;
 	memory->reserve_bytes = wished;
 	return vm_memory_make_empty(memory);
 }
@@ -127,7 +146,11 @@ int vm_memory_grow(void *env, struct wasm_memory *memory, uint64_t new_bytes)
 void vm_memory_drop(void *env, struct wasm_memory *memory)
 {
 	(void)env;
-	if (memory->base)
+	if (memory->base && memory->reserve_bytes == VM_GUARDED)
+		vm_keep_give(memory->base, VM_GUARDED,
+			     vm_page_up(memory->bytes),
+			     memory->host_data != NULL);
+	else if (memory->base)
 		munmap(memory->base, memory->reserve_bytes);
 	memory->base = NULL;
 }

@@ -22,8 +22,9 @@ enum { ENTROPY_BYTES = 8192, FILE_MOST = 1 << 24 };
 
 static const char *const feature_words[] = {
 	"simd",	    "tail",	"atomics", "exceptions", "gc",
-	"memories", "memory64", "wide",	   "relaxed",
+	"memories", "memory64", "wide",	   "relaxed",	 "imports",
 };
+enum { FEATURES = sizeof feature_words / sizeof *feature_words };
 
 static uint32_t features_of(const char *words)
 {
@@ -34,7 +35,7 @@ static uint32_t features_of(const char *words)
 	while (*words) {
 		size_t len = strcspn(words, ",");
 
-		for (uint32_t i = 0; i < 9; i++)
+		for (uint32_t i = 0; i < FEATURES; i++)
 			if (strlen(feature_words[i]) == len &&
 			    memcmp(words, feature_words[i], len) == 0)
 				features |= 1u << i;

@@ -9,6 +9,7 @@
 struct play {
 	bool checked; /* memories that do not fault: each access is checked */
 	bool counted; /* with fuel, more than enough */
+	bool linked;  /* imports are of another instance, not of the host */
 };
 
 /* false: it was not valid, and the text says why. */
