@@ -239,20 +239,32 @@ static int run_not_found(const struct run *run, const char *name)
 	return CLI_NOT_EXECUTABLE;
 }
 
+/* Calls a function that shall have neither parameters nor results. */
+static int run_plain(struct run *run, const char *name,
+		     struct wasm_function *function, enum wasm_trap *trap)
+{
+	const struct wasm_deftype *type =
+		wasm_types_get(run->vm.types, function->type);
+
+	if (type->param_count || type->result_count) {
+		fprintf(stderr, "brood: %s: %s has parameters or results\n",
+			run->file, name);
+		return CLI_NOT_EXECUTABLE;
+	}
+	*trap = vm_call(&run->vm, function, NULL, NULL);
+	return 0;
+}
+
 static int run_command(struct run *run)
 {
 	struct wasm_function *start = run_find(run, "_start");
-	const struct wasm_deftype *type;
+	enum wasm_trap trap;
+	int code;
 
 	if (!start)
 		return run_not_found(run, "_start");
-	type = wasm_types_get(run->vm.types, start->type);
-	if (type->param_count || type->result_count) {
-		fprintf(stderr, "brood: %s: _start has parameters or results\n",
-			run->file);
-		return CLI_NOT_EXECUTABLE;
-	}
-	return run_end(run, vm_call(&run->vm, start, NULL, NULL));
+	code = run_plain(run, "_start", start, &trap);
+	return code ? code : run_end(run, trap);
 }
 
 static int run_arguments(const struct run *run, const struct wasm_deftype *type,
@@ -303,7 +315,9 @@ static int run_invoke(struct run *run)
 	if (code)
 		return code;
 	if (first && first != function)
-		trap = vm_call(&run->vm, first, NULL, NULL);
+		code = run_plain(run, "_initialize", first, &trap);
+	if (code)
+		return code;
 	if (trap == WASM_OK)
 		trap = vm_call(&run->vm, function, values, results);
 	return trap == WASM_OK ? run_print(type, results) : run_end(run, trap);

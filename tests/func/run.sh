@@ -219,6 +219,11 @@ ok $? "no such export: those that are there"
 run functions.wat
 fails 126 'no function "_start" is exported; --invoke NAME'
 ok $? "no program, only functions"
+echo '(module (func (export "_initialize") (param i64) (result i64)
+	(local.get 0)) (func (export "f")))' >initialize.wat
+run --invoke f initialize.wat
+fails 126 "initialize.wat: _initialize has parameters or results"
+ok $? "an _initialize of another type"
 
 # Ends.
 run --invoke div functions.wat 7 0
