@@ -2,6 +2,7 @@
 /* brood run: a WebAssembly program in this process, with the rights that the
  * options give it. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "cli/cli.h"
@@ -329,10 +330,20 @@ static int run_open(struct run *run, struct err *err)
 	struct vm_options vm = {
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
-		.timeout_ns = options->timeout_ms * INT64_C(1000000),
 	};
 
 	return vm_init(&run->vm, &vm, err);
+}
+
+/* One for all of its calls. */
+static void run_set_deadline(struct run *run)
+{
+	int64_t ns, *deadline = &run->vm.deadline_ns;
+
+	if (run->options->timeout_ms &&
+	    (__builtin_mul_overflow(run->options->timeout_ms, 1000000, &ns) ||
+	     __builtin_add_overflow((int64_t)clock_ns(), ns, deadline)))
+		*deadline = 0; /* later than ever */
 }
 
 static int run_file(struct run *run)
@@ -353,6 +364,7 @@ static int run_file(struct run *run)
 	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, &module,
 			     &err) < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	run_set_deadline(run);
 	result = vm_instantiate(&run->vm, module, &run->instance, &err);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);

@@ -260,6 +260,46 @@ ok $? "an exception that nobody catches"
 run --timeout 200ms --invoke loop functions.wat
 [ $status = 124 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
 ok $? "--timeout: 124"
+run --timeout 9223372036854775s --invoke add functions.wat 1 2
+[ $status = 0 ] && [ "$(cat out)" = 3 ]
+ok $? "--timeout that never comes"
+cat >work.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (type $a (array (mut i64)))
+  (tag $t)
+  (memory 16384)
+  (table $table 5000000 funcref)
+  (func (export "fill") (loop
+    (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x8000000)) (br 0)))
+  (func (export "copy") (loop
+    (memory.copy (i32.const 0) (i32.const 0x8000000) (i32.const 0x4000000))
+    (br 0)))
+  (func (export "table") (loop
+    (table.fill (i32.const 0) (ref.null func) (i32.const 5000000)) (br 0)))
+  (func (export "array") (loop
+    (drop (array.new_default $a (i32.const 1000000))) (br 0)))
+  (func $throw (param i32)
+    (if (i32.eqz (local.get 0)) (then (throw $t)))
+    (call $throw (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "throw") (loop
+    (block (try_table (catch_all 0) (call $throw (i32.const 10000))))
+    (br 0)))
+  (func (export "write")
+    (i32.store (i32.const 4) (i32.const 0x10000000))
+    (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 8))) (br 0))))
+END
+for name in fill copy table array throw write; do
+	SECONDS=0
+	run --timeout 300ms --invoke $name work.wat
+	[ $status = 124 ] && [ $SECONDS -lt 10 ]
+	ok $? "--timeout in much work at once: $name"
+done
+run --fuel 1M --invoke fill work.wat
+[ $status = 125 ]
+ok $? "--fuel counts it"
 run --fuel 10000 --invoke loop functions.wat
 [ $status = 125 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
 ok $? "--fuel: 125"
