@@ -446,6 +446,10 @@ ok $? "what a terminal would obey is shown"
 wasm inspect --json name.wat
 python3 -c 'import json, sys; json.load(open("out"))' 2>err
 ok $? "and in JSON it is escaped"
+printf '\0asm\1\0\0\0\0\13\4name\0\0\377\377\377\17' >name.wasm
+wasm inspect name.wasm
+[ $status = 0 ] && grep -q '^names: 0 functions$' out
+ok $? "a module's name that says to be longer than its section"
 wasm nosuch hello.wasm
 fails 100 'no "wasm nosuch"'
 ok $? "what wasm cannot do: 100"
