@@ -173,8 +173,9 @@ awk '
 			words += substr(line, RSTART)
 	}
 	END {
-		print "# assertions: " passed + 0 " passed, " failed + 0 \
-			" failed; " words + 0 " refusals in other words"
+		print "# total: " passed + 0 " assertions passed, " \
+			failed + 0 " failed; " words + 0 \
+			" refusals in other words"
 		print "1.." n
 		exit bad != 0
 	}' "$folder/lines"
