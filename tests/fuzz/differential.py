@@ -90,8 +90,7 @@ def play(engine, path):
 	for export in module.exports:
 		try:
 			result = exports[export.name](store)
-			print(name, export.name,
-			      f"{result & 0xffffffffffffffff:016x}")
+			print(name, export.name, result & 0xffffffffffffffff)
 		except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
 			print(name, export.name, "trap:", describe(error))
 

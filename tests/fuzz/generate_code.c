@@ -250,6 +250,7 @@ void import_statement(struct generator *g)
 	index = find_function(g, "");
 	if (index == UINT32_MAX || g->functions[index].type != type)
 		return;
+	take_fuel(g, APPLY_FUEL);
 	op(g, WASM_OP_REF_FUNC);
 	put_function(g, index);
 	call_import(g, APPLY);

@@ -124,7 +124,7 @@ static void play_export(struct vm *vm, struct wasm_instance *instance,
 	if (trap)
 		buf_format(text, " trap: %s\n", wasm_trap_text(trap));
 	else
-		buf_format(text, " %016llx\n", (unsigned long long)result.i64);
+		buf_format(text, " %llu\n", (unsigned long long)result.i64);
 }
 
 static bool play_in(struct vm *vm, const void *bytes, size_t len,

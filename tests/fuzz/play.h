@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plays a generated module (generate.h) on this engine, and tells what came
- * of it, a line an export: "r0 89abcdef01234567" or "r1 trap: TEXT". */
+ * of it, a line an export: "r0 18446744073709551615" or "r1 trap: TEXT". */
 #pragma once
 #include "base/buf.h"
 #include <stdbool.h>
