@@ -618,6 +618,15 @@ uint64_t wasm_exec_fault(void)
 	return (u64)h0_fault;
 }
 
+bool wasm_interp_takes_faults(void)
+{
+#ifdef __clang__
+	return true;
+#else
+	return false;
+#endif
+}
+
 const char *wasm_interp_compiler(void)
 {
 #ifdef __clang__

@@ -78,7 +78,7 @@ run_mode() {
 	mkdir "$folder/out.$mode"
 	# shellcheck disable=SC2016
 	xargs -a "$folder/$mode" -d '\n' -n 12 -P "$(nproc)" \
-		timeout 300 sh -c 'out=$1; shift; exec "$@" >"$out/$$" 2>&1' \
+		sh -c 'out=$1; shift; timeout 300 "$@" >"$out/$$" 2>&1; true' \
 		sh "$folder/out.$mode" "$runner" ${STRICT:+--strict-messages} \
 		"$@"
 }
