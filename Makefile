@@ -51,7 +51,8 @@ HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c)
-FUZZ := $(call programs,tests/fuzz/fuzz_*.c)
+FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
+	$(BUILD)/tests/fuzz/differential
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
@@ -150,10 +151,23 @@ $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
+# The generator of modules, for fuzz_wasm_generated and differential.
+$(BUILD)/tests/fuzz/made/%.o: tests/fuzz/%.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c -o $@ $<
+GENERATOR := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/made/%.o, \
+	$(wildcard tests/fuzz/generate*.c tests/fuzz/play.c))
+$(BUILD)/tests/fuzz/fuzz_wasm_generated: $(GENERATOR)
+$(BUILD)/tests/fuzz/fuzz_wasm_generated: FUZZ_OBJECTS := $(GENERATOR)
+$(BUILD)/tests/fuzz/differential: tests/fuzz/differential.c $(GENERATOR) \
+		$(BUILD)/libbrood.a $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $< $(GENERATOR) $(BUILD)/libbrood.a
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/driver.o \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -o $@ $< $(BUILD)/tests/fuzz/driver.o $(BUILD)/libbrood.a
+	$(CC) $(HOST) -o $@ $< $(BUILD)/tests/fuzz/driver.o $(FUZZ_OBJECTS) \
+		$(BUILD)/libbrood.a
 # Test programs are what users have: plain, not sanitised.  A line with
 # "link: NAME" or "flags: ..." in a source adds to the command.
 told = $(shell sed -n 's:^.* $(1)\: *\([^*]*\).*$$:\1:p' $(2))
