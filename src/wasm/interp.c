@@ -63,6 +63,7 @@ static void prepare_code(struct wasm_module *module, struct wasm_code *code,
 	code->function = index;
 	code->module = module;
 	code->checked = checked;
+	code->stub_frame_bytes = code->save_bytes + SLOT_BYTES;
 	code->stub = wasm_exec_handler(WASM_H_translate, 0);
 }
 

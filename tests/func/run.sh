@@ -235,6 +235,20 @@ run --invoke deep functions.wat
 [ $status = 134 ] && head -1 err | grep -q 'trap: call stack exhausted' &&
 	tail -1 err | grep -q '^  ... and [0-9]* more$'
 ok $? "a recursion without an end is a trap"
+# The first call of a function with 800 KB of locals, at many depths.
+{
+	printf '(module (func $large (local '
+	yes i64 | head -50000 | tr '\n' ' '
+	echo '))
+  (func $down (export "down") (param i32)
+    (if (i32.eqz (local.get 0)) (then (call $large)))
+    (call $down (i32.sub (local.get 0) (i32.const 1)))))'
+} >large_frame.wat
+for depth in 100000 150000 170000 200000 220000 240000 250000 260000; do
+	run --invoke down large_frame.wat $depth
+	[ $status = 134 ] && head -1 err | grep -q 'call stack exhausted' || break
+done
+ok $? "a frame that does not fit, before its function is translated"
 run --invoke throw functions.wat
 [ $status = 134 ] && head -1 err | grep -q 'trap: .*exception'
 ok $? "an exception that nobody catches"
