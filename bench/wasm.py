@@ -389,7 +389,8 @@ def main():
     parts = [w for w in sys.argv[1:] if w != "--json"] or PARTS
     for part in parts:
         if part not in PARTS:
-            sys.exit(f"bench-wasm: parts are: {' '.join(PARTS)}")
+            say(f"parts are: {' '.join(PARTS)}")
+            sys.exit(100)
     engines = ours() + others()
     result = {"goals": []}
     if "kernels" in parts:

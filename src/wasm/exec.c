@@ -245,15 +245,22 @@ COLD(call_subtype);
 
 /* Several of each of the frequent ones, handed out in turn as code is made:
  * a jump that mostly goes to one place is foreseen better. */
+#ifndef REPLICAS
+#define REPLICAS 4
+#endif
+#if REPLICAS > 1
 #define REPLICA 1
 #include "wasm/handlers_hot.h"
 #undef REPLICA
+#endif
+#if REPLICAS > 2
 #define REPLICA 2
 #include "wasm/handlers_hot.h"
 #undef REPLICA
 #define REPLICA 3
 #include "wasm/handlers_hot.h"
 #undef REPLICA
+#endif
 #define REPLICA 0
 #include "wasm/handlers_hot.h"
 #include "wasm/handlers_once.h"
@@ -540,9 +547,13 @@ __asm__(".pushsection .rodata.wasm_handlers,\"a\",@progbits\n"
 	"wasm_exec_table:\n"
 	WASM_HANDLERS_HOT(ENTRY_0)
 	WASM_HANDLERS_ONCE(ENTRY_0)
+#if REPLICAS > 1
 	WASM_HANDLERS_HOT(ENTRY_1)
+#endif
+#if REPLICAS > 2
 	WASM_HANDLERS_HOT(ENTRY_2)
 	WASM_HANDLERS_HOT(ENTRY_3)
+#endif
 	".popsection\n");
 /* clang-format on */
 extern const int32_t wasm_exec_table[];
@@ -551,9 +562,9 @@ const void *wasm_exec_handler(unsigned number, unsigned replica)
 {
 	unsigned index = number;
 
-	if (number < WASM_HOT_HANDLERS && replica % 4 != 0)
+	if (number < WASM_HOT_HANDLERS && replica % REPLICAS != 0)
 		index += WASM_HANDLERS - WASM_HOT_HANDLERS +
-			 replica % 4 * WASM_HOT_HANDLERS;
+			 replica % REPLICAS * WASM_HOT_HANDLERS;
 	return (const u8 *)&wasm_exec_table[index] + wasm_exec_table[index];
 }
 
@@ -605,6 +616,15 @@ struct wasm_place wasm_exec_place(const uint64_t regs[16])
 uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
+}
+
+bool wasm_interp_takes_faults(void)
+{
+#ifdef __clang__
+	return true;
+#else
+	return false;
+#endif
 }
 
 const char *wasm_interp_compiler(void)

@@ -63,6 +63,7 @@ static void prepare_code(struct wasm_module *module, struct wasm_code *code,
 	code->function = index;
 	code->module = module;
 	code->checked = checked;
+	code->stub_frame_bytes = code->save_bytes + SLOT_BYTES;
 	code->stub = wasm_exec_handler(WASM_H_translate, 0);
 }
 
@@ -155,7 +156,7 @@ static struct chunk *new_chunk(const struct wasm_module *module, uint64_t least)
 	if (room < CHUNK_MOST)
 		store->next_room *= 2;
 	if (room < least + sizeof(*chunk))
-		room = least + sizeof(*chunk);
+		room = (least + sizeof(*chunk) + 15) & ~UINT64_C(15);
 	chunk = host->allocate(host->env, room);
 	if (!chunk)
 		return NULL;

@@ -135,7 +135,7 @@ enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,
 	return trap;
 }
 
-/* "fits" counts the save slot and all that the callee has behind it. */
+/* Is there room for the callee's frame: a stub's goes up to its save slot. */
 static const uint8_t *entry_that_fits(const struct wasm_instance *context,
 				      const struct wasm_code *code,
 				      const uint8_t *frame)
@@ -144,8 +144,6 @@ static const uint8_t *entry_that_fits(const struct wasm_instance *context,
 	uint32_t frame_bytes;
 
 	memcpy(&frame_bytes, entry - CODE_HEADER, sizeof(frame_bytes));
-	if (frame_bytes < code->save_bytes + SLOT_BYTES)
-		frame_bytes = code->save_bytes + SLOT_BYTES;
 	return frame + frame_bytes > context->stack_limit ? NULL : entry;
 }
 

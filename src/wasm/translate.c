@@ -88,20 +88,40 @@ static void learn_locals(struct translator *t)
 	}
 }
 
-static void zero_locals(struct translator *t)
+static void zero_range(struct translator *t, uint32_t first, uint32_t count)
 {
-	uint32_t count = t->local_count - t->type->param_count;
-
-	if (!count)
-		return;
 	if (count <= 8) {
 		code_begin(t, WASM_H_zero1 + count - 1);
-		code_slot(t, t->type->param_count);
+		code_slot(t, first);
 		return;
 	}
 	code_begin(t, WASM_H_zero);
-	code_slot(t, t->type->param_count);
+	code_slot(t, first);
 	code_u32(t, count * SLOT_BYTES);
+}
+
+/* Only those that may be read before they are written, and what lies between
+ * the first and the last of them.  Validation tells which: it is made once
+ * more for that. */
+static void zero_locals(struct translator *t)
+{
+	uint32_t first = t->type->param_count, end = t->local_count;
+	struct wasm_weights weights;
+	struct wasm_error error;
+
+	if (first == end)
+		return;
+	if (wasm_validate_body(t->validator, t->function->function, &weights,
+			       &error) < 0) {
+		t->failed = true;
+		return;
+	}
+	while (first < end && !weights.needs_zero[first])
+		first++;
+	while (first < end && !weights.needs_zero[end - 1])
+		end--;
+	if (first < end)
+		zero_range(t, first, end - first);
 }
 
 static void local_get(struct translator *t, uint32_t local)
@@ -117,20 +137,6 @@ static void constant(struct translator *t, enum value_class class,
 		     uint64_t value)
 {
 	value_push(t, IS_CONSTANT, class)->constant = value;
-}
-
-static void constant_v128(struct translator *t, const uint8_t *bytes)
-{
-	acc_flush(t, CLASS_V128);
-	code_begin(t, WASM_H_constant_v_r);
-	code_u32(t, 0);
-	for (unsigned i = 0; i < 16; i += 8) {
-		uint64_t half;
-
-		memcpy(&half, bytes + i, 8);
-		code_u64(t, half);
-	}
-	acc_push(t, CLASS_V128);
 }
 
 static bool constant_operation(struct translator *t, unsigned operation,
@@ -149,7 +155,9 @@ static bool constant_operation(struct translator *t, unsigned operation,
 	case WASM_OP_F64_CONST:
 		constant(t, CLASS_F64, immediates->value);
 		break;
-	case WASM_OP_V128_CONST: constant_v128(t, immediates->bytes); break;
+	case WASM_OP_V128_CONST:
+		constant(t, CLASS_V128, (uint64_t)immediates->bytes);
+		break;
 	default: return false;
 	}
 	return true;
@@ -278,17 +286,17 @@ static void translate_body(struct translator *t)
 /* The handlers of all targets go into the tables, when they are final. */
 static void fill_tables(struct translator *t)
 {
-	const uint32_t *table = t->tables.items;
+	const struct table *table = t->tables.items;
 	uint8_t *code = t->code.items;
 
-	for (uint32_t i = 0; i < t->table_count; i++, table += 2) {
-		uint8_t *entry = code + table[0] + 16;
+	for (uint32_t i = 0; i < t->table_count; i++, table++) {
+		uint8_t *entry = code + table->entries;
 
-		for (uint32_t j = 0; j < table[1]; j++, entry += 12) {
+		for (uint32_t j = 0; j < table->count; j++, entry += 12) {
 			int32_t distance;
 
 			memcpy(&distance, entry + 8, 4);
-			memcpy(entry, code + table[0] + distance, 8);
+			memcpy(entry, code + table->at + distance, 8);
 		}
 	}
 }
@@ -344,7 +352,8 @@ struct translator *translator_new(struct wasm_module *module)
 	t->module = module;
 	for (unsigned i = 0; i < VECTORS; i++)
 		vector_room(t, &t->vectors[i], 0, 1024);
-	if (t->failed) {
+	t->validator = wasm_validator_new(module);
+	if (t->failed || !t->validator) {
 		translator_free(t);
 		return NULL;
 	}
@@ -358,6 +367,7 @@ void translator_free(struct translator *t)
 	if (!t)
 		return;
 	host = t->host;
+	wasm_validator_free(t->validator);
 	for (unsigned i = 0; i < VECTORS; i++)
 		if (t->vectors[i].items)
 			host->release(host->env, t->vectors[i].items,

@@ -21,6 +21,7 @@
 #pragma once
 #include "wasm/decode.h"
 #include "wasm/interp_internal.h"
+#include "wasm/validate.h"
 
 enum value_class { CLASS_INT, CLASS_F64, CLASS_F32, CLASS_V128, CLASSES };
 enum { NONE = UINT32_MAX };
@@ -30,14 +31,15 @@ enum place {
 	IN_SLOT,  /* its own */
 	IN_LOCAL, /* "slot": until the local is set */
 	IS_CONSTANT,
-	IS_SUM, /* i32: local + local, or local + constant */
+	IS_SUM, /* i32: (local << shift) + local, or + constant */
 };
 
 struct value {
-	uint8_t place, class;
+	uint8_t place, class, shift;
 	bool is_sum_of_locals;
 	uint32_t slot;
-	uint64_t constant; /* or the second local's slot */
+	/* Or a sum's second local; of v128 where its bytes are. */
+	uint64_t constant;
 };
 
 struct accumulator {
@@ -63,12 +65,19 @@ enum address_form {
 	ADDRESS_RS,
 	ADDRESS_SS,
 	ADDRESS_SI,
-	ADDRESS_I
+	ADDRESS_I,
+	ADDRESS_RI,
+	ADDRESS_R_SHIFTED_S,
+	ADDRESS_S_SHIFTED_S,
+	ADDRESS_R_SHIFTED_I,
+	ADDRESS_S_SHIFTED_I,
+	ADDRESS_FORMS
 };
 struct address {
 	enum address_form form;
-	uint32_t first, second; /* slots, or the constant of SI */
-	uint64_t offset;	/* of I: the whole address */
+	uint32_t first, second; /* slots; second may be a constant */
+	uint32_t shift;
+	uint64_t offset; /* of I: the whole address */
 };
 
 enum made_kind {
@@ -78,6 +87,7 @@ enum made_kind {
 	MADE_UNARY,
 	MADE_LOAD,
 	MADE_LOADED, /* operation with a loaded operand */
+	MADE_TREE,   /* (a OPERATION b) SECOND c */
 	MADE_COPY,
 	MADE_ADD_TWICE,
 };
@@ -88,7 +98,8 @@ struct made {
 	uint32_t at;
 	uint16_t handler, operation;
 	uint32_t destination; /* slot it writes, or NONE */
-	struct operand a, b;
+	struct operand a, b, c;
+	uint16_t second;
 	struct address address;
 	bool is_swapped;  /* MADE_LOADED: the loaded one comes first */
 	uint32_t copies;  /* MADE_COPY */
@@ -135,6 +146,11 @@ void translator_free(struct translator *translator);
  * memory. */
 int translator_run(struct translator *translator, const struct wasm_code *code);
 
+/* Of a br_table: what is filled when all targets are final. */
+struct table {
+	uint32_t at, entries, count;
+};
+
 struct vector {
 	void *items;
 	uint32_t room; /* in bytes */
@@ -170,6 +186,7 @@ struct translator {
 	struct accumulator accumulators[CLASSES];
 	struct made made[2];
 	unsigned last;	       /* index into made */
+	struct wasm_validator *validator;
 	uint8_t turns[WASM_HANDLERS]; /* which replica is next */
 };
 
@@ -194,7 +211,9 @@ void code_keep_origin(struct translator *t);
 void code_forget(struct translator *t);
 void code_copy(struct translator *t, uint32_t to, uint32_t of,
 	       enum value_class class);
-void code_constant(struct translator *t, uint32_t to, uint64_t value);
+void code_constant(struct translator *t, uint32_t to,
+		   const struct value *constant);
+void code_address(struct translator *t, const struct address *address);
 
 static inline struct made *last_made(struct translator *t)
 {
@@ -270,6 +289,12 @@ enum role {
 	ROLE_LOADED,
 	ROLE_STORED,
 	ROLE_TREE,
+	ROLE_LOADED_EQ,
+	ROLE_LOADED_EQ_BACK,
+	ROLE_LOADED_NE,
+	ROLE_LOADED_NE_BACK,
+	ROLE_CHOOSE,
+	ROLE_BACK_CHOOSE,
 	ROLES
 };
 unsigned handler_of(enum role role, unsigned operation, unsigned form);

@@ -117,11 +117,19 @@ void code_slot(struct translator *t, uint32_t slot)
 	code_u32(t, slot * SLOT_BYTES);
 }
 
+static void code_bytes(struct translator *t, const void *bytes, uint32_t len)
+{
+	memcpy(code_at(t, t->used), bytes, len);
+	t->used += len;
+}
+
 void code_operand(struct translator *t, const struct operand *operand,
 		  char letter)
 {
 	if (operand->place == 's')
 		code_slot(t, operand->slot);
+	else if (operand->place == 'i' && letter == 'v')
+		code_bytes(t, (const void *)operand->constant, 16);
 	else if (operand->place == 'i' && (letter == 'l' || letter == 'd'))
 		code_u64(t, operand->constant);
 	else if (operand->place == 'i')
@@ -195,12 +203,43 @@ void code_copy(struct translator *t, uint32_t to, uint32_t of,
 	acc_wrote(t, to);
 }
 
-void code_constant(struct translator *t, uint32_t to, uint64_t value)
+void code_constant(struct translator *t, uint32_t to,
+		   const struct value *constant)
 {
-	code_begin(t, WASM_H_set_constant);
+	code_begin(t, constant->class == CLASS_V128 ? WASM_H_set_constant_v
+						    : WASM_H_set_constant);
 	code_slot(t, to);
-	code_u64(t, value);
+	if (constant->class == CLASS_V128)
+		code_bytes(t, (const void *)constant->constant, 16);
+	else
+		code_u64(t, constant->constant);
 	acc_wrote(t, to);
+}
+
+static bool is_shifted(enum address_form form)
+{
+	return form >= ADDRESS_R_SHIFTED_S;
+}
+
+void code_address(struct translator *t, const struct address *address)
+{
+	enum address_form form = address->form;
+
+	if (form == ADDRESS_I) {
+		code_u64(t, address->offset);
+		return;
+	}
+	if (form != ADDRESS_R && form != ADDRESS_RS && form != ADDRESS_RI &&
+	    form != ADDRESS_R_SHIFTED_S && form != ADDRESS_R_SHIFTED_I)
+		code_slot(t, address->first);
+	if (is_shifted(form))
+		code_u32(t, address->shift);
+	if (form == ADDRESS_RS || form == ADDRESS_SS ||
+	    form == ADDRESS_R_SHIFTED_S || form == ADDRESS_S_SHIFTED_S)
+		code_slot(t, address->second);
+	else if (form != ADDRESS_R && form != ADDRESS_S)
+		code_u32(t, address->second);
+	code_u32(t, (uint32_t)address->offset);
 }
 
 /* Accumulators */
@@ -340,7 +379,7 @@ void value_to_slot(struct translator *t, uint32_t index)
 		return;
 	}
 	if (value->place == IS_CONSTANT)
-		code_constant(t, slot, value->constant);
+		code_constant(t, slot, value);
 	else
 		code_copy(t, slot, value->slot, value->class);
 	value->place = IN_SLOT;
@@ -375,36 +414,75 @@ static struct operand slot_operand(struct translator *t, uint32_t slot)
 	return (struct operand){ .place = is_here ? 'r' : 's', .slot = slot };
 }
 
-void value_make_sum(struct translator *t, uint32_t index)
+/* The operation: local + something, or local << constant alone. */
+static void make_plain(struct translator *t, uint32_t index, unsigned operation,
+		       struct operand a, struct operand b)
 {
-	struct value *value = value_at(t, index);
-	struct operand a, b = { .place = 'i', .constant = value->constant };
 	struct made *made;
 
-	acc_flush(t, CLASS_INT);
-	a = slot_operand(t, value->slot);
-	if (value->is_sum_of_locals) {
-		b = slot_operand(t, (uint32_t)value->constant);
-		if (b.place == 'r' && a.place == 's') {
-			struct operand other = a;
-
-			a = b;
-			b = other;
-		}
-		b.place = 's';
-	}
-	code_begin(t, handler_of(ROLE_VALUE, WASM_OP_I32_ADD,
+	code_begin(t, handler_of(ROLE_VALUE, operation,
 				 form_of(a.place, b.place)));
 	code_u32(t, 0);
 	code_operand(t, &a, 'i');
 	code_operand(t, &b, 'i');
 	made = last_made(t);
 	made->kind = MADE_BINARY;
-	made->operation = WASM_OP_I32_ADD;
+	made->operation = (uint16_t)operation;
 	made->a = a;
 	made->b = b;
-	value->place = IN_ACCUMULATOR;
 	acc_set(t, CLASS_INT, index);
+}
+
+static void make_shifted(struct translator *t, uint32_t index, struct operand a,
+			 uint32_t shift, struct operand c)
+{
+	struct operand b = { .place = 'i', .constant = shift };
+	unsigned form = (form_of(a.place, 'i') * 8 +
+			 operation_tree_class(WASM_OP_I32_ADD) - 1) * 2 +
+			(c.place == 'i');
+	struct made *made;
+
+	if (c.place == 'i' && c.constant == 0) {
+		make_plain(t, index, WASM_OP_I32_SHL, a, b);
+		return;
+	}
+	code_begin(t, handler_of(ROLE_TREE, WASM_OP_I32_SHL, form));
+	code_u32(t, 0);
+	code_operand(t, &a, 'i');
+	code_operand(t, &b, 'i');
+	code_operand(t, &c, 'i');
+	made = last_made(t);
+	made->kind = MADE_TREE;
+	made->operation = WASM_OP_I32_SHL;
+	made->second = WASM_OP_I32_ADD;
+	made->a = a;
+	made->b = b;
+	made->c = c;
+	acc_set(t, CLASS_INT, index);
+}
+
+void value_make_sum(struct translator *t, uint32_t index)
+{
+	struct value *value = value_at(t, index), sum = *value;
+	struct operand a, b = { .place = 'i', .constant = sum.constant };
+
+	acc_flush(t, CLASS_INT);
+	a = slot_operand(t, sum.slot);
+	if (sum.is_sum_of_locals)
+		b = slot_operand(t, (uint32_t)sum.constant);
+	if (a.place == 's' && b.place == 'r' && !sum.shift) {
+		struct operand other = a;
+
+		a = b;
+		b = other;
+	}
+	if (b.place == 'r')
+		b.place = 's';
+	value->place = IN_ACCUMULATOR;
+	if (sum.shift)
+		make_shifted(t, index, a, sum.shift, b);
+	else
+		make_plain(t, index, WASM_OP_I32_ADD, a, b);
 }
 
 static bool means_local(const struct value *value, uint32_t local)

@@ -165,7 +165,7 @@ static void move_values(struct translator *t, const struct label *label)
 		const struct value *value = value_at(t, first + i);
 
 		if (value->place == IS_CONSTANT)
-			code_constant(t, to + i, value->constant);
+			code_constant(t, to + i, value);
 		else
 			code_copy(t, to + i, value->slot, value->class);
 	}
@@ -305,15 +305,15 @@ static void br(struct translator *t, struct label *label)
 
 /* br_table */
 
-static void note_table(struct translator *t, uint32_t at, uint32_t count)
+static void note_table(struct translator *t, uint32_t at, uint32_t entries,
+		       uint32_t count)
 {
-	uint32_t *table = vector_room(t, &t->tables, t->table_count,
-				      2 * sizeof(*table));
+	struct table *table = vector_room(t, &t->tables, t->table_count,
+					  sizeof(*table));
 
 	if (!table)
 		return;
-	table[0] = at;
-	table[1] = count;
+	*table = (struct table){ at, entries, count };
 	t->table_count++;
 }
 
@@ -336,19 +336,42 @@ static void table_entry(struct translator *t, struct label *label,
 	code_set_u32(t, field, label->table_target - at);
 }
 
+/* The index was just loaded. */
+static bool begin_loaded_table(struct translator *t, uint32_t count)
+{
+	const struct made *last = last_made(t);
+	struct address address = last->address;
+	unsigned handler;
+
+	if (last->kind != MADE_LOAD || last->destination != NONE ||
+	    !value_is_fresh(t, t->height - 1))
+		return false;
+	handler = handler_of(ROLE_CHOOSE, last->operation, address.form);
+	if (!handler)
+		return false;
+	code_keep_origin(t);
+	code_take_back(t);
+	value_pop(t, 1);
+	code_begin(t, handler);
+	code_u32(t, count);
+	code_address(t, &address);
+	return true;
+}
+
 static uint32_t begin_table(struct translator *t, uint32_t count)
 {
-	struct operand index = value_operand(t, t->height - 1);
-	uint32_t at;
+	struct operand index;
 
+	if (begin_loaded_table(t, count))
+		return last_made(t)->at;
+	index = value_operand(t, t->height - 1);
 	if (index.place == 'i')
 		operand_to_slot(t, &index);
 	value_pop(t, 1);
-	at = code_begin(t, index.place == 'r' ? WASM_H_choose_r
-					      : WASM_H_choose_s);
+	code_begin(t, index.place == 'r' ? WASM_H_choose_r : WASM_H_choose_s);
 	code_u32(t, count);
 	code_u32(t, index.slot * SLOT_BYTES);
-	return at;
+	return last_made(t)->at;
 }
 
 static void br_table(struct translator *t,
@@ -366,9 +389,9 @@ static void br_table(struct translator *t,
 		t->failed = true;
 	if (t->failed)
 		return;
+	note_table(t, at, t->used, count + 1);
 	fields = t->used + 8;
 	t->used += (uint32_t)bytes;
-	note_table(t, at, count + 1);
 	reader.at = immediates->bytes;
 	for (uint32_t i = 0; i <= count && !t->failed; i++)
 		table_entry(t, label_at(t, wasm_read_u32(&reader)),

@@ -20,41 +20,93 @@ static enum value_class letter_class(char letter)
 			       : CLASS_INT;
 }
 
-/* The address is a sum that was emitted just now: take it back. */
-static bool address_from_add(struct translator *t, uint32_t index,
-			     struct address *address)
+/* Has the operation a handler for this form? */
+static bool has_form(unsigned operation, enum address_form form)
 {
-	const struct made *last = last_made(t);
-	struct made add;
+	bool is_store = !wasm_operations[operation].results[0];
 
-	if (last->kind != MADE_BINARY || last->operation != WASM_OP_I32_ADD ||
-	    last->destination != NONE || last->b.place != 's' ||
-	    !value_is_fresh(t, index))
+	return handler_of(ROLE_VALUE, operation,
+			  is_store ? form * 3u + 1 : form) != 0;
+}
+
+static enum address_form sum_form(char first, bool shifted, char second)
+{
+	if (shifted && second == 's')
+		return first == 'r' ? ADDRESS_R_SHIFTED_S : ADDRESS_S_SHIFTED_S;
+	if (shifted)
+		return first == 'r' ? ADDRESS_R_SHIFTED_I : ADDRESS_S_SHIFTED_I;
+	if (second == 's')
+		return first == 'r' ? ADDRESS_RS : ADDRESS_SS;
+	return first == 'r' ? ADDRESS_RI : ADDRESS_SI;
+}
+
+/* Is the last instruction a sum as addresses have them? */
+static bool is_sum(const struct made *last, struct address *address)
+{
+	bool shifted = last->operation == WASM_OP_I32_SHL;
+	struct operand second = { .place = 'i', .constant = 0 };
+
+	if (last->kind == MADE_TREE && shifted && last->b.place == 'i' &&
+	    last->second == WASM_OP_I32_ADD)
+		second = last->c;
+	else if (last->kind == MADE_BINARY &&
+		 last->operation == WASM_OP_I32_ADD)
+		second = last->b;
+	else if (last->kind != MADE_BINARY || !shifted || last->b.place != 'i')
 		return false;
-	add = code_take_back(t);
-	address->form = add.a.place == 'r' ? ADDRESS_RS : ADDRESS_SS;
-	address->first = add.a.place == 'r' ? add.b.slot : add.a.slot;
-	address->second = add.b.slot;
+	if (last->a.place == 'i' || second.place == 'r')
+		return false;
+	address->form = sum_form(last->a.place, shifted, second.place);
+	address->first = last->a.slot;
+	address->shift = (uint32_t)last->b.constant & 31;
+	address->second = second.place == 's' ? second.slot
+					      : (uint32_t)second.constant;
+	return true;
+}
+
+/* The address is a sum that was emitted just now: take it back. */
+static bool address_from_sum(struct translator *t, unsigned operation,
+			     uint32_t index, struct address *address)
+{
+	if (last_made(t)->destination != NONE || !value_is_fresh(t, index) ||
+	    !is_sum(last_made(t), address) ||
+	    !has_form(operation, address->form))
+		return false;
+	code_take_back(t);
 	value_at(t, index)->place = IS_CONSTANT; /* nobody's any more */
 	return true;
 }
 
-static struct address address_of(struct translator *t, uint32_t index,
-				 uint64_t offset, bool may_take_back)
+static bool address_from_later(struct translator *t, unsigned operation,
+			       uint32_t index, struct address *address)
+{
+	const struct value *value = value_at(t, index);
+
+	if (value->place != IS_SUM)
+		return false;
+	address->form = sum_form('s', value->shift != 0,
+				 value->is_sum_of_locals ? 's' : 'i');
+	address->first = value->slot;
+	address->shift = value->shift;
+	address->second = (uint32_t)value->constant;
+	if (has_form(operation, address->form))
+		return true;
+	value_make_sum(t, index);
+	return false;
+}
+
+static struct address address_of(struct translator *t, unsigned operation,
+				 uint32_t index, uint64_t offset)
 {
 	struct value *value = value_at(t, index);
 	struct address address = { .offset = offset };
 	struct operand operand;
 
-	if (value->place == IS_SUM) {
-		address.form = value->is_sum_of_locals ? ADDRESS_SS
-						       : ADDRESS_SI;
-		address.first = value->slot;
-		address.second = (uint32_t)value->constant;
-	} else if (value->place == IS_CONSTANT) {
+	if (value->place == IS_CONSTANT) {
 		address.form = ADDRESS_I;
 		address.offset += (uint32_t)value->constant;
-	} else if (!may_take_back || !address_from_add(t, index, &address)) {
+	} else if (!address_from_later(t, operation, index, &address) &&
+		   !address_from_sum(t, operation, index, &address)) {
 		operand = value_operand(t, index);
 		address.form = operand.place == 'r' ? ADDRESS_R : ADDRESS_S;
 		address.first = operand.slot;
@@ -62,33 +114,25 @@ static struct address address_of(struct translator *t, uint32_t index,
 	return address;
 }
 
-static void address_fields(struct translator *t, const struct address *address)
+static bool uses_accumulator(enum address_form form)
 {
-	if (address->form == ADDRESS_I) {
-		code_u64(t, address->offset);
-		return;
-	}
-	if (address->form != ADDRESS_R)
-		code_slot(t, address->first);
-	if (address->form == ADDRESS_SS)
-		code_slot(t, address->second);
-	else if (address->form == ADDRESS_SI)
-		code_u32(t, address->second);
-	code_u32(t, (uint32_t)address->offset);
+	return form == ADDRESS_R || form == ADDRESS_RS || form == ADDRESS_RI ||
+	       form == ADDRESS_R_SHIFTED_S || form == ADDRESS_R_SHIFTED_I;
 }
 
 static void load(struct translator *t, unsigned operation, uint64_t offset)
 {
 	char letter = wasm_operations[operation].results[0];
 	enum value_class class = letter_class(letter);
-	struct address address = address_of(t, t->height - 1, offset, true);
+	struct address address =
+		address_of(t, operation, t->height - 1, offset);
 	struct made *made;
 
 	value_pop(t, 1);
 	acc_flush(t, class);
 	code_begin(t, handler_of(ROLE_VALUE, operation, address.form));
 	code_u32(t, 0);
-	address_fields(t, &address);
+	code_address(t, &address);
 	made = last_made(t);
 	made->kind = MADE_LOAD;
 	made->operation = (uint16_t)operation;
@@ -99,7 +143,7 @@ static void load(struct translator *t, unsigned operation, uint64_t offset)
 static bool is_same_address(const struct address *a, const struct address *b)
 {
 	return a->form == b->form && a->first == b->first &&
-	       a->offset == b->offset &&
+	       a->offset == b->offset && a->shift == b->shift &&
 	       (a->form == ADDRESS_S || a->second == b->second);
 }
 
@@ -121,8 +165,8 @@ static int stored_form(const struct made *last, unsigned store,
 
 	if (last->kind == MADE_BINARY) {
 		if (last->b.place == 's')
-			return form + (last->a.place == 'r' ? 0 : 12);
-		return last->a.place == 's' && last->b.place == 'r' ? form + 6
+			return form + (last->a.place == 'r' ? 0 : 2 * ADDRESS_FORMS);
+		return last->a.place == 's' && last->b.place == 'r' ? form + ADDRESS_FORMS
 								    : -1;
 	}
 	if (last->kind != MADE_LOADED || last->a.place != 'r' ||
@@ -130,8 +174,26 @@ static int stored_form(const struct made *last, unsigned store,
 	    !is_same_address(&last->address, address))
 		return -1;
 	return last->is_swapped || operation_commutes(last->operation)
-		       ? form + 18
+		       ? form + 3 * ADDRESS_FORMS
 		       : -1;
+}
+
+/* Without the accumulator, which has the value's operand. */
+static struct address stored_address(struct translator *t, uint32_t index,
+				     uint64_t offset)
+{
+	const struct value *value = value_at(t, index);
+	struct address address = { .form = ADDRESS_S,
+				   .first = value->slot,
+				   .offset = offset };
+
+	if (value->place == IS_SUM) {
+		address.form = sum_form('s', value->shift != 0,
+					value->is_sum_of_locals ? 's' : 'i');
+		address.shift = value->shift;
+		address.second = (uint32_t)value->constant;
+	}
+	return address;
 }
 
 /* The value was just made: operate and store at once. */
@@ -149,9 +211,7 @@ static bool store_result(struct translator *t, unsigned store, uint64_t offset)
 	    place->place == IN_ACCUMULATOR || place->place == IS_CONSTANT ||
 	    (last->kind != MADE_BINARY && last->kind != MADE_LOADED))
 		return false;
-	address = address_of(t, index, offset, false);
-	if (address.form == ADDRESS_R)
-		address.form = ADDRESS_S;
+	address = stored_address(t, index, offset);
 	form = stored_form(last, store, &address);
 	handler = form < 0 ? 0
 			   : handler_of(ROLE_STORED, last->operation,
@@ -164,7 +224,7 @@ static bool store_result(struct translator *t, unsigned store, uint64_t offset)
 	value_pop(t, 2);
 	acc_flush(t, made.class);
 	code_begin(t, handler);
-	address_fields(t, &address);
+	code_address(t, &address);
 	if (made.kind == MADE_BINARY) {
 		char letter = wasm_operations[made.operation].operands[0];
 
@@ -189,11 +249,12 @@ static void store(struct translator *t, unsigned operation, uint64_t offset)
 		value_make_sum(t, top);
 	if (store_result(t, operation, offset))
 		return;
-	address = address_of(t, top - 1, offset, false);
+	address = address_of(t, operation, top - 1, offset);
 	value = value_operand(t, top);
 	if (value.place == 'i' && letter == 'v')
 		operand_to_slot(t, &value);
-	if (value.place == 'r' && address.form == ADDRESS_R && same_class) {
+	if (value.place == 'r' && uses_accumulator(address.form) &&
+	    same_class) {
 		if (value_at(t, top)->place == IN_ACCUMULATOR) {
 			address.form = ADDRESS_S;
 			address.first = value_slot(t, top - 1);
@@ -206,7 +267,7 @@ static void store(struct translator *t, unsigned operation, uint64_t offset)
 							: 2);
 	value_pop(t, 2);
 	code_begin(t, handler_of(ROLE_VALUE, operation, form));
-	address_fields(t, &address);
+	code_address(t, &address);
 	code_operand(t, &value, letter);
 }
 

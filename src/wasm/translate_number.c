@@ -119,28 +119,66 @@ static void emit_operation(struct translator *t, unsigned operation,
 	acc_push(t, class);
 }
 
-/* local + local, local + constant, or such a sum + constant is not made
- * before somebody needs it: it may become part of an address. */
+/* Sums that may become part of an address are not made before somebody needs
+ * them: local + local, local + constant, local << constant, and the latter
+ * plus a local or a constant. */
+
+static bool is_bare_shift(const struct value *value)
+{
+	return value->place == IS_SUM && value->shift &&
+	       !value->is_sum_of_locals && value->constant == 0;
+}
+
+/* a + b, where it is one of these; a constant is second. */
+static bool sum_of(struct value *a, const struct value *b)
+{
+	if (b->place == IS_CONSTANT &&
+	    (a->place == IN_LOCAL ||
+	     (a->place == IS_SUM && !a->is_sum_of_locals))) {
+		a->constant = (uint32_t)(a->constant + b->constant);
+		return true;
+	}
+	if (b->place == IN_LOCAL &&
+	    (a->place == IN_LOCAL || is_bare_shift(a))) {
+		a->constant = b->slot;
+		a->is_sum_of_locals = true;
+		return true;
+	}
+	return false;
+}
+
+static void push_sum(struct translator *t, struct value sum)
+{
+	sum.place = IS_SUM;
+	value_pop(t, 2);
+	*value_push(t, IS_SUM, CLASS_INT) = sum;
+}
+
 static bool sum_later(struct translator *t)
 {
 	struct value a = *value_top(t, 1), b = *value_top(t, 0);
+	struct value other = a;
 
-	if (a.place == IS_CONSTANT) {
+	if (!sum_of(&a, &b)) {
+		if (!sum_of(&b, &other))
+			return false;
 		a = b;
-		b = *value_top(t, 1);
 	}
-	if (b.place == IS_CONSTANT &&
-	    (a.place == IN_LOCAL ||
-	     (a.place == IS_SUM && !a.is_sum_of_locals)))
-		a.constant = (uint32_t)(a.constant + b.constant);
-	else if (a.place == IN_LOCAL && b.place == IN_LOCAL)
-		a.constant = b.slot;
-	else
+	push_sum(t, a);
+	return true;
+}
+
+static bool shift_later(struct translator *t)
+{
+	struct value a = *value_top(t, 1);
+	const struct value *b = value_top(t, 0);
+
+	if (a.place != IN_LOCAL || b->place != IS_CONSTANT ||
+	    !(b->constant & 31))
 		return false;
-	a.is_sum_of_locals = b.place == IN_LOCAL;
-	a.place = IS_SUM;
-	value_pop(t, 2);
-	*value_push(t, IS_SUM, CLASS_INT) = a;
+	a.shift = b->constant & 31;
+	a.constant = 0;
+	push_sum(t, a);
 	return true;
 }
 
@@ -153,17 +191,6 @@ static int fresh_operand(struct translator *t)
 	if (value_is_fresh(t, t->height - 1))
 		return 1;
 	return value_is_fresh(t, t->height - 2) ? 0 : -1;
-}
-
-static void address_fields(struct translator *t, const struct address *address)
-{
-	if (address->form != ADDRESS_R)
-		code_slot(t, address->first);
-	if (address->form == ADDRESS_SS)
-		code_slot(t, address->second);
-	else if (address->form == ADDRESS_SI)
-		code_u32(t, address->second);
-	code_u32(t, (uint32_t)address->offset);
 }
 
 /* The other operand as it was before the last instruction, a load. */
@@ -195,7 +222,8 @@ static bool with_load(struct translator *t, unsigned operation)
 	form = (operation_loaded_class(last->operation) - 1) * 2 + swapped;
 	for (int i = 0; i < 2 && !handler; i++) {
 		handler = handler_of(ROLE_LOADED, operation,
-				     (form * 2 + (other.place == 's')) * 6 +
+				     (form * 2 + (other.place == 's')) *
+						     ADDRESS_FORMS +
 					     last->address.form);
 		if (!handler)
 			other.place = 's';
@@ -209,7 +237,7 @@ static bool with_load(struct translator *t, unsigned operation)
 	code_begin(t, handler);
 	code_u32(t, 0);
 	code_operand(t, &other, operand_letter(operation, 0));
-	address_fields(t, &load.address);
+	code_address(t, &load.address);
 	last = last_made(t);
 	last->kind = MADE_LOADED;
 	last->operation = (uint16_t)operation;
@@ -263,6 +291,13 @@ static bool as_tree(struct translator *t, unsigned operation)
 	code_operand(t, &first.a, letter);
 	code_operand(t, &first.b, letter);
 	code_operand(t, &other, letter);
+	last = last_made(t);
+	last->kind = MADE_TREE;
+	last->operation = first.operation;
+	last->second = (uint16_t)operation;
+	last->a = first.a;
+	last->b = first.b;
+	last->c = other;
 	acc_push(t, class_of_letter(letter));
 	return true;
 }
@@ -306,7 +341,8 @@ static void binary(struct translator *t, unsigned operation,
 	bool commutes;
 
 	operation = without_subtraction(t, operation);
-	if (operation == WASM_OP_I32_ADD && sum_later(t))
+	if ((operation == WASM_OP_I32_ADD && sum_later(t)) ||
+	    (operation == WASM_OP_I32_SHL && shift_later(t)))
 		return;
 	if (value_top(t, 1)->place == IS_SUM)
 		value_make_sum(t, t->height - 2);
@@ -433,73 +469,126 @@ bool number_operation(struct translator *t, unsigned operation,
 
 /* Select */
 
-static unsigned select_handler(enum value_class class, bool in_slot)
+enum { VALUES_SS, VALUES_SI, VALUES_IS, VALUES_II };
+
+/* clang-format off */
+#define SELECT_HANDLERS(kind, place)                                      \
+	{ WASM_H_select_##kind##_##place##_ss_r,                          \
+	  WASM_H_select_##kind##_##place##_si_r,                          \
+	  WASM_H_select_##kind##_##place##_is_r,                          \
+	  WASM_H_select_##kind##_##place##_ii_r }
+/* clang-format on */
+
+static unsigned select_handler(enum value_class class, bool in_slot,
+			       unsigned values)
 {
-	static const uint16_t handlers[CLASSES][2] = {
-		{ WASM_H_select_l_r_r, WASM_H_select_l_s_r },
-		{ WASM_H_select_d_r_r, WASM_H_select_d_s_r },
-		{ WASM_H_select_f_r_r, WASM_H_select_f_s_r },
-		{ WASM_H_select_v_r_r, WASM_H_select_v_s_r },
+	static const uint16_t handlers[CLASSES][2][4] = {
+		{ SELECT_HANDLERS(l, r), SELECT_HANDLERS(l, s) },
+		{ SELECT_HANDLERS(d, r), SELECT_HANDLERS(d, s) },
+		{ SELECT_HANDLERS(f, r), SELECT_HANDLERS(f, s) },
+		{ { WASM_H_select_v_r_ss_r }, { WASM_H_select_v_s_ss_r } },
 	};
 
-	return handlers[class][in_slot];
+	return handlers[class][in_slot][values];
 }
 
-/* The comparison was just emitted, and the values are where no accumulator
- * is needed. */
+/* A value that select takes: a slot or a constant. */
+static struct operand selected(struct translator *t, uint32_t index)
+{
+	struct operand operand = value_operand(t, index);
+
+	if (operand.place != 'i' ||
+	    value_at(t, index)->class == CLASS_V128)
+		operand_to_slot(t, &operand);
+	return operand;
+}
+
+static unsigned values_form(const struct operand *yes, const struct operand *no)
+{
+	return (yes->place == 'i' ? VALUES_IS : 0) +
+	       (no->place == 'i' ? VALUES_SI : 0);
+}
+
+/* The last instruction is a comparison or eqz that only the select wants. */
+static bool is_condition(struct translator *t, unsigned *form)
+{
+	const struct made *last = last_made(t);
+
+	if (last->destination != NONE || !value_is_fresh(t, t->height - 1))
+		return false;
+	if (last->kind == MADE_COMPARE)
+		*form = form_of(last->a.place, last->b.place);
+	else
+		*form = last->a.place == 's';
+	return last->kind == MADE_COMPARE ||
+	       (last->kind == MADE_UNARY &&
+		(last->operation == WASM_OP_I32_EQZ ||
+		 last->operation == WASM_OP_I64_EQZ));
+}
+
+/* Both at once; neither value may be in the accumulator. */
 static bool select_compared(struct translator *t)
 {
-	struct made *last = last_made(t), compare;
-	unsigned handler;
-	uint32_t yes, no;
+	struct made compare;
+	struct operand yes, no;
+	unsigned form, handler;
+	char letter;
 
-	if (last->kind != MADE_COMPARE || last->destination != NONE ||
-	    !value_is_fresh(t, t->height - 1) ||
+	if (!is_condition(t, &form) ||
 	    value_top(t, 1)->place == IN_ACCUMULATOR ||
-	    value_top(t, 2)->place == IN_ACCUMULATOR)
-		return false;
-	handler = handler_of(ROLE_SELECT, last->operation,
-			     form_of(last->a.place, last->b.place));
-	if (!handler || last->b.place == 'r')
+	    value_top(t, 2)->place == IN_ACCUMULATOR ||
+	    !handler_of(ROLE_SELECT, last_made(t)->operation, form * 3))
 		return false;
 	compare = code_take_back(t);
 	value_pop(t, 1);
-	yes = value_slot(t, t->height - 2);
-	no = value_slot(t, t->height - 1);
+	yes = selected(t, t->height - 2);
+	no = selected(t, t->height - 1);
+	if (yes.place == 'i' && no.place == 'i')
+		operand_to_slot(t, &no);
+	handler = handler_of(ROLE_SELECT, compare.operation,
+			     form * 3 + values_form(&yes, &no));
+	if (!handler) {
+		operand_to_slot(t, &yes);
+		operand_to_slot(t, &no);
+		handler = handler_of(ROLE_SELECT, compare.operation, form * 3);
+	}
 	value_pop(t, 2);
 	acc_flush(t, CLASS_INT);
 	code_begin(t, handler);
 	code_u32(t, 0);
-	code_slot(t, yes);
-	code_slot(t, no);
-	code_operand(t, &compare.a, operand_letter(compare.operation, 0));
-	code_operand(t, &compare.b, operand_letter(compare.operation, 0));
+	code_operand(t, &yes, 'l');
+	code_operand(t, &no, 'l');
+	letter = operand_letter(compare.operation, 0);
+	code_operand(t, &compare.a, letter);
+	if (compare.kind == MADE_COMPARE)
+		code_operand(t, &compare.b, letter);
 	acc_push(t, CLASS_INT);
 	return true;
 }
 
 void number_select(struct translator *t)
 {
+	static const char letters[CLASSES] = { 'l', 'd', 'f', 'v' };
 	enum value_class class = value_top(t, 1)->class;
-	struct operand condition;
-	uint32_t yes, no;
+	struct operand condition, yes, no;
 
 	for (uint32_t i = t->height - 3; i < t->height; i++)
 		if (value_at(t, i)->place == IS_SUM)
 			value_make_sum(t, i);
 	if (class == CLASS_INT && select_compared(t))
 		return;
-	yes = value_slot(t, t->height - 3);
-	no = value_slot(t, t->height - 2);
+	yes = selected(t, t->height - 3);
+	no = selected(t, t->height - 2);
 	condition = value_operand(t, t->height - 1);
 	if (condition.place == 'i')
 		operand_to_slot(t, &condition);
 	value_pop(t, 3);
 	acc_flush(t, class);
-	code_begin(t, select_handler(class, condition.place == 's'));
+	code_begin(t, select_handler(class, condition.place == 's',
+				     values_form(&yes, &no)));
 	code_u32(t, 0);
-	code_slot(t, yes);
-	code_slot(t, no);
+	code_operand(t, &yes, letters[class]);
+	code_operand(t, &no, letters[class]);
 	code_operand(t, &condition, 'i');
 	acc_push(t, class);
 }
@@ -587,7 +676,7 @@ void number_local_set(struct translator *t, uint32_t local, bool is_tee)
 				     last_made(t)->at == last_at);
 	} else {
 		if (value->place == IS_CONSTANT)
-			code_constant(t, local, value->constant);
+			code_constant(t, local, value);
 		else
 			code_copy(t, local, value->slot, class);
 		value_pop(t, 1);
@@ -603,17 +692,31 @@ static enum role branch_role(bool is_not, bool back)
 	return ROLE_BRANCH + back + 2 * is_not;
 }
 
-/* slot += constant was emitted, and the branch compares the sum. */
+/* slot += constant, or slot += slot. */
+static bool is_step(const struct made *made, char letter)
+{
+	return made->kind == MADE_BINARY &&
+	       made->operation ==
+		       (letter == 'i' ? WASM_OP_I32_ADD : WASM_OP_I64_ADD) &&
+	       made->a.place == 's' && made->b.place != 'r' &&
+	       made->destination == made->a.slot;
+}
+
+/* The last instruction added to a slot, and the branch compares the sum. */
 static bool branch_steps(struct translator *t, unsigned operation,
 			 const struct operand *b)
 {
 	struct made step = *last_made(t);
-	bool twice = step.kind == MADE_ADD_TWICE;
-	unsigned handler = handler_of(twice ? ROLE_STEP2 : ROLE_STEP,
-				      operation, b->place == 's' ? 1 : 2);
+	char letter = operand_letter(operation, 0);
+	bool twice = step.kind == MADE_ADD_TWICE && letter == 'i' &&
+		     step.destination == step.a.slot;
+	unsigned handler =
+		twice ? handler_of(ROLE_STEP2, operation,
+				   b->place == 's' ? 1 : 2)
+		      : handler_of(ROLE_STEP, operation,
+				   form_of(step.b.place, b->place));
 
-	if ((!twice && !is_local_plus_constant(&step)) || !handler ||
-	    step.destination != step.a.slot || b->place == 'r' ||
+	if ((!twice && !is_step(&step, letter)) || b->place == 'r' ||
 	    (b->place == 's' && b->slot == step.a.slot) ||
 	    t->accumulators[CLASS_INT].mirrors != step.a.slot)
 		return false;
@@ -627,13 +730,58 @@ static bool branch_steps(struct translator *t, unsigned operation,
 		acc_wrote(t, step.first_to);
 	}
 	code_slot(t, step.a.slot);
-	code_u32(t, (uint32_t)step.b.constant);
-	code_operand(t, b, 'i');
+	code_operand(t, &step.b, letter);
+	code_operand(t, b, letter);
 	acc_wrote(t, step.a.slot);
 	t->accumulators[CLASS_INT] = (struct accumulator){
 		.owner = NONE, .producer = NONE, .mirrors = step.a.slot
 	};
 	return true;
+}
+
+/* The last instruction loaded what is in the accumulator, and the branch
+ * tests that: "form" is of the role but for the address. */
+static bool branch_loaded(struct translator *t, enum role role, bool has_b,
+			  const struct operand *b)
+{
+	const struct made *last = last_made(t);
+	unsigned form = last->address.form, handler;
+	struct made load;
+	uint32_t to;
+
+	if (last->kind != MADE_LOAD || last->class != CLASS_INT)
+		return false;
+	if (has_b)
+		form = form * 2 + (b->place == 'i');
+	handler = handler_of(role, last->operation, form);
+	if (!handler)
+		return false;
+	to = last->destination == NONE ? own_slot(t, t->height)
+				       : last->destination;
+	code_keep_origin(t);
+	load = code_take_back(t);
+	code_begin(t, handler);
+	code_u32(t, 0);
+	code_slot(t, to);
+	code_address(t, &load.address);
+	if (has_b)
+		code_operand(t, b, 'i');
+	acc_wrote(t, to);
+	t->accumulators[CLASS_INT] = (struct accumulator){
+		.owner = NONE, .producer = NONE, .mirrors = to
+	};
+	return true;
+}
+
+static bool branch_loaded_equal(struct translator *t, unsigned operation,
+				bool back, const struct made *compare)
+{
+	enum role role = operation == WASM_OP_I32_EQ ? ROLE_LOADED_EQ
+						     : ROLE_LOADED_NE;
+
+	return (operation == WASM_OP_I32_EQ || operation == WASM_OP_I32_NE) &&
+	       compare->a.place == 'r' && compare->b.place != 'r' &&
+	       branch_loaded(t, role + back, true, &compare->b);
 }
 
 static bool branch_compared(struct translator *t, bool inverted, bool back)
@@ -652,8 +800,9 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 		operation = operation_inverse(operation);
 		inverted = false;
 	}
-	if (back && letter == 'i' && compare.a.place == 'r' &&
-	    branch_steps(t, operation, &compare.b))
+	if (branch_loaded_equal(t, operation, back, &compare) ||
+	    (back && compare.a.place == 'r' && (letter == 'i' || letter == 'l') &&
+	     branch_steps(t, operation, &compare.b)))
 		return true;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
 				 form_of(compare.a.place, compare.b.place)));
@@ -691,6 +840,9 @@ static void branch_tested(struct translator *t, bool inverted, bool back)
 static void branch_zero(struct translator *t, unsigned operation,
 			const struct operand *operand, bool inverted, bool back)
 {
+	if (operation == WASM_OP_I32_EQZ && operand->place == 'r' &&
+	    branch_loaded(t, branch_role(inverted, back), false, NULL))
+		return;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
 				 operand->place == 's'));
 	code_u32(t, 0);

@@ -154,15 +154,17 @@ static int offset_read(struct wat_parser *parser)
 }
 
 /* Does an offset follow, not a type in brackets? */
-static bool is_offset(const struct wat_parser *parser)
+static bool is_offset(const struct wat_parser *parser, uint32_t at)
 {
-	const struct wat_token *word = &parser->tokens[parser->at + 1];
+	const struct wat_token *open = &parser->tokens[at];
 
-	return wat_kind(parser) == WAT_OPEN && word->kind == WAT_WORD &&
-	       (word->value < WASM_OPERATIONS || word->value == WAT_W_OFFSET);
+	return open->kind == WAT_OPEN && open[1].kind == WAT_WORD &&
+	       (open[1].value < WASM_OPERATIONS ||
+		open[1].value == WAT_W_OFFSET);
 }
 
-/* "(table x)" or "(memory x)", then the offset. */
+/* "(table x)" or "(memory x)", or as the first standard had it the number
+ * alone; then the offset. */
 static int place_read(struct wat_parser *parser, uint32_t word, uint32_t space,
 		      struct place *place)
 {
@@ -173,7 +175,11 @@ static int place_read(struct wat_parser *parser, uint32_t word, uint32_t space,
 			return -EINVAL;
 		return offset_read(parser);
 	}
-	if (is_offset(parser))
+	if (wat_is_index(parser, parser->at) &&
+	    is_offset(parser, parser->at + 1) &&
+	    wat_names_index(parser, space, &place->index) < 0)
+		return -EINVAL;
+	if (is_offset(parser, parser->at))
 		return offset_read(parser);
 	buf_clear(&parser->offset);
 	place->mode = MODE_PASSIVE;
@@ -188,7 +194,7 @@ static int segment_name(struct wat_parser *parser, uint32_t space,
 	return wat_names_keep(parser, named, symbol, parser->next[space]++);
 }
 
-/* Is it one of those that name their table, if only to say that it is 0? */
+/* Where "(table x)" stands, "func" may not be left out. */
 int wat_segments_elem(struct wat_parser *parser)
 {
 	struct place place = { .mode = MODE_DECLARE };

@@ -6,24 +6,11 @@
  * Bytes behind a 'B' are a function's body in a module that has something of
  * all: the validator's fast way must say what its slow way says. */
 #include "wasm/decode.h"
-#include "wasm/interp.h"
 #include "wasm/validate_internal.h"
 #include "wasm_bytes.h"
 #include "wasm_host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Where the interpreter is linked in, it takes the place of these. */
-__attribute__((weak)) int wasm_interp_prepare(struct wasm_module *module)
-{
-	(void)module;
-	return 0;
-}
-
-__attribute__((weak)) void wasm_interp_drop(struct wasm_module *module)
-{
-	(void)module;
-}
 
 static void require(bool holds)
 {

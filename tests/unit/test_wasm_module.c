@@ -3,22 +3,9 @@
  * and with which words, and that nothing stays behind. */
 #include "test.h"
 #include "wasm/decode.h"
-#include "wasm/interp.h"
 #include "wasm/validate.h"
 #include "wasm_bytes.h"
 #include "wasm_host.h"
-
-/* Where the interpreter is linked in, it takes the place of these. */
-__attribute__((weak)) int wasm_interp_prepare(struct wasm_module *given)
-{
-	(void)given;
-	return 0;
-}
-
-__attribute__((weak)) void wasm_interp_drop(struct wasm_module *given)
-{
-	(void)given;
-}
 
 static struct test_host host;
 static struct wasm_types *types;

@@ -329,6 +329,11 @@ TEST(segments)
 					      "0100");
 	CHECK_TEXT(bytes_of("(elem (table 2) (offset i32.const 0) func 0)"),
 		   "090901020241000b000100");
+	CHECK_SAME("(elem (table 1) (i32.const 0) func 2)",
+		   "(elem 1 (i32.const 0) 2)");
+	CHECK_SAME("(data (memory 1) (i32.const 0))", "(data 1 (i32.const 0))");
+	CHECK_TEXT(error_of("(elem (table 0) (i32.const 0) 0)"),
+		   "unexpected token 0");
 	CHECK_TEXT(bytes_of("(elem declare func 0)"), "09050103000100");
 	CHECK_TEXT(bytes_of("(elem (i32.const 0) funcref (ref.func 0))"),
 		   "0909010441000b01d2000b");

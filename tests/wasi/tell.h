@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef ENOTCAPABLE
+#define ENOTCAPABLE 76 /* for who looks at this without a guest's libc */
+#endif
+
 static inline const char *tell_name(int code)
 {
 	switch (code) {
