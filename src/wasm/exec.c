@@ -473,7 +473,7 @@ COLD(return_call_function)
 	struct wasm_function *function = (struct wasm_function *)acc;
 	struct save back = *(struct save *)(frame + CONSTANT(u32, 16));
 	u8 *arguments = frame + CONSTANT(u32, 8);
-	const u8 *entry;
+	struct tail tail;
 
 	if (!function->instance) {
 		acc = wasm_interp_call_host(context, function, arguments);
@@ -486,10 +486,11 @@ COLD(return_call_function)
 		frame = back.frame;
 		NEXT(0);
 	}
-	entry = wasm_interp_tail(context, function, ip, &frame);
-	if (RARE(!entry))
+	tail = wasm_interp_tail(context, function, ip, frame);
+	if (RARE(!tail.entry))
 		TRAP(stack);
-	ip = entry;
+	ip = tail.entry;
+	frame = tail.frame;
 	context = wasm_interp_switch(context, function->instance);
 	memory = memory_of(context);
 	NEXT(0);

@@ -70,6 +70,23 @@ keep() { # NAME: the files whose lines differ
 	done
 }
 
+# wabt's interpreter has bugs: what it gives is not compared where node gives
+# what we do.
+without_known() {
+	local name files
+	command -v node >/dev/null || return
+	sed -n 's/^[<>] \([^ ]*\).*/\1/p' "$folder/difference" | sort -u |
+		while read -r name; do
+			"$tool" run "$folder/$name" | coarse >"$folder/a"
+			with_node "$folder/$name" | coarse >"$folder/b"
+			cmp -s "$folder/a" "$folder/b" || continue
+			echo "# $name: node gives what we do, wabt does not"
+			for files in ours theirs difference; do
+				sed -i "/^[<> ]*$name /d" "$folder/$files"
+			done
+		done
+}
+
 compare() { # NAME FEATURES NORMALISE
 	local at=$first left=$total size differ=0 lines=0
 	while [ "$left" -gt 0 ]; do
@@ -78,7 +95,11 @@ compare() { # NAME FEATURES NORMALISE
 		"$tool" make "$folder" "$at" "$size" "$2" || return 1
 		"$tool" run "$folder"/*.wasm 2>&1 | "$3" >"$folder/ours"
 		"with_$1" "$folder"/*.wasm 2>&1 | "$3" >"$folder/theirs"
-		if ! diff "$folder/ours" "$folder/theirs" >"$folder/difference"; then
+		if ! diff "$folder/ours" "$folder/theirs" >"$folder/difference" &&
+			[ "$1" = wabt ]; then
+			without_known
+		fi
+		if ! cmp -s "$folder/ours" "$folder/theirs"; then
 			differ=1
 			head -8 "$folder/difference" | sed 's/^/# /'
 			keep "$1"
