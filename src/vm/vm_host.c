@@ -19,6 +19,9 @@ static void *vm_allocate(void *env, size_t len)
 	(void)env;
 	if (len < VM_MAPPED_FROM)
 		return calloc(1, len ? len : 1);
+	block = vm_keep_take(len, len);
+	if (block)
+		return block;
 	block = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return block == MAP_FAILED ? NULL : block;
@@ -28,7 +31,7 @@ static void vm_release(void *env, void *block, size_t len)
 {
 	(void)env;
 	if (block && len >= VM_MAPPED_FROM)
-		munmap(block, len);
+		vm_keep_give(block, len, len, false);
 	else
 		free(block);
 }

@@ -25,7 +25,7 @@
 
 enum {
 	IMAGE_PAGE = 4096,
-	IMAGE_LEAST = 32 * 1024, /* bytes of data: less is copied as fast */
+	IMAGE_LEAST = 16 * 1024, /* bytes of data: less is copied as fast */
 	IMAGE_GAP = 16,		 /* pages that do not end a run */
 	IMAGE_RUNS_MOST = 64,
 };

@@ -22,6 +22,13 @@ const struct vm_image *vm_image_of(const struct wasm_module *module,
 /* 0, or a negative errno, and then the memory may have holes. */
 int vm_image_map(const struct vm_image *image, uint8_t *base);
 
+/* vm_keep.c: anonymous mappings of "len" bytes of which the first "open" can
+ * be read and written, and are zero.  NULL: none is kept. */
+uint8_t *vm_keep_take(uint64_t len, uint64_t open);
+/* Takes the mapping; has_files: parts of what is open are no longer
+ * anonymous. */
+void vm_keep_give(uint8_t *base, uint64_t len, uint64_t open, bool has_files);
+
 /* vm_wait.c */
 uint32_t vm_wait(void *env, struct wasm_store *store, void *at, unsigned bits,
 		 uint64_t expected, int64_t timeout_ns);

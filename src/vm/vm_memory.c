@@ -8,9 +8,10 @@
  * A memory of 32-bit addresses and 64 KiB pages reserves all that an index
  * and an offset can name together, 8 GiB and the widest access: there an
  * access outside faults, and code checks nothing.  Other memories, and these
- * where so many addresses are not to be had, reserve what they may grow to,
- * or less, and code checks. */
+ * where so many addresses are not to be had or the interpreter takes no
+ * faults, reserve what they may grow to, or less, and code checks. */
 #include "vm/vm_internal.h"
+#include "wasm/interp.h"
 #include <sys/mman.h>
 
 enum { VM_PAGE = 4096 };
@@ -35,7 +36,7 @@ static uint8_t *vm_reserve(uint64_t bytes)
 static bool vm_memory_may_be_guarded(const struct wasm_memory *memory)
 {
 	return !memory->limits.is64 && memory->limits.page_log2 == 16 &&
-	       memory->bytes <= VM_SPAN / 2;
+	       memory->bytes <= VM_SPAN / 2 && wasm_interp_takes_faults();
 }
 
 /* All of what is wished, else the half, and so on down to what is needed. */
@@ -73,6 +74,20 @@ static int vm_memory_reserve(struct wasm_memory *memory)
 	return 0;
 }
 
+/* One that was kept, open as it is wanted. */
+static bool vm_memory_take(struct wasm_memory *memory)
+{
+	memory->base =
+		vm_memory_may_be_guarded(memory)
+			? vm_keep_take(VM_GUARDED, vm_page_up(memory->bytes))
+			: NULL;
+	if (!memory->base)
+		return false;
+	memory->guarded = true;
+	memory->reserve_bytes = VM_GUARDED;
+	return true;
+}
+
 static int vm_memory_open(struct wasm_memory *memory, uint64_t from,
 			  uint64_t to)
 {
@@ -87,11 +102,14 @@ static int vm_memory_make_empty(struct wasm_memory *memory)
 {
 	uint64_t wished = memory->reserve_bytes;
 
+	if (vm_memory_take(memory))
+		return 0;
 	if (vm_memory_reserve(memory) < 0)
 		return -1;
 	if (vm_memory_open(memory, 0, memory->bytes) == 0)
 		return 0;
-	vm_memory_drop(NULL, memory);
+	munmap(memory->base, memory->reserve_bytes);
+	memory->base = NULL;
 	memory->reserve_bytes = wished;
 	return -1;
 }
@@ -109,9 +127,11 @@ int vm_memory_make(void *env, struct wasm_memory *memory,
 		return -1;
 	if (!image)
 		return 0;
+	memory->host_data = (void *)image; /* it is mapped, whole or in part */
 	if (vm_image_map(image, memory->base) == 0)
 		return 1;
 	vm_memory_drop(env, memory);
+	memory->host_data = NULL;
 	memory->reserve_bytes = wished;
 	return vm_memory_make_empty(memory);
 }
@@ -127,7 +147,11 @@ int vm_memory_grow(void *env, struct wasm_memory *memory, uint64_t new_bytes)
 void vm_memory_drop(void *env, struct wasm_memory *memory)
 {
 	(void)env;
-	if (memory->base)
+	if (memory->base && memory->reserve_bytes == VM_GUARDED)
+		vm_keep_give(memory->base, VM_GUARDED,
+			     vm_page_up(memory->bytes),
+			     memory->host_data != NULL);
+	else if (memory->base)
 		munmap(memory->base, memory->reserve_bytes);
 	memory->base = NULL;
 }

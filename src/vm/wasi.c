@@ -158,6 +158,7 @@ int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 	if (!new)
 		return err_set(err, -ENOMEM, "WASI");
 	new->has_openat2 = wasi_beneath_probe();
+	new->has_nosignal = process_feature("nosignal");
 	wasi_bind(new);
 	r = wasi_grant(new, options, err);
 	if (r < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* WASI preview 1.  A module gets what the options grant, nothing else: by
- * default standard input, output and error, no folder, no variable. */
+/* WASI preview 1.  A module gets what the options grant, nothing else.  The
+ * guest's descriptors: the standard streams, from 3 on the folders, then the
+ * sockets.  See docs/wasi.md. */
 #pragma once
 #include "vm/vm.h"
 
@@ -26,6 +27,6 @@ struct wasi;
 int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 	      struct err *err);
 void wasi_close(struct wasi *wasi);
-/* Defines wasi_snapshot_preview1 (and its older name wasi_unstable where the
- * calls are the same) in the VM; wasi must outlive it. */
+/* Defines wasi_snapshot_preview1 and its older form wasi_unstable in the VM,
+ * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);

@@ -47,6 +47,7 @@ struct wasi {
 	struct wasi_fd *fds;
 	uint32_t fd_room;
 	bool has_openat2;
+	bool has_nosignal; /* RWF_NOSIGNAL, until it fails */
 	struct wasi_binding bindings[2][WASI_FUNCTIONS];
 };
 

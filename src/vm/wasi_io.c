@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes in and out.  A stream (pipe, terminal, socket) is waited for before
- * each try, so that the VM's deadline holds; where there is one, a stream is
- * written in pieces that a pipe with room takes at once.  Flags of a
- * descriptor are given along with each write.  Nobody is killed by SIGPIPE:
- * the guest gets EPIPE. */
+/* Bytes in and out.  What can be tried at once or not at all (sockets; pipes
+ * since Linux 6.18) is waited for when that failed.  Other streams are waited
+ * for first; where a wait must end, at the VM's deadline or at once, they are
+ * written in pieces that a pipe with any room takes.  Flags of a descriptor
+ * are given along with each write.  Nobody is killed by SIGPIPE: the guest
+ * gets EPIPE. */
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100
+#endif
+
 /* ---- a stream's bytes -------------------------------------------------------- */
+
+static bool wasi_io_is_socket(const struct wasi_fd *fd)
+{
+	return fd->type == WASI_SOCKET_STREAM || fd->type == WASI_SOCKET_DGRAM;
+}
 
 static ssize_t wasi_io_send_socket(int host, const struct iovec *items,
 				   int count)
@@ -46,17 +56,26 @@ static ssize_t wasi_io_send_pipe(int host, const struct iovec *items, int count)
 	return n;
 }
 
-static ssize_t wasi_io_send(const struct wasi_fd *fd, const struct iovec *items,
-			    int count)
+/* At once or not at all. */
+static ssize_t wasi_io_send_now(const struct wasi_fd *fd,
+				const struct iovec *items, int count)
 {
-	ssize_t n;
+	ssize_t n = wasi_io_is_socket(fd)
+			    ? wasi_io_send_socket(fd->host, items, count)
+			    : pwritev2(fd->host, items, count, -1,
+				       RWF_NOWAIT | RWF_NOSIGNAL);
 
-	if (fd->type == WASI_SOCKET_STREAM || fd->type == WASI_SOCKET_DGRAM)
-		n = wasi_io_send_socket(fd->host, items, count);
-	else if (fd->type == WASI_UNKNOWN)
-		n = wasi_io_send_pipe(fd->host, items, count);
-	else
-		n = writev(fd->host, items, count);
+	return n < 0 ? -errno : n;
+}
+
+/* When it takes all, or may take the time that it needs. */
+static ssize_t wasi_io_send_slowly(const struct wasi_fd *fd,
+				   const struct iovec *items, int count)
+{
+	ssize_t n = fd->type == WASI_UNKNOWN
+			    ? wasi_io_send_pipe(fd->host, items, count)
+			    : writev(fd->host, items, count);
+
 	return n < 0 ? -errno : n;
 }
 
@@ -99,29 +118,50 @@ static ssize_t wasi_io_send_piece(const struct wasi_fd *fd,
 	size_t len = wasi_io_gather(vectors, bytes, sizeof bytes);
 	struct iovec item = { bytes, len };
 
-	return wasi_io_send(fd, &item, 1);
+	return wasi_io_send_slowly(fd, &item, 1);
+}
+
+static bool wasi_io_can_try(const struct wasi_call *call,
+			    const struct wasi_fd *fd)
+{
+	return wasi_io_is_socket(fd) ||
+	       (fd->type == WASI_UNKNOWN && call->wasi->has_nosignal);
+}
+
+static ssize_t wasi_io_send(const struct wasi_call *call,
+			    const struct wasi_fd *fd,
+			    const struct wasi_vectors *vectors)
+{
+	const struct iovec *items = vectors->items + vectors->first;
+	int count = vectors->count - vectors->first;
+
+	if (wasi_io_can_try(call, fd))
+		return wasi_io_send_now(fd, items, count);
+	if (wasi_poll_deadline(call) || fd->flags & WASI_NONBLOCK)
+		return wasi_io_send_piece(fd, vectors);
+	return wasi_io_send_slowly(fd, items, count);
 }
 
 static int wasi_io_write_stream(const struct wasi_call *call,
 				const struct wasi_fd *fd,
 				struct wasi_vectors *vectors, size_t *done)
 {
-	bool pieces =
-		wasi_poll_deadline(call) != 0 && fd->type != WASI_SOCKET_DGRAM;
+	bool wait = !wasi_io_can_try(call, fd);
 	ssize_t n;
 	int e;
 
 	wasi_io_drop(vectors, 0); /* empty ones in front */
 	while (vectors->first < vectors->count && *done < INT32_MAX) {
-		e = wasi_poll_ready(call, fd, POLLOUT);
+		e = wait ? wasi_poll_ready(call, fd, POLLOUT) : 0;
 		if (e)
 			return e;
-		n = pieces ? wasi_io_send_piece(fd, vectors)
-			   : wasi_io_send(fd, vectors->items + vectors->first,
-					  vectors->count - vectors->first);
+		n = wasi_io_send(call, fd, vectors);
+		wait = n < 0 || !wasi_io_can_try(call, fd);
 		if (n >= 0) {
 			wasi_io_drop(vectors, n);
 			*done += n;
+		} else if (n == -EOPNOTSUPP && wasi_io_can_try(call, fd)) {
+			call->wasi->has_nosignal = false;
 		} else if (n != -EINTR && n != -EAGAIN) {
 			return wasi_errno(-n);
 		}

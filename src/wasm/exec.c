@@ -473,7 +473,7 @@ COLD(return_call_function)
 	struct wasm_function *function = (struct wasm_function *)acc;
 	struct save back = *(struct save *)(frame + CONSTANT(u32, 16));
 	u8 *arguments = frame + CONSTANT(u32, 8);
-	const u8 *entry;
+	struct tail tail;
 
 	if (!function->instance) {
 		acc = wasm_interp_call_host(context, function, arguments);
@@ -486,10 +486,11 @@ COLD(return_call_function)
 		frame = back.frame;
 		NEXT(0);
 	}
-	entry = wasm_interp_tail(context, function, ip, &frame);
-	if (RARE(!entry))
+	tail = wasm_interp_tail(context, function, ip, frame);
+	if (RARE(!tail.entry))
 		TRAP(stack);
-	ip = entry;
+	ip = tail.entry;
+	frame = tail.frame;
 	context = wasm_interp_switch(context, function->instance);
 	memory = memory_of(context);
 	NEXT(0);
@@ -616,6 +617,15 @@ struct wasm_place wasm_exec_place(const uint64_t regs[16])
 uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
+}
+
+bool wasm_interp_takes_faults(void)
+{
+#ifdef __clang__
+	return true;
+#else
+	return false;
+#endif
 }
 
 const char *wasm_interp_compiler(void)

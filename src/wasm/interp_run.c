@@ -209,27 +209,29 @@ static const uint8_t *tail_inside(struct wasm_instance *context,
 /* Within an instance, or where the caller is a restore already, the frame is
  * simply taken over.  Else the own frame becomes a restore, with the callee's
  * frame behind it. */
-const uint8_t *wasm_interp_tail(struct wasm_instance *context,
-				const struct wasm_function *function,
-				const uint8_t *ip, uint8_t **frame)
+struct tail wasm_interp_tail(struct wasm_instance *context,
+			     const struct wasm_function *function,
+			     const uint8_t *ip, uint8_t *frame)
 {
+	struct tail tail = { .frame = frame };
 	struct tail_fields fields;
 	struct save back;
-	const uint8_t *entry;
 
 	memcpy(&fields, ip + 8, sizeof(fields));
-	back = *(struct save *)(*frame + fields.save);
-	if (function->instance == context || back.ip == wasm_exec_restore())
-		return tail_inside(context, function, &fields, *frame);
+	back = *(struct save *)(frame + fields.save);
+	if (function->instance == context || back.ip == wasm_exec_restore()) {
+		tail.entry = tail_inside(context, function, &fields, frame);
+		return tail;
+	}
 	/* Asked once: another thread may be about to translate it. */
-	entry = entry_that_fits(context, function->code,
-				*frame + sizeof(struct restore));
-	if (!entry)
-		return NULL;
-	memmove(*frame, *frame + fields.arguments, fields.bytes);
-	put_restore(context, function, *frame, back);
-	*frame += sizeof(struct restore);
-	return entry;
+	tail.entry = entry_that_fits(context, function->code,
+				     frame + sizeof(struct restore));
+	if (!tail.entry)
+		return tail;
+	memmove(frame, frame + fields.arguments, fields.bytes);
+	put_restore(context, function, frame, back);
+	tail.frame += sizeof(struct restore);
+	return tail;
 }
 
 /* Frames, from the innermost outwards */

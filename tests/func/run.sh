@@ -4,7 +4,7 @@
 # timeout: 120
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$here/../../build}
-BROOD=${BROOD:-$BUILD/brood}
+BROOD=$(realpath "${BROOD:-$BUILD/brood}")
 folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-run.XXXXXX") || exit 1
 trap 'rm -rf "$folder"' EXIT
 export HOME=$folder/home XDG_CACHE_HOME=$folder/cache

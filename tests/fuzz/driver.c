@@ -132,7 +132,7 @@ static uint64_t run_mutants(const struct seed *seeds, size_t count, int seconds)
 	time_t end = time(NULL) + seconds;
 
 	while (time(NULL) < end)
-		for (int i = 0; i < 1000; i++, runs++) {
+		for (int i = 0; i < 32; i++, runs++) {
 			take(&seeds[next(&state) % count]);
 			for (uint64_t n = 1 + next(&state) % 6; n; n--)
 				mutate_once(&state);

@@ -139,9 +139,25 @@ static void put_types(struct buf *buf, const char *letters)
 		put_type(buf, *letters);
 }
 
-uint32_t type_count_before(const struct generator *g)
+static uint32_t type_count_before(const struct generator *g)
 {
 	return has(g, GENERATE_GC) ? 3 : 0;
+}
+
+/* As a signed number, which reads as an unsigned one too. */
+void put_signature(struct generator *g, uint32_t signature)
+{
+	put_s(g->code, type_count_before(g) + signature);
+}
+
+static uint32_t import_count(const struct generator *g)
+{
+	return has(g, GENERATE_IMPORTS) ? IMPORTS : 0;
+}
+
+void put_function(struct generator *g, uint32_t index)
+{
+	put_u(g->code, import_count(g) + index);
 }
 
 /* The same numbers for the same types; UINT32_MAX: there is no more room. */
@@ -173,7 +189,9 @@ static void choose_fields(struct generator *g)
 			g->fields[i].type = "bh"[pick(g, 2)];
 		g->fields[i].is_mutable = !one_in(g, 4);
 	}
-	g->element.type = one_in(g, 3) ? "bh"[pick(g, 2)] : pick_letter(g);
+	g->element.type = g->letters[pick(g, (uint32_t)strlen(g->letters))];
+	if (one_in(g, 3))
+		g->element.type = "bh"[pick(g, 2)];
 	g->element.is_mutable = true;
 }
 
@@ -441,14 +459,40 @@ static void put_globals(const struct generator *g, struct buf *buf)
 static void put_exports(const struct generator *g, struct buf *buf,
 			uint32_t first, uint32_t count)
 {
-	(void)g;
 	put_u(buf, count);
 	for (uint32_t i = 0; i < count; i++) {
 		put_u(buf, 2);
 		put_byte(buf, 'r');
 		put_byte(buf, '0' + i);
 		put_byte(buf, 0);
-		put_u(buf, first + i);
+		put_u(buf, import_count(g) + first + i);
+	}
+}
+
+static void put_text(struct buf *buf, const char *text)
+{
+	put_u(buf, strlen(text));
+	buf_text(buf, text);
+}
+
+static const struct {
+	const char *name, *params, *results;
+} imports[IMPORTS] = {
+	[COLLECT] = { "collect", "", "" },
+	[MIX] = { "mix", "l", "l" },
+	[SWAP] = { "swap", "idl", "ldi" },
+	[APPLY] = { "apply", "r", "" },
+};
+
+static void put_imports(struct generator *g, struct buf *buf)
+{
+	put_u(buf, IMPORTS);
+	for (int i = 0; i < IMPORTS; i++) {
+		put_text(buf, "host");
+		put_text(buf, imports[i].name);
+		put_byte(buf, 0);
+		put_u(buf, type_count_before(g) + intern(g, imports[i].params,
+							 imports[i].results));
 	}
 }
 
@@ -461,7 +505,7 @@ static void put_elems(struct generator *g, struct buf *buf)
 	put_byte(buf, 0x0b);
 	put_u(buf, g->function_count);
 	for (uint32_t i = 0; i < g->function_count; i++)
-		put_u(buf, i);
+		put_u(buf, import_count(g) + i);
 	put_byte(buf, 5);
 	put_byte(buf, 0x70);
 	put_u(buf, g->elem_length);
@@ -470,7 +514,8 @@ static void put_elems(struct generator *g, struct buf *buf)
 			put_zero(buf, 'r');
 		} else {
 			put_byte(buf, 0xd2);
-			put_u(buf, pick(g, g->function_count));
+			put_u(buf,
+			      import_count(g) + pick(g, g->function_count));
 		}
 		put_byte(buf, 0x0b);
 	}
@@ -478,7 +523,7 @@ static void put_elems(struct generator *g, struct buf *buf)
 	put_byte(buf, 0);
 	put_u(buf, g->elem_length);
 	for (uint32_t i = 0; i < g->elem_length; i++)
-		put_u(buf, pick(g, g->function_count));
+		put_u(buf, import_count(g) + pick(g, g->function_count));
 }
 
 static void put_data(struct generator *g, struct buf *buf, uint32_t memory,
@@ -549,6 +594,10 @@ static void put_module(struct generator *g, struct buf *out, uint32_t own,
 	buf_add(out, "\0asm\1\0\0\0", 8);
 	put_signatures(g, &part);
 	put_section(out, 1, &part);
+	if (has(g, GENERATE_IMPORTS)) {
+		put_imports(g, &part);
+		put_section(out, 2, &part);
+	}
 	put_function_types(g, &part);
 	put_section(out, 3, &part);
 	put_table(g, &part);
@@ -564,7 +613,7 @@ static void put_module(struct generator *g, struct buf *out, uint32_t own,
 	put_exports(g, &part, own + 1, all - own - 1);
 	put_section(out, 7, &part);
 	if (start >= 0) {
-		put_u(&part, (uint64_t)start);
+		put_u(&part, import_count(g) + (uint64_t)start);
 		put_section(out, 8, &part);
 	}
 	g->function_count = own;
@@ -626,6 +675,8 @@ void generate_module(const uint8_t *entropy, size_t len, uint32_t features,
 	list_operations(&g);
 	intern(&g, "", "l"); /* there has to be room for the runners' */
 	intern(&g, "", "");
+	for (int i = 0; i < IMPORTS; i++)
+		intern(&g, imports[i].params, imports[i].results);
 	choose_fields(&g);
 	choose_parts(&g);
 	own = g.function_count;

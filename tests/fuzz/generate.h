@@ -21,8 +21,9 @@ enum generate_feature {
 	GENERATE_MULTI_MEMORY = 1 << 5,
 	GENERATE_MEMORY64 = 1 << 6,
 	GENERATE_WIDE = 1 << 7,
-	GENERATE_RELAXED = 1 << 8, /* in the deterministic profile */
-	GENERATE_ALL = (1 << 9) - 1,
+	GENERATE_RELAXED = 1 << 8, /* engines may differ: for one alone */
+	GENERATE_IMPORTS = 1 << 9,
+	GENERATE_ALL = (1 << 10) - 1,
 };
 
 /* counts: NULL, or of each enum wasm_operation how often it was written. */

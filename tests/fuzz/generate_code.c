@@ -138,16 +138,16 @@ static bool give_back(struct generator *g)
 	if (one_in(g, 2)) {
 		i32_const(g, (int32_t)index);
 		op(g, WASM_OP_RETURN_CALL_INDIRECT);
-		put_u(g->code, type_count_before(g) + g->functions[index].type);
+		put_signature(g, g->functions[index].type);
 		put_u(g->code, 0);
 	} else if (has(g, GENERATE_GC) && one_in(g, 2)) {
 		op(g, WASM_OP_REF_FUNC);
-		put_u(g->code, index);
+		put_function(g, index);
 		op(g, WASM_OP_RETURN_CALL_REF);
-		put_u(g->code, type_count_before(g) + g->functions[index].type);
+		put_signature(g, g->functions[index].type);
 	} else {
 		op(g, WASM_OP_RETURN_CALL);
-		put_u(g->code, index);
+		put_function(g, index);
 	}
 	return true;
 }
@@ -212,13 +212,48 @@ static void call(struct generator *g)
 		else
 			i32_const(g, (int32_t)index);
 		op(g, WASM_OP_CALL_INDIRECT);
-		put_u(g->code, type_count_before(g) + type);
+		put_signature(g, type);
 		put_u(g->code, 0);
 	} else {
 		op(g, WASM_OP_CALL);
-		put_u(g->code, index);
+		put_function(g, index);
 	}
 	drop_values(g, g->signatures[type].results);
+}
+
+static void call_import(struct generator *g, enum import import)
+{
+	op(g, WASM_OP_CALL);
+	put_u(g->code, import);
+}
+
+/* What "apply" gets is never null and of its type. */
+void import_statement(struct generator *g)
+{
+	uint32_t type = intern(g, "", ""), index;
+
+	if (!has(g, GENERATE_IMPORTS))
+		return;
+	switch (pick(g, 5)) {
+	case 0 ... 1: call_import(g, COLLECT); return;
+	case 2:
+		values(g, "l");
+		call_import(g, MIX);
+		drop_values(g, "l");
+		return;
+	case 3:
+		values(g, "idl");
+		call_import(g, SWAP);
+		drop_values(g, "ldi");
+		return;
+	}
+	index = find_function(g, "");
+	if (index == UINT32_MAX || g->functions[index].type != type)
+		return;
+	take_fuel(g, APPLY_FUEL);
+	op(g, WASM_OP_REF_FUNC);
+	put_function(g, index);
+	call_import(g, APPLY);
 }
 
 static void length(struct generator *g, bool is64)
@@ -392,7 +427,7 @@ static bool statement(struct generator *g)
 	case 26 ... 27: object_statement(g); break;
 	case 28 ... 29: exception_statement(g); break;
 	case 30: return ending(g);
-	default: op(g, WASM_OP_NOP);
+	default: import_statement(g); break;
 	}
 	return false;
 }
@@ -419,7 +454,7 @@ static void block_type(struct generator *g, const char *params,
 		put_type(g->code, *results);
 		return;
 	}
-	put_s(g->code, type_count_before(g) + intern(g, params, results));
+	put_signature(g, intern(g, params, results));
 }
 
 static void block_content(struct generator *g, const char *params,
@@ -661,11 +696,11 @@ void runner_body(struct generator *g, uint32_t hasher)
 
 		values(g, g->signatures[type].params);
 		op(g, WASM_OP_CALL);
-		put_u(g->code, index);
+		put_function(g, index);
 		mix_values(g, g->signatures[type].results);
 	}
 	op(g, WASM_OP_CALL);
-	put_u(g->code, hasher);
+	put_function(g, hasher);
 	mix(g);
 	get(g, HASH);
 	op(g, WASM_OP_END);

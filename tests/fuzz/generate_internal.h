@@ -23,8 +23,12 @@ enum {
 	TAGS_MOST = 3,
 	FUEL_GLOBAL = 0,
 	CALL_FUEL = 8,
+	APPLY_FUEL = 100, /* hosts' stacks are smaller */
 	RUN_FUEL = 3000,
 };
+
+/* Imports come before the module's own functions. */
+enum import { COLLECT, MIX, SWAP, APPLY, IMPORTS };
 
 struct signature {
 	char params[VALUES_MOST + 1], results[VALUES_MOST + 1];
@@ -101,7 +105,9 @@ void put_u(struct buf *buf, uint64_t value);
 void put_s(struct buf *buf, int64_t value);
 void put_type(struct buf *buf, char letter);
 uint32_t intern(struct generator *g, const char *params, const char *results);
-uint32_t type_count_before(const struct generator *g); /* signatures */
+void put_signature(struct generator *g, uint32_t signature);
+/* The number of an own function, as code names it. */
+void put_function(struct generator *g, uint32_t index);
 bool is_reference(char letter);
 
 /* generate_value.c: expressions */
@@ -130,3 +136,4 @@ void object_value(struct generator *g, char type);
 bool object_number(struct generator *g, char type);
 void object_statement(struct generator *g);
 void exception_statement(struct generator *g);
+void import_statement(struct generator *g);

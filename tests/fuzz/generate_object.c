@@ -34,7 +34,16 @@ static void new_array(struct generator *g)
 	char element = unpacked(g->element.type);
 	uint32_t length = ARRAY_LEAST + pick(g, 8);
 
-	switch (pick(g, 4)) {
+	switch (pick(g, 5)) {
+	case 4:
+		if (element != 'r')
+			break;
+		i32_const(g, 0);
+		i32_const(g, (int32_t)pick(g, g->elem_length + 1));
+		op(g, WASM_OP_ARRAY_NEW_ELEM);
+		put_u(g->code, TYPE_K);
+		put_u(g->code, 1);
+		return;
 	case 0:
 		for (uint32_t i = 0; i < length; i++)
 			value(g, element);
@@ -394,7 +403,7 @@ static void try(struct generator *g)
 	if (type == UINT32_MAX)
 		return;
 	op(g, WASM_OP_BLOCK);
-	put_s(g->code, type_count_before(g) + type);
+	put_signature(g, type);
 	strcpy(g->labels[g->label_count++].types, caught);
 	op(g, WASM_OP_TRY_TABLE);
 	put_byte(g->code, 0x40);

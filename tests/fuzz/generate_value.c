@@ -88,7 +88,7 @@ static void constant(struct generator *g, char type)
 	}
 	if (type == 'r' && !one_in(g, 4)) {
 		op(g, WASM_OP_REF_FUNC);
-		put_u(g->code, pick(g, g->function_count));
+		put_function(g, pick(g, g->function_count));
 		return;
 	}
 	value_default(g, type);
@@ -180,11 +180,13 @@ static void leaf(struct generator *g, char type)
 void address(struct generator *g, uint32_t memory, bool is_aligned)
 {
 	bool is64 = g->memory_is64[memory];
-	uint32_t mask = one_in(g, 12) ? 0x1ffff : 0xfff0;
+	uint32_t mask = one_in(g, 50) ? 0x1fff0 : 0xfff0;
 
-	if (!is_aligned && mask == 0xfff0)
+	if (!is_aligned)
+		mask |= 0xf;
+	if (mask == 0xffff)
 		mask = 0xffef;
-	if (one_in(g, 40)) {
+	if (one_in(g, 120)) {
 		value(g, is64 ? 'l' : 'i');
 		return;
 	}
@@ -206,7 +208,7 @@ static void memarg(struct generator *g, uint32_t memory, uint32_t align,
 {
 	uint64_t offset = pick(g, 8) < 5 ? 0 : pick(g, 64);
 
-	if (one_in(g, 60))
+	if (one_in(g, 150))
 		offset = pick_u32(g);
 	if (is_aligned)
 		offset &= ~(uint64_t)15;
@@ -433,16 +435,16 @@ static bool call_value(struct generator *g, char type)
 	if (one_in(g, 2)) {
 		i32_const(g, (int32_t)index);
 		op(g, WASM_OP_CALL_INDIRECT);
-		put_u(g->code, type_count_before(g) + number);
+		put_signature(g, number);
 		put_u(g->code, 0);
 	} else if (has(g, GENERATE_GC) && one_in(g, 3)) {
 		op(g, WASM_OP_REF_FUNC);
-		put_u(g->code, index);
+		put_function(g, index);
 		op(g, WASM_OP_CALL_REF);
-		put_u(g->code, type_count_before(g) + number);
+		put_signature(g, number);
 	} else {
 		op(g, WASM_OP_CALL);
-		put_u(g->code, index);
+		put_function(g, index);
 	}
 	return true;
 }

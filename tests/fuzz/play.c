@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module in a VM of its own. */
+/* The module in a VM of its own.  Its imports are functions of this program,
+ * or of another instance that does the same. */
 #include "fuzz/play.h"
 #include "vm/vm.h"
+#include "wat/wat.h"
 #include <string.h>
 
 static int make_checked(void *env, struct wasm_memory *memory,
@@ -12,6 +14,102 @@ static int make_checked(void *env, struct wasm_memory *memory,
 	memory->guarded = false;
 	return made;
 }
+
+/* Imports */
+
+static enum wasm_trap collect(struct wasm_store *store,
+			      struct wasm_function *self,
+			      struct wasm_instance *caller,
+			      union wasm_value *slots)
+{
+	(void)self;
+	(void)caller;
+	(void)slots;
+	wasm_heap_collect(store);
+	return WASM_OK;
+}
+
+static enum wasm_trap mix(struct wasm_store *store, struct wasm_function *self,
+			  struct wasm_instance *caller, union wasm_value *slots)
+{
+	(void)store;
+	(void)self;
+	(void)caller;
+	slots[0].i64 = slots[0].i64 * 31 + 7;
+	return WASM_OK;
+}
+
+static enum wasm_trap swap(struct wasm_store *store, struct wasm_function *self,
+			   struct wasm_instance *caller,
+			   union wasm_value *slots)
+{
+	union wasm_value first = slots[0];
+
+	(void)store;
+	(void)self;
+	(void)caller;
+	slots[0].i64 = slots[2].i64;
+	slots[2].i64 = first.i32;
+	return WASM_OK;
+}
+
+static enum wasm_trap apply(struct wasm_store *store,
+			    struct wasm_function *self,
+			    struct wasm_instance *caller,
+			    union wasm_value *slots)
+{
+	(void)self;
+	(void)caller;
+	return wasm_call(store, (struct wasm_function *)slots[0].ref, NULL,
+			 NULL);
+}
+
+static const struct {
+	const char *name, *signature;
+	wasm_host_call *call;
+} hosts[] = {
+	{ "collect", "", collect },
+	{ "mix", "l>l", mix },
+	{ "swap", "idl>ldi", swap },
+	{ "apply", "r", apply },
+};
+
+static int define_host(struct vm *vm, struct err *err)
+{
+	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+		if (vm_define_function(vm, "host", hosts[i].name,
+				       hosts[i].signature, hosts[i].call, NULL,
+				       err) < 0)
+			return -1;
+	return 0;
+}
+
+static const char other[] =
+	"(module (type $none (func))"
+	" (import \"host\" \"collect\" (func $collect)) (table 1 funcref)"
+	" (func (export \"collect\") (call $collect))"
+	" (func (export \"mix\") (param i64) (result i64)"
+	"  (i64.add (i64.mul (local.get 0) (i64.const 31)) (i64.const 7)))"
+	" (func (export \"swap\") (param i32 f64 i64) (result i64 f64 i32)"
+	"  (local.get 2) (local.get 1) (local.get 0))"
+	" (func (export \"apply\") (param funcref)"
+	"  (table.set (i32.const 0) (local.get 0))"
+	"  (return_call_indirect (type $none) (i32.const 0))))";
+
+static int define_other(struct vm *vm, struct err *err)
+{
+	auto_buf struct buf binary = { 0 };
+	struct wasm_module *module;
+	struct wasm_instance *instance;
+
+	if (wat_to_binary("other", other, sizeof other - 1, &binary, err) < 0 ||
+	    vm_load(vm, binary.data, binary.len, &module, err) < 0 ||
+	    vm_instantiate(vm, module, &instance, err) != 0)
+		return -1;
+	return vm_define_instance(vm, "host", instance, err);
+}
+
+/* The run */
 
 static void play_export(struct vm *vm, struct wasm_instance *instance,
 			const struct wasm_export *export, struct buf *text)
@@ -26,7 +124,7 @@ static void play_export(struct vm *vm, struct wasm_instance *instance,
 	if (trap)
 		buf_format(text, " trap: %s\n", wasm_trap_text(trap));
 	else
-		buf_format(text, " %016llx\n", (unsigned long long)result.i64);
+		buf_format(text, " %llu\n", (unsigned long long)result.i64);
 }
 
 static bool play_in(struct vm *vm, const void *bytes, size_t len,
@@ -67,7 +165,7 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 	};
 	struct err err = { 0 };
 	struct vm vm;
-	bool valid;
+	bool valid = false;
 
 	if (play->checked)
 		host.memory_make = make_checked;
@@ -75,7 +173,11 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 		buf_format(text, "%s\n", err.text);
 		return false;
 	}
-	valid = play_in(&vm, bytes, len, text);
+	if (define_host(&vm, &err) < 0 ||
+	    (play->linked && define_other(&vm, &err) < 0))
+		buf_format(text, "%s\n", err.text);
+	else
+		valid = play_in(&vm, bytes, len, text);
 	vm_fini(&vm);
 	return valid;
 }

@@ -84,12 +84,15 @@ static void make(const char *folder, const char *name, const char *text)
 /* A guest with a new folder, called "/", as descriptor 3. */
 static void guest_begin(struct guest *guest, bool read_only)
 {
-	char name[] = "/tmp/brood-wasi.XXXXXX", inner[64];
+	const char *parent = getenv("TMPDIR");
+	char name[64], inner[72];
 	struct wasi_folder folder = { inner, "/", read_only };
 	struct wasi_options options = { .folders = &folder,
 					.folder_count = 1,
 					.stdio = { -1, -1, -1 } };
 
+	snprintf(name, sizeof name, "%.40s/wasi.XXXXXX",
+		 parent && strlen(parent) <= 40 ? parent : "/tmp");
 	if (!mkdtemp(name))
 		exit(1);
 	snprintf(inner, sizeof inner, "%s/in", name);
