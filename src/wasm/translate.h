@@ -101,8 +101,8 @@ struct made {
 	struct operand a, b, c;
 	uint16_t second;
 	struct address address;
-	bool is_swapped;  /* MADE_LOADED: the loaded one comes first */
-	uint32_t copies;  /* MADE_COPY */
+	bool is_swapped; /* MADE_LOADED: the loaded one comes first */
+	uint32_t copies; /* MADE_COPY */
 	/* MADE_ADD_TWICE: the first one; destination, a and b tell of the
 	 * second. */
 	uint32_t first_to, first_of, first_constant;
@@ -117,11 +117,17 @@ struct origin {
 	uint32_t code, module;
 };
 
-enum label_kind { LABEL_FUNCTION, LABEL_BLOCK, LABEL_LOOP, LABEL_IF, LABEL_TRY };
+enum label_kind {
+	LABEL_FUNCTION,
+	LABEL_BLOCK,
+	LABEL_LOOP,
+	LABEL_IF,
+	LABEL_TRY
+};
 
 struct label {
 	enum label_kind kind;
-	uint32_t height; /* of the stack below its parameters */
+	uint32_t height;		 /* of the stack below its parameters */
 	const struct wasm_deftype *type; /* or NULL: */
 	wasm_type result;		 /* one, or WASM_NONE */
 	uint32_t start;			 /* a loop's code */
@@ -167,7 +173,7 @@ struct translator {
 	/* No memory: what is emitted is thrown away, and what there is no
 	 * room for is not kept, until the operation is done. */
 	bool failed;
-	bool is_dead;	      /* behind a branch that is always taken */
+	bool is_dead; /* behind a branch that is always taken */
 	uint32_t dead_depth;
 	uint32_t base; /* first slot of the operand stack */
 
@@ -185,7 +191,7 @@ struct translator {
 	struct value spare; /* stands in for what had no room */
 	struct accumulator accumulators[CLASSES];
 	struct made made[2];
-	unsigned last;	       /* index into made */
+	unsigned last; /* index into made */
 	struct wasm_validator *validator;
 	uint8_t turns[WASM_HANDLERS]; /* which replica is next */
 };
@@ -223,8 +229,7 @@ static inline struct made *last_made(struct translator *t)
 /* Values. */
 static inline struct value *value_at(struct translator *t, uint32_t index)
 {
-	if (__builtin_expect(index >= t->values.room / sizeof(struct value),
-			     0))
+	if (__builtin_expect(index >= t->values.room / sizeof(struct value), 0))
 		return &t->spare;
 	return (struct value *)t->values.items + index;
 }

@@ -185,8 +185,8 @@ static void bring_values(struct translator *t, const struct label *label)
 
 static void emit_jump(struct translator *t, struct label *label)
 {
-	unsigned handler = label->kind == LABEL_LOOP ? WASM_H_jump_back
-						     : WASM_H_jump;
+	unsigned handler =
+		label->kind == LABEL_LOOP ? WASM_H_jump_back : WASM_H_jump;
 	struct made *last = last_made(t);
 	uint32_t slots[6], count = 0, at;
 
@@ -308,8 +308,8 @@ static void br(struct translator *t, struct label *label)
 static void note_table(struct translator *t, uint32_t at, uint32_t entries,
 		       uint32_t count)
 {
-	struct table *table = vector_room(t, &t->tables, t->table_count,
-					  sizeof(*table));
+	struct table *table =
+		vector_room(t, &t->tables, t->table_count, sizeof(*table));
 
 	if (!table)
 		return;
@@ -404,8 +404,8 @@ static void br_table(struct translator *t,
 static struct label *push_label(struct translator *t, enum label_kind kind,
 				const struct wasm_immediates *immediates)
 {
-	struct label *label = vector_room(t, &t->labels, t->label_count,
-					  sizeof(*label));
+	struct label *label =
+		vector_room(t, &t->labels, t->label_count, sizeof(*label));
 
 	if (!label)
 		return NULL;
@@ -552,11 +552,10 @@ static void add_landing(struct translator *t, uint8_t kind, uint32_t tag,
 
 	if (!landing)
 		return;
-	*landing = (struct landing){
-		.slot = own_slot(t, label->height) * SLOT_BYTES,
-		.tag = tag,
-		.with_ref = kind & 1
-	};
+	*landing = (struct landing){ .slot = own_slot(t, label->height) *
+					     SLOT_BYTES,
+				     .tag = tag,
+				     .with_ref = kind & 1 };
 	link_landing(t, label, t->landing_count++);
 }
 
@@ -572,8 +571,7 @@ static void begin_try(struct translator *t,
 		uint8_t kind = wasm_read_byte(&reader);
 		uint32_t tag = kind & 2 ? LANDING_ALL : wasm_read_u32(&reader);
 
-		add_landing(t, kind, tag,
-			    label_at(t, wasm_read_u32(&reader)));
+		add_landing(t, kind, tag, label_at(t, wasm_read_u32(&reader)));
 	}
 	begin_block(t, LABEL_TRY, immediates);
 	code_forget(t);

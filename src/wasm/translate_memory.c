@@ -59,8 +59,8 @@ static bool is_sum(const struct made *last, struct address *address)
 	address->form = sum_form(last->a.place, shifted, second.place);
 	address->first = last->a.slot;
 	address->shift = (uint32_t)last->b.constant & 31;
-	address->second = second.place == 's' ? second.slot
-					      : (uint32_t)second.constant;
+	address->second =
+		second.place == 's' ? second.slot : (uint32_t)second.constant;
 	return true;
 }
 
@@ -165,9 +165,11 @@ static int stored_form(const struct made *last, unsigned store,
 
 	if (last->kind == MADE_BINARY) {
 		if (last->b.place == 's')
-			return form + (last->a.place == 'r' ? 0 : 2 * ADDRESS_FORMS);
-		return last->a.place == 's' && last->b.place == 'r' ? form + ADDRESS_FORMS
-								    : -1;
+			return form +
+			       (last->a.place == 'r' ? 0 : 2 * ADDRESS_FORMS);
+		return last->a.place == 's' && last->b.place == 'r'
+			       ? form + ADDRESS_FORMS
+			       : -1;
 	}
 	if (last->kind != MADE_LOADED || last->a.place != 'r' ||
 	    last->loaded != load_of_store(store) ||
@@ -305,8 +307,7 @@ bool memory_operation(struct translator *t, unsigned operation,
 
 	if (!handler_of(ROLE_FAR, operation, 0))
 		return false;
-	if (!is_plain || info->immediates[1] ||
-	    !is_near(t, immediates->memory))
+	if (!is_plain || info->immediates[1] || !is_near(t, immediates->memory))
 		far_access(t, operation, immediates);
 	else if (info->results[0])
 		load(t, operation, immediates->value);
