@@ -356,6 +356,7 @@ static void reset(struct translator *t, const struct wasm_code *code)
 	t->failed = t->is_dead = false;
 	t->used = t->origin_count = t->label_count = t->fix_count = 0;
 	t->landing_count = t->catch_count = t->table_count = 0;
+	t->way_count = t->repeated_bytes = 0;
 	t->height = t->highest = t->settled = 0;
 	t->base = code->save_bytes / SLOT_BYTES + 1;
 	acc_forget(t);

@@ -134,6 +134,10 @@ struct label {
 	uint32_t catch_first, catch_count;
 	uint32_t table; /* the last br_table that jumps here */
 	uint32_t table_target;
+	uint32_t serial;
+	/* A loop that begins with a br_table, but for a few instructions. */
+	uint32_t head; /* which table, or NONE */
+	uint32_t first_origin;
 };
 
 /* A place that will hold a distance to a label. */
@@ -149,16 +153,22 @@ void translator_free(struct translator *translator);
  * memory. */
 int translator_run(struct translator *translator, const struct wasm_code *code);
 
-/* Of a br_table: what is filled when all targets are final. */
+/* Of a br_table: its entries are filled when all targets are final. */
 struct table {
 	uint32_t at, entries, count;
+	uint32_t first_way; /* into ways, one for each entry; or NONE */
+	uint16_t counting;  /* the handler that counts a turn, too */
+};
+/* The label that an entry goes straight to; serial 0: to other code. */
+struct way {
+	uint32_t label, serial;
 };
 
 struct vector {
 	void *items;
 	uint32_t room; /* in bytes */
 };
-enum { VECTORS = 9 };
+enum { VECTORS = 10 };
 
 struct translator {
 	const struct wasm_host *host;
@@ -177,13 +187,17 @@ struct translator {
 	union {
 		struct {
 			struct vector code, origins, values, labels, fixes,
-				landings, catches, tables, locals;
+				landings, catches, tables, ways, locals;
 		};
 		struct vector vectors[VECTORS];
 	};
 	uint32_t used; /* bytes of code */
 	uint32_t origin_count, label_count, fix_count, landing_count,
-		catch_count, table_count, local_count;
+		catch_count, table_count, way_count, local_count;
+	uint32_t barrier; /* the last place in the code where ways join or
+			   * part, or from where it may go elsewhere */
+	uint32_t serial;  /* of the last label */
+	uint32_t repeated_bytes;
 	uint32_t height, highest, settled;
 	struct value spare; /* stands in for what had no room */
 	struct accumulator accumulators[CLASSES];
@@ -200,6 +214,10 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 		  uint32_t size);
 /* Instructions: one begins with its handler, then fields are added. */
 uint32_t code_begin(struct translator *t, unsigned handler);
+/* Code as it was emitted before: "from" up to "end", which come from the
+ * operations from that origin on. */
+void code_repeat(struct translator *t, uint32_t from, uint32_t end,
+		 uint32_t first_origin);
 /* Its second byte stands for what comes from the operation at hand. */
 void code_second_origin(struct translator *t);
 void code_u32(struct translator *t, uint32_t value);
@@ -347,6 +365,15 @@ bool memory_operation(struct translator *t, unsigned operation,
 bool control_operation(struct translator *t, unsigned operation,
 		       const struct wasm_immediates *immediates);
 void control_begin_function(struct translator *t);
+/* A jump's distance to the label is put to field, when it is known. */
+void control_link(struct translator *t, struct label *label, uint32_t field,
+		  uint32_t instruction);
+
+/* translate_repeat.c */
+void repeat_note_way(struct translator *t, const struct label *label);
+void repeat_note_table(struct translator *t, const struct table *table);
+/* Instead of a jump back to a loop's begin; false: a jump is to be made. */
+bool repeat_head(struct translator *t, const struct label *loop);
 
 /* translate_call.c */
 bool call_operation(struct translator *t, unsigned operation,

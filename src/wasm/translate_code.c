@@ -72,16 +72,40 @@ static void code_room(struct translator *t)
 		t->used = 0;
 }
 
-static void note_origin(struct translator *t, uint32_t at)
+static void add_origin(struct translator *t, uint32_t code, uint32_t module)
 {
 	struct origin *origin = vector_room(t, &t->origins, t->origin_count,
 					    sizeof(*origin));
 
 	if (!origin)
 		return;
-	origin->code = at;
-	origin->module = (uint32_t)(t->op_at - t->module->bytes);
+	*origin = (struct origin){ code, module };
 	t->origin_count++;
+}
+
+static void note_origin(struct translator *t, uint32_t at)
+{
+	add_origin(t, at, (uint32_t)(t->op_at - t->module->bytes));
+}
+
+void code_repeat(struct translator *t, uint32_t from, uint32_t end,
+		 uint32_t first_origin)
+{
+	uint32_t last = t->origin_count;
+
+	vector_room(t, &t->code, t->used + end - from, 1);
+	for (uint32_t i = first_origin; i < last && !t->failed; i++) {
+		struct origin origin =
+			((const struct origin *)t->origins.items)[i];
+
+		if (origin.code < end)
+			add_origin(t, t->used + origin.code - from,
+				   origin.module);
+	}
+	if (t->failed)
+		return;
+	memcpy(code_at(t, t->used), code_at(t, from), end - from);
+	t->used += end - from;
 }
 
 uint32_t code_begin(struct translator *t, unsigned handler)
@@ -174,6 +198,7 @@ void code_keep_origin(struct translator *t)
 
 void code_forget(struct translator *t)
 {
+	t->barrier = t->used;
 	for (int i = 0; i < 2; i++) {
 		t->made[i].kind = MADE_OTHER;
 		t->made[i].at = NONE;
@@ -311,6 +336,7 @@ enum value_class class_of(wasm_type type)
 
 void acc_forget(struct translator *t)
 {
+	t->barrier = t->used;
 	for (int class = 0; class < CLASSES; class++)
 		t->accumulators[class] = (struct accumulator){
 			.owner = NONE, .producer = NONE, .mirrors = NONE
