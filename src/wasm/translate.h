@@ -90,6 +90,8 @@ enum made_kind {
 	MADE_TREE,   /* (a OPERATION b) SECOND c */
 	MADE_COPY,
 	MADE_ADD_TWICE,
+	MADE_GLOBAL,	 /* an own one's value; a: its offset as constant */
+	MADE_GLOBAL_ADD, /* the same plus b */
 };
 
 /* An instruction that was just emitted. */
@@ -103,6 +105,7 @@ struct made {
 	struct address address;
 	bool is_swapped;  /* MADE_LOADED: the loaded one comes first */
 	uint32_t copies;  /* MADE_COPY */
+	uint32_t origins; /* operations that it is told to come from */
 	/* MADE_ADD_TWICE: the first one; destination, a and b tell of the
 	 * second. */
 	uint32_t first_to, first_of, first_constant;
@@ -187,6 +190,8 @@ struct translator {
 	struct made made[2];
 	unsigned last;	       /* index into made */
 	struct wasm_validator *validator;
+	/* Much code: it shares handlers, so that they stay in the caches. */
+	bool is_large;
 	uint8_t turns[WASM_HANDLERS]; /* which replica is next */
 };
 
@@ -195,6 +200,8 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 		  uint32_t size);
 /* Instructions: one begins with its handler, then fields are added. */
 uint32_t code_begin(struct translator *t, unsigned handler);
+/* Its second byte stands for what comes from the operation at hand. */
+void code_second_origin(struct translator *t);
 void code_u32(struct translator *t, uint32_t value);
 void code_u64(struct translator *t, uint64_t value);
 void code_slot(struct translator *t, uint32_t slot);
@@ -203,6 +210,18 @@ void code_operand(struct translator *t, const struct operand *operand,
 void code_set_u32(struct translator *t, uint32_t at, uint32_t value);
 uint32_t code_get_u32(const struct translator *t, uint32_t at);
 void code_set_handler(struct translator *t, uint32_t at, unsigned handler);
+/* The last instruction, put aside while others are emitted before it: they
+ * may write slots, but no accumulator. */
+struct delayed {
+	struct made made;
+	uint32_t owner, len;
+	uint8_t fields[64];
+};
+bool code_delay(struct translator *t, struct delayed *delayed);
+void code_resume(struct translator *t, const struct delayed *delayed);
+/* Copies that the last instruction makes: their fields, if it is nothing but
+ * "most" copies or fewer.  It is taken back. */
+uint32_t code_take_copies(struct translator *t, uint32_t most, uint32_t *slots);
 /* Takes the last instruction back; its description is returned. */
 struct made code_take_back(struct translator *t);
 /* The next instruction comes from where the last one came from. */
@@ -293,6 +312,8 @@ enum role {
 	ROLE_LOADED_EQ_BACK,
 	ROLE_LOADED_NE,
 	ROLE_LOADED_NE_BACK,
+	ROLE_CHAINED,
+	ROLE_COPIED,
 	ROLE_CHOOSE,
 	ROLE_BACK_CHOOSE,
 	ROLES

@@ -187,15 +187,8 @@ static void emit_jump(struct translator *t, struct label *label)
 {
 	unsigned handler = label->kind == LABEL_LOOP ? WASM_H_jump_back
 						     : WASM_H_jump;
-	struct made *last = last_made(t);
-	uint32_t slots[6], count = 0, at;
+	uint32_t slots[6], count = code_take_copies(t, 3, slots), at;
 
-	if (last->kind == MADE_COPY && last->copies < 4) {
-		count = last->copies;
-		for (uint32_t i = 0; i < count * 2; i++)
-			slots[i] = code_get_u32(t, last->at + 8 + i * 4);
-		code_take_back(t);
-	}
 	at = code_begin(t, handler + count);
 	code_u32(t, 0);
 	for (uint32_t i = 0; i < count * 2; i++)
@@ -247,14 +240,29 @@ static bool is_back(const struct label *label, bool around)
 	return !around && label->kind == LABEL_LOOP;
 }
 
-static void br_if(struct translator *t, struct label *label)
+/* The condition, on top, where it was just made. */
+static bool delay_condition(struct translator *t, struct delayed *delayed)
 {
-	bool around;
-	uint32_t at;
+	const uint8_t *op_at = t->op_at;
+	bool is_delayed;
 
 	if (value_top(t, 0)->place == IS_SUM)
 		value_make_sum(t, t->height - 1);
+	is_delayed = value_is_fresh(t, t->height - 1) && code_delay(t, delayed);
+	t->op_at = op_at;
+	return is_delayed;
+}
+
+static void br_if(struct translator *t, struct label *label)
+{
+	struct delayed delayed;
+	bool around, is_delayed;
+	uint32_t at;
+
+	is_delayed = delay_condition(t, &delayed);
 	around = branch_prepare(t, label, 1);
+	if (is_delayed)
+		code_resume(t, &delayed);
 	at = number_branch(t, around, is_back(label, around));
 	branch_finish(t, label, at, around);
 }
@@ -447,14 +455,16 @@ static void begin_if(struct translator *t,
 		     const struct wasm_immediates *immediates)
 {
 	uint32_t params = block_params(t, immediates), top = t->height - 1;
+	struct delayed delayed;
+	bool is_delayed = delay_condition(t, &delayed);
 	struct label *label;
 	uint32_t at;
 
-	if (value_top(t, 0)->place == IS_SUM)
-		value_make_sum(t, top);
 	values_settle(t, top);
 	for (uint32_t i = top - params; i < top; i++)
 		value_to_slot(t, i);
+	if (is_delayed)
+		code_resume(t, &delayed);
 	at = number_branch(t, true, false);
 	label = push_label(t, LABEL_IF, immediates);
 	if (label)
