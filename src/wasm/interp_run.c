@@ -154,17 +154,14 @@ static const uint8_t *entry_that_fits(const struct wasm_instance *context,
 	return frame + frame_bytes > context->stack_limit ? NULL : entry;
 }
 
-const uint8_t *wasm_interp_push_restore(struct wasm_instance *context,
-					const struct wasm_function *function,
-					uint8_t *to, struct save back)
+/* The callee's frame is known to fit. */
+static void put_restore(struct wasm_instance *context,
+			const struct wasm_function *function, uint8_t *to,
+			struct save back)
 {
 	const struct wasm_deftype *type = type_of(context->store, function);
-	const struct wasm_code *code = function->code;
 	uint8_t *frame = to + sizeof(struct restore);
-	const uint8_t *entry = entry_that_fits(context, code, frame);
 
-	if (!entry)
-		return NULL;
 	memmove(frame, to, (size_t)type->param_count * SLOT_BYTES);
 	*(struct restore *)to =
 		(struct restore){ .ip = back.ip,
@@ -172,8 +169,19 @@ const uint8_t *wasm_interp_push_restore(struct wasm_instance *context,
 				  .context = context,
 				  .result_bytes = (uint64_t)type->result_count *
 						  SLOT_BYTES };
-	*(struct save *)(frame + code->save_bytes) =
+	*(struct save *)(frame + function->code->save_bytes) =
 		(struct save){ wasm_exec_restore(), to };
+}
+
+const uint8_t *wasm_interp_push_restore(struct wasm_instance *context,
+					const struct wasm_function *function,
+					uint8_t *to, struct save back)
+{
+	const uint8_t *entry = entry_that_fits(context, function->code,
+					       to + sizeof(struct restore));
+
+	if (entry)
+		put_restore(context, function, to, back);
 	return entry;
 }
 
@@ -215,11 +223,13 @@ struct tail wasm_interp_tail(struct wasm_instance *context,
 		tail.entry = tail_inside(context, function, &fields, frame);
 		return tail;
 	}
-	if (!entry_that_fits(context, function->code,
-			     frame + sizeof(struct restore)))
+	/* Asked once: another thread may be about to translate it. */
+	tail.entry = entry_that_fits(context, function->code,
+				     frame + sizeof(struct restore));
+	if (!tail.entry)
 		return tail;
 	memmove(frame, frame + fields.arguments, fields.bytes);
-	tail.entry = wasm_interp_push_restore(context, function, frame, back);
+	put_restore(context, function, frame, back);
 	tail.frame += sizeof(struct restore);
 	return tail;
 }
