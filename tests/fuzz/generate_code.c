@@ -538,7 +538,7 @@ void function_body(struct generator *g, uint32_t index)
 
 	g->code = &function->code;
 	g->signature = &g->signatures[function->type];
-	g->budget = 20 + (int)pick(g, 256);
+	g->budget = 20 + (int)pick(g, one_in(g, 12) ? 2000 : 256);
 	g->depth = 0;
 	choose_locals(g);
 	g->label_count = 1;

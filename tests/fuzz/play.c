@@ -173,6 +173,8 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 		buf_format(text, "%s\n", err.text);
 		return false;
 	}
+	if (play->stressed)
+		wasm_heap_stress(vm.store);
 	if (define_host(&vm, &err) < 0 ||
 	    (play->linked && define_other(&vm, &err) < 0))
 		buf_format(text, "%s\n", err.text);

@@ -7,9 +7,10 @@
 #include <stddef.h>
 
 struct play {
-	bool checked; /* memories that do not fault: each access is checked */
-	bool counted; /* with fuel, more than enough */
-	bool linked;  /* imports are of another instance, not of the host */
+	bool checked;  /* memories that do not fault: each access is checked */
+	bool counted;  /* with fuel, more than enough */
+	bool stressed; /* a collection at each object */
+	bool linked;   /* imports are of another instance, not of the host */
 };
 
 /* false: it was not valid, and the text says why. */
