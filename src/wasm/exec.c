@@ -448,12 +448,14 @@ COLD(return_call)
 	const struct wasm_code *code = CONSTANT(code_pointer, 20);
 	struct save back = *(struct save *)(frame + CONSTANT(u32, 16));
 	u8 *arguments = frame + CONSTANT(u32, 8);
+	/* Once: another thread may put the translation in the stub's place. */
+	const u8 *entry = __atomic_load_n(&code->entry, __ATOMIC_ACQUIRE);
 
 	COUNT_HERE();
-	if (frame + FRAME_BYTES(code->entry) > context->stack_limit)
+	if (frame + FRAME_BYTES(entry) > context->stack_limit)
 		TRAP(stack);
 	memmove(frame, arguments, CONSTANT(u32, 12));
-	ip = code->entry;
+	ip = entry;
 	*(struct save *)(frame + code->save_bytes) = back;
 	NEXT(0);
 }
