@@ -11,7 +11,8 @@ struct test {
 	void (*run)(void);
 	struct test *next;
 };
-static struct test *test_first, **test_last = &test_first;
+static struct test *test_first;
+static struct test **test_last __attribute__((unused)) = &test_first;
 static const char *test_skipped;
 static int test_failures, test_number;
 

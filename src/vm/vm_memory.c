@@ -8,9 +8,10 @@
  * A memory of 32-bit addresses and 64 KiB pages reserves all that an index
  * and an offset can name together, 8 GiB and the widest access: there an
  * access outside faults, and code checks nothing.  Other memories, and these
- * where so many addresses are not to be had, reserve what they may grow to,
- * or less, and code checks. */
+ * where so many addresses are not to be had or the interpreter takes no
+ * faults, reserve what they may grow to, or less, and code checks. */
 #include "vm/vm_internal.h"
+#include "wasm/interp.h"
 #include <sys/mman.h>
 
 enum { VM_PAGE = 4096 };
@@ -35,7 +36,7 @@ static uint8_t *vm_reserve(uint64_t bytes)
 static bool vm_memory_may_be_guarded(const struct wasm_memory *memory)
 {
 	return !memory->limits.is64 && memory->limits.page_log2 == 16 &&
-	       memory->bytes <= VM_SPAN / 2;
+	       memory->bytes <= VM_SPAN / 2 && wasm_interp_takes_faults();
 }
 
 /* All of what is wished, else the half, and so on down to what is needed. */

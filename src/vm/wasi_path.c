@@ -289,7 +289,7 @@ int wasi_path_symlink(struct wasi_call *call, const union wasm_value *a)
 
 	if (!e)
 		e = wasi_guest_path(call, a[0].i32, a[1].i32, text);
-	/* Nobody shall be led out of the folder by it. */
+	/* It would lead whoever else follows it to the host's root. */
 	if (!e && text[0] == '/')
 		e = WASI_ENOTCAPABLE;
 	if (!e)

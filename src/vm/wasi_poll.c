@@ -51,11 +51,10 @@ static int wasi_poll_turn(const struct wasi_call *call, struct pollfd *polls,
 	struct timespec time = { left / WASI_SECOND_NS, left % WASI_SECOND_NS };
 
 	*ready = ppoll(polls, count, &time, NULL);
-	if (*ready > 0)
-		return 0;
 	if (*ready < 0 && errno != EINTR)
 		return wasi_errno(errno);
-	*ready = 0;
+	if (*ready < 0)
+		*ready = 0;
 	return wasi_poll_ended(call);
 }
 
@@ -81,11 +80,15 @@ struct wasi_wait { /* one subscription */
 	uint64_t target_ns; /* of a clock, on that clock */
 	int error;	    /* for the event */
 	bool ready;
+	bool polls;
+	uint32_t poll; /* if so: which of the waits' polls */
 };
 struct wasi_waits {
 	struct wasi_wait *items;
-	struct pollfd *polls; /* the same places; fd -1 for others */
-	uint32_t count;
+	/* Clocks have none: the host takes as many polls as a process may
+	 * have descriptors. */
+	struct pollfd *polls;
+	uint32_t count, poll_count;
 	bool any_ready;
 };
 
@@ -158,7 +161,7 @@ static int wasi_waits_start_clock(struct wasi_wait *wait)
 }
 
 static int wasi_waits_start_fd(const struct wasi_call *call,
-			       struct wasi_wait *wait, struct pollfd *poll)
+			       struct wasi_waits *waits, struct wasi_wait *wait)
 {
 	bool reads = wait->what.type == WASI_FD_READ;
 	uint64_t rights = WASI_RIGHT_POLL_FD_READWRITE |
@@ -170,8 +173,11 @@ static int wasi_waits_start_fd(const struct wasi_call *call,
 	if (e)
 		return e;
 	if (wasi_table_waits(fd)) {
-		poll->fd = fd->host;
-		poll->events = reads ? POLLIN : POLLOUT;
+		wait->polls = true;
+		wait->poll = waits->poll_count++;
+		waits->polls[wait->poll] =
+			(struct pollfd){ .fd = fd->host,
+					 .events = reads ? POLLIN : POLLOUT };
 	} else {
 		wait->ready = true;
 	}
@@ -184,15 +190,13 @@ static void wasi_waits_start(const struct wasi_call *call,
 	for (uint32_t i = 0; i < waits->count; i++) {
 		struct wasi_wait *wait = &waits->items[i];
 
-		waits->polls[i].fd = -1;
 		switch (wait->what.type) {
 		case WASI_CLOCK:
 			wait->error = wasi_waits_start_clock(wait);
 			break;
 		case WASI_FD_READ:
 		case WASI_FD_WRITE:
-			wait->error = wasi_waits_start_fd(call, wait,
-							  &waits->polls[i]);
+			wait->error = wasi_waits_start_fd(call, waits, wait);
 			break;
 		default: wait->error = WASI_EINVAL;
 		}
@@ -232,7 +236,7 @@ static int wasi_waits_wait(const struct wasi_call *call,
 
 	do {
 		next = wasi_waits_look(waits);
-		e = wasi_poll_turn(call, waits->polls, waits->count,
+		e = wasi_poll_turn(call, waits->polls, waits->poll_count,
 				   waits->any_ready ? 0 : next, &ready);
 	} while (!e && !ready && !waits->any_ready);
 	return e;
@@ -253,8 +257,7 @@ static uint64_t wasi_waits_bytes(const struct wasi_fd *fd)
 }
 
 static void wasi_waits_event(const struct wasi_call *call,
-			     const struct wasi_wait *wait,
-			     const struct pollfd *poll,
+			     const struct wasi_wait *wait, short revents,
 			     struct wasi_event *event)
 {
 	struct wasi_fd *fd;
@@ -269,7 +272,7 @@ static void wasi_waits_event(const struct wasi_call *call,
 	if (wait->what.type == WASI_FD_READ &&
 	    !wasi_table_get(call->wasi, wait->what.fd, 0, &fd))
 		event->byte_count = wasi_waits_bytes(fd);
-	if (poll->revents & POLLHUP)
+	if (revents & POLLHUP)
 		event->flags = WASI_READWRITE_HANGUP;
 }
 
@@ -282,10 +285,13 @@ static int wasi_waits_put(const struct wasi_call *call,
 
 	*put = 0;
 	for (uint32_t i = 0; !e && i < waits->count; i++) {
-		if (!waits->items[i].ready && !waits->polls[i].revents)
+		const struct wasi_wait *wait = &waits->items[i];
+		short revents =
+			wait->polls ? waits->polls[wait->poll].revents : 0;
+
+		if (!wait->ready && !revents)
 			continue;
-		wasi_waits_event(call, &waits->items[i], &waits->polls[i],
-				 &event);
+		wasi_waits_event(call, wait, revents, &event);
 		e = wasi_guest_put(call, at + *put * sizeof event, &event,
 				   sizeof event);
 		++*put;

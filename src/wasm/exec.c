@@ -20,9 +20,9 @@
  *
  * This file is never sanitised: a sanitizer's calls would push. */
 #include "wasm/atomic.h"
+#include "wasm/handler_list.h"
 #include "wasm/interp_internal.h"
 #include "wasm/simd.h"
-#include "wasm/handler_list.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-but-set-parameter"
@@ -37,10 +37,9 @@
 #define HOT_SECTION  __attribute__((section("wasm_handlers"), used))
 #define COLD_SECTION __attribute__((section("wasm_cold"), used, noinline))
 
-#define PARAMETERS                                                \
-	const u8 *ip, u8 *frame, u8 *memory,                      \
-		struct wasm_instance *context, u64 acc, double acc_d, \
-		float acc_f, v128 acc_v
+#define PARAMETERS                                                          \
+	const u8 *ip, u8 *frame, u8 *memory, struct wasm_instance *context, \
+		u64 acc, double acc_d, float acc_f, v128 acc_v
 #define ARGUMENTS ip, frame, memory, context, acc, acc_d, acc_f, acc_v
 typedef CONVENTION enum wasm_trap handler(PARAMETERS);
 
@@ -82,7 +81,8 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		GO(trap);                                         \
 	} while (0)
 
-/* Fuel: before the instruction has done anything; or where it goes on. */
+/* Fuel: before the instruction has done anything, since it is then done once
+ * more; or where it goes on. */
 #define COUNT_HERE()                                              \
 	do {                                                      \
 		if (RARE(--context->fuel < 0))                    \
@@ -129,11 +129,6 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		ip += *(const s32_any *)(entry + 8);              \
 		MUSTTAIL return HANDLER_AT(entry)(ARGUMENTS);     \
 	} while (0)
-#define BACK_CHOOSE(index, count_at, at)                          \
-	do {                                                      \
-		COUNT_HERE();                                     \
-		CHOOSE(index, count_at, at);                      \
-	} while (0)
 
 /* Memory.  An access in a guarded memory is not checked. */
 #define PLACE(index, offset, width) (memory + (u64)(index) + (offset))
@@ -174,11 +169,6 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		frame = callee;                                   \
 		ip = entry;                                       \
 		NEXT(0);                                          \
-	} while (0)
-#define CALL(code, to, bytes)                                     \
-	do {                                                      \
-		COUNT_HERE();                                     \
-		ENTER(code, to, ip + (bytes));                    \
 	} while (0)
 /* A function that may be of another instance, or a host's: acc is the
  * function, memory the place of its arguments, ip where to return. */
@@ -229,9 +219,9 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 	} while (0)
 /* clang-format on */
 
-#define HANDLER(name)	     HANDLER_NUMBERED(name, REPLICA)
+#define HANDLER(name)		       HANDLER_NUMBERED(name, REPLICA)
 #define HANDLER_NUMBERED(name, number) HANDLER_NAMED(name, number)
-#define HANDLER_NAMED(name, number)                            \
+#define HANDLER_NAMED(name, number)                                      \
 	HOT_SECTION static CONVENTION enum wasm_trap h##number##_##name( \
 		PARAMETERS)
 #define COLD(name) \
@@ -322,8 +312,10 @@ COLD(translate)
 		(struct wasm_code *)(ip - offsetof(struct wasm_code, stub));
 
 	_Static_assert(offsetof(struct wasm_code, stub) -
-			       offsetof(struct wasm_code, stub_frame_bytes) ==
-		       CODE_HEADER, "as before an entry");
+				       offsetof(struct wasm_code,
+						stub_frame_bytes) ==
+			       CODE_HEADER,
+		       "as before an entry");
 	if (wasm_interp_translate(code))
 		TRAP(out_of_memory);
 	if (frame + FRAME_BYTES(code->entry) > context->stack_limit)
@@ -456,12 +448,14 @@ COLD(return_call)
 	const struct wasm_code *code = CONSTANT(code_pointer, 20);
 	struct save back = *(struct save *)(frame + CONSTANT(u32, 16));
 	u8 *arguments = frame + CONSTANT(u32, 8);
+	/* Once: another thread may put the translation in the stub's place. */
+	const u8 *entry = __atomic_load_n(&code->entry, __ATOMIC_ACQUIRE);
 
 	COUNT_HERE();
-	if (frame + FRAME_BYTES(code->entry) > context->stack_limit)
+	if (frame + FRAME_BYTES(entry) > context->stack_limit)
 		TRAP(stack);
 	memmove(frame, arguments, CONSTANT(u32, 12));
-	ip = code->entry;
+	ip = entry;
 	*(struct save *)(frame + code->save_bytes) = back;
 	NEXT(0);
 }
@@ -473,7 +467,7 @@ COLD(return_call_function)
 	struct wasm_function *function = (struct wasm_function *)acc;
 	struct save back = *(struct save *)(frame + CONSTANT(u32, 16));
 	u8 *arguments = frame + CONSTANT(u32, 8);
-	const u8 *entry;
+	struct tail tail;
 
 	if (!function->instance) {
 		acc = wasm_interp_call_host(context, function, arguments);
@@ -486,10 +480,11 @@ COLD(return_call_function)
 		frame = back.frame;
 		NEXT(0);
 	}
-	entry = wasm_interp_tail(context, function, ip, &frame);
-	if (RARE(!entry))
+	tail = wasm_interp_tail(context, function, ip, frame);
+	if (RARE(!tail.entry))
 		TRAP(stack);
-	ip = entry;
+	ip = tail.entry;
+	frame = tail.frame;
 	context = wasm_interp_switch(context, function->instance);
 	memory = memory_of(context);
 	NEXT(0);
@@ -616,6 +611,15 @@ struct wasm_place wasm_exec_place(const uint64_t regs[16])
 uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
+}
+
+bool wasm_interp_takes_faults(void)
+{
+#ifdef __clang__
+	return true;
+#else
+	return false;
+#endif
 }
 
 const char *wasm_interp_compiler(void)

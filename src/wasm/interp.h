@@ -18,8 +18,8 @@ struct wasm_code {
 	uint32_t function;    /* index */
 	struct wasm_module *module;
 	uint32_t code_bytes;
-	bool checked;		   /* for an instance whose memory 0 faults not */
-	uint32_t stub_frame_bytes; /* 0 */
+	bool checked; /* for an instance whose memory 0 faults not */
+	uint32_t stub_frame_bytes; /* save slot included: callers write it */
 	uint32_t stub_padding;
 	const void *stub; /* the handler that translates */
 	void *places;	  /* code offset -> module offset, handlers of try */
@@ -45,5 +45,8 @@ enum wasm_trap wasm_interp_run(struct wasm_store *store,
  * the answer is true. */
 bool wasm_interp_fault(struct wasm_store *store, uint64_t regs[16],
 		       uint64_t *rip);
+/* false: no memory may be guarded, since a handler cannot be sent on from a
+ * fault.  gcc moves what the handlers share out of its registers. */
+bool wasm_interp_takes_faults(void);
 /* What compiled the handlers: "clang 19.1.7". */
 const char *wasm_interp_compiler(void);

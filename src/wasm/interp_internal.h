@@ -33,6 +33,13 @@ struct save {
 };
 _Static_assert(sizeof(struct save) == SLOT_BYTES, "one slot");
 
+/* Where a tail call goes; entry NULL: the stack ends.  By value: a handler
+ * whose frame's address is taken cannot end in a jump. */
+struct tail {
+	const uint8_t *entry;
+	uint8_t *frame;
+};
+
 struct restore {
 	const uint8_t *ip;
 	uint8_t *frame;
@@ -120,11 +127,11 @@ uint64_t wasm_interp_result_bytes(const struct wasm_instance *context,
 const uint8_t *wasm_interp_push_restore(struct wasm_instance *context,
 					const struct wasm_function *function,
 					uint8_t *to, struct save back);
-/* The frame of a tail call with the fields at ip: *frame is changed.  The
- * entry, or NULL: stack, and nothing is changed. */
-const uint8_t *wasm_interp_tail(struct wasm_instance *context,
-				const struct wasm_function *function,
-				const uint8_t *ip, uint8_t **frame);
+/* Makes the frame of a tail call with the fields at ip; without an entry
+ * nothing is changed. */
+struct tail wasm_interp_tail(struct wasm_instance *context,
+			     const struct wasm_function *function,
+			     const uint8_t *ip, uint8_t *frame);
 /* Moves what goes with the running code; returns "to". */
 struct wasm_instance *wasm_interp_switch(struct wasm_instance *from,
 					 struct wasm_instance *to);

@@ -19,9 +19,8 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 	if (need <= room)
 		return (uint8_t *)vector->items + (size_t)count * size;
 	room = need * 2 < 4096 ? 4096 : need * 2;
-	items = room < CODE_MOST * 2ull
-			? t->host->allocate(t->host->env, room)
-			: NULL;
+	items = room < CODE_MOST * 2ull ? t->host->allocate(t->host->env, room)
+					: NULL;
 	if (!items) {
 		t->failed = true;
 		return NULL;
@@ -36,6 +35,8 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 }
 
 /* Code */
+
+static void code_bytes(struct translator *t, const void *bytes, uint32_t len);
 
 static uint8_t *code_at(const struct translator *t, uint32_t at)
 {
@@ -57,7 +58,8 @@ uint32_t code_get_u32(const struct translator *t, uint32_t at)
 
 void code_set_handler(struct translator *t, uint32_t at, unsigned handler)
 {
-	const void *address = wasm_exec_handler(handler, t->turns[handler]++);
+	unsigned turn = t->is_large ? 0 : t->turns[handler]++;
+	const void *address = wasm_exec_handler(handler, turn);
 
 	memcpy(code_at(t, at), &address, 8);
 }
@@ -69,16 +71,40 @@ static void code_room(struct translator *t)
 		t->used = 0;
 }
 
-static void note_origin(struct translator *t)
+static void add_origin(struct translator *t, uint32_t code, uint32_t module)
 {
-	struct origin *origin = vector_room(t, &t->origins, t->origin_count,
-					    sizeof(*origin));
+	struct origin *origin =
+		vector_room(t, &t->origins, t->origin_count, sizeof(*origin));
 
 	if (!origin)
 		return;
-	origin->code = t->used;
-	origin->module = (uint32_t)(t->op_at - t->module->bytes);
+	*origin = (struct origin){ code, module };
 	t->origin_count++;
+}
+
+static void note_origin(struct translator *t, uint32_t at)
+{
+	add_origin(t, at, (uint32_t)(t->op_at - t->module->bytes));
+}
+
+void code_repeat(struct translator *t, uint32_t from, uint32_t end,
+		 uint32_t first_origin)
+{
+	uint32_t last = t->origin_count;
+
+	vector_room(t, &t->code, t->used + end - from, 1);
+	for (uint32_t i = first_origin; i < last && !t->failed; i++) {
+		struct origin origin =
+			((const struct origin *)t->origins.items)[i];
+
+		if (origin.code < end)
+			add_origin(t, t->used + origin.code - from,
+				   origin.module);
+	}
+	if (t->failed)
+		return;
+	memcpy(code_at(t, t->used), code_at(t, from), end - from);
+	t->used += end - from;
 }
 
 uint32_t code_begin(struct translator *t, unsigned handler)
@@ -87,7 +113,7 @@ uint32_t code_begin(struct translator *t, unsigned handler)
 	struct made *made;
 
 	code_room(t);
-	note_origin(t);
+	note_origin(t, t->used);
 	t->last ^= 1;
 	made = last_made(t);
 	made->kind = MADE_OTHER;
@@ -95,9 +121,16 @@ uint32_t code_begin(struct translator *t, unsigned handler)
 	made->handler = (uint16_t)handler;
 	made->destination = NONE;
 	made->class = CLASSES;
+	made->origins = 1;
 	code_set_handler(t, at, handler);
 	t->used += 8;
 	return at;
+}
+
+void code_second_origin(struct translator *t)
+{
+	note_origin(t, last_made(t)->at + 1);
+	last_made(t)->origins++;
 }
 
 void code_u32(struct translator *t, uint32_t value)
@@ -143,8 +176,9 @@ struct made code_take_back(struct translator *t)
 	t->used = made.at;
 	if (made.class != CLASSES)
 		t->accumulators[made.class] = made.before;
-	if (t->origin_count)
-		t->origin_count--;
+	t->origin_count = t->origin_count < made.origins
+				  ? 0
+				  : t->origin_count - made.origins;
 	last_made(t)->kind = MADE_OTHER;
 	last_made(t)->at = NONE;
 	t->last ^= 1;
@@ -155,17 +189,61 @@ void code_keep_origin(struct translator *t)
 {
 	const struct origin *origins = t->origins.items;
 
-	if (t->origin_count)
-		t->op_at = t->module->bytes +
-			   origins[t->origin_count - 1].module;
+	if (t->origin_count >= last_made(t)->origins)
+		t->op_at =
+			t->module->bytes +
+			origins[t->origin_count - last_made(t)->origins].module;
 }
 
 void code_forget(struct translator *t)
 {
+	t->barrier = t->used;
 	for (int i = 0; i < 2; i++) {
 		t->made[i].kind = MADE_OTHER;
 		t->made[i].at = NONE;
 	}
+}
+
+bool code_delay(struct translator *t, struct delayed *delayed)
+{
+	const struct made *last = last_made(t);
+	uint32_t len = t->used - last->at - 8;
+
+	if (last->at == NONE || last->class == CLASSES || last->origins != 1 ||
+	    last->destination != NONE || len > sizeof(delayed->fields))
+		return false;
+	for (uint32_t i = t->settled; i < t->height; i++)
+		if (value_at(t, i)->place == IS_SUM)
+			return false;
+	delayed->len = len;
+	delayed->owner = t->accumulators[last->class].owner;
+	memcpy(delayed->fields, code_at(t, last->at + 8), len);
+	code_keep_origin(t);
+	delayed->made = code_take_back(t);
+	return true;
+}
+
+void code_resume(struct translator *t, const struct delayed *delayed)
+{
+	uint32_t at = code_begin(t, delayed->made.handler);
+
+	code_bytes(t, delayed->fields, delayed->len);
+	*last_made(t) = delayed->made;
+	last_made(t)->at = at;
+	acc_set(t, delayed->made.class, delayed->owner);
+}
+
+uint32_t code_take_copies(struct translator *t, uint32_t most, uint32_t *slots)
+{
+	const struct made *last = last_made(t);
+	uint32_t count = last->copies;
+
+	if (last->kind != MADE_COPY || count > most)
+		return 0;
+	for (uint32_t i = 0; i < count * 2; i++)
+		slots[i] = code_get_u32(t, last->at + 8 + i * 4);
+	code_take_back(t);
+	return count;
 }
 
 /* One more copy for the last instruction: it does them in order, so that a
@@ -191,8 +269,8 @@ void code_copy(struct translator *t, uint32_t to, uint32_t of,
 		return;
 	code_room(t);
 	if (class == CLASS_V128 || !copy_more(t, to, of)) {
-		code_begin(t, class == CLASS_V128 ? WASM_H_copy_v
-						  : WASM_H_copy1);
+		code_begin(t,
+			   class == CLASS_V128 ? WASM_H_copy_v : WASM_H_copy1);
 		code_slot(t, to);
 		code_slot(t, of);
 		if (class != CLASS_V128) {
@@ -256,7 +334,8 @@ enum value_class class_of(wasm_type type)
 
 void acc_forget(struct translator *t)
 {
-	for (int class = 0; class < CLASSES; class++)
+	t->barrier = t->used;
+	for (int class = 0; class < CLASSES; class ++)
 		t->accumulators[class] = (struct accumulator){
 			.owner = NONE, .producer = NONE, .mirrors = NONE
 		};
@@ -264,7 +343,7 @@ void acc_forget(struct translator *t)
 
 void acc_wrote(struct translator *t, uint32_t slot)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].mirrors == slot)
 			t->accumulators[class].mirrors = NONE;
 }
@@ -298,7 +377,7 @@ void acc_flush(struct translator *t, enum value_class class)
 
 void acc_flush_all(struct translator *t)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		acc_flush(t, class);
 }
 
@@ -308,11 +387,11 @@ void acc_set(struct translator *t, enum value_class class, uint32_t owner)
 
 	made->class = class;
 	made->before = t->accumulators[class];
-	t->accumulators[class] = (struct accumulator){ .owner = owner,
-						       .producer = made->at,
-						       .mirrors = NONE,
-						       .handler =
-							       made->handler };
+	t->accumulators[class] =
+		(struct accumulator){ .owner = owner,
+				      .producer = made->at,
+				      .mirrors = NONE,
+				      .handler = made->handler };
 }
 
 void acc_push(struct translator *t, enum value_class class)
@@ -390,7 +469,7 @@ void value_to_slots(struct translator *t, uint32_t count)
 {
 	uint32_t first = t->height - count;
 
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].owner != NONE &&
 		    t->accumulators[class].owner >= first)
 			acc_flush(t, class);
@@ -438,7 +517,8 @@ static void make_shifted(struct translator *t, uint32_t index, struct operand a,
 {
 	struct operand b = { .place = 'i', .constant = shift };
 	unsigned form = (form_of(a.place, 'i') * 8 +
-			 operation_tree_class(WASM_OP_I32_ADD) - 1) * 2 +
+			 operation_tree_class(WASM_OP_I32_ADD) - 1) *
+				2 +
 			(c.place == 'i');
 	struct made *made;
 
@@ -508,7 +588,7 @@ void values_keep(struct translator *t, uint32_t local, uint32_t below)
 
 void values_settle(struct translator *t, uint32_t below)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].owner != NONE &&
 		    t->accumulators[class].owner < below)
 			acc_flush(t, class);

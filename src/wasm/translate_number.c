@@ -105,8 +105,8 @@ static void emit_operation(struct translator *t, unsigned operation,
 
 	while (!(handler = handler_of(ROLE_VALUE, operation,
 				      form_of_all(operands, count))))
-		operand_to_slot(t, &operands[worst_operand(t, operands,
-							   count)]);
+		operand_to_slot(t,
+				&operands[worst_operand(t, operands, count)]);
 	value_pop(t, count);
 	acc_flush(t, class);
 	code_begin(t, handler);
@@ -258,9 +258,10 @@ static unsigned tree_handler(const struct made *first, unsigned operation,
 		second = operation == WASM_OP_F64_SUB ? TREE_SWAPPED_CLASS : 0;
 	if (!second)
 		return 0;
-	return handler_of(ROLE_TREE, first->operation,
-			  (form_of(first->a.place, first->b.place) * 8 +
-			   second - 1) * 2 + constant);
+	return handler_of(
+		ROLE_TREE, first->operation,
+		(form_of(first->a.place, first->b.place) * 8 + second - 1) * 2 +
+			constant);
 }
 
 /* (a FIRST b) OPERATION c, where the first was just emitted. */
@@ -299,6 +300,32 @@ static bool as_tree(struct translator *t, unsigned operation)
 	last->b = first.b;
 	last->c = other;
 	acc_push(t, class_of_letter(letter));
+	return true;
+}
+
+/* A global was just read, and a constant is added. */
+static bool with_global(struct translator *t, unsigned operation)
+{
+	struct made *last = last_made(t);
+	uint64_t constant = value_top(t, 0)->constant;
+	uint32_t at;
+
+	if (operation != WASM_OP_I32_ADD || last->kind != MADE_GLOBAL ||
+	    last->destination != NONE || !value_is_fresh(t, t->height - 2) ||
+	    value_top(t, 0)->place != IS_CONSTANT)
+		return false;
+	at = (uint32_t)last->a.constant;
+	code_take_back(t);
+	value_pop(t, 2);
+	acc_flush(t, CLASS_INT);
+	code_begin(t, WASM_H_global_add_r);
+	code_u32(t, 0);
+	code_u32(t, at);
+	code_u32(t, (uint32_t)constant);
+	last = last_made(t);
+	last->kind = MADE_GLOBAL_ADD;
+	last->a.constant = at;
+	acc_push(t, CLASS_INT);
 	return true;
 }
 
@@ -349,7 +376,8 @@ static void binary(struct translator *t, unsigned operation,
 	if (value_top(t, 0)->place == IS_SUM)
 		value_make_sum(t, t->height - 1);
 	if (!is_compare(operation) &&
-	    (with_load(t, operation) || as_tree(t, operation)))
+	    (with_load(t, operation) || as_tree(t, operation) ||
+	     with_global(t, operation)))
 		return;
 	value_operands(t, operands, 2);
 	if (operands[0].place == 'i' && operands[1].place == 'i')
@@ -497,8 +525,7 @@ static struct operand selected(struct translator *t, uint32_t index)
 {
 	struct operand operand = value_operand(t, index);
 
-	if (operand.place != 'i' ||
-	    value_at(t, index)->class == CLASS_V128)
+	if (operand.place != 'i' || value_at(t, index)->class == CLASS_V128)
 		operand_to_slot(t, &operand);
 	return operand;
 }
@@ -631,9 +658,7 @@ static void add_twice(struct translator *t)
 	acc_wrote(t, first.destination);
 	acc_wrote(t, second.destination);
 	t->accumulators[CLASS_INT] = (struct accumulator){
-		.owner = NONE,
-		.producer = NONE,
-		.mirrors = second.destination
+		.owner = NONE, .producer = NONE, .mirrors = second.destination
 	};
 }
 
@@ -710,11 +735,10 @@ static bool branch_steps(struct translator *t, unsigned operation,
 	char letter = operand_letter(operation, 0);
 	bool twice = step.kind == MADE_ADD_TWICE && letter == 'i' &&
 		     step.destination == step.a.slot;
-	unsigned handler =
-		twice ? handler_of(ROLE_STEP2, operation,
-				   b->place == 's' ? 1 : 2)
-		      : handler_of(ROLE_STEP, operation,
-				   form_of(step.b.place, b->place));
+	unsigned handler = twice ? handler_of(ROLE_STEP2, operation,
+					      b->place == 's' ? 1 : 2)
+				 : handler_of(ROLE_STEP, operation,
+					      form_of(step.b.place, b->place));
 
 	if ((!twice && !is_step(&step, letter)) || b->place == 'r' ||
 	    (b->place == 's' && b->slot == step.a.slot) ||
@@ -767,21 +791,55 @@ static bool branch_loaded(struct translator *t, enum role role, bool has_b,
 	if (has_b)
 		code_operand(t, b, 'i');
 	acc_wrote(t, to);
-	t->accumulators[CLASS_INT] = (struct accumulator){
-		.owner = NONE, .producer = NONE, .mirrors = to
-	};
+	t->accumulators[CLASS_INT] = (struct accumulator){ .owner = NONE,
+							   .producer = NONE,
+							   .mirrors = to };
 	return true;
 }
 
 static bool branch_loaded_equal(struct translator *t, unsigned operation,
 				bool back, const struct made *compare)
 {
-	enum role role = operation == WASM_OP_I32_EQ ? ROLE_LOADED_EQ
-						     : ROLE_LOADED_NE;
+	enum role role =
+		operation == WASM_OP_I32_EQ ? ROLE_LOADED_EQ : ROLE_LOADED_NE;
 
 	return (operation == WASM_OP_I32_EQ || operation == WASM_OP_I32_NE) &&
 	       compare->a.place == 'r' && compare->b.place != 'r' &&
 	       branch_loaded(t, role + back, true, &compare->b);
+}
+
+/* The same for a global; b is a constant, or NULL for 0. */
+static bool branch_global(struct translator *t, unsigned handler, bool back,
+			  const struct operand *b)
+{
+	const struct made *last = last_made(t);
+	uint32_t at;
+
+	if (last->kind != MADE_GLOBAL || last->destination != NONE)
+		return false;
+	at = (uint32_t)last->a.constant;
+	code_take_back(t);
+	code_begin(t, handler + back);
+	code_u32(t, 0);
+	code_u32(t, at);
+	if (b)
+		code_operand(t, b, 'i');
+	t->accumulators[CLASS_INT].mirrors = NONE;
+	t->accumulators[CLASS_INT].producer = NONE;
+	return true;
+}
+
+static bool branch_global_equal(struct translator *t, unsigned operation,
+				bool back, const struct made *compare)
+{
+	if ((operation != WASM_OP_I32_EQ && operation != WASM_OP_I32_NE) ||
+	    compare->a.place != 'r' || compare->b.place != 'i')
+		return false;
+	return branch_global(t,
+			     operation == WASM_OP_I32_EQ
+				     ? WASM_H_branch_global_eq
+				     : WASM_H_branch_global_ne,
+			     back, &compare->b);
 }
 
 static bool branch_compared(struct translator *t, bool inverted, bool back)
@@ -801,7 +859,9 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 		inverted = false;
 	}
 	if (branch_loaded_equal(t, operation, back, &compare) ||
-	    (back && compare.a.place == 'r' && (letter == 'i' || letter == 'l') &&
+	    branch_global_equal(t, operation, back, &compare) ||
+	    (back && compare.a.place == 'r' &&
+	     (letter == 'i' || letter == 'l') &&
 	     branch_steps(t, operation, &compare.b)))
 		return true;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
@@ -841,7 +901,11 @@ static void branch_zero(struct translator *t, unsigned operation,
 			const struct operand *operand, bool inverted, bool back)
 {
 	if (operation == WASM_OP_I32_EQZ && operand->place == 'r' &&
-	    branch_loaded(t, branch_role(inverted, back), false, NULL))
+	    (branch_loaded(t, branch_role(inverted, back), false, NULL) ||
+	     branch_global(t,
+			   inverted ? WASM_H_branch_global_not_zero
+				    : WASM_H_branch_global_zero,
+			   back, NULL)))
 		return;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
 				 operand->place == 's'));

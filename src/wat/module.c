@@ -175,25 +175,26 @@ static int next_index(struct wat_parser *parser, uint32_t space,
 	return wat_names_keep(parser, named_of(space), symbol, *index);
 }
 
+/* "(func" and the like; the kind is the number of its space. */
+static int kind_read(struct wat_parser *parser, uint32_t *kind)
+{
+	static const uint32_t words[] = { WAT_W_FUNC, WAT_W_TABLE, WAT_W_MEMORY,
+					  WAT_W_GLOBAL, WAT_W_TAG };
+
+	for (*kind = 0; *kind < 5; ++*kind)
+		if (wat_take_open(parser, words[*kind]))
+			return 0;
+	return wat_unexpected(parser);
+}
+
 /* "(import "m" "n" (func $f ...))", from behind its word. */
 static int field_import(struct wat_parser *parser)
 {
 	uint32_t kind, index;
 
-	if (import_names(parser, WAT_SPACES) < 0)
+	if (import_names(parser, WAT_SPACES) < 0 ||
+	    kind_read(parser, &kind) < 0)
 		return -1;
-	if (wat_take_open(parser, WAT_W_FUNC))
-		kind = WAT_SPACE_FUNC;
-	else if (wat_take_open(parser, WAT_W_TABLE))
-		kind = WAT_SPACE_TABLE;
-	else if (wat_take_open(parser, WAT_W_MEMORY))
-		kind = WAT_SPACE_MEMORY;
-	else if (wat_take_open(parser, WAT_W_GLOBAL))
-		kind = WAT_SPACE_GLOBAL;
-	else if (wat_take_open(parser, WAT_W_TAG))
-		kind = WAT_SPACE_TAG;
-	else
-		return wat_unexpected(parser);
 	wat_put_byte(section_of(parser, WAT_SECTION_IMPORT), kind);
 	if (next_index(parser, kind, &index) < 0 ||
 	    import_type(parser, kind) < 0)
@@ -208,19 +209,8 @@ static int field_export(struct wat_parser *parser)
 
 	if (wat_name(parser, section_of(parser, WAT_SECTION_EXPORT)) < 0)
 		return -1;
-	if (wat_take_open(parser, WAT_W_FUNC))
-		kind = WAT_SPACE_FUNC;
-	else if (wat_take_open(parser, WAT_W_TABLE))
-		kind = WAT_SPACE_TABLE;
-	else if (wat_take_open(parser, WAT_W_MEMORY))
-		kind = WAT_SPACE_MEMORY;
-	else if (wat_take_open(parser, WAT_W_GLOBAL))
-		kind = WAT_SPACE_GLOBAL;
-	else if (wat_take_open(parser, WAT_W_TAG))
-		kind = WAT_SPACE_TAG;
-	else
-		return wat_unexpected(parser);
-	if (wat_names_index(parser, kind, &index) < 0)
+	if (kind_read(parser, &kind) < 0 ||
+	    wat_names_index(parser, kind, &index) < 0)
 		return -1;
 	export_put(parser, kind, index);
 	return wat_expect_close(parser);

@@ -92,13 +92,30 @@ static int numbered_read(struct wat_parser *parser, enum wat_ref ref,
 	return value->any_value ? 0 : wat_u64(parser, &value->value.words[0]);
 }
 
-static int kind_read(struct wat_parser *parser, uint32_t heap,
-		     struct wat_value *value)
+static int kind_set(uint32_t heap, struct wat_value *value)
 {
-	(void)parser;
 	value->ref = WAT_REF_KIND;
 	value->type = heap_type(heap, false);
 	return 0;
+}
+
+/* What only an expected value may be. */
+static int pattern_read(struct wat_parser *parser, uint32_t word,
+			struct wat_value *value)
+{
+	switch (word) {
+	case WASM_OP_REF_FUNC:
+		return numbered_read(parser, WAT_REF_FUNC, WASM_FUNC, value);
+	case WASM_OP_REF_I31: return kind_set(WASM_I31, value);
+	case WASM_OP_REF_EQ: return kind_set(WASM_EQ, value);
+	case WAT_W_REF_ANY:
+	case WAT_W_REF_STRUCT:
+	case WAT_W_REF_ARRAY:
+	case WAT_W_REF_EXN:
+		return kind_set(wat_words[word - WASM_OPERATIONS].value, value);
+	}
+	parser->at--;
+	return wat_unexpected(parser);
 }
 
 static int reference_read(struct wat_parser *parser, uint32_t word,
@@ -112,22 +129,8 @@ static int reference_read(struct wat_parser *parser, uint32_t word,
 	case WAT_W_REF_HOST:
 		return numbered_read(parser, WAT_REF_HOST, WASM_ANY, value);
 	}
-	if (is_pattern) {
-		switch (word) {
-		case WASM_OP_REF_FUNC:
-			return numbered_read(parser, WAT_REF_FUNC, WASM_FUNC,
-					     value);
-		case WASM_OP_REF_I31: return kind_read(parser, WASM_I31, value);
-		case WASM_OP_REF_EQ: return kind_read(parser, WASM_EQ, value);
-		case WAT_W_REF_ANY:
-		case WAT_W_REF_STRUCT:
-		case WAT_W_REF_ARRAY:
-		case WAT_W_REF_EXN:
-			return kind_read(
-				parser, wat_words[word - WASM_OPERATIONS].value,
-				value);
-		}
-	}
+	if (is_pattern)
+		return pattern_read(parser, word, value);
 	parser->at--;
 	return wat_unexpected(parser);
 }

@@ -3,6 +3,10 @@
  *
  *	differential make FOLDER FIRST COUNT [FEATURES]
  *		FOLDER/N.wasm for COUNT numbers from FIRST on
+ *	differential entropy N
+ *		the bytes that number N is made of, to standard output
+ *	differential from FILE TO [FEATURES]
+ *		the module of a file of such bytes
  *	differential run FILE...
  *		"NAME r0 RESULT", a line for each export
  *	differential operations FIRST COUNT [FEATURES]
@@ -53,26 +57,55 @@ static void make(uint64_t number, uint32_t features, struct buf *binary,
 	generate_module(entropy, sizeof entropy, features, binary, counts);
 }
 
+static int write_file(const char *path, const struct buf *binary)
+{
+	FILE *file = fopen(path, "we");
+	bool whole = file &&
+		     fwrite(binary->data, 1, binary->len, file) == binary->len;
+
+	if (file && fclose(file) == 0 && whole)
+		return 0;
+	perror(path);
+	return 111;
+}
+
 static int make_files(const char *folder, uint64_t first, uint64_t count,
 		      uint32_t features)
 {
-	for (uint64_t i = first; i < first + count; i++) {
+	int result = 0;
+
+	for (uint64_t i = first; i < first + count && !result; i++) {
 		auto_buf struct buf binary = { 0 };
 		char path[4096];
-		FILE *file;
 
 		make(i, features, &binary, NULL);
 		snprintf(path, sizeof path, "%s/%llu.wasm", folder,
 			 (unsigned long long)i);
-		file = fopen(path, "we");
-		if (!file ||
-		    fwrite(binary.data, 1, binary.len, file) != binary.len ||
-		    fclose(file) != 0) {
-			perror(path);
-			return 111;
-		}
+		result = write_file(path, &binary);
 	}
-	return 0;
+	return result;
+}
+
+static int make_from(const char *from, const char *to, uint32_t features)
+{
+	auto_buf struct buf entropy = { 0 }, binary = { 0 };
+	struct err err = { 0 };
+
+	if (file_read(from, &entropy, FILE_MOST, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return 111;
+	}
+	generate_module((const uint8_t *)entropy.data, entropy.len, features,
+			&binary, NULL);
+	return write_file(to, &binary);
+}
+
+static int tell_entropy(uint64_t number)
+{
+	static uint8_t entropy[ENTROPY_BYTES];
+
+	generate_entropy(number, entropy, sizeof entropy);
+	return fwrite(entropy, sizeof entropy, 1, stdout) == 1 ? 0 : 111;
 }
 
 /* Each line of the text behind the file's name. */
@@ -122,21 +155,34 @@ static int tell_operations(uint64_t first, uint64_t count, uint32_t features)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int usage(void)
 {
-	if (argc >= 5 && strcmp(argv[1], "make") == 0)
-		return make_files(argv[2], strtoull(argv[3], NULL, 10),
-				  strtoull(argv[4], NULL, 10),
-				  features_of(argv[5]));
-	if (argc >= 3 && strcmp(argv[1], "run") == 0)
-		return run_files(argv + 2);
-	if (argc >= 4 && strcmp(argv[1], "operations") == 0)
-		return tell_operations(strtoull(argv[2], NULL, 10),
-				       strtoull(argv[3], NULL, 10),
-				       features_of(argv[4]));
 	fprintf(stderr, "usage: differential make FOLDER FIRST COUNT "
-			"[FEATURES]\n       differential run FILE...\n"
+			"[FEATURES]\n       differential entropy N\n"
+			"       differential from FILE TO [FEATURES]\n"
+			"       differential run FILE...\n"
 			"       differential operations FIRST COUNT "
 			"[FEATURES]\n");
 	return 100;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (argc >= 5 && strcmp(verb, "make") == 0)
+		return make_files(argv[2], strtoull(argv[3], NULL, 10),
+				  strtoull(argv[4], NULL, 10),
+				  features_of(argv[5]));
+	if (argc >= 4 && strcmp(verb, "from") == 0)
+		return make_from(argv[2], argv[3], features_of(argv[4]));
+	if (argc >= 3 && strcmp(verb, "entropy") == 0)
+		return tell_entropy(strtoull(argv[2], NULL, 10));
+	if (argc >= 3 && strcmp(verb, "run") == 0)
+		return run_files(argv + 2);
+	if (argc >= 4 && strcmp(verb, "operations") == 0)
+		return tell_operations(strtoull(argv[2], NULL, 10),
+				       strtoull(argv[3], NULL, 10),
+				       features_of(argv[4]));
+	return usage();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as choices for a valid module (generate.h): it loads, and gives
  * the same with guarded memories and with checked ones, with fuel and
- * without, linked to the host or to another instance, and when its text is
- * read again. */
+ * without, with a collection at each object, linked to the host or to another
+ * instance, and when its text is read again. */
 #include "base/buf.h"
 #include "fuzz/generate.h"
 #include "fuzz/play.h"
@@ -74,6 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		&expected);
 	compare(&binary, &(struct play){ .counted = true }, "with fuel",
 		&expected);
+	if (features & (GENERATE_GC | GENERATE_EXCEPTIONS))
+		compare(&binary, &(struct play){ .stressed = true },
+			"a collection at each object", &expected);
 	if (features & GENERATE_IMPORTS)
 		compare(&binary, &(struct play){ .linked = true }, "linked",
 			&expected);

@@ -250,6 +250,7 @@ void import_statement(struct generator *g)
 	index = find_function(g, "");
 	if (index == UINT32_MAX || g->functions[index].type != type)
 		return;
+	take_fuel(g, APPLY_FUEL);
 	op(g, WASM_OP_REF_FUNC);
 	put_function(g, index);
 	call_import(g, APPLY);
@@ -537,7 +538,7 @@ void function_body(struct generator *g, uint32_t index)
 
 	g->code = &function->code;
 	g->signature = &g->signatures[function->type];
-	g->budget = 20 + (int)pick(g, 256);
+	g->budget = 20 + (int)pick(g, one_in(g, 12) ? 2000 : 256);
 	g->depth = 0;
 	choose_locals(g);
 	g->label_count = 1;

@@ -23,6 +23,7 @@ enum {
 	TAGS_MOST = 3,
 	FUEL_GLOBAL = 0,
 	CALL_FUEL = 8,
+	APPLY_FUEL = 100, /* hosts' stacks are smaller */
 	RUN_FUEL = 3000,
 };
 

@@ -124,7 +124,7 @@ static void play_export(struct vm *vm, struct wasm_instance *instance,
 	if (trap)
 		buf_format(text, " trap: %s\n", wasm_trap_text(trap));
 	else
-		buf_format(text, " %016llx\n", (unsigned long long)result.i64);
+		buf_format(text, " %llu\n", (unsigned long long)result.i64);
 }
 
 static bool play_in(struct vm *vm, const void *bytes, size_t len,
@@ -173,6 +173,8 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 		buf_format(text, "%s\n", err.text);
 		return false;
 	}
+	if (play->stressed)
+		wasm_heap_stress(vm.store);
 	if (define_host(&vm, &err) < 0 ||
 	    (play->linked && define_other(&vm, &err) < 0))
 		buf_format(text, "%s\n", err.text);

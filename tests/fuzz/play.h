@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plays a generated module (generate.h) on this engine, and tells what came
- * of it, a line an export: "r0 89abcdef01234567" or "r1 trap: TEXT". */
+ * of it, a line an export: "r0 18446744073709551615" or "r1 trap: TEXT". */
 #pragma once
 #include "base/buf.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 struct play {
-	bool checked; /* memories that do not fault: each access is checked */
-	bool counted; /* with fuel, more than enough */
-	bool linked;  /* imports are of another instance, not of the host */
+	bool checked;  /* memories that do not fault: each access is checked */
+	bool counted;  /* with fuel, more than enough */
+	bool stressed; /* a collection at each object */
+	bool linked;   /* imports are of another instance, not of the host */
 };
 
 /* false: it was not valid, and the text says why. */

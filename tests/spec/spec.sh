@@ -53,6 +53,15 @@ find_suite() {
 	fi
 }
 
+# A proposal's file of which the standard itself has a later one.
+is_old() { # FILE
+	case $1 in
+	*/threads/* | */wide-arithmetic/* | */custom-page-sizes/*) return 1 ;;
+	*/proposals/*) [ -e "$suite/wasm-latest/${1##*/}" ] ;;
+	*) return 1 ;;
+	esac
+}
+
 # Why a file is not run; nothing: it is.
 why_not() { # FILE
 	case $1 in
@@ -69,7 +78,7 @@ run_mode() {
 	mkdir "$folder/out.$mode"
 	# shellcheck disable=SC2016
 	xargs -a "$folder/$mode" -d '\n' -n 12 -P "$(nproc)" \
-		timeout 300 sh -c 'out=$1; shift; exec "$@" >"$out/$$" 2>&1' \
+		sh -c 'out=$1; shift; timeout 300 "$@" >"$out/$$" 2>&1; true' \
 		sh "$folder/out.$mode" "$runner" ${STRICT:+--strict-messages} \
 		"$@"
 }
@@ -119,14 +128,19 @@ suite=$(find_suite)
 tops=("$suite/wasm")
 [ -d "$suite/wasm" ] || tops=("$suite/wasm-latest" "$suite/proposals")
 find "${tops[@]}" -name '*.wast' | LC_ALL=C sort >"$folder/found"
+old=0
 while read -r file; do
 	why=$(why_not "$file")
-	if [ -n "$why" ]; then
+	if is_old "$file"; then
+		old=$((old + 1))
+	elif [ -n "$why" ]; then
 		echo "ok ${file#"$suite/"} # SKIP $why" >>"$folder/lines"
 	else
 		echo "$file"
 	fi
 done <"$folder/found" >"$folder/text"
+[ $old = 0 ] || echo "ok $old files of proposals # SKIP the standard has later ones" \
+	>>"$folder/lines"
 [ -s "$folder/text" ] || give_up "there are no scripts in $suite"
 cp "$folder/text" "$folder/text.checked"
 
@@ -159,8 +173,9 @@ awk '
 			words += substr(line, RSTART)
 	}
 	END {
-		print "# assertions: " passed + 0 " passed, " failed + 0 \
-			" failed; " words + 0 " refusals in other words"
+		print "# total: " passed + 0 " assertions passed, " \
+			failed + 0 " failed; " words + 0 \
+			" refusals in other words"
 		print "1.." n
 		exit bad != 0
 	}' "$folder/lines"

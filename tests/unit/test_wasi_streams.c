@@ -4,6 +4,7 @@
 #include "lib/guest.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -292,6 +293,25 @@ static void sockets_begin(struct guest *guest, int *listener)
 
 	*listener = listening(&address);
 	guest_begin_with(guest, &options);
+}
+
+/* More clocks than the process may have descriptors. */
+TEST(clocks_are_no_descriptors)
+{
+	struct rlimit before, few;
+	struct guest guest;
+	struct wasi_options options = { .stdio = { -1, -1, -1 } };
+
+	guest_begin_with(&guest, &options);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ 32, before.rlim_max };
+	for (int i = 0; i < 40; i++)
+		subscribe(&guest, i, WASI_CLOCK, WASI_MONOTONIC, 1000);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CHECK_INT(CALL4(&guest, "poll_oneoff", AT_BYTES, 0, 40, AT_RESULT), 0);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &before), 0);
+	CHECK(get_u32(&guest, AT_RESULT) >= 1);
+	guest_end(&guest);
 }
 
 TEST(a_socket_is_accepted_from)

@@ -13,7 +13,12 @@
 
 /* Memory that fails at the n-th call.  Where the sanitizers have the
  * allocator it cannot be had. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature) && !defined(__SANITIZE_ADDRESS__)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
 enum { CAN_FAIL = 0 };
 static long fail_at, blocks;
 #else
