@@ -82,7 +82,8 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		GO(trap);                                         \
 	} while (0)
 
-/* Fuel: before the instruction has done anything; or where it goes on. */
+/* Fuel: before the instruction has done anything, since it is then done once
+ * more; or where it goes on. */
 #define COUNT_HERE()                                              \
 	do {                                                      \
 		if (RARE(--context->fuel < 0))                    \
@@ -129,11 +130,6 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		ip += *(const s32_any *)(entry + 8);              \
 		MUSTTAIL return HANDLER_AT(entry)(ARGUMENTS);     \
 	} while (0)
-#define BACK_CHOOSE(index, count_at, at)                          \
-	do {                                                      \
-		COUNT_HERE();                                     \
-		CHOOSE(index, count_at, at);                      \
-	} while (0)
 
 /* Memory.  An access in a guarded memory is not checked. */
 #define PLACE(index, offset, width) (memory + (u64)(index) + (offset))
@@ -174,11 +170,6 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 		frame = callee;                                   \
 		ip = entry;                                       \
 		NEXT(0);                                          \
-	} while (0)
-#define CALL(code, to, bytes)                                     \
-	do {                                                      \
-		COUNT_HERE();                                     \
-		ENTER(code, to, ip + (bytes));                    \
 	} while (0)
 /* A function that may be of another instance, or a host's: acc is the
  * function, memory the place of its arguments, ip where to return. */

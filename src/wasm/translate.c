@@ -191,7 +191,46 @@ static void global_get(struct translator *t, uint32_t index)
 	code_begin(t, handlers[is_own][class]);
 	code_u32(t, 0);
 	code_u32(t, index);
+	if (is_own && class == CLASS_INT) {
+		last_made(t)->kind = MADE_GLOBAL;
+		last_made(t)->a.constant = index;
+	}
 	acc_push(t, class);
+}
+
+/* A global that was just read and added to: the sum goes back to it. */
+static bool global_changes(struct translator *t, uint32_t at)
+{
+	struct made *last = last_made(t);
+	struct accumulator *acc = &t->accumulators[CLASS_INT];
+	const struct value *value = value_top(t, 0);
+	bool in_slot = last->destination != NONE;
+
+	if (last->kind != MADE_GLOBAL_ADD || last->a.constant != at ||
+	    (in_slot ? value->place != IN_LOCAL ||
+			       value->slot != last->destination
+		     : !value_is_fresh(t, t->height - 1)))
+		return false;
+	value_pop(t, 1);
+	code_set_handler(t, last->at, WASM_H_global_change_r + in_slot);
+	last->kind = MADE_OTHER;
+	acc->producer = NONE;
+	return true;
+}
+
+/* slot + constant */
+static bool global_set_sum(struct translator *t, uint32_t at)
+{
+	const struct value *value = value_top(t, 0);
+
+	if (value->place != IS_SUM || value->is_sum_of_locals || value->shift)
+		return false;
+	code_begin(t, WASM_H_set_global_sum);
+	code_u32(t, at);
+	code_slot(t, value->slot);
+	code_u32(t, (uint32_t)value->constant);
+	value_pop(t, 1);
+	return true;
 }
 
 static void global_set(struct translator *t, uint32_t index)
@@ -206,8 +245,12 @@ static void global_set(struct translator *t, uint32_t index)
 	};
 	enum value_class class = class_of(t->module->globals[index].type);
 	bool is_own = is_own_global(t, &index);
-	struct operand operand = value_operand(t, t->height - 1);
+	struct operand operand;
 
+	if (is_own && class == CLASS_INT &&
+	    (global_changes(t, index) || global_set_sum(t, index)))
+		return;
+	operand = value_operand(t, t->height - 1);
 	if (operand.place == 'i')
 		operand_to_slot(t, &operand);
 	value_pop(t, 1);
@@ -313,6 +356,7 @@ static void reset(struct translator *t, const struct wasm_code *code)
 	t->failed = t->is_dead = false;
 	t->used = t->origin_count = t->label_count = t->fix_count = 0;
 	t->landing_count = t->catch_count = t->table_count = 0;
+	t->way_count = t->repeated_bytes = 0;
 	t->height = t->highest = t->settled = 0;
 	t->base = code->save_bytes / SLOT_BYTES + 1;
 	acc_forget(t);
@@ -340,6 +384,18 @@ int translator_run(struct translator *t, const struct wasm_code *code)
 	return 0;
 }
 
+enum { LARGE = 128 << 10 };
+
+static bool is_large(const struct wasm_module *module)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = module->imported_functions;
+	     i < module->function_count; i++)
+		bytes += module->functions[i].body_len;
+	return bytes > LARGE;
+}
+
 /* All vectors get some room at once, so that none is without. */
 struct translator *translator_new(struct wasm_module *module)
 {
@@ -350,6 +406,7 @@ struct translator *translator_new(struct wasm_module *module)
 		return NULL;
 	t->host = host;
 	t->module = module;
+	t->is_large = is_large(module);
 	for (unsigned i = 0; i < VECTORS; i++)
 		vector_room(t, &t->vectors[i], 0, 1024);
 	t->validator = wasm_validator_new(module);

@@ -90,6 +90,8 @@ enum made_kind {
 	MADE_TREE,   /* (a OPERATION b) SECOND c */
 	MADE_COPY,
 	MADE_ADD_TWICE,
+	MADE_GLOBAL,	 /* an own one's value; a: its offset as constant */
+	MADE_GLOBAL_ADD, /* the same plus b */
 };
 
 /* An instruction that was just emitted. */
@@ -103,6 +105,7 @@ struct made {
 	struct address address;
 	bool is_swapped;  /* MADE_LOADED: the loaded one comes first */
 	uint32_t copies;  /* MADE_COPY */
+	uint32_t origins; /* operations that it is told to come from */
 	/* MADE_ADD_TWICE: the first one; destination, a and b tell of the
 	 * second. */
 	uint32_t first_to, first_of, first_constant;
@@ -131,6 +134,10 @@ struct label {
 	uint32_t catch_first, catch_count;
 	uint32_t table; /* the last br_table that jumps here */
 	uint32_t table_target;
+	uint32_t serial;
+	/* A loop that begins with a br_table, but for a few instructions. */
+	uint32_t head; /* which table, or NONE */
+	uint32_t first_origin;
 };
 
 /* A place that will hold a distance to a label. */
@@ -146,16 +153,22 @@ void translator_free(struct translator *translator);
  * memory. */
 int translator_run(struct translator *translator, const struct wasm_code *code);
 
-/* Of a br_table: what is filled when all targets are final. */
+/* Of a br_table: its entries are filled when all targets are final. */
 struct table {
 	uint32_t at, entries, count;
+	uint32_t first_way; /* into ways, one for each entry; or NONE */
+	uint16_t counting;  /* the handler that counts a turn, too */
+};
+/* The label that an entry goes straight to; serial 0: to other code. */
+struct way {
+	uint32_t label, serial;
 };
 
 struct vector {
 	void *items;
 	uint32_t room; /* in bytes */
 };
-enum { VECTORS = 9 };
+enum { VECTORS = 10 };
 
 struct translator {
 	const struct wasm_host *host;
@@ -174,19 +187,25 @@ struct translator {
 	union {
 		struct {
 			struct vector code, origins, values, labels, fixes,
-				landings, catches, tables, locals;
+				landings, catches, tables, ways, locals;
 		};
 		struct vector vectors[VECTORS];
 	};
 	uint32_t used; /* bytes of code */
 	uint32_t origin_count, label_count, fix_count, landing_count,
-		catch_count, table_count, local_count;
+		catch_count, table_count, way_count, local_count;
+	uint32_t barrier; /* the last place in the code where ways join or
+			   * part, or from where it may go elsewhere */
+	uint32_t serial;  /* of the last label */
+	uint32_t repeated_bytes;
 	uint32_t height, highest, settled;
 	struct value spare; /* stands in for what had no room */
 	struct accumulator accumulators[CLASSES];
 	struct made made[2];
 	unsigned last;	       /* index into made */
 	struct wasm_validator *validator;
+	/* Much code: it shares handlers, so that they stay in the caches. */
+	bool is_large;
 	uint8_t turns[WASM_HANDLERS]; /* which replica is next */
 };
 
@@ -195,6 +214,12 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 		  uint32_t size);
 /* Instructions: one begins with its handler, then fields are added. */
 uint32_t code_begin(struct translator *t, unsigned handler);
+/* Code as it was emitted before: "from" up to "end", which come from the
+ * operations from that origin on. */
+void code_repeat(struct translator *t, uint32_t from, uint32_t end,
+		 uint32_t first_origin);
+/* Its second byte stands for what comes from the operation at hand. */
+void code_second_origin(struct translator *t);
 void code_u32(struct translator *t, uint32_t value);
 void code_u64(struct translator *t, uint64_t value);
 void code_slot(struct translator *t, uint32_t slot);
@@ -203,6 +228,18 @@ void code_operand(struct translator *t, const struct operand *operand,
 void code_set_u32(struct translator *t, uint32_t at, uint32_t value);
 uint32_t code_get_u32(const struct translator *t, uint32_t at);
 void code_set_handler(struct translator *t, uint32_t at, unsigned handler);
+/* The last instruction, put aside while others are emitted before it: they
+ * may write slots, but no accumulator. */
+struct delayed {
+	struct made made;
+	uint32_t owner, len;
+	uint8_t fields[64];
+};
+bool code_delay(struct translator *t, struct delayed *delayed);
+void code_resume(struct translator *t, const struct delayed *delayed);
+/* Copies that the last instruction makes: their fields, if it is nothing but
+ * "most" copies or fewer.  It is taken back. */
+uint32_t code_take_copies(struct translator *t, uint32_t most, uint32_t *slots);
 /* Takes the last instruction back; its description is returned. */
 struct made code_take_back(struct translator *t);
 /* The next instruction comes from where the last one came from. */
@@ -293,6 +330,8 @@ enum role {
 	ROLE_LOADED_EQ_BACK,
 	ROLE_LOADED_NE,
 	ROLE_LOADED_NE_BACK,
+	ROLE_CHAINED,
+	ROLE_COPIED,
 	ROLE_CHOOSE,
 	ROLE_BACK_CHOOSE,
 	ROLES
@@ -326,6 +365,15 @@ bool memory_operation(struct translator *t, unsigned operation,
 bool control_operation(struct translator *t, unsigned operation,
 		       const struct wasm_immediates *immediates);
 void control_begin_function(struct translator *t);
+/* A jump's distance to the label is put to field, when it is known. */
+void control_link(struct translator *t, struct label *label, uint32_t field,
+		  uint32_t instruction);
+
+/* translate_repeat.c */
+void repeat_note_way(struct translator *t, const struct label *label);
+void repeat_note_table(struct translator *t, const struct table *table);
+/* Instead of a jump back to a loop's begin; false: a jump is to be made. */
+bool repeat_head(struct translator *t, const struct label *loop);
 
 /* translate_call.c */
 bool call_operation(struct translator *t, unsigned operation,

@@ -49,15 +49,19 @@ static void call(struct translator *t, uint32_t index)
 {
 	const struct wasm_deftype *type = type_of_function(t, index);
 	uint32_t arguments = prepare_arguments(t, type);
+	uint32_t slots[6], copies = 0;
 
 	if (index < t->module->imported_functions) {
 		code_begin(t, WASM_H_call_import);
 		code_u32(t, index);
 	} else {
-		code_begin(t, WASM_H_call);
+		copies = code_take_copies(t, 3, slots);
+		code_begin(t, WASM_H_call + copies);
 		code_u64(t, (uint64_t)code_of_function(t, index));
 	}
 	code_slot(t, arguments);
+	for (uint32_t i = 0; i < copies * 2; i++)
+		code_u32(t, slots[i]);
 	value_pop(t, type->param_count);
 	push_results(t, type);
 }

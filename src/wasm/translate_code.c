@@ -37,6 +37,8 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 
 /* Code */
 
+static void code_bytes(struct translator *t, const void *bytes, uint32_t len);
+
 static uint8_t *code_at(const struct translator *t, uint32_t at)
 {
 	return (uint8_t *)t->code.items + at;
@@ -57,7 +59,8 @@ uint32_t code_get_u32(const struct translator *t, uint32_t at)
 
 void code_set_handler(struct translator *t, uint32_t at, unsigned handler)
 {
-	const void *address = wasm_exec_handler(handler, t->turns[handler]++);
+	unsigned turn = t->is_large ? 0 : t->turns[handler]++;
+	const void *address = wasm_exec_handler(handler, turn);
 
 	memcpy(code_at(t, at), &address, 8);
 }
@@ -69,16 +72,40 @@ static void code_room(struct translator *t)
 		t->used = 0;
 }
 
-static void note_origin(struct translator *t)
+static void add_origin(struct translator *t, uint32_t code, uint32_t module)
 {
 	struct origin *origin = vector_room(t, &t->origins, t->origin_count,
 					    sizeof(*origin));
 
 	if (!origin)
 		return;
-	origin->code = t->used;
-	origin->module = (uint32_t)(t->op_at - t->module->bytes);
+	*origin = (struct origin){ code, module };
 	t->origin_count++;
+}
+
+static void note_origin(struct translator *t, uint32_t at)
+{
+	add_origin(t, at, (uint32_t)(t->op_at - t->module->bytes));
+}
+
+void code_repeat(struct translator *t, uint32_t from, uint32_t end,
+		 uint32_t first_origin)
+{
+	uint32_t last = t->origin_count;
+
+	vector_room(t, &t->code, t->used + end - from, 1);
+	for (uint32_t i = first_origin; i < last && !t->failed; i++) {
+		struct origin origin =
+			((const struct origin *)t->origins.items)[i];
+
+		if (origin.code < end)
+			add_origin(t, t->used + origin.code - from,
+				   origin.module);
+	}
+	if (t->failed)
+		return;
+	memcpy(code_at(t, t->used), code_at(t, from), end - from);
+	t->used += end - from;
 }
 
 uint32_t code_begin(struct translator *t, unsigned handler)
@@ -87,7 +114,7 @@ uint32_t code_begin(struct translator *t, unsigned handler)
 	struct made *made;
 
 	code_room(t);
-	note_origin(t);
+	note_origin(t, t->used);
 	t->last ^= 1;
 	made = last_made(t);
 	made->kind = MADE_OTHER;
@@ -95,9 +122,16 @@ uint32_t code_begin(struct translator *t, unsigned handler)
 	made->handler = (uint16_t)handler;
 	made->destination = NONE;
 	made->class = CLASSES;
+	made->origins = 1;
 	code_set_handler(t, at, handler);
 	t->used += 8;
 	return at;
+}
+
+void code_second_origin(struct translator *t)
+{
+	note_origin(t, last_made(t)->at + 1);
+	last_made(t)->origins++;
 }
 
 void code_u32(struct translator *t, uint32_t value)
@@ -143,8 +177,9 @@ struct made code_take_back(struct translator *t)
 	t->used = made.at;
 	if (made.class != CLASSES)
 		t->accumulators[made.class] = made.before;
-	if (t->origin_count)
-		t->origin_count--;
+	t->origin_count = t->origin_count < made.origins
+				  ? 0
+				  : t->origin_count - made.origins;
 	last_made(t)->kind = MADE_OTHER;
 	last_made(t)->at = NONE;
 	t->last ^= 1;
@@ -155,17 +190,62 @@ void code_keep_origin(struct translator *t)
 {
 	const struct origin *origins = t->origins.items;
 
-	if (t->origin_count)
+	if (t->origin_count >= last_made(t)->origins)
 		t->op_at = t->module->bytes +
-			   origins[t->origin_count - 1].module;
+			   origins[t->origin_count - last_made(t)->origins]
+				   .module;
 }
 
 void code_forget(struct translator *t)
 {
+	t->barrier = t->used;
 	for (int i = 0; i < 2; i++) {
 		t->made[i].kind = MADE_OTHER;
 		t->made[i].at = NONE;
 	}
+}
+
+bool code_delay(struct translator *t, struct delayed *delayed)
+{
+	const struct made *last = last_made(t);
+	uint32_t len = t->used - last->at - 8;
+
+	if (last->at == NONE || last->class == CLASSES ||
+	    last->origins != 1 || last->destination != NONE ||
+	    len > sizeof(delayed->fields))
+		return false;
+	for (uint32_t i = t->settled; i < t->height; i++)
+		if (value_at(t, i)->place == IS_SUM)
+			return false;
+	delayed->len = len;
+	delayed->owner = t->accumulators[last->class].owner;
+	memcpy(delayed->fields, code_at(t, last->at + 8), len);
+	code_keep_origin(t);
+	delayed->made = code_take_back(t);
+	return true;
+}
+
+void code_resume(struct translator *t, const struct delayed *delayed)
+{
+	uint32_t at = code_begin(t, delayed->made.handler);
+
+	code_bytes(t, delayed->fields, delayed->len);
+	*last_made(t) = delayed->made;
+	last_made(t)->at = at;
+	acc_set(t, delayed->made.class, delayed->owner);
+}
+
+uint32_t code_take_copies(struct translator *t, uint32_t most, uint32_t *slots)
+{
+	const struct made *last = last_made(t);
+	uint32_t count = last->copies;
+
+	if (last->kind != MADE_COPY || count > most)
+		return 0;
+	for (uint32_t i = 0; i < count * 2; i++)
+		slots[i] = code_get_u32(t, last->at + 8 + i * 4);
+	code_take_back(t);
+	return count;
 }
 
 /* One more copy for the last instruction: it does them in order, so that a
@@ -256,6 +336,7 @@ enum value_class class_of(wasm_type type)
 
 void acc_forget(struct translator *t)
 {
+	t->barrier = t->used;
 	for (int class = 0; class < CLASSES; class++)
 		t->accumulators[class] = (struct accumulator){
 			.owner = NONE, .producer = NONE, .mirrors = NONE

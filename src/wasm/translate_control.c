@@ -61,8 +61,8 @@ static void become_dead(struct translator *t)
 
 /* Fixes */
 
-static void link_field(struct translator *t, struct label *label,
-		       uint32_t field, uint32_t instruction)
+void control_link(struct translator *t, struct label *label, uint32_t field,
+		  uint32_t instruction)
 {
 	struct fix *fix;
 
@@ -79,7 +79,8 @@ static void link_field(struct translator *t, struct label *label,
 
 static void link_branch(struct translator *t, struct label *label, uint32_t at)
 {
-	link_field(t, label, at + 8, at);
+	control_link(t, label, at + 8, at);
+	t->barrier = t->used;
 }
 
 /* A catch clause goes on at the label. */
@@ -91,7 +92,7 @@ static void link_landing(struct translator *t, struct label *label,
 	if (label->kind == LABEL_LOOP)
 		landings[landing].target = label->start;
 	else
-		link_field(t, label, NONE, landing);
+		control_link(t, label, NONE, landing);
 }
 
 static void resolve(struct translator *t, struct label *label)
@@ -187,15 +188,8 @@ static void emit_jump(struct translator *t, struct label *label)
 {
 	unsigned handler = label->kind == LABEL_LOOP ? WASM_H_jump_back
 						     : WASM_H_jump;
-	struct made *last = last_made(t);
-	uint32_t slots[6], count = 0, at;
+	uint32_t slots[6], count = code_take_copies(t, 3, slots), at;
 
-	if (last->kind == MADE_COPY && last->copies < 4) {
-		count = last->copies;
-		for (uint32_t i = 0; i < count * 2; i++)
-			slots[i] = code_get_u32(t, last->at + 8 + i * 4);
-		code_take_back(t);
-	}
 	at = code_begin(t, handler + count);
 	code_u32(t, 0);
 	for (uint32_t i = 0; i < count * 2; i++)
@@ -247,14 +241,29 @@ static bool is_back(const struct label *label, bool around)
 	return !around && label->kind == LABEL_LOOP;
 }
 
-static void br_if(struct translator *t, struct label *label)
+/* The condition, on top, where it was just made. */
+static bool delay_condition(struct translator *t, struct delayed *delayed)
 {
-	bool around;
-	uint32_t at;
+	const uint8_t *op_at = t->op_at;
+	bool is_delayed;
 
 	if (value_top(t, 0)->place == IS_SUM)
 		value_make_sum(t, t->height - 1);
+	is_delayed = value_is_fresh(t, t->height - 1) && code_delay(t, delayed);
+	t->op_at = op_at;
+	return is_delayed;
+}
+
+static void br_if(struct translator *t, struct label *label)
+{
+	struct delayed delayed;
+	bool around, is_delayed;
+	uint32_t at;
+
+	is_delayed = delay_condition(t, &delayed);
 	around = branch_prepare(t, label, 1);
+	if (is_delayed)
+		code_resume(t, &delayed);
 	at = number_branch(t, around, is_back(label, around));
 	branch_finish(t, label, at, around);
 }
@@ -298,24 +307,13 @@ static void br(struct translator *t, struct label *label)
 		call_return(t);
 	} else {
 		bring_values(t, label);
-		emit_jump(t, label);
+		if (!repeat_head(t, label))
+			emit_jump(t, label);
 	}
 	become_dead(t);
 }
 
 /* br_table */
-
-static void note_table(struct translator *t, uint32_t at, uint32_t entries,
-		       uint32_t count)
-{
-	struct table *table = vector_room(t, &t->tables, t->table_count,
-					  sizeof(*table));
-
-	if (!table)
-		return;
-	*table = (struct table){ at, entries, count };
-	t->table_count++;
-}
 
 /* Where an entry can not go straight to the label, it goes to code that moves
  * values first: once for each label. */
@@ -324,9 +322,11 @@ static void table_entry(struct translator *t, struct label *label,
 {
 	if (label->kind != LABEL_LOOP && !is_function(t, label) &&
 	    !needs_moves(t, label)) {
-		link_field(t, label, field, at);
+		control_link(t, label, field, at);
+		repeat_note_way(t, label);
 		return;
 	}
+	repeat_note_way(t, NULL);
 	if (label->table != at) {
 		label->table = at;
 		label->table_target = t->used;
@@ -337,41 +337,45 @@ static void table_entry(struct translator *t, struct label *label,
 }
 
 /* The index was just loaded. */
-static bool begin_loaded_table(struct translator *t, uint32_t count)
+static bool begin_loaded_table(struct translator *t, struct table *table)
 {
 	const struct made *last = last_made(t);
 	struct address address = last->address;
-	unsigned handler;
+	unsigned handler, operation = last->operation;
 
 	if (last->kind != MADE_LOAD || last->destination != NONE ||
 	    !value_is_fresh(t, t->height - 1))
 		return false;
-	handler = handler_of(ROLE_CHOOSE, last->operation, address.form);
+	handler = handler_of(ROLE_CHOOSE, operation, address.form);
 	if (!handler)
 		return false;
 	code_keep_origin(t);
 	code_take_back(t);
 	value_pop(t, 1);
-	code_begin(t, handler);
-	code_u32(t, count);
+	table->at = code_begin(t, handler);
+	table->counting = (uint16_t)handler_of(ROLE_BACK_CHOOSE, operation,
+					       address.form);
+	code_u32(t, table->count - 1);
 	code_address(t, &address);
 	return true;
 }
 
-static uint32_t begin_table(struct translator *t, uint32_t count)
+static void begin_table(struct translator *t, struct table *table)
 {
 	struct operand index;
+	bool in_slot;
 
-	if (begin_loaded_table(t, count))
-		return last_made(t)->at;
+	if (begin_loaded_table(t, table))
+		return;
 	index = value_operand(t, t->height - 1);
 	if (index.place == 'i')
 		operand_to_slot(t, &index);
 	value_pop(t, 1);
-	code_begin(t, index.place == 'r' ? WASM_H_choose_r : WASM_H_choose_s);
-	code_u32(t, count);
+	in_slot = index.place == 's';
+	table->at = code_begin(t, in_slot ? WASM_H_choose_s : WASM_H_choose_r);
+	table->counting = in_slot ? WASM_H_back_choose_s : WASM_H_back_choose_r;
+	code_u32(t, table->count - 1);
 	code_u32(t, index.slot * SLOT_BYTES);
-	return last_made(t)->at;
 }
 
 static void br_table(struct translator *t,
@@ -379,23 +383,24 @@ static void br_table(struct translator *t,
 {
 	struct wasm_reader reader = { .at = immediates->bytes,
 				      .end = t->reader.end };
-	uint32_t count = immediates->count, at, fields;
-	uint64_t bytes = ((uint64_t)count + 1) * TABLE_ENTRY;
+	struct table table = { .count = immediates->count + 1,
+			       .first_way = t->way_count };
+	uint64_t bytes = (uint64_t)table.count * TABLE_ENTRY;
 
 	prepare_values(t, arity(label_at(t, wasm_read_u32(&reader))), 1);
-	at = begin_table(t, count);
+	begin_table(t, &table);
 	if (bytes >> 30 ||
 	    !vector_room(t, &t->code, t->used + (uint32_t)bytes, 1))
 		t->failed = true;
 	if (t->failed)
 		return;
-	note_table(t, at, t->used, count + 1);
-	fields = t->used + 8;
+	table.entries = t->used;
 	t->used += (uint32_t)bytes;
+	repeat_note_table(t, &table);
 	reader.at = immediates->bytes;
-	for (uint32_t i = 0; i <= count && !t->failed; i++)
+	for (uint32_t i = 0; i < table.count && !t->failed; i++)
 		table_entry(t, label_at(t, wasm_read_u32(&reader)),
-			    fields + i * TABLE_ENTRY, at);
+			    table.entries + i * TABLE_ENTRY + 8, table.at);
 	become_dead(t);
 }
 
@@ -413,7 +418,9 @@ static struct label *push_label(struct translator *t, enum label_kind kind,
 				 .result = immediates->types[0],
 				 .fixes = NONE,
 				 .else_at = NONE,
-				 .table = NONE };
+				 .table = NONE,
+				 .head = NONE,
+				 .serial = ++t->serial };
 	if (immediates->block_type != WASM_NO_TYPE)
 		label->type = t->module->type[immediates->block_type];
 	label->height = t->height - param_count(label);
@@ -440,6 +447,7 @@ static void begin_block(struct translator *t, enum label_kind kind,
 	if (kind == LABEL_LOOP && label) {
 		join(t);
 		label->start = t->used;
+		label->first_origin = t->origin_count;
 	}
 }
 
@@ -447,14 +455,16 @@ static void begin_if(struct translator *t,
 		     const struct wasm_immediates *immediates)
 {
 	uint32_t params = block_params(t, immediates), top = t->height - 1;
+	struct delayed delayed;
+	bool is_delayed = delay_condition(t, &delayed);
 	struct label *label;
 	uint32_t at;
 
-	if (value_top(t, 0)->place == IS_SUM)
-		value_make_sum(t, top);
 	values_settle(t, top);
 	for (uint32_t i = top - params; i < top; i++)
 		value_to_slot(t, i);
+	if (is_delayed)
+		code_resume(t, &delayed);
 	at = number_branch(t, true, false);
 	label = push_label(t, LABEL_IF, immediates);
 	if (label)

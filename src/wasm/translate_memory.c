@@ -120,14 +120,47 @@ static bool uses_accumulator(enum address_form form)
 	       form == ADDRESS_R_SHIFTED_S || form == ADDRESS_R_SHIFTED_I;
 }
 
+/* The address was just loaded: both at once. */
+static bool load_chained(struct translator *t, unsigned operation,
+			 uint64_t offset)
+{
+	const struct made *last = last_made(t);
+	enum value_class class =
+		letter_class(wasm_operations[operation].results[0]);
+	const uint8_t *op_at = t->op_at;
+	struct made first;
+	unsigned handler;
+
+	if (last->kind != MADE_LOAD || last->operation != WASM_OP_I32_LOAD ||
+	    last->destination != NONE || !value_is_fresh(t, t->height - 1))
+		return false;
+	handler = handler_of(ROLE_CHAINED, operation, last->address.form);
+	if (!handler)
+		return false;
+	code_keep_origin(t);
+	first = code_take_back(t);
+	value_pop(t, 1);
+	acc_flush(t, class);
+	code_begin(t, handler);
+	t->op_at = op_at;
+	code_second_origin(t);
+	code_u32(t, 0);
+	code_address(t, &first.address);
+	code_u32(t, (uint32_t)offset);
+	acc_push(t, class);
+	return true;
+}
+
 static void load(struct translator *t, unsigned operation, uint64_t offset)
 {
 	char letter = wasm_operations[operation].results[0];
 	enum value_class class = letter_class(letter);
-	struct address address =
-		address_of(t, operation, t->height - 1, offset);
+	struct address address;
 	struct made *made;
 
+	if (load_chained(t, operation, offset))
+		return;
+	address = address_of(t, operation, t->height - 1, offset);
 	value_pop(t, 1);
 	acc_flush(t, class);
 	code_begin(t, handler_of(ROLE_VALUE, operation, address.form));
@@ -236,6 +269,47 @@ static bool store_result(struct translator *t, unsigned store, uint64_t offset)
 	return true;
 }
 
+/* The value was just loaded: both at once. */
+static bool store_loaded(struct translator *t, unsigned store, uint64_t offset)
+{
+	static const uint16_t load_of[][2] = {
+		{ WASM_OP_I32_STORE, WASM_OP_I32_LOAD },
+		{ WASM_OP_I64_STORE, WASM_OP_I64_LOAD },
+		{ WASM_OP_I32_STORE8, WASM_OP_I32_LOAD8_U },
+	};
+	const struct made *last = last_made(t);
+	const struct value *place = value_at(t, t->height - 2);
+	const uint8_t *op_at = t->op_at;
+	struct address address;
+	struct made first;
+	unsigned handler = 0;
+
+	if (last->kind != MADE_LOAD || last->destination != NONE ||
+	    !value_is_fresh(t, t->height - 1) ||
+	    place->place == IN_ACCUMULATOR || place->place == IS_CONSTANT)
+		return false;
+	address = stored_address(t, t->height - 2, offset);
+	for (unsigned i = 0; i < sizeof(load_of) / sizeof(*load_of); i++)
+		if (load_of[i][0] == store && load_of[i][1] == last->operation)
+			handler = handler_of(ROLE_COPIED, store,
+					     last->address.form *
+							     ADDRESS_FORMS +
+						     address.form);
+	if (!handler)
+		return false;
+	code_keep_origin(t);
+	first = code_take_back(t);
+	value_pop(t, 2);
+	code_begin(t, handler);
+	t->op_at = op_at;
+	code_second_origin(t);
+	code_address(t, &first.address);
+	code_address(t, &address);
+	t->accumulators[CLASS_INT].producer = NONE;
+	t->accumulators[CLASS_INT].mirrors = NONE;
+	return true;
+}
+
 static void store(struct translator *t, unsigned operation, uint64_t offset)
 {
 	uint32_t top = t->height - 1;
@@ -247,7 +321,8 @@ static void store(struct translator *t, unsigned operation, uint64_t offset)
 
 	if (value_at(t, top)->place == IS_SUM)
 		value_make_sum(t, top);
-	if (store_result(t, operation, offset))
+	if (store_result(t, operation, offset) ||
+	    store_loaded(t, operation, offset))
 		return;
 	address = address_of(t, operation, top - 1, offset);
 	value = value_operand(t, top);

@@ -302,6 +302,33 @@ static bool as_tree(struct translator *t, unsigned operation)
 	return true;
 }
 
+/* A global was just read, and a constant is added. */
+static bool with_global(struct translator *t, unsigned operation)
+{
+	struct made *last = last_made(t);
+	uint64_t constant = value_top(t, 0)->constant;
+	uint32_t at;
+
+	if (operation != WASM_OP_I32_ADD || last->kind != MADE_GLOBAL ||
+	    last->destination != NONE ||
+	    !value_is_fresh(t, t->height - 2) ||
+	    value_top(t, 0)->place != IS_CONSTANT)
+		return false;
+	at = (uint32_t)last->a.constant;
+	code_take_back(t);
+	value_pop(t, 2);
+	acc_flush(t, CLASS_INT);
+	code_begin(t, WASM_H_global_add_r);
+	code_u32(t, 0);
+	code_u32(t, at);
+	code_u32(t, (uint32_t)constant);
+	last = last_made(t);
+	last->kind = MADE_GLOBAL_ADD;
+	last->a.constant = at;
+	acc_push(t, CLASS_INT);
+	return true;
+}
+
 /* x - constant is x + -constant. */
 static unsigned without_subtraction(struct translator *t, unsigned operation)
 {
@@ -349,7 +376,8 @@ static void binary(struct translator *t, unsigned operation,
 	if (value_top(t, 0)->place == IS_SUM)
 		value_make_sum(t, t->height - 1);
 	if (!is_compare(operation) &&
-	    (with_load(t, operation) || as_tree(t, operation)))
+	    (with_load(t, operation) || as_tree(t, operation) ||
+	     with_global(t, operation)))
 		return;
 	value_operands(t, operands, 2);
 	if (operands[0].place == 'i' && operands[1].place == 'i')
@@ -784,6 +812,40 @@ static bool branch_loaded_equal(struct translator *t, unsigned operation,
 	       branch_loaded(t, role + back, true, &compare->b);
 }
 
+/* The same for a global; b is a constant, or NULL for 0. */
+static bool branch_global(struct translator *t, unsigned handler, bool back,
+			  const struct operand *b)
+{
+	const struct made *last = last_made(t);
+	uint32_t at;
+
+	if (last->kind != MADE_GLOBAL || last->destination != NONE)
+		return false;
+	at = (uint32_t)last->a.constant;
+	code_take_back(t);
+	code_begin(t, handler + back);
+	code_u32(t, 0);
+	code_u32(t, at);
+	if (b)
+		code_operand(t, b, 'i');
+	t->accumulators[CLASS_INT].mirrors = NONE;
+	t->accumulators[CLASS_INT].producer = NONE;
+	return true;
+}
+
+static bool branch_global_equal(struct translator *t, unsigned operation,
+				bool back, const struct made *compare)
+{
+	if ((operation != WASM_OP_I32_EQ && operation != WASM_OP_I32_NE) ||
+	    compare->a.place != 'r' || compare->b.place != 'i')
+		return false;
+	return branch_global(t,
+			     operation == WASM_OP_I32_EQ
+				     ? WASM_H_branch_global_eq
+				     : WASM_H_branch_global_ne,
+			     back, &compare->b);
+}
+
 static bool branch_compared(struct translator *t, bool inverted, bool back)
 {
 	struct made *last = last_made(t), compare;
@@ -801,6 +863,7 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 		inverted = false;
 	}
 	if (branch_loaded_equal(t, operation, back, &compare) ||
+	    branch_global_equal(t, operation, back, &compare) ||
 	    (back && compare.a.place == 'r' && (letter == 'i' || letter == 'l') &&
 	     branch_steps(t, operation, &compare.b)))
 		return true;
@@ -841,7 +904,11 @@ static void branch_zero(struct translator *t, unsigned operation,
 			const struct operand *operand, bool inverted, bool back)
 {
 	if (operation == WASM_OP_I32_EQZ && operand->place == 'r' &&
-	    branch_loaded(t, branch_role(inverted, back), false, NULL))
+	    (branch_loaded(t, branch_role(inverted, back), false, NULL) ||
+	     branch_global(t,
+			   inverted ? WASM_H_branch_global_not_zero
+				    : WASM_H_branch_global_zero,
+			   back, NULL)))
 		return;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
 				 operand->place == 's'));
