@@ -2,6 +2,7 @@
 /* brood run: a WebAssembly program in this process, with the rights that the
  * options give it. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "cli/cli.h"
@@ -29,7 +30,7 @@ static const struct args_option run_options[] = {
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct run_options, invoke),
-	  .help = "call this export with the arguments; print its results" },
+	  .help = "call this export, print its results" },
 	{ .name = "--dir",
 	  .value = "HOST[::GUEST]",
 	  .kind = ARGS_LIST,
@@ -59,7 +60,7 @@ static const struct args_option run_options[] = {
 	  .value = "BYTES",
 	  .kind = ARGS_NUMBER,
 	  .offset = offsetof(struct run_options, max_memory),
-	  .help = "the most that each of its memories may have (64M)" },
+	  .help = "the most that each of its memories may have, such as 64M" },
 	{ .name = "--via",
 	  .value = "WAY",
 	  .kind = ARGS_TEXT,
@@ -239,20 +240,32 @@ static int run_not_found(const struct run *run, const char *name)
 	return CLI_NOT_EXECUTABLE;
 }
 
+/* Calls a function that shall have neither parameters nor results. */
+static int run_plain(struct run *run, const char *name,
+		     struct wasm_function *function, enum wasm_trap *trap)
+{
+	const struct wasm_deftype *type =
+		wasm_types_get(run->vm.types, function->type);
+
+	if (type->param_count || type->result_count) {
+		fprintf(stderr, "brood: %s: %s has parameters or results\n",
+			run->file, name);
+		return CLI_NOT_EXECUTABLE;
+	}
+	*trap = vm_call(&run->vm, function, NULL, NULL);
+	return 0;
+}
+
 static int run_command(struct run *run)
 {
 	struct wasm_function *start = run_find(run, "_start");
-	const struct wasm_deftype *type;
+	enum wasm_trap trap;
+	int code;
 
 	if (!start)
 		return run_not_found(run, "_start");
-	type = wasm_types_get(run->vm.types, start->type);
-	if (type->param_count || type->result_count) {
-		fprintf(stderr, "brood: %s: _start has parameters or results\n",
-			run->file);
-		return CLI_NOT_EXECUTABLE;
-	}
-	return run_end(run, vm_call(&run->vm, start, NULL, NULL));
+	code = run_plain(run, "_start", start, &trap);
+	return code ? code : run_end(run, trap);
 }
 
 static int run_arguments(const struct run *run, const struct wasm_deftype *type,
@@ -303,7 +316,9 @@ static int run_invoke(struct run *run)
 	if (code)
 		return code;
 	if (first && first != function)
-		trap = vm_call(&run->vm, first, NULL, NULL);
+		code = run_plain(run, "_initialize", first, &trap);
+	if (code)
+		return code;
 	if (trap == WASM_OK)
 		trap = vm_call(&run->vm, function, values, results);
 	return trap == WASM_OK ? run_print(type, results) : run_end(run, trap);
@@ -315,10 +330,20 @@ static int run_open(struct run *run, struct err *err)
 	struct vm_options vm = {
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
-		.timeout_ns = options->timeout_ms * INT64_C(1000000),
 	};
 
 	return vm_init(&run->vm, &vm, err);
+}
+
+/* One for all of its calls. */
+static void run_set_deadline(struct run *run)
+{
+	int64_t ns, *deadline = &run->vm.deadline_ns;
+
+	if (run->options->timeout_ms &&
+	    (__builtin_mul_overflow(run->options->timeout_ms, 1000000, &ns) ||
+	     __builtin_add_overflow((int64_t)clock_ns(), ns, deadline)))
+		*deadline = 0; /* later than ever */
 }
 
 static int run_file(struct run *run)
@@ -339,6 +364,7 @@ static int run_file(struct run *run)
 	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, &module,
 			     &err) < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	run_set_deadline(run);
 	result = vm_instantiate(&run->vm, module, &run->instance, &err);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);

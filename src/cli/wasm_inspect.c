@@ -76,19 +76,18 @@ static struct inspect_names inspect_names(const struct wasm_module *module)
 
 	while (names->text && at + 1 < part.len) {
 		uint8_t id = part.bytes[at++];
-		uint64_t len = inspect_leb(&part, &at), start = at;
+		uint64_t len = inspect_leb(&part, &at), end = at + len, first;
 
 		if (len > part.len - at)
 			break;
+		first = inspect_leb(&part, &at);
 		if (id == 1)
-			found.functions = inspect_leb(&part, &at);
-		if (id == 0)
-			found.module.len = (uint32_t)inspect_leb(&part, &at);
-		if (id == 0 && found.module.len <= start + len - at)
-			found.module.text = (const char *)part.bytes + at;
-		else if (id == 0)
-			found.module.len = 0;
-		at = start + len;
+			found.functions = first;
+		if (id == 0 && at <= end && first <= end - at)
+			found.module = (struct wasm_name){
+				(const char *)part.bytes + at, (uint32_t)first
+			};
+		at = end;
 	}
 	return found;
 }

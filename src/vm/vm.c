@@ -286,8 +286,10 @@ static bool vm_begin(struct vm *vm, struct vm_run *run)
 {
 	bool outermost = !vm->deadline_ns && vm->options.timeout_ns > 0;
 
-	if (outermost)
-		vm->deadline_ns = (int64_t)clock_ns() + vm->options.timeout_ns;
+	if (outermost &&
+	    __builtin_add_overflow((int64_t)clock_ns(), vm->options.timeout_ns,
+				   &vm->deadline_ns))
+		vm->deadline_ns = INT64_MAX;
 	vm_enter(run, vm->store, vm->deadline_ns);
 	return outermost;
 }

@@ -39,7 +39,9 @@ struct vm {
 	struct wasm_store *store;
 	struct vm_options options;
 	struct vm_names *names;
-	int64_t deadline_ns; /* of the call that runs, CLOCK_MONOTONIC; 0: none */
+	/* Of the call that runs, CLOCK_MONOTONIC; 0: none.  Set from outside,
+	 * it holds for all calls from then on. */
+	int64_t deadline_ns;
 	struct vm_module *modules;
 };
 

@@ -216,7 +216,7 @@ enum wasm_trap wasi_enter(struct wasm_store *store, struct wasm_function *self,
 	struct wasi_binding *to = ((struct wasm_host_function *)self)->env;
 	struct wasi_call call = { to->wasi, store, NULL, 0, to->unstable };
 	struct wasm_memory *memory;
-	int result;
+	int result, ended = 0;
 
 	if (!caller || !caller->module->memory_count)
 		return wasi_refuse(store, to);
@@ -224,6 +224,11 @@ enum wasm_trap wasi_enter(struct wasm_store *store, struct wasm_function *self,
 	call.base = memory->base;
 	call.bytes = __atomic_load_n(&memory->bytes, __ATOMIC_ACQUIRE);
 	result = to->function->call(&call, slots);
+	/* Each may take long, and a slice of fuel has very many of them. */
+	if (result >= 0 && wasi_poll_deadline(&call))
+		ended = wasi_poll_ended(&call);
+	if (ended < 0)
+		result = ended;
 	if (result < 0)
 		return (enum wasm_trap) - result;
 	slots[0].i64 = result;

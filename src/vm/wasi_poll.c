@@ -51,11 +51,10 @@ static int wasi_poll_turn(const struct wasi_call *call, struct pollfd *polls,
 	struct timespec time = { left / WASI_SECOND_NS, left % WASI_SECOND_NS };
 
 	*ready = ppoll(polls, count, &time, NULL);
-	if (*ready > 0)
-		return 0;
 	if (*ready < 0 && errno != EINTR)
 		return wasi_errno(errno);
-	*ready = 0;
+	if (*ready < 0)
+		*ready = 0;
 	return wasi_poll_ended(call);
 }
 

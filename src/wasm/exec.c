@@ -20,9 +20,9 @@
  *
  * This file is never sanitised: a sanitizer's calls would push. */
 #include "wasm/atomic.h"
+#include "wasm/handler_list.h"
 #include "wasm/interp_internal.h"
 #include "wasm/simd.h"
-#include "wasm/handler_list.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-but-set-parameter"
@@ -37,10 +37,9 @@
 #define HOT_SECTION  __attribute__((section("wasm_handlers"), used))
 #define COLD_SECTION __attribute__((section("wasm_cold"), used, noinline))
 
-#define PARAMETERS                                                \
-	const u8 *ip, u8 *frame, u8 *memory,                      \
-		struct wasm_instance *context, u64 acc, double acc_d, \
-		float acc_f, v128 acc_v
+#define PARAMETERS                                                          \
+	const u8 *ip, u8 *frame, u8 *memory, struct wasm_instance *context, \
+		u64 acc, double acc_d, float acc_f, v128 acc_v
 #define ARGUMENTS ip, frame, memory, context, acc, acc_d, acc_f, acc_v
 typedef CONVENTION enum wasm_trap handler(PARAMETERS);
 
@@ -220,9 +219,9 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 	} while (0)
 /* clang-format on */
 
-#define HANDLER(name)	     HANDLER_NUMBERED(name, REPLICA)
+#define HANDLER(name)		       HANDLER_NUMBERED(name, REPLICA)
 #define HANDLER_NUMBERED(name, number) HANDLER_NAMED(name, number)
-#define HANDLER_NAMED(name, number)                            \
+#define HANDLER_NAMED(name, number)                                      \
 	HOT_SECTION static CONVENTION enum wasm_trap h##number##_##name( \
 		PARAMETERS)
 #define COLD(name) \
@@ -313,8 +312,10 @@ COLD(translate)
 		(struct wasm_code *)(ip - offsetof(struct wasm_code, stub));
 
 	_Static_assert(offsetof(struct wasm_code, stub) -
-			       offsetof(struct wasm_code, stub_frame_bytes) ==
-		       CODE_HEADER, "as before an entry");
+				       offsetof(struct wasm_code,
+						stub_frame_bytes) ==
+			       CODE_HEADER,
+		       "as before an entry");
 	if (wasm_interp_translate(code))
 		TRAP(out_of_memory);
 	if (frame + FRAME_BYTES(code->entry) > context->stack_limit)

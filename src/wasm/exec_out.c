@@ -7,6 +7,8 @@
 #include "wasm/heap.h"
 #include <string.h>
 
+enum { BYTES_OF_TURN = 256 };
+
 static uint32_t word(const uint8_t *ip, unsigned number)
 {
 	uint32_t value;
@@ -35,6 +37,16 @@ static void use_stack(struct wasm_instance *context,
 		      const union wasm_value *end)
 {
 	context->store->stack_top = (uint8_t *)end;
+}
+
+/* What takes as long as many turns of a loop counts as such, so that the host
+ * is asked in time whether to go on.  Returns the trap, if there is one. */
+static enum wasm_trap spend(struct wasm_instance *context, uint64_t bytes,
+			    enum wasm_trap trap)
+{
+	if (!trap)
+		context->fuel -= (int64_t)(bytes / BYTES_OF_TURN);
+	return trap;
 }
 
 /* Memory */
@@ -74,10 +86,12 @@ enum wasm_trap wasm_out_memory_fill(struct wasm_instance *context,
 	uint32_t memory = word(ip, 1);
 	const union wasm_value *slots = slots_of(frame, ip);
 	bool is64 = memory_is64(context, memory);
+	uint64_t len = index_of(&slots[2], is64);
 
-	return wasm_memory_fill(context->memories[memory],
-				index_of(&slots[0], is64), slots[1].i32,
-				index_of(&slots[2], is64));
+	return spend(context, len,
+		     wasm_memory_fill(context->memories[memory],
+				      index_of(&slots[0], is64), slots[1].i32,
+				      len));
 }
 
 enum wasm_trap wasm_out_memory_copy(struct wasm_instance *context,
@@ -87,12 +101,13 @@ enum wasm_trap wasm_out_memory_copy(struct wasm_instance *context,
 	const union wasm_value *slots = slots_of(frame, ip);
 	bool to64 = memory_is64(context, to);
 	bool from64 = memory_is64(context, from);
+	uint64_t len = index_of(&slots[2], to64 && from64);
 
-	return wasm_memory_move(context->memories[to],
-				index_of(&slots[0], to64),
-				context->memories[from],
-				index_of(&slots[1], from64),
-				index_of(&slots[2], to64 && from64));
+	return spend(context, len,
+		     wasm_memory_move(context->memories[to],
+				      index_of(&slots[0], to64),
+				      context->memories[from],
+				      index_of(&slots[1], from64), len));
 }
 
 enum wasm_trap wasm_out_memory_init(struct wasm_instance *context,
@@ -101,10 +116,11 @@ enum wasm_trap wasm_out_memory_init(struct wasm_instance *context,
 	uint32_t memory = word(ip, 2);
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_memory_init(context, memory, word(ip, 1),
-				index_of(&slots[0],
-					 memory_is64(context, memory)),
-				slots[1].i32, slots[2].i32);
+	return spend(context, slots[2].i32,
+		     wasm_memory_init(context, memory, word(ip, 1),
+				      index_of(&slots[0],
+					       memory_is64(context, memory)),
+				      slots[1].i32, slots[2].i32));
 }
 
 enum wasm_trap wasm_out_data_drop(struct wasm_instance *context, uint8_t *frame,
@@ -162,12 +178,13 @@ enum wasm_trap wasm_out_table_grow(struct wasm_instance *context,
 	struct wasm_table *table = table_of(context, ip, 1);
 	union wasm_value *slots = slots_of(frame, ip);
 	bool is64 = table->limits.is64;
+	uint64_t more = index_of(&slots[1], is64);
+	int64_t before =
+		wasm_table_extend(context->store, table, more, slots[0].ref);
 
-	set_index(&slots[0],
-		  wasm_table_extend(context->store, table,
-				    index_of(&slots[1], is64), slots[0].ref),
-		  is64);
-	return WASM_OK;
+	set_index(&slots[0], before, is64);
+	return spend(context, before < 0 ? 0 : more * sizeof(wasm_ref),
+		     WASM_OK);
 }
 
 enum wasm_trap wasm_out_table_fill(struct wasm_instance *context,
@@ -176,9 +193,11 @@ enum wasm_trap wasm_out_table_fill(struct wasm_instance *context,
 	struct wasm_table *table = table_of(context, ip, 1);
 	const union wasm_value *slots = slots_of(frame, ip);
 	bool is64 = table->limits.is64;
+	uint64_t len = index_of(&slots[2], is64);
 
-	return wasm_table_fill(table, index_of(&slots[0], is64), slots[1].ref,
-			       index_of(&slots[2], is64));
+	return spend(context, len * sizeof(wasm_ref),
+		     wasm_table_fill(table, index_of(&slots[0], is64),
+				     slots[1].ref, len));
 }
 
 enum wasm_trap wasm_out_table_copy(struct wasm_instance *context,
@@ -187,11 +206,13 @@ enum wasm_trap wasm_out_table_copy(struct wasm_instance *context,
 	struct wasm_table *to = table_of(context, ip, 1);
 	const struct wasm_table *from = table_of(context, ip, 2);
 	const union wasm_value *slots = slots_of(frame, ip);
+	uint64_t len =
+		index_of(&slots[2], to->limits.is64 && from->limits.is64);
 
-	return wasm_table_move(to, index_of(&slots[0], to->limits.is64), from,
-			       index_of(&slots[1], from->limits.is64),
-			       index_of(&slots[2],
-					to->limits.is64 && from->limits.is64));
+	return spend(
+		context, len * sizeof(wasm_ref),
+		wasm_table_move(to, index_of(&slots[0], to->limits.is64), from,
+				index_of(&slots[1], from->limits.is64), len));
 }
 
 enum wasm_trap wasm_out_table_init(struct wasm_instance *context,
@@ -200,9 +221,10 @@ enum wasm_trap wasm_out_table_init(struct wasm_instance *context,
 	const struct wasm_table *table = table_of(context, ip, 2);
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_table_init(context, word(ip, 2), word(ip, 1),
-			       index_of(&slots[0], table->limits.is64),
-			       slots[1].i32, slots[2].i32);
+	return spend(context, (uint64_t)slots[2].i32 * sizeof(wasm_ref),
+		     wasm_table_init(context, word(ip, 2), word(ip, 1),
+				     index_of(&slots[0], table->limits.is64),
+				     slots[1].i32, slots[2].i32));
 }
 
 enum wasm_trap wasm_out_elem_drop(struct wasm_instance *context, uint8_t *frame,
@@ -323,7 +345,8 @@ static enum wasm_trap make_array(struct wasm_instance *context,
 {
 	use_stack(context, slots + used);
 	*array = wasm_heap_array(context->store, type->id, length);
-	return *array ? WASM_OK : WASM_TRAP_out_of_memory;
+	return spend(context, (uint64_t)length * type->object_bytes,
+		     *array ? WASM_OK : WASM_TRAP_out_of_memory);
 }
 
 enum wasm_trap wasm_out_array_new(struct wasm_instance *context, uint8_t *frame,
@@ -386,7 +409,7 @@ enum wasm_trap wasm_out_array_new_data(struct wasm_instance *context,
 				   word(ip, 2), slots[0].i32, slots[1].i32,
 				   &array);
 	slots[0].i64 = array;
-	return trap;
+	return spend(context, slots[1].i32, trap);
 }
 
 enum wasm_trap wasm_out_array_new_elem(struct wasm_instance *context,
@@ -401,7 +424,7 @@ enum wasm_trap wasm_out_array_new_elem(struct wasm_instance *context,
 				   word(ip, 2), slots[0].i32, slots[1].i32,
 				   &array);
 	slots[0].i64 = array;
-	return trap;
+	return spend(context, slots[1].i32, trap);
 }
 
 static enum wasm_trap check_element(wasm_ref array, uint32_t index)
@@ -457,8 +480,9 @@ enum wasm_trap wasm_out_array_fill(struct wasm_instance *context,
 {
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_array_fill(context->store, slots[0].ref, slots[1].i32,
-			       slots[2], slots[3].i32);
+	return spend(context, slots[3].i32,
+		     wasm_array_fill(context->store, slots[0].ref, slots[1].i32,
+				     slots[2], slots[3].i32));
 }
 
 enum wasm_trap wasm_out_array_copy(struct wasm_instance *context,
@@ -466,8 +490,9 @@ enum wasm_trap wasm_out_array_copy(struct wasm_instance *context,
 {
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_array_copy(context->store, slots[0].ref, slots[1].i32,
-			       slots[2].ref, slots[3].i32, slots[4].i32);
+	return spend(context, slots[4].i32,
+		     wasm_array_copy(context->store, slots[0].ref, slots[1].i32,
+				     slots[2].ref, slots[3].i32, slots[4].i32));
 }
 
 enum wasm_trap wasm_out_array_init_data(struct wasm_instance *context,
@@ -475,8 +500,10 @@ enum wasm_trap wasm_out_array_init_data(struct wasm_instance *context,
 {
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_array_init_data(context, slots[0].ref, word(ip, 2),
-				    slots[1].i32, slots[2].i32, slots[3].i32);
+	return spend(context, slots[3].i32,
+		     wasm_array_init_data(context, slots[0].ref, word(ip, 2),
+					  slots[1].i32, slots[2].i32,
+					  slots[3].i32));
 }
 
 enum wasm_trap wasm_out_array_init_elem(struct wasm_instance *context,
@@ -484,8 +511,10 @@ enum wasm_trap wasm_out_array_init_elem(struct wasm_instance *context,
 {
 	const union wasm_value *slots = slots_of(frame, ip);
 
-	return wasm_array_init_elem(context, slots[0].ref, word(ip, 2),
-				    slots[1].i32, slots[2].i32, slots[3].i32);
+	return spend(context, slots[3].i32,
+		     wasm_array_init_elem(context, slots[0].ref, word(ip, 2),
+					  slots[1].i32, slots[2].i32,
+					  slots[3].i32));
 }
 
 /* Exceptions */

@@ -223,7 +223,11 @@ static int memories_make(struct wasm_instance *instance, uint8_t *placed,
 			instance->store, limits, module, i, &has_data);
 		if (!instance->memories[i])
 			return wasm_error_set(
-				error, 0, "no memory for memory %u of %U pages",
+				error, 0,
+				wasm_store_allows(instance->store, limits)
+					? "no memory for memory %u of %U pages"
+					: "memory %u of %U pages is larger "
+					  "than the limit",
 				i, limits->least);
 		if (has_data)
 			placed[i / 8] |= (uint8_t)(1 << i % 8);

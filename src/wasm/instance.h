@@ -149,7 +149,8 @@ struct wasm_store {
 	struct wasm_instance *instances;
 	struct wasm_heap *heap;
 	uint8_t *stack, *stack_end, *stack_top; /* top: free from here */
-	/* Fuel: one unit a call and a loop's turn.  < 0: no limit. */
+	/* Fuel: one unit a call, a loop's turn, and 256 bytes of what works on
+	 * many.  < 0: no limit. */
 	int64_t fuel_left;
 	/* Set by anyone, at any time: the next poll ends the run. */
 	volatile uint32_t interrupt;

@@ -71,12 +71,12 @@ static struct wasm_code *make_codes(struct wasm_module *module, bool checked)
 {
 	const struct wasm_host *host = module->host;
 	uint32_t count = defined_count(module);
-	struct wasm_code *codes = host->allocate(
-		host->env, ((size_t)count + 1) * sizeof(*codes));
+	struct wasm_code *codes =
+		host->allocate(host->env, ((size_t)count + 1) * sizeof(*codes));
 
 	for (uint32_t i = 0; codes && i < count; i++)
-		prepare_code(module, &codes[i],
-			     module->imported_functions + i, checked);
+		prepare_code(module, &codes[i], module->imported_functions + i,
+			     checked);
 	return codes;
 }
 
@@ -107,8 +107,7 @@ struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
 		return codes;
 	host->lock(host->env);
 	if (!store->checked)
-		store->checked =
-			make_codes((struct wasm_module *)module, true);
+		store->checked = make_codes((struct wasm_module *)module, true);
 	codes = store->checked;
 	host->unlock(host->env);
 	return codes;
@@ -260,8 +259,8 @@ static void put_places(const struct translator *t, struct places *places)
 	places->landing_count = t->catch_count;
 	for (uint32_t i = 0; i < t->catch_count; i++)
 		places->landings[i] = landings[order[i]];
-	places->bytes = put_origins(
-		t, (uint8_t *)&places->landings[t->catch_count]);
+	places->bytes =
+		put_origins(t, (uint8_t *)&places->landings[t->catch_count]);
 }
 
 static int publish(struct translator *t, struct wasm_code *code)
@@ -280,10 +279,10 @@ static int publish(struct translator *t, struct wasm_code *code)
 	memcpy(entry, t->code.items, t->used);
 	places = (struct places *)(entry + code_bytes);
 	put_places(t, places);
-	store->chunks->used -= most - (16 + code_bytes + sizeof(*places) +
-				       (uint64_t)t->catch_count *
-					       sizeof(struct landing) +
-				       places->bytes);
+	store->chunks->used -=
+		most - (16 + code_bytes + sizeof(*places) +
+			(uint64_t)t->catch_count * sizeof(struct landing) +
+			places->bytes);
 	code->code_bytes = t->used;
 	code->places = places;
 	__atomic_store_n(&code->entry, entry, __ATOMIC_RELEASE);

@@ -18,7 +18,7 @@ struct wasm_code {
 	uint32_t function;    /* index */
 	struct wasm_module *module;
 	uint32_t code_bytes;
-	bool checked;		   /* for an instance whose memory 0 faults not */
+	bool checked; /* for an instance whose memory 0 faults not */
 	uint32_t stub_frame_bytes; /* save slot included: callers write it */
 	uint32_t stub_padding;
 	const void *stub; /* the handler that translates */

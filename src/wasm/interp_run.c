@@ -7,6 +7,7 @@
 
 enum {
 	SLICE = 100000,	  /* of fuel, between polls: less than a millisecond */
+	FRAME_FUEL = 8,	  /* of a frame that an exception passes */
 	DEPTH_MOST = 200, /* host -> code -> host -> ...: native stack */
 };
 
@@ -19,6 +20,8 @@ static int64_t take_fuel(struct wasm_store *store, int64_t most)
 
 	if (store->fuel_left < 0)
 		return most;
+	if (taken < 0)
+		taken = 0;
 	if (taken > store->fuel_left)
 		taken = store->fuel_left;
 	store->fuel_left -= taken;
@@ -28,8 +31,11 @@ static int64_t take_fuel(struct wasm_store *store, int64_t most)
 static void give_fuel_back(struct wasm_store *store,
 			   struct wasm_instance *context)
 {
-	if (store->fuel_left >= 0 && context->fuel > 0)
+	if (store->fuel_left >= 0) {
 		store->fuel_left += context->fuel;
+		if (store->fuel_left < 0)
+			store->fuel_left = 0;
+	}
 	context->fuel = 0;
 }
 
@@ -50,7 +56,8 @@ enum wasm_trap wasm_interp_refill(struct wasm_instance *context, int64_t owed)
 	enum wasm_trap trap;
 	int64_t slice;
 
-	context->fuel = 0;
+	context->fuel++; /* what is counted now is still to be taken */
+	give_fuel_back(context->store, context);
 	trap = poll(context->store);
 	if (trap)
 		return trap;
@@ -147,26 +154,34 @@ static const uint8_t *entry_that_fits(const struct wasm_instance *context,
 	return frame + frame_bytes > context->stack_limit ? NULL : entry;
 }
 
+/* The callee's frame is known to fit. */
+static void put_restore(struct wasm_instance *context,
+			const struct wasm_function *function, uint8_t *to,
+			struct save back)
+{
+	const struct wasm_deftype *type = type_of(context->store, function);
+	uint8_t *frame = to + sizeof(struct restore);
+
+	memmove(frame, to, (size_t)type->param_count * SLOT_BYTES);
+	*(struct restore *)to =
+		(struct restore){ .ip = back.ip,
+				  .frame = back.frame,
+				  .context = context,
+				  .result_bytes = (uint64_t)type->result_count *
+						  SLOT_BYTES };
+	*(struct save *)(frame + function->code->save_bytes) =
+		(struct save){ wasm_exec_restore(), to };
+}
+
 const uint8_t *wasm_interp_push_restore(struct wasm_instance *context,
 					const struct wasm_function *function,
 					uint8_t *to, struct save back)
 {
-	const struct wasm_deftype *type = type_of(context->store, function);
-	const struct wasm_code *code = function->code;
-	uint8_t *frame = to + sizeof(struct restore);
-	const uint8_t *entry = entry_that_fits(context, code, frame);
+	const uint8_t *entry = entry_that_fits(context, function->code,
+					       to + sizeof(struct restore));
 
-	if (!entry)
-		return NULL;
-	memmove(frame, to, (size_t)type->param_count * SLOT_BYTES);
-	*(struct restore *)to = (struct restore){
-		.ip = back.ip,
-		.frame = back.frame,
-		.context = context,
-		.result_bytes = (uint64_t)type->result_count * SLOT_BYTES
-	};
-	*(struct save *)(frame + code->save_bytes) =
-		(struct save){ wasm_exec_restore(), to };
+	if (entry)
+		put_restore(context, function, to, back);
 	return entry;
 }
 
@@ -208,11 +223,13 @@ struct tail wasm_interp_tail(struct wasm_instance *context,
 		tail.entry = tail_inside(context, function, &fields, frame);
 		return tail;
 	}
-	if (!entry_that_fits(context, function->code,
-			     frame + sizeof(struct restore)))
+	/* Asked once: another thread may be about to translate it. */
+	tail.entry = entry_that_fits(context, function->code,
+				     frame + sizeof(struct restore));
+	if (!tail.entry)
 		return tail;
 	memmove(frame, frame + fields.arguments, fields.bytes);
-	tail.entry = wasm_interp_push_restore(context, function, frame, back);
+	put_restore(context, function, frame, back);
 	tail.frame += sizeof(struct restore);
 	return tail;
 }
@@ -227,8 +244,8 @@ struct walk {
 
 static void walk_find(struct walk *walk)
 {
-	walk->code = wasm_interp_find(walk->place.context->module,
-				      walk->place.ip);
+	walk->code =
+		wasm_interp_find(walk->place.context->module, walk->place.ip);
 }
 
 static struct walk walk_begin(const struct wasm_store *store)
@@ -289,8 +306,8 @@ static bool lands(const struct landing *landing, uint32_t at,
 		context->tags[landing->tag] == exception->tag);
 }
 
-static const struct landing *find_landing(const struct walk *walk,
-					  const struct wasm_exception *exception)
+static const struct landing *
+find_landing(const struct walk *walk, const struct wasm_exception *exception)
 {
 	const struct places *places = walk->code->places;
 	uint32_t at = (uint32_t)(walk->place.ip - walk->code->entry);
@@ -307,13 +324,21 @@ static void land(struct walk *walk, const struct landing *landing,
 {
 	union wasm_value *slot =
 		(union wasm_value *)(walk->place.frame + landing->slot);
-	uint32_t count = landing->tag == LANDING_ALL ? 0
-						     : exception->object.length;
+	uint32_t count =
+		landing->tag == LANDING_ALL ? 0 : exception->object.length;
 
 	memcpy(slot, exception->values, count * sizeof(*slot));
 	if (landing->with_ref)
 		slot[count].i64 = (uint64_t)exception;
 	walk->place.ip = walk->code->entry + landing->target;
+}
+
+/* So that a run which throws through many frames meets its deadline. */
+static uint32_t frame_fuel(const struct walk *walk)
+{
+	const struct places *places = walk->code->places;
+
+	return FRAME_FUEL + (places ? places->landing_count : 0);
 }
 
 /* Goes to the clause that catches store->exception; false: there is none in
@@ -327,6 +352,7 @@ static bool unwind(struct wasm_store *store, struct wasm_place *place)
 
 	do {
 		landing = find_landing(&walk, exception);
+		store->stop_instance->fuel -= frame_fuel(&walk);
 	} while (!landing && walk_out(&walk));
 	if (!landing)
 		return false;

@@ -174,6 +174,7 @@ enum {
 	WASM_FIELDS_MOST = 10000,
 	WASM_FIXED_MOST = 10000, /* operands of array.new_fixed */
 	WASM_LOCALS_MOST = 50000,
+	WASM_OPERANDS_MOST = 1 << 20, /* at once; far more than can run */
 	WASM_BODY_MOST = 7654321,
 };
 

@@ -203,13 +203,19 @@ static uint64_t pages_most(const struct wasm_store *store,
 	return most;
 }
 
+bool wasm_store_allows(const struct wasm_store *store,
+		       const struct wasm_limits *memory)
+{
+	return memory->least <= pages_most(store, memory);
+}
+
 static struct wasm_memory *memory_prepare(struct wasm_store *store,
 					  const struct wasm_limits *limits)
 {
 	uint64_t most = pages_most(store, limits), bytes;
 	struct wasm_memory *memory;
 
-	if (limits->least > most)
+	if (!wasm_store_allows(store, limits))
 		return NULL;
 	memory = wasm_store_allocate(store, sizeof(*memory));
 	if (!memory)

@@ -54,6 +54,9 @@ void *wasm_store_own(struct wasm_store *store, enum wasm_own_kind kind,
 		     size_t len);
 /* Ends all that came after "last". */
 void wasm_store_end_after(struct wasm_store *store, struct wasm_own *last);
+/* Do the store's limits allow the memory's size? */
+bool wasm_store_allows(const struct wasm_store *store,
+		       const struct wasm_limits *memory);
 /* Holds a memory that another store made; < 0 without memory. */
 int wasm_store_share(struct wasm_store *store, struct wasm_memory *memory);
 /* A memory of a module; its data segments may come with it: then *has_data. */

@@ -11,8 +11,9 @@ unsigned handler_of(enum role role, unsigned operation, unsigned form)
 {
 	unsigned first = handler_first[role][operation];
 
-	return first && form < handler_pool[first] ? handler_pool[first + 1 + form]
-						   : 0;
+	return first && form < handler_pool[first]
+		       ? handler_pool[first + 1 + form]
+		       : 0;
 }
 
 unsigned form_of(char a, char b)

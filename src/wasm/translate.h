@@ -120,11 +120,17 @@ struct origin {
 	uint32_t code, module;
 };
 
-enum label_kind { LABEL_FUNCTION, LABEL_BLOCK, LABEL_LOOP, LABEL_IF, LABEL_TRY };
+enum label_kind {
+	LABEL_FUNCTION,
+	LABEL_BLOCK,
+	LABEL_LOOP,
+	LABEL_IF,
+	LABEL_TRY
+};
 
 struct label {
 	enum label_kind kind;
-	uint32_t height; /* of the stack below its parameters */
+	uint32_t height;		 /* of the stack below its parameters */
 	const struct wasm_deftype *type; /* or NULL: */
 	wasm_type result;		 /* one, or WASM_NONE */
 	uint32_t start;			 /* a loop's code */
@@ -180,7 +186,7 @@ struct translator {
 	/* No memory: what is emitted is thrown away, and what there is no
 	 * room for is not kept, until the operation is done. */
 	bool failed;
-	bool is_dead;	      /* behind a branch that is always taken */
+	bool is_dead; /* behind a branch that is always taken */
 	uint32_t dead_depth;
 	uint32_t base; /* first slot of the operand stack */
 
@@ -202,7 +208,7 @@ struct translator {
 	struct value spare; /* stands in for what had no room */
 	struct accumulator accumulators[CLASSES];
 	struct made made[2];
-	unsigned last;	       /* index into made */
+	unsigned last; /* index into made */
 	struct wasm_validator *validator;
 	/* Much code: it shares handlers, so that they stay in the caches. */
 	bool is_large;
@@ -260,8 +266,7 @@ static inline struct made *last_made(struct translator *t)
 /* Values. */
 static inline struct value *value_at(struct translator *t, uint32_t index)
 {
-	if (__builtin_expect(index >= t->values.room / sizeof(struct value),
-			     0))
+	if (__builtin_expect(index >= t->values.room / sizeof(struct value), 0))
 		return &t->spare;
 	return (struct value *)t->values.items + index;
 }

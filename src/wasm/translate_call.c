@@ -69,8 +69,8 @@ static void call(struct translator *t, uint32_t index)
 /* The callee's index in its table, or the reference, is on top; the arguments
  * are below.  It stays readable, since nothing is pushed before it is used. */
 static struct operand take_callee(struct translator *t,
-				  const struct wasm_deftype *type,
-				  bool in_slot, uint32_t *arguments)
+				  const struct wasm_deftype *type, bool in_slot,
+				  uint32_t *arguments)
 {
 	uint32_t top = t->height - 1;
 	struct operand callee;
@@ -109,8 +109,8 @@ static void call_indirect(struct translator *t, uint32_t type_index,
 	uint32_t arguments;
 	struct operand callee = take_callee(t, type, false, &arguments);
 
-	code_begin(t, indirect_handler(table_is64(t, table),
-				       callee.place == 's'));
+	code_begin(t,
+		   indirect_handler(table_is64(t, table), callee.place == 's'));
 	code_u32(t, table);
 	code_u32(t, type->id);
 	code_slot(t, arguments);
@@ -153,8 +153,8 @@ static void return_call(struct translator *t, uint32_t index)
 	uint32_t arguments = prepare_arguments(t, type);
 	bool is_import = index < t->module->imported_functions;
 
-	code_begin(t, is_import ? WASM_H_return_call_import
-				: WASM_H_return_call);
+	code_begin(t,
+		   is_import ? WASM_H_return_call_import : WASM_H_return_call);
 	tail_fields(t, type, arguments);
 	if (is_import)
 		code_u32(t, index);

@@ -19,9 +19,8 @@ void *vector_room(struct translator *t, struct vector *vector, uint32_t count,
 	if (need <= room)
 		return (uint8_t *)vector->items + (size_t)count * size;
 	room = need * 2 < 4096 ? 4096 : need * 2;
-	items = room < CODE_MOST * 2ull
-			? t->host->allocate(t->host->env, room)
-			: NULL;
+	items = room < CODE_MOST * 2ull ? t->host->allocate(t->host->env, room)
+					: NULL;
 	if (!items) {
 		t->failed = true;
 		return NULL;
@@ -74,8 +73,8 @@ static void code_room(struct translator *t)
 
 static void add_origin(struct translator *t, uint32_t code, uint32_t module)
 {
-	struct origin *origin = vector_room(t, &t->origins, t->origin_count,
-					    sizeof(*origin));
+	struct origin *origin =
+		vector_room(t, &t->origins, t->origin_count, sizeof(*origin));
 
 	if (!origin)
 		return;
@@ -191,9 +190,9 @@ void code_keep_origin(struct translator *t)
 	const struct origin *origins = t->origins.items;
 
 	if (t->origin_count >= last_made(t)->origins)
-		t->op_at = t->module->bytes +
-			   origins[t->origin_count - last_made(t)->origins]
-				   .module;
+		t->op_at =
+			t->module->bytes +
+			origins[t->origin_count - last_made(t)->origins].module;
 }
 
 void code_forget(struct translator *t)
@@ -210,9 +209,8 @@ bool code_delay(struct translator *t, struct delayed *delayed)
 	const struct made *last = last_made(t);
 	uint32_t len = t->used - last->at - 8;
 
-	if (last->at == NONE || last->class == CLASSES ||
-	    last->origins != 1 || last->destination != NONE ||
-	    len > sizeof(delayed->fields))
+	if (last->at == NONE || last->class == CLASSES || last->origins != 1 ||
+	    last->destination != NONE || len > sizeof(delayed->fields))
 		return false;
 	for (uint32_t i = t->settled; i < t->height; i++)
 		if (value_at(t, i)->place == IS_SUM)
@@ -271,8 +269,8 @@ void code_copy(struct translator *t, uint32_t to, uint32_t of,
 		return;
 	code_room(t);
 	if (class == CLASS_V128 || !copy_more(t, to, of)) {
-		code_begin(t, class == CLASS_V128 ? WASM_H_copy_v
-						  : WASM_H_copy1);
+		code_begin(t,
+			   class == CLASS_V128 ? WASM_H_copy_v : WASM_H_copy1);
 		code_slot(t, to);
 		code_slot(t, of);
 		if (class != CLASS_V128) {
@@ -337,7 +335,7 @@ enum value_class class_of(wasm_type type)
 void acc_forget(struct translator *t)
 {
 	t->barrier = t->used;
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		t->accumulators[class] = (struct accumulator){
 			.owner = NONE, .producer = NONE, .mirrors = NONE
 		};
@@ -345,7 +343,7 @@ void acc_forget(struct translator *t)
 
 void acc_wrote(struct translator *t, uint32_t slot)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].mirrors == slot)
 			t->accumulators[class].mirrors = NONE;
 }
@@ -379,7 +377,7 @@ void acc_flush(struct translator *t, enum value_class class)
 
 void acc_flush_all(struct translator *t)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		acc_flush(t, class);
 }
 
@@ -389,11 +387,11 @@ void acc_set(struct translator *t, enum value_class class, uint32_t owner)
 
 	made->class = class;
 	made->before = t->accumulators[class];
-	t->accumulators[class] = (struct accumulator){ .owner = owner,
-						       .producer = made->at,
-						       .mirrors = NONE,
-						       .handler =
-							       made->handler };
+	t->accumulators[class] =
+		(struct accumulator){ .owner = owner,
+				      .producer = made->at,
+				      .mirrors = NONE,
+				      .handler = made->handler };
 }
 
 void acc_push(struct translator *t, enum value_class class)
@@ -471,7 +469,7 @@ void value_to_slots(struct translator *t, uint32_t count)
 {
 	uint32_t first = t->height - count;
 
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].owner != NONE &&
 		    t->accumulators[class].owner >= first)
 			acc_flush(t, class);
@@ -519,7 +517,8 @@ static void make_shifted(struct translator *t, uint32_t index, struct operand a,
 {
 	struct operand b = { .place = 'i', .constant = shift };
 	unsigned form = (form_of(a.place, 'i') * 8 +
-			 operation_tree_class(WASM_OP_I32_ADD) - 1) * 2 +
+			 operation_tree_class(WASM_OP_I32_ADD) - 1) *
+				2 +
 			(c.place == 'i');
 	struct made *made;
 
@@ -589,7 +588,7 @@ void values_keep(struct translator *t, uint32_t local, uint32_t below)
 
 void values_settle(struct translator *t, uint32_t below)
 {
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (t->accumulators[class].owner != NONE &&
 		    t->accumulators[class].owner < below)
 			acc_flush(t, class);

@@ -186,8 +186,8 @@ static void bring_values(struct translator *t, const struct label *label)
 
 static void emit_jump(struct translator *t, struct label *label)
 {
-	unsigned handler = label->kind == LABEL_LOOP ? WASM_H_jump_back
-						     : WASM_H_jump;
+	unsigned handler =
+		label->kind == LABEL_LOOP ? WASM_H_jump_back : WASM_H_jump;
 	uint32_t slots[6], count = code_take_copies(t, 3, slots), at;
 
 	at = code_begin(t, handler + count);
@@ -353,8 +353,8 @@ static bool begin_loaded_table(struct translator *t, struct table *table)
 	code_take_back(t);
 	value_pop(t, 1);
 	table->at = code_begin(t, handler);
-	table->counting = (uint16_t)handler_of(ROLE_BACK_CHOOSE, operation,
-					       address.form);
+	table->counting =
+		(uint16_t)handler_of(ROLE_BACK_CHOOSE, operation, address.form);
 	code_u32(t, table->count - 1);
 	code_address(t, &address);
 	return true;
@@ -409,8 +409,8 @@ static void br_table(struct translator *t,
 static struct label *push_label(struct translator *t, enum label_kind kind,
 				const struct wasm_immediates *immediates)
 {
-	struct label *label = vector_room(t, &t->labels, t->label_count,
-					  sizeof(*label));
+	struct label *label =
+		vector_room(t, &t->labels, t->label_count, sizeof(*label));
 
 	if (!label)
 		return NULL;
@@ -562,11 +562,10 @@ static void add_landing(struct translator *t, uint8_t kind, uint32_t tag,
 
 	if (!landing)
 		return;
-	*landing = (struct landing){
-		.slot = own_slot(t, label->height) * SLOT_BYTES,
-		.tag = tag,
-		.with_ref = kind & 1
-	};
+	*landing = (struct landing){ .slot = own_slot(t, label->height) *
+					     SLOT_BYTES,
+				     .tag = tag,
+				     .with_ref = kind & 1 };
 	link_landing(t, label, t->landing_count++);
 }
 
@@ -582,8 +581,7 @@ static void begin_try(struct translator *t,
 		uint8_t kind = wasm_read_byte(&reader);
 		uint32_t tag = kind & 2 ? LANDING_ALL : wasm_read_u32(&reader);
 
-		add_landing(t, kind, tag,
-			    label_at(t, wasm_read_u32(&reader)));
+		add_landing(t, kind, tag, label_at(t, wasm_read_u32(&reader)));
 	}
 	begin_block(t, LABEL_TRY, immediates);
 	code_forget(t);

@@ -59,8 +59,8 @@ static bool is_sum(const struct made *last, struct address *address)
 	address->form = sum_form(last->a.place, shifted, second.place);
 	address->first = last->a.slot;
 	address->shift = (uint32_t)last->b.constant & 31;
-	address->second = second.place == 's' ? second.slot
-					      : (uint32_t)second.constant;
+	address->second =
+		second.place == 's' ? second.slot : (uint32_t)second.constant;
 	return true;
 }
 
@@ -198,9 +198,11 @@ static int stored_form(const struct made *last, unsigned store,
 
 	if (last->kind == MADE_BINARY) {
 		if (last->b.place == 's')
-			return form + (last->a.place == 'r' ? 0 : 2 * ADDRESS_FORMS);
-		return last->a.place == 's' && last->b.place == 'r' ? form + ADDRESS_FORMS
-								    : -1;
+			return form +
+			       (last->a.place == 'r' ? 0 : 2 * ADDRESS_FORMS);
+		return last->a.place == 's' && last->b.place == 'r'
+			       ? form + ADDRESS_FORMS
+			       : -1;
 	}
 	if (last->kind != MADE_LOADED || last->a.place != 'r' ||
 	    last->loaded != load_of_store(store) ||
@@ -291,10 +293,10 @@ static bool store_loaded(struct translator *t, unsigned store, uint64_t offset)
 	address = stored_address(t, t->height - 2, offset);
 	for (unsigned i = 0; i < sizeof(load_of) / sizeof(*load_of); i++)
 		if (load_of[i][0] == store && load_of[i][1] == last->operation)
-			handler = handler_of(ROLE_COPIED, store,
-					     last->address.form *
-							     ADDRESS_FORMS +
-						     address.form);
+			handler =
+				handler_of(ROLE_COPIED, store,
+					   last->address.form * ADDRESS_FORMS +
+						   address.form);
 	if (!handler)
 		return false;
 	code_keep_origin(t);
@@ -380,8 +382,7 @@ bool memory_operation(struct translator *t, unsigned operation,
 
 	if (!handler_of(ROLE_FAR, operation, 0))
 		return false;
-	if (!is_plain || info->immediates[1] ||
-	    !is_near(t, immediates->memory))
+	if (!is_plain || info->immediates[1] || !is_near(t, immediates->memory))
 		far_access(t, operation, immediates);
 	else if (info->results[0])
 		load(t, operation, immediates->value);

@@ -105,8 +105,8 @@ static void emit_operation(struct translator *t, unsigned operation,
 
 	while (!(handler = handler_of(ROLE_VALUE, operation,
 				      form_of_all(operands, count))))
-		operand_to_slot(t, &operands[worst_operand(t, operands,
-							   count)]);
+		operand_to_slot(t,
+				&operands[worst_operand(t, operands, count)]);
 	value_pop(t, count);
 	acc_flush(t, class);
 	code_begin(t, handler);
@@ -258,9 +258,10 @@ static unsigned tree_handler(const struct made *first, unsigned operation,
 		second = operation == WASM_OP_F64_SUB ? TREE_SWAPPED_CLASS : 0;
 	if (!second)
 		return 0;
-	return handler_of(ROLE_TREE, first->operation,
-			  (form_of(first->a.place, first->b.place) * 8 +
-			   second - 1) * 2 + constant);
+	return handler_of(
+		ROLE_TREE, first->operation,
+		(form_of(first->a.place, first->b.place) * 8 + second - 1) * 2 +
+			constant);
 }
 
 /* (a FIRST b) OPERATION c, where the first was just emitted. */
@@ -310,8 +311,7 @@ static bool with_global(struct translator *t, unsigned operation)
 	uint32_t at;
 
 	if (operation != WASM_OP_I32_ADD || last->kind != MADE_GLOBAL ||
-	    last->destination != NONE ||
-	    !value_is_fresh(t, t->height - 2) ||
+	    last->destination != NONE || !value_is_fresh(t, t->height - 2) ||
 	    value_top(t, 0)->place != IS_CONSTANT)
 		return false;
 	at = (uint32_t)last->a.constant;
@@ -525,8 +525,7 @@ static struct operand selected(struct translator *t, uint32_t index)
 {
 	struct operand operand = value_operand(t, index);
 
-	if (operand.place != 'i' ||
-	    value_at(t, index)->class == CLASS_V128)
+	if (operand.place != 'i' || value_at(t, index)->class == CLASS_V128)
 		operand_to_slot(t, &operand);
 	return operand;
 }
@@ -659,9 +658,7 @@ static void add_twice(struct translator *t)
 	acc_wrote(t, first.destination);
 	acc_wrote(t, second.destination);
 	t->accumulators[CLASS_INT] = (struct accumulator){
-		.owner = NONE,
-		.producer = NONE,
-		.mirrors = second.destination
+		.owner = NONE, .producer = NONE, .mirrors = second.destination
 	};
 }
 
@@ -738,11 +735,10 @@ static bool branch_steps(struct translator *t, unsigned operation,
 	char letter = operand_letter(operation, 0);
 	bool twice = step.kind == MADE_ADD_TWICE && letter == 'i' &&
 		     step.destination == step.a.slot;
-	unsigned handler =
-		twice ? handler_of(ROLE_STEP2, operation,
-				   b->place == 's' ? 1 : 2)
-		      : handler_of(ROLE_STEP, operation,
-				   form_of(step.b.place, b->place));
+	unsigned handler = twice ? handler_of(ROLE_STEP2, operation,
+					      b->place == 's' ? 1 : 2)
+				 : handler_of(ROLE_STEP, operation,
+					      form_of(step.b.place, b->place));
 
 	if ((!twice && !is_step(&step, letter)) || b->place == 'r' ||
 	    (b->place == 's' && b->slot == step.a.slot) ||
@@ -795,17 +791,17 @@ static bool branch_loaded(struct translator *t, enum role role, bool has_b,
 	if (has_b)
 		code_operand(t, b, 'i');
 	acc_wrote(t, to);
-	t->accumulators[CLASS_INT] = (struct accumulator){
-		.owner = NONE, .producer = NONE, .mirrors = to
-	};
+	t->accumulators[CLASS_INT] = (struct accumulator){ .owner = NONE,
+							   .producer = NONE,
+							   .mirrors = to };
 	return true;
 }
 
 static bool branch_loaded_equal(struct translator *t, unsigned operation,
 				bool back, const struct made *compare)
 {
-	enum role role = operation == WASM_OP_I32_EQ ? ROLE_LOADED_EQ
-						     : ROLE_LOADED_NE;
+	enum role role =
+		operation == WASM_OP_I32_EQ ? ROLE_LOADED_EQ : ROLE_LOADED_NE;
 
 	return (operation == WASM_OP_I32_EQ || operation == WASM_OP_I32_NE) &&
 	       compare->a.place == 'r' && compare->b.place != 'r' &&
@@ -864,7 +860,8 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 	}
 	if (branch_loaded_equal(t, operation, back, &compare) ||
 	    branch_global_equal(t, operation, back, &compare) ||
-	    (back && compare.a.place == 'r' && (letter == 'i' || letter == 'l') &&
+	    (back && compare.a.place == 'r' &&
+	     (letter == 'i' || letter == 'l') &&
 	     branch_steps(t, operation, &compare.b)))
 		return true;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,

@@ -46,12 +46,8 @@ static bool memory_out(struct translator *t, unsigned operation,
 	uint32_t memory = immediates->memory;
 
 	switch (operation) {
-	case WASM_OP_MEMORY_SIZE:
-		OUT(wasm_out_memory_size, 0, index[0]);
-		break;
-	case WASM_OP_MEMORY_GROW:
-		OUT(wasm_out_memory_grow, 1, index[0]);
-		break;
+	case WASM_OP_MEMORY_SIZE: OUT(wasm_out_memory_size, 0, index[0]); break;
+	case WASM_OP_MEMORY_GROW: OUT(wasm_out_memory_grow, 1, index[0]); break;
 	case WASM_OP_MEMORY_ATOMIC_NOTIFY:
 		OUT(wasm_out_notify, 2, memory, low, high);
 		break;
@@ -71,9 +67,7 @@ static bool bulk_out(struct translator *t, unsigned operation,
 		     const uint32_t *index)
 {
 	switch (operation) {
-	case WASM_OP_MEMORY_FILL:
-		OUT(wasm_out_memory_fill, 3, index[0]);
-		break;
+	case WASM_OP_MEMORY_FILL: OUT(wasm_out_memory_fill, 3, index[0]); break;
 	case WASM_OP_MEMORY_COPY:
 		OUT(wasm_out_memory_copy, 3, index[0], index[1]);
 		break;
@@ -123,8 +117,8 @@ static void own_operation(struct translator *t, unsigned of_accumulator,
 	acc_push(t, CLASS_INT);
 }
 
-#define OWN(name) own_operation(t, WASM_H_own_##name##_r_r, \
-				WASM_H_own_##name##_s_r)
+#define OWN(name) \
+	own_operation(t, WASM_H_own_##name##_r_r, WASM_H_own_##name##_s_r)
 
 void object_test(struct translator *t, wasm_type type)
 {

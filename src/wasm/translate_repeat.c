@@ -38,8 +38,8 @@ static struct label *innermost_loop(struct translator *t)
 
 void repeat_note_table(struct translator *t, const struct table *table)
 {
-	struct table *noted = vector_room(t, &t->tables, t->table_count,
-					  sizeof(*noted));
+	struct table *noted =
+		vector_room(t, &t->tables, t->table_count, sizeof(*noted));
 	struct label *loop;
 
 	if (!noted)
@@ -73,8 +73,8 @@ static void repeat_entry(struct translator *t, const struct table *old,
 		(const struct way *)t->ways.items + old->first_way + number;
 	struct label *label = (struct label *)t->labels.items + way->label;
 	uint32_t field = table->entries + number * 12 + 8;
-	uint32_t target = old->at +
-			  code_get_u32(t, old->entries + number * 12 + 8);
+	uint32_t target =
+		old->at + code_get_u32(t, old->entries + number * 12 + 8);
 
 	if (way->serial && way->label < t->label_count &&
 	    label->serial == way->serial)

@@ -77,10 +77,15 @@ bool wasm_validate_more_stack(struct wasm_validator *v)
 	size_t top = (size_t)(v->top - v->stack),
 	       base = (size_t)(v->base - v->stack);
 	uint32_t room = v->stack_room * 2;
-	wasm_type *stack = wasm_validate_grow(v, v->stack - SPARE,
-					      v->stack_room * sizeof *stack,
-					      room * sizeof *stack);
+	wasm_type *stack;
 
+	if (room > WASM_OPERANDS_MOST) {
+		wasm_validate_fail(v, "too many operands");
+		return false;
+	}
+	stack = wasm_validate_grow(v, v->stack - SPARE,
+				   v->stack_room * sizeof *stack,
+				   room * sizeof *stack);
 	if (!stack)
 		return false;
 	v->stack = stack + SPARE;

@@ -219,6 +219,11 @@ ok $? "no such export: those that are there"
 run functions.wat
 fails 126 'no function "_start" is exported; --invoke NAME'
 ok $? "no program, only functions"
+echo '(module (func (export "_initialize") (param i64) (result i64)
+	(local.get 0)) (func (export "f")))' >initialize.wat
+run --invoke f initialize.wat
+fails 126 "initialize.wat: _initialize has parameters or results"
+ok $? "an _initialize of another type"
 
 # Ends.
 run --invoke div functions.wat 7 0
@@ -255,6 +260,46 @@ ok $? "an exception that nobody catches"
 run --timeout 200ms --invoke loop functions.wat
 [ $status = 124 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
 ok $? "--timeout: 124"
+run --timeout 9223372036854775s --invoke add functions.wat 1 2
+[ $status = 0 ] && [ "$(cat out)" = 3 ]
+ok $? "--timeout that never comes"
+cat >work.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (type $a (array (mut i64)))
+  (tag $t)
+  (memory 16384)
+  (table $table 5000000 funcref)
+  (func (export "fill") (loop
+    (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x8000000)) (br 0)))
+  (func (export "copy") (loop
+    (memory.copy (i32.const 0) (i32.const 0x8000000) (i32.const 0x4000000))
+    (br 0)))
+  (func (export "table") (loop
+    (table.fill (i32.const 0) (ref.null func) (i32.const 5000000)) (br 0)))
+  (func (export "array") (loop
+    (drop (array.new_default $a (i32.const 1000000))) (br 0)))
+  (func $throw (param i32)
+    (if (i32.eqz (local.get 0)) (then (throw $t)))
+    (call $throw (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "throw") (loop
+    (block (try_table (catch_all 0) (call $throw (i32.const 10000))))
+    (br 0)))
+  (func (export "write")
+    (i32.store (i32.const 4) (i32.const 0x10000000))
+    (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 8))) (br 0))))
+END
+for name in fill copy table array throw write; do
+	SECONDS=0
+	run --timeout 300ms --invoke $name work.wat
+	[ $status = 124 ] && [ $SECONDS -lt 10 ]
+	ok $? "--timeout in much work at once: $name"
+done
+run --fuel 1M --invoke fill work.wat
+[ $status = 125 ]
+ok $? "--fuel counts it"
 run --fuel 10000 --invoke loop functions.wat
 [ $status = 125 ] && head -1 err | grep -q '^brood: functions.wat: trap: '
 ok $? "--fuel: 125"
@@ -317,7 +362,7 @@ fails 126 'incompatible import type: function (i64) -> () wanted, function (i32)
 ok $? "an import of another type"
 echo '(module (memory 1000) (func (export "_start")))' >large.wat
 run --max-memory 1M large.wat
-[ $status = 126 ] && [ "$(wc -l <err)" = 1 ]
+fails 126 "memory 0 of 1000 pages is larger than the limit"
 ok $? "a memory that is larger than it may be"
 run --via jit hello.wat
 [ $status = 100 ]
@@ -401,6 +446,10 @@ ok $? "what a terminal would obey is shown"
 wasm inspect --json name.wat
 python3 -c 'import json, sys; json.load(open("out"))' 2>err
 ok $? "and in JSON it is escaped"
+printf '\0asm\1\0\0\0\0\13\4name\0\0\377\377\377\17' >name.wasm
+wasm inspect name.wasm
+[ $status = 0 ] && grep -q '^names: 0 functions$' out
+ok $? "a module's name that says to be longer than its section"
 wasm nosuch hello.wasm
 fails 100 'no "wasm nosuch"'
 ok $? "what wasm cannot do: 100"

@@ -513,6 +513,40 @@ TEST(instances_share_an_image_and_nothing_else)
 	free(text);
 }
 
+static long page_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Page faults of 200 instances that touch nothing. */
+static long cost_of(const char *text)
+{
+	struct made made;
+	long before;
+
+	CHECK(made_open(&made, NULL, text));
+	CHECK_INT(made_instantiate(&made), 0);
+	before = page_faults();
+	for (int i = 0; i < 200; i++)
+		CHECK_INT(made_instantiate(&made), 0);
+	before = page_faults() - before;
+	made_close(&made);
+	return before;
+}
+
+TEST(an_instance_costs_the_same_whatever_its_memory)
+{
+	long small = cost_of("(module (memory 1))");
+	char *text = image_text();
+
+	CHECK(cost_of("(module (memory 65536))") < small + 400);
+	CHECK(cost_of(text) < small + 1200);
+	free(text);
+}
+
 /* What is in memory when a segment does not fit is what came before it. */
 TEST(segments_that_do_not_fit)
 {
@@ -591,6 +625,22 @@ TEST(calls_back_and_forth_have_an_end)
 		  WASM_TRAP_stack);
 	CHECK_INT(made_call(&made, "sum", 10, 0, &value), WASM_OK);
 	CHECK_INT(value, 55);
+	made_close(&made);
+}
+
+TEST(tail_calls_go_on_for_ever)
+{
+	struct made made;
+	uint32_t value;
+
+	CHECK(made_open(&made, NULL,
+			"(module (func $f (export \"f\") (param i32)"
+			"  (result i32) (if (i32.eqz (local.get 0))"
+			"    (then (return (i32.const 7))))"
+			"  (return_call $f (i32.sub (local.get 0)"
+			"    (i32.const 1)))))"));
+	CHECK_INT(made_call(&made, "f", 10000000, 0, &value), WASM_OK);
+	CHECK_INT(value, 7);
 	made_close(&made);
 }
 

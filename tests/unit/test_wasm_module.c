@@ -354,6 +354,25 @@ TEST(counts_are_believed_only_with_bytes)
 	accepts(BODY(2, 0xc8, 0x86, 1, 0x7f, 0x88, 0x80, 2, 0x7f, 0x0b));
 }
 
+/* A call's two bytes may leave a thousand operands. */
+TEST(operands_have_a_limit)
+{
+	struct bytes bytes = bytes_module(), content = { 0 }, body = { 0 };
+
+	PUT(&content, 2, 0x60, 0, 0, 0x60, 0, 0xe8, 7);
+	put_times(&content, 1000, "\x7f", 1);
+	put_section(&bytes, 1, &content);
+	SECTION(&bytes, 3, 2, 1, 0);
+	PUT(&content, 2, 3, 0, 0, 0x0b);
+	PUT(&body, 0);
+	put_times(&body, 150000, "\x10\x00", 2);
+	PUT(&body, 0, 0x0b);
+	put_sized(&content, &body);
+	put_section(&bytes, 10, &content);
+	refuses(bytes, "function 1 at 0xc3d: too many operands");
+	CHECK(host.most_bytes < 16 * 1024 * 1024);
+}
+
 TEST(nesting_has_no_limit_but_memory)
 {
 	enum { DEEP = 300000 };
