@@ -155,6 +155,7 @@ static bool give_back(struct generator *g)
 /* Dead code may do with the stack what it likes. */
 static void dead_code(struct generator *g)
 {
+	op(g, WASM_OP_NOP);
 	for (uint32_t i = pick(g, 4); i > 0; i--) {
 		const struct operations *list =
 			&g->with_result[(int)"ilfd"[pick(g, 4)]];
@@ -547,7 +548,10 @@ void function_body(struct generator *g, uint32_t index)
 	for (uint32_t i = pick(g, 4); i > 0; i--)
 		if (statements(g))
 			goto end;
-	values(g, g->signature->results);
+	if (one_in(g, 4))
+		give_back(g);
+	else
+		values(g, g->signature->results);
 end:
 	op(g, WASM_OP_END);
 }
