@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIMD */
+#include "jit/compile.h"
+
+bool vector_operation(struct jit_compiler *c, unsigned operation,
+		      const struct wasm_immediates *immediates)
+{
+	(void)c;
+	(void)operation;
+	(void)immediates;
+	return false;
+}
