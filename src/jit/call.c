@@ -3,14 +3,14 @@
 #include "jit/compile.h"
 #include "wasm/interp_internal.h"
 
-const uint8_t argument_registers[ARGUMENT_GENERAL] = { RDI, RSI, RDX,
-						       RCX, R8,  R9 };
+const uint8_t jit_argument_registers[ARGUMENT_GENERAL] = { RDI, RSI, RDX,
+							   RCX, R8,  R9 };
 
-unsigned argument_next(struct argument_places *places, unsigned type,
-		       uint32_t *offset)
+unsigned jit_argument_next(struct argument_places *places, unsigned type,
+			   uint32_t *offset)
 {
 	if (file_of(type) == GENERAL && places->general < ARGUMENT_GENERAL)
-		return argument_registers[places->general++];
+		return jit_argument_registers[places->general++];
 	if (file_of(type) == VECTOR && places->vector < ARGUMENT_VECTOR)
 		return places->vector++;
 	if (type == T_V128)
@@ -21,13 +21,14 @@ unsigned argument_next(struct argument_places *places, unsigned type,
 }
 
 /* Of all arguments on the stack, rounded. */
-uint32_t argument_bytes(const struct wasm_deftype *type)
+uint32_t jit_argument_bytes(const struct wasm_deftype *type)
 {
 	struct argument_places places = { 0 };
 	uint32_t offset;
 
 	for (uint32_t i = 0; i < type->param_count; i++)
-		argument_next(&places, type_of(type->params[i]), &offset);
+		jit_argument_next(&places, jit_type_of(type->params[i]),
+				  &offset);
 	return (places.bytes + 15) & ~15u;
 }
 
@@ -41,18 +42,18 @@ static void home_each(struct jit_compiler *c, bool is_load)
 		struct rm rm = rm_at(RBP, local->frame);
 
 		if (is_load)
-			load_rm(c, local->reg, rm, type);
+			jit_load_rm(c, local->reg, rm, type);
 		else
-			store_rm(c, rm, local->reg, type);
+			jit_store_rm(c, rm, local->reg, type);
 	}
 }
 
-void homes_save(struct jit_compiler *c)
+void jit_homes_save(struct jit_compiler *c)
 {
 	home_each(c, false);
 }
 
-void homes_load(struct jit_compiler *c)
+void jit_homes_load(struct jit_compiler *c)
 {
 	home_each(c, true);
 }
@@ -86,9 +87,9 @@ static void turn_round(struct jit_compiler *c, struct move *moves,
 	if (file == GENERAL) {
 		emit(&c->e, 0x87 | OP_W, to, rm_reg(of));
 	} else {
-		move(c, SCRATCH_X, to, T_V128);
-		move(c, to, of, T_V128);
-		move(c, of, SCRATCH_X, T_V128);
+		jit_move(c, SCRATCH_X, to, T_V128);
+		jit_move(c, to, of, T_V128);
+		jit_move(c, of, SCRATCH_X, T_V128);
 	}
 	for (unsigned k = 0; k < count; k++)
 		if (moves[k].of == to)
@@ -97,8 +98,8 @@ static void turn_round(struct jit_compiler *c, struct move *moves,
 			moves[k].of = (uint8_t)to;
 }
 
-void moves_make(struct jit_compiler *c, struct move *moves, unsigned count,
-		enum file file)
+void jit_moves_make(struct jit_compiler *c, struct move *moves, unsigned count,
+		    enum file file)
 {
 	count = drop_done(moves, count);
 	while (count) {
@@ -107,8 +108,8 @@ void moves_make(struct jit_compiler *c, struct move *moves, unsigned count,
 		while (i < count && is_blocked(moves, count, i))
 			i++;
 		if (i < count) {
-			move(c, moves[i].to, moves[i].of,
-			     file == GENERAL ? T_I64 : T_V128);
+			jit_move(c, moves[i].to, moves[i].of,
+				 file == GENERAL ? T_I64 : T_V128);
 			moves[i].of = moves[i].to;
 		} else {
 			turn_round(c, moves, count, file);
@@ -132,13 +133,13 @@ static void arguments_to_stack(struct jit_compiler *c,
 	uint32_t offset;
 
 	for (uint32_t i = 0; i < a->type->param_count; i++) {
-		unsigned type = type_of(a->type->params[i]);
+		unsigned type = jit_type_of(a->type->params[i]);
 		struct operand operand = { *value_at(c, a->first + i),
 					   a->first + i };
 
-		if (argument_next(&places, type, &offset) == NO_REG)
-			operand_store(c, &operand,
-				      rm_at(RSP, (int32_t)offset));
+		if (jit_argument_next(&places, type, &offset) == NO_REG)
+			jit_operand_store(c, &operand,
+					  rm_at(RSP, (int32_t)offset));
 	}
 }
 
@@ -155,26 +156,26 @@ static void arguments_to_registers(struct jit_compiler *c,
 		struct operand operand = { *value_at(c, a->first + i),
 					   a->first + i };
 		unsigned type = operand.value.type;
-		unsigned reg = argument_next(&places, type, &offset);
+		unsigned reg = jit_argument_next(&places, type, &offset);
 		enum file file = file_of(type);
 
-		if (reg != NO_REG && is_in_reg(c, &operand))
-			moves[file][counts[file]++] = (struct move){
-				(uint8_t)reg, (uint8_t)reg_of(c, &operand),
-				(uint8_t)type
-			};
+		if (reg != NO_REG && jit_is_in_reg(c, &operand))
+			moves[file][counts[file]++] =
+				(struct move){ (uint8_t)reg,
+					       (uint8_t)jit_reg_of(c, &operand),
+					       (uint8_t)type };
 	}
-	moves_make(c, moves[GENERAL], counts[GENERAL], GENERAL);
-	moves_make(c, moves[VECTOR], counts[VECTOR], VECTOR);
+	jit_moves_make(c, moves[GENERAL], counts[GENERAL], GENERAL);
+	jit_moves_make(c, moves[VECTOR], counts[VECTOR], VECTOR);
 	places = (struct argument_places){ 0 };
 	for (uint32_t i = 0; i < count; i++) {
 		struct operand operand = { *value_at(c, a->first + i),
 					   a->first + i };
-		unsigned reg = argument_next(&places, operand.value.type,
-					     &offset);
+		unsigned reg =
+			jit_argument_next(&places, operand.value.type, &offset);
 
-		if (reg != NO_REG && !is_in_reg(c, &operand))
-			operand_to(c, &operand, reg);
+		if (reg != NO_REG && !jit_is_in_reg(c, &operand))
+			jit_operand_to(c, &operand, reg);
 	}
 }
 
@@ -189,26 +190,25 @@ static void push_slots_at(struct jit_compiler *c, const wasm_type *types,
 			  uint32_t count, uint32_t at)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		unsigned type = type_of(types[i]);
+		unsigned type = jit_type_of(types[i]);
 		unsigned wider = type == T_I32 ? T_I64 : type;
 		unsigned reg = file_of(type) == VECTOR ? SCRATCH_X : SCRATCH;
 
-		load_rm(c, reg, rm_at(RSP, (int32_t)(at + 16 * i)), wider);
-		store_rm(c, slot_rm(c, c->height), reg, wider);
-		push_slot(c, type);
+		jit_load_rm(c, reg, rm_at(RSP, (int32_t)(at + 16 * i)), wider);
+		jit_store_rm(c, jit_slot_rm(c, c->height), reg, wider);
+		jit_push_slot(c, type);
 	}
 }
 
-static void push_call_results(struct jit_compiler *c,
-			      const struct arguments *a)
+static void push_call_results(struct jit_compiler *c, const struct arguments *a)
 {
 	const struct wasm_deftype *type = a->type;
 	unsigned only;
 
 	if (type->result_count == 1) {
-		only = type_of(type->results[0]);
+		only = jit_type_of(type->results[0]);
 		c->free[file_of(only)] &= ~1u;
-		push_reg(c, only, 0);
+		jit_push_reg(c, only, 0);
 		return;
 	}
 	push_slots_at(c, type->results, type->result_count, a->bytes);
@@ -233,28 +233,31 @@ static uint32_t table_entry_offset(const struct callee *callee)
 /* r11: index in the table -> rax: the function, checked. */
 static void load_from_table(struct jit_compiler *c, const struct callee *callee)
 {
-	load_rm(c, RAX,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, tables)), T_I64);
-	load_rm(c, RAX, rm_at(RAX, (int32_t)table_entry_offset(callee)), T_I64);
+	jit_load_rm(c, RAX,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, tables)),
+		    T_I64);
+	jit_load_rm(c, RAX, rm_at(RAX, (int32_t)table_entry_offset(callee)),
+		    T_I64);
 	emit(&c->e, 0x3b | OP_W, SCRATCH,
 	     rm_at(RAX, offsetof(struct wasm_table, length)));
-	code_trap_if(c, CC_AE, WASM_TRAP_undefined_element);
-	load_rm(c, RAX, rm_at(RAX, offsetof(struct wasm_table, elems)), T_I64);
-	load_rm(c, RAX, rm_index(RAX, SCRATCH, 3, 0), T_I64);
+	jit_code_trap_if(c, CC_AE, WASM_TRAP_undefined_element);
+	jit_load_rm(c, RAX, rm_at(RAX, offsetof(struct wasm_table, elems)),
+		    T_I64);
+	jit_load_rm(c, RAX, rm_index(RAX, SCRATCH, 3, 0), T_I64);
 	emit(&c->e, 0x85 | OP_W, RAX, rm_reg(RAX));
-	code_trap_if(c, CC_E, WASM_TRAP_uninitialized_element);
+	jit_code_trap_if(c, CC_E, WASM_TRAP_uninitialized_element);
 }
 
 static void check_type(struct jit_compiler *c, const struct callee *callee)
 {
-	load_rm(c, SCRATCH,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, type_ids)),
-		T_I64);
-	load_rm(c, SCRATCH, rm_at(SCRATCH, (int32_t)(4 * callee->type_index)),
-		T_I32);
+	jit_load_rm(c, SCRATCH,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, type_ids)),
+		    T_I64);
+	jit_load_rm(c, SCRATCH,
+		    rm_at(SCRATCH, (int32_t)(4 * callee->type_index)), T_I32);
 	emit(&c->e, 0x3b, SCRATCH,
 	     rm_at(RAX, offsetof(struct wasm_function, type)));
-	code_trap_if(c, CC_NE, WASM_TRAP_indirect_type);
+	jit_code_trap_if(c, CC_NE, WASM_TRAP_indirect_type);
 }
 
 /* A type that may have subtypes: the function is found and checked before
@@ -269,13 +272,13 @@ static void check_type_above(struct jit_compiler *c, struct callee *callee)
 			   .results = &result,
 			   .result_count = 1 };
 
-	take_this(c, GENERAL, RAX);
-	operand_to(c, &callee->operand, SCRATCH);
-	release(c, &callee->operand);
+	jit_take_this(c, GENERAL, RAX);
+	jit_operand_to(c, &callee->operand, SCRATCH);
+	jit_release(c, &callee->operand);
 	load_from_table(c, callee);
-	push_reg(c, T_I64, RAX);
-	out_call(c, &out);
-	callee->operand = pop(c);
+	jit_push_reg(c, T_I64, RAX);
+	jit_out_call(c, &out);
+	callee->operand = jit_pop(c);
 	callee->kind = CALLEE_REF;
 }
 
@@ -284,8 +287,8 @@ static void callee_early(struct jit_compiler *c, struct callee *callee)
 {
 	if (callee->kind != CALLEE_TABLE && callee->kind != CALLEE_REF)
 		return;
-	operand_to(c, &callee->operand, SCRATCH);
-	release(c, &callee->operand);
+	jit_operand_to(c, &callee->operand, SCRATCH);
+	jit_release(c, &callee->operand);
 }
 
 /* To rax, when arguments are in place. */
@@ -294,21 +297,21 @@ static void callee_late(struct jit_compiler *c, const struct callee *callee)
 	switch (callee->kind) {
 	case CALLEE_OWN: break;
 	case CALLEE_IMPORT:
-		load_rm(c, RAX,
-			rm_at(CONTEXT, offsetof(struct wasm_instance,
-						imported_functions)),
-			T_I64);
-		load_rm(c, RAX, rm_at(RAX, (int32_t)(8 * callee->index)),
-			T_I64);
+		jit_load_rm(c, RAX,
+			    rm_at(CONTEXT, offsetof(struct wasm_instance,
+						    imported_functions)),
+			    T_I64);
+		jit_load_rm(c, RAX, rm_at(RAX, (int32_t)(8 * callee->index)),
+			    T_I64);
 		break;
 	case CALLEE_TABLE:
 		load_from_table(c, callee);
 		check_type(c, callee);
 		break;
 	case CALLEE_REF:
-		move(c, RAX, SCRATCH, T_I64);
+		jit_move(c, RAX, SCRATCH, T_I64);
 		emit(&c->e, 0x85 | OP_W, RAX, rm_reg(RAX));
-		code_trap_if(c, CC_E, WASM_TRAP_null_function);
+		jit_code_trap_if(c, CC_E, WASM_TRAP_null_function);
 		break;
 	}
 }
@@ -330,18 +333,20 @@ static void code_distance(struct jit_compiler *c, unsigned op,
 /* A host's function has no instance: it sees its caller's in r13. */
 static void switch_context(struct jit_compiler *c)
 {
-	load_rm(c, SCRATCH,
-		rm_at(RAX, offsetof(struct wasm_function, instance)), T_I64);
+	jit_load_rm(c, SCRATCH,
+		    rm_at(RAX, offsetof(struct wasm_function, instance)),
+		    T_I64);
 	emit(&c->e, 0x85 | OP_W, SCRATCH, rm_reg(SCRATCH));
 	emit(&c->e, 0x45 | OP_0F | OP_W, CONTEXT, rm_reg(SCRATCH)); /* cmovne */
 }
 
-void call_foreign(struct jit_compiler *c)
+void jit_call_foreign(struct jit_compiler *c)
 {
 	switch_context(c);
-	emit(&c->e, 0xff, 2, rm_at(RAX, offsetof(struct wasm_function, native)));
-	code_restore_context(c);
-	code_restore_stack(c);
+	emit(&c->e, 0xff, 2,
+	     rm_at(RAX, offsetof(struct wasm_function, native)));
+	jit_code_restore_context(c);
+	jit_code_restore_stack(c);
 }
 
 /* What is tried must have its calls within it. */
@@ -350,17 +355,18 @@ static void call_pointer(struct jit_compiler *c, bool is_import)
 	struct cold *cold;
 
 	if (is_import || c->weights.has_try) {
-		call_foreign(c);
+		jit_call_foreign(c);
 		return;
 	}
 	emit(&c->e, 0x39 | OP_W, CONTEXT,
 	     rm_at(RAX, offsetof(struct wasm_function, instance)));
-	cold = code_cold(c, COLD_FOREIGN, 0);
-	code_jump_if(c, CC_NE, &cold->fixes);
-	emit(&c->e, 0xff, 2, rm_at(RAX, offsetof(struct wasm_function, native)));
+	cold = jit_code_cold(c, COLD_FOREIGN, 0);
+	jit_code_jump_if(c, CC_NE, &cold->fixes);
+	emit(&c->e, 0xff, 2,
+	     rm_at(RAX, offsetof(struct wasm_function, native)));
 	if (c->has_tails) {
-		code_restore_context(c);
-		code_restore_stack(c);
+		jit_code_restore_context(c);
+		jit_code_restore_stack(c);
 	}
 	((struct cold *)c->colds.items)[c->cold_count - 1].back = code_here(c);
 }
@@ -373,15 +379,15 @@ static void make_call(struct jit_compiler *c, const struct callee *callee)
 	}
 	code_distance(c, 0xe8, callee->index);
 	if (c->has_tails) {
-		code_restore_context(c);
-		code_restore_stack(c);
+		jit_code_restore_context(c);
+		jit_code_restore_stack(c);
 	}
 }
 
 static void drop_arguments(struct jit_compiler *c, const struct arguments *a)
 {
-	values_drop_to(c, a->first);
-	registers_all_free(c);
+	jit_values_drop_to(c, a->first);
+	jit_registers_all_free(c);
 }
 
 static struct arguments arguments_ready(struct jit_compiler *c,
@@ -389,12 +395,13 @@ static struct arguments arguments_ready(struct jit_compiler *c,
 {
 	struct arguments a = { .type = callee->type,
 			       .first = c->height - callee->type->param_count,
-			       .bytes = argument_bytes(callee->type) };
+			       .bytes = jit_argument_bytes(callee->type) };
 
-	values_spill(c, a.first);
-	need_out_bytes(c, a.bytes + (callee->type->result_count > 1
-					     ? 16ull * callee->type->result_count
-					     : 0));
+	jit_values_spill(c, a.first);
+	need_out_bytes(c,
+		       a.bytes + (callee->type->result_count > 1
+					  ? 16ull * callee->type->result_count
+					  : 0));
 	arguments_to_stack(c, &a);
 	callee_early(c, callee);
 	arguments_to_registers(c, &a);
@@ -406,14 +413,14 @@ static void call(struct jit_compiler *c, struct callee *callee)
 {
 	struct arguments a;
 
-	if (!code_room(c, 4096 + 64ull * (callee->type->param_count +
-					  callee->type->result_count)))
+	if (!jit_code_room(c, 4096 + 64ull * (callee->type->param_count +
+					      callee->type->result_count)))
 		return;
-	homes_save(c);
+	jit_homes_save(c);
 	a = arguments_ready(c, callee);
 	make_call(c, callee);
 	drop_arguments(c, &a);
-	homes_load(c);
+	jit_homes_load(c);
 	push_call_results(c, &a);
 }
 
@@ -424,34 +431,34 @@ static void arguments_over_own(struct jit_compiler *c, uint32_t bytes)
 {
 	int32_t to = (int32_t)(16 + c->argument_bytes - bytes);
 
-	load_rm(c, SCRATCH, rm_at(RBP, 8), T_I64);
-	emit_x(c, 0x6e | OP_0F | OP_66 | OP_W, SCRATCH_X, rm_at(RBP, 0));
+	jit_load_rm(c, SCRATCH, rm_at(RBP, 8), T_I64);
+	jit_emit_x(c, 0x6e | OP_0F | OP_66 | OP_W, SCRATCH_X, rm_at(RBP, 0));
 	for (uint32_t at = bytes; at > 0; at -= 8) {
-		load_rm(c, R10, rm_at(RSP, (int32_t)(at - 8)), T_I64);
-		store_rm(c, rm_at(RBP, to + (int32_t)(at - 8)), R10, T_I64);
+		jit_load_rm(c, R10, rm_at(RSP, (int32_t)(at - 8)), T_I64);
+		jit_store_rm(c, rm_at(RBP, to + (int32_t)(at - 8)), R10, T_I64);
 	}
-	store_rm(c, rm_at(RBP, to - 8), SCRATCH, T_I64);
+	jit_store_rm(c, rm_at(RBP, to - 8), SCRATCH, T_I64);
 	emit(&c->e, 0x8d | OP_W, RSP, rm_at(RBP, to - 8));
-	emit_x(c, 0x7e | OP_0F | OP_66 | OP_W, SCRATCH_X, rm_reg(RBP));
+	jit_emit_x(c, 0x7e | OP_0F | OP_66 | OP_W, SCRATCH_X, rm_reg(RBP));
 }
 
 static void tail_call(struct jit_compiler *c, struct callee *callee)
 {
 	struct arguments a;
 
-	if (!code_room(c, 4096 + 128ull * callee->type->param_count))
+	if (!jit_code_room(c, 4096 + 128ull * callee->type->param_count))
 		return;
 	a = arguments_ready(c, callee);
 	if (callee->kind != CALLEE_OWN)
 		switch_context(c);
-	code_restore_kept(c);
+	jit_code_restore_kept(c);
 	arguments_over_own(c, a.bytes);
 	if (callee->kind == CALLEE_OWN)
 		code_distance(c, 0xe9, callee->index);
 	else
 		emit(&c->e, 0xff, 4,
 		     rm_at(RAX, offsetof(struct wasm_function, native)));
-	become_dead(c);
+	jit_become_dead(c);
 }
 
 static void call_any(struct jit_compiler *c, struct callee *callee)
@@ -489,22 +496,22 @@ static void call_pointed(struct jit_compiler *c, enum callee_kind kind,
 				 .index = immediates->index[1],
 				 .type_index = type_index,
 				 .type = c->module->type[type_index],
-				 .operand = pop(c),
+				 .operand = jit_pop(c),
 				 .is_tail = is_tail };
 
 	call_any(c, &callee);
 }
 
-bool call_operation(struct jit_compiler *c, unsigned operation,
-		    const struct wasm_immediates *immediates)
+bool jit_call_operation(struct jit_compiler *c, unsigned operation,
+			const struct wasm_immediates *immediates)
 {
 	bool is_tail = operation == WASM_OP_RETURN_CALL ||
 		       operation == WASM_OP_RETURN_CALL_INDIRECT ||
 		       operation == WASM_OP_RETURN_CALL_REF;
 
 	if (is_tail) { /* nothing is in a register but homes */
-		values_flush(c);
-		code_count_turn(c);
+		jit_values_flush(c);
+		jit_code_count_turn(c);
 	}
 	switch (operation) {
 	case WASM_OP_CALL:
@@ -525,10 +532,10 @@ bool call_operation(struct jit_compiler *c, unsigned operation,
 
 /* Out of line */
 
-void out_number(struct jit_compiler *c, uint32_t number)
+void jit_out_number(struct jit_compiler *c, uint32_t number)
 {
-	move_constant(c, RAX, number, T_I32);
-	code_call_stub(c, 0);
+	jit_move_constant(c, RAX, number, T_I32);
+	jit_code_call_stub(c, 0);
 }
 
 static void out_words(struct jit_compiler *c, const struct out *out)
@@ -539,40 +546,40 @@ static void out_words(struct jit_compiler *c, const struct out *out)
 	memcpy(words + 1, out->words, out->word_count * sizeof(*words));
 	memcpy(literal, words, sizeof(literal));
 	/* The words are expected behind an instruction's head. */
-	emit_before(&c->e, 0x8d | OP_W, RDX, code_literal_words(c, literal),
+	emit_before(&c->e, 0x8d | OP_W, RDX, jit_code_literal_words(c, literal),
 		    OUT_OF_LINE_HEAD);
 }
 
-void out_call(struct jit_compiler *c, const struct out *out)
+void jit_out_call(struct jit_compiler *c, const struct out *out)
 {
 	uint32_t first = c->height - out->operands;
 	uint32_t slots = out->operands > out->result_count ? out->operands
 							   : out->result_count;
 	unsigned type, reg;
 
-	if (!code_room(c, 4096 + 64ull * slots))
+	if (!jit_code_room(c, 4096 + 64ull * slots))
 		return;
-	homes_save(c);
-	values_spill(c, first);
+	jit_homes_save(c);
+	jit_values_spill(c, first);
 	need_out_bytes(c, 16ull * slots);
 	for (uint32_t i = 0; i < out->operands; i++) {
 		struct operand operand = { *value_at(c, first + i), first + i };
 
-		operand_store(c, &operand, rm_at(RSP, (int32_t)(16 * i)));
+		jit_operand_store(c, &operand, rm_at(RSP, (int32_t)(16 * i)));
 	}
 	out_words(c, out);
-	out_number(c, out->number);
-	values_drop_to(c, first);
-	registers_all_free(c);
-	homes_load(c);
+	jit_out_number(c, out->number);
+	jit_values_drop_to(c, first);
+	jit_registers_all_free(c);
+	jit_homes_load(c);
 	if (out->result_count != 1) {
 		push_slots_at(c, out->results, out->result_count, 0);
 		return;
 	}
-	type = type_of(out->results[0]);
-	reg = take(c, file_of(type));
-	load_rm(c, reg, rm_at(RSP, 0), type == T_I32 ? T_I64 : type);
-	push_reg(c, type, reg);
+	type = jit_type_of(out->results[0]);
+	reg = jit_take(c, file_of(type));
+	jit_load_rm(c, reg, rm_at(RSP, 0), type == T_I32 ? T_I64 : type);
+	jit_push_reg(c, type, reg);
 }
 
 static wasm_type type_of_letter(char letter)
@@ -609,20 +616,20 @@ static void add_words(struct out *out, unsigned kind,
 	}
 }
 
-void out_operation(struct jit_compiler *c, unsigned operation,
-		   const struct wasm_immediates *immediates)
+void jit_out_operation(struct jit_compiler *c, unsigned operation,
+		       const struct wasm_immediates *immediates)
 {
 	const struct wasm_operation_info *info = &wasm_operations[operation];
 	wasm_type results[sizeof(info->results)];
 	struct out out = { .number = operation, .results = results };
 
-	out.operands = (uint32_t)strnlen(info->operands,
-					 sizeof(info->operands));
-	out.result_count = (uint32_t)strnlen(info->results,
-					     sizeof(info->results));
+	out.operands =
+		(uint32_t)strnlen(info->operands, sizeof(info->operands));
+	out.result_count =
+		(uint32_t)strnlen(info->results, sizeof(info->results));
 	for (uint32_t i = 0; i < out.result_count; i++)
 		results[i] = type_of_letter(info->results[i]);
 	add_words(&out, info->immediates[0], immediates);
 	add_words(&out, info->immediates[1], immediates);
-	out_call(c, &out);
+	jit_out_call(c, &out);
 }

@@ -34,7 +34,7 @@ void *jit_vector_room(struct jit_compiler *c, struct jit_vector *vector,
 
 /* Without room the function begins anew: there is always some at its first
  * byte, and what is made now is thrown away. */
-bool code_room(struct jit_compiler *c, uint64_t bytes)
+bool jit_code_room(struct jit_compiler *c, uint64_t bytes)
 {
 	uint64_t here = code_here(c);
 
@@ -50,7 +50,7 @@ bool code_room(struct jit_compiler *c, uint64_t bytes)
 	return true;
 }
 
-void code_set4(struct jit_compiler *c, uint32_t at, uint32_t value)
+void jit_code_set4(struct jit_compiler *c, uint32_t at, uint32_t value)
 {
 	if (!c->failed)
 		memcpy((uint8_t *)c->code.items + at, &value, 4);
@@ -89,8 +89,8 @@ static struct rm literal_add(struct jit_compiler *c,
 	return rm_literal(c->literal_count++);
 }
 
-struct rm code_literal(struct jit_compiler *c, uint64_t low, uint64_t high,
-		       unsigned bytes)
+struct rm jit_code_literal(struct jit_compiler *c, uint64_t low, uint64_t high,
+			   unsigned bytes)
 {
 	struct literal literal = { .words = { low, high },
 				   .bytes = (uint8_t)bytes };
@@ -98,7 +98,8 @@ struct rm code_literal(struct jit_compiler *c, uint64_t low, uint64_t high,
 	return literal_add(c, &literal);
 }
 
-struct rm code_literal_words(struct jit_compiler *c, const uint64_t words[4])
+struct rm jit_code_literal_words(struct jit_compiler *c,
+				 const uint64_t words[4])
 {
 	struct literal literal = { .bytes = 32 };
 
@@ -106,11 +107,10 @@ struct rm code_literal_words(struct jit_compiler *c, const uint64_t words[4])
 	return literal_add(c, &literal);
 }
 
-void literal_used(struct jit_compiler *c, uint32_t number, unsigned behind)
+void jit_literal_used(struct jit_compiler *c, uint32_t number, unsigned behind)
 {
-	struct literal_use *use =
-		jit_vector_room(c, &c->literal_uses, c->literal_use_count,
-				sizeof(*use));
+	struct literal_use *use = jit_vector_room(
+		c, &c->literal_uses, c->literal_use_count, sizeof(*use));
 
 	if (!use)
 		return;
@@ -126,12 +126,13 @@ static void align_code(struct jit_compiler *c, uint32_t to)
 
 /* The longest first, so that they are aligned.  A function's first byte is
  * at a multiple of 16 in its part, and stays so in the image. */
-void code_literals(struct jit_compiler *c)
+void jit_code_literals(struct jit_compiler *c)
 {
 	struct literal *literals = c->literals.items;
 	const struct literal_use *uses = c->literal_uses.items;
 
-	if (!code_room(c, 32 + 32 * (uint64_t)c->literal_count) || c->failed)
+	if (!jit_code_room(c, 32 + 32 * (uint64_t)c->literal_count) ||
+	    c->failed)
 		return;
 	if (c->literal_count)
 		align_code(c, 16);
@@ -144,18 +145,18 @@ void code_literals(struct jit_compiler *c)
 			c->e.at += bytes;
 		}
 	for (uint32_t i = 0; i < c->literal_use_count; i++)
-		code_set4(c, uses[i].at,
-			  literals[uses[i].number].at -
-				  (uses[i].at + 4 + uses[i].behind));
+		jit_code_set4(c, uses[i].at,
+			      literals[uses[i].number].at -
+				      (uses[i].at + 4 + uses[i].behind));
 }
 
 /* Fixups */
 
-void code_fix_from(struct jit_compiler *c, uint32_t *chain, uint32_t at,
-		   uint32_t from)
+void jit_code_fix_from(struct jit_compiler *c, uint32_t *chain, uint32_t at,
+		       uint32_t from)
 {
-	struct fix *fix = jit_vector_room(c, &c->fixes, c->fix_count,
-					  sizeof(*fix));
+	struct fix *fix =
+		jit_vector_room(c, &c->fixes, c->fix_count, sizeof(*fix));
 
 	if (!fix)
 		return;
@@ -163,36 +164,36 @@ void code_fix_from(struct jit_compiler *c, uint32_t *chain, uint32_t at,
 	*chain = c->fix_count++;
 }
 
-void code_fix(struct jit_compiler *c, uint32_t *chain)
+void jit_code_fix(struct jit_compiler *c, uint32_t *chain)
 {
 	uint32_t here = code_here(c);
 
-	code_fix_from(c, chain, here - 4, here);
+	jit_code_fix_from(c, chain, here - 4, here);
 }
 
-void code_bind(struct jit_compiler *c, uint32_t chain)
+void jit_code_bind(struct jit_compiler *c, uint32_t chain)
 {
 	const struct fix *fixes = c->fixes.items;
 	uint32_t here = code_here(c);
 
 	for (; chain != NONE && !c->failed; chain = fixes[chain].next)
-		code_set4(c, fixes[chain].at, here - fixes[chain].from);
+		jit_code_set4(c, fixes[chain].at, here - fixes[chain].from);
 }
 
-void code_address(struct jit_compiler *c, unsigned reg, uint32_t *chain)
+void jit_code_address(struct jit_compiler *c, unsigned reg, uint32_t *chain)
 {
 	emit1(&c->e, 0x48 | (reg >> 3) << 2);
 	emit1(&c->e, 0x8d);
 	emit1(&c->e, (reg & 7) << 3 | 5);
 	emit4(&c->e, 0);
-	code_fix(c, chain);
+	jit_code_fix(c, chain);
 }
 
-void code_jump(struct jit_compiler *c, uint32_t *chain)
+void jit_code_jump(struct jit_compiler *c, uint32_t *chain)
 {
 	emit1(&c->e, 0xe9);
 	emit4(&c->e, 0);
-	code_fix(c, chain);
+	jit_code_fix(c, chain);
 }
 
 static void jump_if(struct jit_compiler *c, unsigned condition, uint32_t *chain)
@@ -200,12 +201,13 @@ static void jump_if(struct jit_compiler *c, unsigned condition, uint32_t *chain)
 	emit1(&c->e, 0x0f);
 	emit1(&c->e, 0x80 | condition);
 	emit4(&c->e, 0);
-	code_fix(c, chain);
+	jit_code_fix(c, chain);
 }
 
 enum { JUMP_IF_BYTES = 6 };
 
-void code_jump_if(struct jit_compiler *c, unsigned condition, uint32_t *chain)
+void jit_code_jump_if(struct jit_compiler *c, unsigned condition,
+		      uint32_t *chain)
 {
 	if (condition == CC_FLOAT_E) {
 		emit1(&c->e, 0x70 | CC_P);
@@ -218,7 +220,7 @@ void code_jump_if(struct jit_compiler *c, unsigned condition, uint32_t *chain)
 	jump_if(c, condition, chain);
 }
 
-void code_jump_to(struct jit_compiler *c, uint32_t start)
+void jit_code_jump_to(struct jit_compiler *c, uint32_t start)
 {
 	int64_t distance = (int64_t)start - (code_here(c) + 2);
 
@@ -246,7 +248,8 @@ static void jump_if_to(struct jit_compiler *c, unsigned condition,
 	}
 }
 
-void code_jump_if_to(struct jit_compiler *c, unsigned condition, uint32_t start)
+void jit_code_jump_if_to(struct jit_compiler *c, unsigned condition,
+			 uint32_t start)
 {
 	uint8_t *skip;
 
@@ -266,16 +269,16 @@ void code_jump_if_to(struct jit_compiler *c, unsigned condition, uint32_t start)
 
 /* What is rare */
 
-uint32_t code_op_origin(const struct jit_compiler *c)
+uint32_t jit_code_op_origin(const struct jit_compiler *c)
 {
 	return (uint32_t)(c->op_at - c->module->bytes);
 }
 
-struct cold *code_cold(struct jit_compiler *c, enum cold_kind kind,
-		       uint32_t what)
+struct cold *jit_code_cold(struct jit_compiler *c, enum cold_kind kind,
+			   uint32_t what)
 {
-	struct cold *cold = jit_vector_room(c, &c->colds, c->cold_count,
-					    sizeof(*cold));
+	struct cold *cold =
+		jit_vector_room(c, &c->colds, c->cold_count, sizeof(*cold));
 
 	if (!cold) {
 		c->cold_count = 0;
@@ -284,19 +287,20 @@ struct cold *code_cold(struct jit_compiler *c, enum cold_kind kind,
 	*cold = (struct cold){ .kind = (uint8_t)kind,
 			       .what = what,
 			       .fixes = NONE,
-			       .origin = code_op_origin(c) };
+			       .origin = jit_code_op_origin(c) };
 	c->cold_count++;
 	return cold;
 }
 
-void code_trap_if(struct jit_compiler *c, unsigned condition,
-		  enum wasm_trap trap)
+void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
+		      enum wasm_trap trap)
 {
-	code_jump_if(c, condition, &code_cold(c, COLD_TRAP, trap)->fixes);
+	jit_code_jump_if(c, condition,
+			 &jit_code_cold(c, COLD_TRAP, trap)->fixes);
 }
 
 /* jit_link knows where the stubs are. */
-void code_call_stub(struct jit_compiler *c, unsigned stub)
+void jit_code_call_stub(struct jit_compiler *c, unsigned stub)
 {
 	struct jit_call_site *site =
 		jit_vector_room(c, &c->calls, c->call_count, sizeof(*site));
@@ -310,46 +314,46 @@ void code_call_stub(struct jit_compiler *c, unsigned stub)
 	c->call_count++;
 }
 
-void code_trap(struct jit_compiler *c, enum wasm_trap trap)
+void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap)
 {
-	code_call_stub(c, trap);
+	jit_code_call_stub(c, trap);
 }
 
 /* Behind a call that may have left another context. */
-void code_restore_context(struct jit_compiler *c)
+void jit_code_restore_context(struct jit_compiler *c)
 {
-	load_rm(c, CONTEXT, rm_at(RBP, -8), T_I64);
-	load_rm(c, MEMORY,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, memory_base)),
-		T_I64);
+	jit_load_rm(c, CONTEXT, rm_at(RBP, -8), T_I64);
+	jit_load_rm(c, MEMORY,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, memory_base)),
+		    T_I64);
 }
 
 static void cold_foreign(struct jit_compiler *c, const struct cold *cold)
 {
-	call_foreign(c);
-	code_jump_to(c, cold->back);
+	jit_call_foreign(c);
+	jit_code_jump_to(c, cold->back);
 }
 
 static void cold_out(struct jit_compiler *c, const struct cold *cold)
 {
-	homes_save(c);
-	out_number(c, cold->what);
-	homes_load(c);
-	code_jump_to(c, cold->back);
+	jit_homes_save(c);
+	jit_out_number(c, cold->what);
+	jit_homes_load(c);
+	jit_code_jump_to(c, cold->back);
 }
 
 /* What is cold may make no more that is. */
-void code_colds(struct jit_compiler *c)
+void jit_code_colds(struct jit_compiler *c)
 {
 	for (uint32_t i = 0; i < c->cold_count && !c->failed; i++) {
 		struct cold cold = ((struct cold *)c->colds.items)[i];
 
-		if (!code_room(c, 1024))
+		if (!jit_code_room(c, 1024))
 			return;
-		code_bind(c, cold.fixes);
+		jit_code_bind(c, cold.fixes);
 		code_origin(c, cold.origin);
 		switch (cold.kind) {
-		case COLD_TRAP: code_trap(c, cold.what); break;
+		case COLD_TRAP: jit_code_trap(c, cold.what); break;
 		case COLD_OUT: cold_out(c, &cold); break;
 		case COLD_FOREIGN: cold_foreign(c, &cold); break;
 		}
@@ -359,8 +363,8 @@ void code_colds(struct jit_compiler *c)
 /* Moves */
 
 /* mov leaves the flags alone, which xor does not. */
-void move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
-		   unsigned type)
+void jit_move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
+		       unsigned type)
 {
 	if (type == T_I32)
 		value = (uint32_t)value;
@@ -381,7 +385,7 @@ void move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
 }
 
 /* reg OP rm, where nothing of what was in reg counts. */
-void emit_x(struct jit_compiler *c, uint32_t op, unsigned reg, struct rm rm)
+void jit_emit_x(struct jit_compiler *c, uint32_t op, unsigned reg, struct rm rm)
 {
 	if (c->has_avx)
 		emit_vex(&c->e, op, reg, 0, rm);
@@ -389,12 +393,12 @@ void emit_x(struct jit_compiler *c, uint32_t op, unsigned reg, struct rm rm)
 		emit(&c->e, op, reg, rm);
 }
 
-void move(struct jit_compiler *c, unsigned to, unsigned of, unsigned type)
+void jit_move(struct jit_compiler *c, unsigned to, unsigned of, unsigned type)
 {
 	if (to == of)
 		return;
 	if (file_of(type) == VECTOR)
-		emit_x(c, 0x28 | OP_0F, to, rm_reg(of)); /* movaps */
+		jit_emit_x(c, 0x28 | OP_0F, to, rm_reg(of)); /* movaps */
 	else
 		emit(&c->e, 0x8b | wide(type), to, rm_reg(of));
 }
@@ -402,30 +406,34 @@ void move(struct jit_compiler *c, unsigned to, unsigned of, unsigned type)
 static uint32_t vector_move_op(unsigned type)
 {
 	return 0x10 | OP_0F | /* movss, movsd, movups */
-	       (type == T_F32 ? OP_F3 : type == T_F64 ? OP_F2 : 0);
+	       (type == T_F32	? OP_F3
+		: type == T_F64 ? OP_F2
+				: 0);
 }
 
-void load_rm(struct jit_compiler *c, unsigned to, struct rm rm, unsigned type)
+void jit_load_rm(struct jit_compiler *c, unsigned to, struct rm rm,
+		 unsigned type)
 {
 	if (rm.kind == RM_REG)
-		move(c, to, rm.base, type);
+		jit_move(c, to, rm.base, type);
 	else if (file_of(type) == VECTOR)
-		emit_x(c, vector_move_op(type), to, rm);
+		jit_emit_x(c, vector_move_op(type), to, rm);
 	else
 		emit(&c->e, 0x8b | wide(type), to, rm);
 }
 
-void store_rm(struct jit_compiler *c, struct rm rm, unsigned reg, unsigned type)
+void jit_store_rm(struct jit_compiler *c, struct rm rm, unsigned reg,
+		  unsigned type)
 {
 	if (file_of(type) == VECTOR)
-		emit_x(c, (vector_move_op(type)) + 1, reg, rm);
+		jit_emit_x(c, (vector_move_op(type)) + 1, reg, rm);
 	else
 		emit(&c->e, 0x89 | wide(type), reg, rm);
 }
 
 /* to = a OP rm.  Without VEX the first operand is overwritten. */
-void emit_float(struct jit_compiler *c, uint32_t op, unsigned to, unsigned a,
-		struct rm rm, bool commutes)
+void jit_emit_float(struct jit_compiler *c, uint32_t op, unsigned to,
+		    unsigned a, struct rm rm, bool commutes)
 {
 	if (c->has_avx) {
 		emit_vex(&c->e, op, to, a, rm);
@@ -436,9 +444,9 @@ void emit_float(struct jit_compiler *c, uint32_t op, unsigned to, unsigned a,
 			emit(&c->e, op, to, rm_reg(a));
 			return;
 		}
-		move(c, SCRATCH_X, rm.base, T_V128);
+		jit_move(c, SCRATCH_X, rm.base, T_V128);
 		rm = rm_reg(SCRATCH_X);
 	}
-	move(c, to, a, T_V128);
+	jit_move(c, to, a, T_V128);
 	emit(&c->e, op, to, rm);
 }

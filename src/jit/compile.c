@@ -6,7 +6,7 @@
 enum {
 	HOMES_GENERAL = 7,
 	HOMES_VECTOR = 11,
-	KEPT = 3, /* registers that a callee keeps */
+	KEPT = 3,	       /* registers that a callee keeps */
 	OPERATION_BYTES = 2048 /* that any operation may emit without asking */
 };
 static const uint8_t kept_registers[KEPT] = { RBX, R12, R14 };
@@ -23,8 +23,8 @@ struct candidates {
 	uint32_t counts[2];
 };
 
-static void candidate_add(struct candidates *all, enum file file,
-			  uint32_t most, struct candidate candidate)
+static void candidate_add(struct candidates *all, enum file file, uint32_t most,
+			  struct candidate candidate)
 {
 	struct candidate *items = all->items[file];
 	uint32_t at = all->counts[file];
@@ -83,7 +83,8 @@ static unsigned given_for(struct jit_compiler *c, uint32_t index)
 			general += file_of(local_at(c, i)->type) == GENERAL;
 		for (unsigned i = 0; i < GIVEN && general < ARGUMENT_GENERAL;
 		     i++)
-			if (given_registers[i] == argument_registers[general] &&
+			if (given_registers[i] ==
+				    jit_argument_registers[general] &&
 			    c->all[GENERAL] >> given_registers[i] & 1)
 				return given_registers[i];
 	}
@@ -145,12 +146,12 @@ static void homes_choose(struct jit_compiler *c)
 
 static bool local_add(struct jit_compiler *c, wasm_type type)
 {
-	struct local *local = jit_vector_room(c, &c->locals, c->local_count,
-					      sizeof(*local));
+	struct local *local =
+		jit_vector_room(c, &c->locals, c->local_count, sizeof(*local));
 
 	if (!local)
 		return false;
-	*local = (struct local){ .type = (uint8_t)type_of(type),
+	*local = (struct local){ .type = (uint8_t)jit_type_of(type),
 				 .reg = NO_REG };
 	c->local_count++;
 	return true;
@@ -186,7 +187,8 @@ static void frame_lay_out(struct jit_compiler *c)
 		struct local *local = local_at(c, i);
 
 		if (i < c->type->param_count &&
-		    argument_next(&places, local->type, &offset) == NO_REG) {
+		    jit_argument_next(&places, local->type, &offset) ==
+			    NO_REG) {
 			local->frame = (int32_t)(16 + offset);
 			continue;
 		}
@@ -207,11 +209,10 @@ static void params_to_frame(struct jit_compiler *c)
 	for (uint32_t i = 0; i < c->type->param_count; i++) {
 		const struct local *local = local_at(c, i);
 		unsigned type = local->type == T_I32 ? T_I64 : local->type;
-		unsigned reg = argument_next(&places, local->type, &offset);
+		unsigned reg = jit_argument_next(&places, local->type, &offset);
 
-		if (reg != NO_REG && local->reg == NO_REG &&
-		    c->weights.uses[i])
-			store_rm(c, rm_at(RBP, local->frame), reg, type);
+		if (reg != NO_REG && local->reg == NO_REG && c->weights.uses[i])
+			jit_store_rm(c, rm_at(RBP, local->frame), reg, type);
 	}
 }
 
@@ -224,22 +225,22 @@ static void params_to_homes(struct jit_compiler *c)
 
 	for (uint32_t i = 0; i < c->type->param_count; i++) {
 		const struct local *local = local_at(c, i);
-		unsigned reg = argument_next(&places, local->type, &offset);
+		unsigned reg = jit_argument_next(&places, local->type, &offset);
 		enum file file = file_of(local->type);
 
 		if (reg != NO_REG && local->reg != NO_REG)
-			moves[file][counts[file]++] = (struct move){
-				local->reg, (uint8_t)reg, local->type
-			};
+			moves[file][counts[file]++] =
+				(struct move){ local->reg, (uint8_t)reg,
+					       local->type };
 	}
-	moves_make(c, moves[GENERAL], counts[GENERAL], GENERAL);
-	moves_make(c, moves[VECTOR], counts[VECTOR], VECTOR);
+	jit_moves_make(c, moves[GENERAL], counts[GENERAL], GENERAL);
+	jit_moves_make(c, moves[VECTOR], counts[VECTOR], VECTOR);
 	for (uint32_t i = 0; i < c->type->param_count; i++) {
 		const struct local *local = local_at(c, i);
 
 		if (local->reg != NO_REG && local->frame > 0)
-			load_rm(c, local->reg, rm_at(RBP, local->frame),
-				local->type == T_I32 ? T_I64 : local->type);
+			jit_load_rm(c, local->reg, rm_at(RBP, local->frame),
+				    local->type == T_I32 ? T_I64 : local->type);
 	}
 }
 
@@ -247,18 +248,18 @@ static void zero_local(struct jit_compiler *c, const struct local *local,
 		       bool *has_zero)
 {
 	if (local->reg != NO_REG && file_of(local->type) == VECTOR) {
-		emit_float(c, 0x57 | OP_0F, local->reg, local->reg,
-			   rm_reg(local->reg), true);
+		jit_emit_float(c, 0x57 | OP_0F, local->reg, local->reg,
+			       rm_reg(local->reg), true);
 	} else if (local->reg != NO_REG) {
 		emit(&c->e, 0x31, local->reg, rm_reg(local->reg));
 	} else {
 		if (!*has_zero)
 			emit(&c->e, 0x31, SCRATCH, rm_reg(SCRATCH));
 		*has_zero = true;
-		store_rm(c, rm_at(RBP, local->frame), SCRATCH, T_I64);
+		jit_store_rm(c, rm_at(RBP, local->frame), SCRATCH, T_I64);
 		if (local->type == T_V128)
-			store_rm(c, rm_at(RBP, local->frame + 8), SCRATCH,
-				 T_I64);
+			jit_store_rm(c, rm_at(RBP, local->frame + 8), SCRATCH,
+				     T_I64);
 	}
 }
 
@@ -268,7 +269,7 @@ static void locals_zero(struct jit_compiler *c)
 
 	for (uint32_t i = c->type->param_count; i < c->local_count; i++)
 		if (c->weights.needs_zero[i]) {
-			if (!code_room(c, 64))
+			if (!jit_code_room(c, 64))
 				return;
 			zero_local(c, local_at(c, i), &has_zero);
 		}
@@ -285,10 +286,10 @@ static void emit_frame(struct jit_compiler *c, uint32_t op, unsigned reg,
 		       unsigned base)
 {
 	emit(&c->e, op, reg, rm_at(base, INT32_MIN));
-	code_fix(c, &c->frame_fixes);
+	jit_code_fix(c, &c->frame_fixes);
 }
 
-void code_restore_stack(struct jit_compiler *c)
+void jit_code_restore_stack(struct jit_compiler *c)
 {
 	emit_frame(c, 0x8d | OP_W, RSP, RBP);
 }
@@ -296,36 +297,36 @@ void code_restore_stack(struct jit_compiler *c)
 /* Where a frame does not fit nothing of it is touched. */
 static void prologue(struct jit_compiler *c)
 {
-	load_rm(c, MEMORY,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, memory_base)),
-		T_I64); /* CODE_WAY_IN */
+	jit_load_rm(c, MEMORY,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, memory_base)),
+		    T_I64); /* CODE_WAY_IN */
 	emit1(&c->e, 0x55);
-	move(c, RBP, RSP, T_I64);
+	jit_move(c, RBP, RSP, T_I64);
 	emit_frame(c, 0x8d | OP_W, SCRATCH, RBP);
 	emit(&c->e, 0x3b | OP_W, SCRATCH,
 	     rm_at(CONTEXT, offsetof(struct wasm_instance, native_limit)));
-	code_trap_if(c, CC_B, WASM_TRAP_stack);
-	move(c, RSP, SCRATCH, T_I64);
+	jit_code_trap_if(c, CC_B, WASM_TRAP_stack);
+	jit_move(c, RSP, SCRATCH, T_I64);
 	if (c->keeps_context)
-		store_rm(c, rm_at(RBP, -8), CONTEXT, T_I64);
+		jit_store_rm(c, rm_at(RBP, -8), CONTEXT, T_I64);
 	for (unsigned i = 0; i < c->kept_count; i++)
-		store_rm(c, rm_at(RBP, kept_at(c, i)), c->kept[i], T_I64);
+		jit_store_rm(c, rm_at(RBP, kept_at(c, i)), c->kept[i], T_I64);
 	params_to_frame(c);
 	params_to_homes(c);
 	locals_zero(c);
-	if (c->has_fuel && code_room(c, OPERATION_BYTES))
-		code_count_turn(c);
+	if (c->has_fuel && jit_code_room(c, OPERATION_BYTES))
+		jit_code_count_turn(c);
 }
 
-void code_restore_kept(struct jit_compiler *c)
+void jit_code_restore_kept(struct jit_compiler *c)
 {
 	for (unsigned i = 0; i < c->kept_count; i++)
-		load_rm(c, c->kept[i], rm_at(RBP, kept_at(c, i)), T_I64);
+		jit_load_rm(c, c->kept[i], rm_at(RBP, kept_at(c, i)), T_I64);
 }
 
-void code_epilogue(struct jit_compiler *c)
+void jit_code_epilogue(struct jit_compiler *c)
 {
-	code_restore_kept(c);
+	jit_code_restore_kept(c);
 	emit1(&c->e, 0xc9); /* leave */
 	emit1(&c->e, 0xc3);
 }
@@ -334,58 +335,57 @@ static void frame_finish(struct jit_compiler *c)
 {
 	const struct fix *fixes = c->fixes.items;
 	uint64_t bytes = (uint64_t)-(int64_t)c->values_at +
-			 (uint64_t)c->most_slots * c->slot_bytes +
-			 c->out_bytes;
+			 (uint64_t)c->most_slots * c->slot_bytes + c->out_bytes;
 
 	bytes = (bytes + 15) & ~15ull;
 	if (bytes > INT32_MAX / 2)
 		c->failed = true;
 	for (uint32_t i = c->frame_fixes; i != NONE && !c->failed;
 	     i = fixes[i].next)
-		code_set4(c, fixes[i].at, (uint32_t)-(int64_t)bytes);
+		jit_code_set4(c, fixes[i].at, (uint32_t)-(int64_t)bytes);
 }
 
 /* Operations */
 
 static void local_get(struct jit_compiler *c, uint32_t index)
 {
-	push_local(c, index);
+	jit_push_local(c, index);
 }
 
 static void local_set(struct jit_compiler *c, uint32_t index, bool is_tee)
 {
-	struct operand value = pop(c);
+	struct operand value = jit_pop(c);
 	struct local *local = local_at(c, index);
 
 	if (value.value.place == IN_LOCAL && value.value.index == index) {
 		if (is_tee)
-			push_local(c, index);
+			jit_push_local(c, index);
 		return;
 	}
-	local_keep(c, index);
+	jit_local_keep(c, index);
 	if (local->reg != NO_REG) {
-		operand_to(c, &value, local->reg);
-		release(c, &value);
+		jit_operand_to(c, &value, local->reg);
+		jit_release(c, &value);
 		if (is_tee)
-			push_local(c, index);
+			jit_push_local(c, index);
 		return;
 	}
 	if (is_tee && value.value.place != IS_CONSTANT)
-		operand_reg(c, &value);
-	operand_store(c, &value, rm_at(RBP, local->frame));
+		jit_operand_reg(c, &value);
+	jit_operand_store(c, &value, rm_at(RBP, local->frame));
 	if (!is_tee)
-		release(c, &value);
+		jit_release(c, &value);
 	else if (value.value.place == IN_LOCAL)
-		push_local(c, value.value.index);
+		jit_push_local(c, value.value.index);
 	else
-		push(c, value.value);
+		jit_push(c, value.value);
 }
 
 static void drop(struct jit_compiler *c)
 {
-	struct operand value = pop(c);
+	struct operand value = jit_pop(c);
 
-	release(c, &value);
+	jit_release(c, &value);
 }
 
 static void constant(struct jit_compiler *c, unsigned operation,
@@ -393,19 +393,18 @@ static void constant(struct jit_compiler *c, unsigned operation,
 {
 	switch (operation) {
 	case WASM_OP_I32_CONST:
-		push_constant(c, T_I32, (uint32_t)immediates->value);
+		jit_push_constant(c, T_I32, (uint32_t)immediates->value);
 		break;
 	case WASM_OP_I64_CONST:
-		push_constant(c, T_I64, immediates->value);
+		jit_push_constant(c, T_I64, immediates->value);
 		break;
 	case WASM_OP_F32_CONST:
-		push_constant(c, T_F32, (uint32_t)immediates->value);
+		jit_push_constant(c, T_F32, (uint32_t)immediates->value);
 		break;
 	case WASM_OP_F64_CONST:
-		push_constant(c, T_F64, immediates->value);
+		jit_push_constant(c, T_F64, immediates->value);
 		break;
-	default:
-		push_constant(c, T_V128, (uintptr_t)immediates->bytes);
+	default: jit_push_constant(c, T_V128, (uintptr_t)immediates->bytes);
 	}
 }
 
@@ -424,9 +423,7 @@ static bool simple(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_LOCAL_SET:
 		local_set(c, immediates->index[0], false);
 		break;
-	case WASM_OP_LOCAL_TEE:
-		local_set(c, immediates->index[0], true);
-		break;
+	case WASM_OP_LOCAL_TEE: local_set(c, immediates->index[0], true); break;
 	default: return false;
 	}
 	return true;
@@ -437,9 +434,10 @@ static bool by_hand(struct jit_compiler *c, unsigned operation,
 {
 	if (c->options->without & JIT_WITHOUT_HAND)
 		return false;
-	return number_operation(c, operation) || real_operation(c, operation) ||
-	       memory_operation(c, operation, immediates) ||
-	       vector_operation(c, operation, immediates);
+	return jit_number_operation(c, operation) ||
+	       jit_real_operation(c, operation) ||
+	       jit_memory_operation(c, operation, immediates) ||
+	       jit_vector_operation(c, operation, immediates);
 }
 
 static bool always_by_hand(unsigned operation)
@@ -456,14 +454,14 @@ static void operation_compile(struct jit_compiler *c, unsigned operation)
 	wasm_read_immediates(&c->reader, operation, &immediates);
 	if (simple(c, operation, &immediates) ||
 	    by_hand(c, operation, &immediates) ||
-	    control_operation(c, operation, &immediates) ||
-	    call_operation(c, operation, &immediates) ||
-	    object_operation(c, operation, &immediates))
+	    jit_control_operation(c, operation, &immediates) ||
+	    jit_call_operation(c, operation, &immediates) ||
+	    jit_object_operation(c, operation, &immediates))
 		return;
 	if (always_by_hand(operation))
-		memory_operation(c, operation, &immediates);
+		jit_memory_operation(c, operation, &immediates);
 	else
-		out_operation(c, operation, &immediates);
+		jit_out_operation(c, operation, &immediates);
 }
 
 /* Nothing of what cannot be reached is emitted; blocks are counted. */
@@ -491,9 +489,9 @@ static void body_compile(struct jit_compiler *c)
 		operation = wasm_read_operation(&c->reader);
 		if (c->is_dead && skip_dead(c, operation))
 			continue;
-		if (!code_room(c, OPERATION_BYTES))
+		if (!jit_code_room(c, OPERATION_BYTES))
 			return;
-		code_origin(c, code_op_origin(c));
+		code_origin(c, jit_code_op_origin(c));
 		operation_compile(c, operation);
 	}
 }
@@ -543,7 +541,7 @@ static void registers_choose(struct jit_compiler *c)
 	homes_choose(c);
 	if (few)
 		c->all[GENERAL] &= 0x47; /* rax rcx rdx rsi */
-	registers_all_free(c);
+	jit_registers_all_free(c);
 }
 
 static void function_begin(struct jit_compiler *c)
@@ -555,42 +553,40 @@ static void function_begin(struct jit_compiler *c)
 	c->frame_fixes = NONE;
 	c->keeps_context = c->weights.call_count != 0;
 	c->slot_bytes = c->weights.has_simd || c->has_vectors ? 16 : 8;
-	c->argument_bytes = argument_bytes(c->type);
+	c->argument_bytes = jit_argument_bytes(c->type);
 }
 
 static void function_emit(struct jit_compiler *c)
 {
 	locals_read(c);
-	if (c->failed || !code_room(c, 4096))
+	if (c->failed || !jit_code_room(c, 4096))
 		return;
 	registers_choose(c);
 	frame_lay_out(c);
 	prologue(c);
-	control_begin_function(c);
+	jit_control_begin_function(c);
 	body_compile(c);
-	code_colds(c);
+	jit_code_colds(c);
 	frame_finish(c);
-	code_literals(c);
-	if (code_room(c, 16))
+	jit_code_literals(c);
+	if (jit_code_room(c, 16))
 		while (code_here(c) % 16)
 			emit1(&c->e, 0xcc);
 }
 
 static int function_add(struct jit_compiler *c, uint32_t landing_first)
 {
-	struct jit_function *function =
-		jit_vector_room(c, &c->functions, c->function_count,
-				sizeof(*function));
+	struct jit_function *function = jit_vector_room(
+		c, &c->functions, c->function_count, sizeof(*function));
 
 	if (!function)
 		return -1;
-	*function = (struct jit_function){
-		.function = c->function,
-		.at = c->start,
-		.len = code_here(c) - c->start,
-		.landing_first = landing_first,
-		.landing_count = c->landing_count - landing_first
-	};
+	*function = (struct jit_function){ .function = c->function,
+					   .at = c->start,
+					   .len = code_here(c) - c->start,
+					   .landing_first = landing_first,
+					   .landing_count = c->landing_count -
+							    landing_first };
 	c->function_count++;
 	return 0;
 }

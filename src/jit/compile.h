@@ -54,9 +54,9 @@ enum place {
 
 struct value {
 	uint8_t place, type;
-	uint8_t reg;	    /* IN_REG; IS_LOAD: the address, or NO_REG */
+	uint8_t reg;	     /* IN_REG; IS_LOAD: the address, or NO_REG */
 	uint8_t is_borrowed; /* IS_LOAD: the register is a local's home */
-	uint32_t index;	    /* IN_LOCAL: which; IS_LOAD: the offset */
+	uint32_t index;	     /* IN_LOCAL: which; IS_LOAD: the offset */
 	/* IS_CONSTANT: the bits; of v128 where its bytes are.  IS_LOAD:
 	 * opcode of the load, upper half: the operation's place. */
 	uint64_t constant;
@@ -81,13 +81,13 @@ enum label_kind {
 
 struct label {
 	uint8_t kind;
-	uint32_t height; /* below its parameters */
-	uint32_t start;	 /* a loop's first byte */
-	uint32_t fixes, else_fixes; /* chains */
+	uint32_t height;		 /* below its parameters */
+	uint32_t start;			 /* a loop's first byte */
+	uint32_t fixes, else_fixes;	 /* chains */
 	const struct wasm_deftype *type; /* or NULL: */
 	wasm_type result;		 /* one, or WASM_NONE */
 	uint32_t tried_from, catch_count;
-	const uint8_t *catches; /* in the module */
+	const uint8_t *catches;	    /* in the module */
 	uint32_t table, table_stub; /* the last br_table that goes here */
 };
 
@@ -163,7 +163,7 @@ struct jit_compiler {
 		struct jit_vector vectors[JIT_VECTORS];
 	};
 	struct emitter e;
-	uint32_t start; /* the function's first byte */
+	uint32_t start;	      /* the function's first byte */
 	uint32_t frame_fixes; /* chain: the frame's size goes there */
 	uint32_t height, settled, label_count, fix_count, literal_count,
 		literal_use_count, cold_count, catch_count, call_count,
@@ -185,57 +185,61 @@ struct jit_compiler {
 void *jit_vector_room(struct jit_compiler *c, struct jit_vector *vector,
 		      uint64_t count, uint32_t size);
 /* Room for as many bytes of code; false: there is none, failed. */
-bool code_room(struct jit_compiler *c, uint64_t bytes);
+bool jit_code_room(struct jit_compiler *c, uint64_t bytes);
 static inline uint32_t code_here(const struct jit_compiler *c)
 {
 	return (uint32_t)(c->e.at - (uint8_t *)c->code.items);
 }
-void code_set4(struct jit_compiler *c, uint32_t at, uint32_t value);
+void jit_code_set4(struct jit_compiler *c, uint32_t at, uint32_t value);
 /* A literal's number; equal ones near are one. */
-struct rm code_literal(struct jit_compiler *c, uint64_t low, uint64_t high,
-		       unsigned bytes);
-struct rm code_literal_words(struct jit_compiler *c, const uint64_t words[4]);
-void code_literals(struct jit_compiler *c);
+struct rm jit_code_literal(struct jit_compiler *c, uint64_t low, uint64_t high,
+			   unsigned bytes);
+struct rm jit_code_literal_words(struct jit_compiler *c,
+				 const uint64_t words[4]);
+void jit_code_literals(struct jit_compiler *c);
 /* Puts the four bytes before the cursor into the chain. */
-void code_fix(struct jit_compiler *c, uint32_t *chain);
-void code_fix_from(struct jit_compiler *c, uint32_t *chain, uint32_t at,
-		   uint32_t from);
-void code_bind(struct jit_compiler *c, uint32_t chain); /* to here */
+void jit_code_fix(struct jit_compiler *c, uint32_t *chain);
+void jit_code_fix_from(struct jit_compiler *c, uint32_t *chain, uint32_t at,
+		       uint32_t from);
+void jit_code_bind(struct jit_compiler *c, uint32_t chain); /* to here */
 /* lea of what the chain will be bound to. */
-void code_address(struct jit_compiler *c, unsigned reg, uint32_t *chain);
-void code_jump(struct jit_compiler *c, uint32_t *chain);
-void code_jump_if(struct jit_compiler *c, unsigned condition, uint32_t *chain);
-void code_jump_to(struct jit_compiler *c, uint32_t start);
-void code_jump_if_to(struct jit_compiler *c, unsigned condition,
-		     uint32_t start);
-struct cold *code_cold(struct jit_compiler *c, enum cold_kind kind,
-		       uint32_t what);
-void code_trap_if(struct jit_compiler *c, unsigned condition,
-		  enum wasm_trap trap);
-void code_trap(struct jit_compiler *c, enum wasm_trap trap);
-void code_call_stub(struct jit_compiler *c, unsigned stub);
-void code_restore_context(struct jit_compiler *c);
-void code_colds(struct jit_compiler *c);
+void jit_code_address(struct jit_compiler *c, unsigned reg, uint32_t *chain);
+void jit_code_jump(struct jit_compiler *c, uint32_t *chain);
+void jit_code_jump_if(struct jit_compiler *c, unsigned condition,
+		      uint32_t *chain);
+void jit_code_jump_to(struct jit_compiler *c, uint32_t start);
+void jit_code_jump_if_to(struct jit_compiler *c, unsigned condition,
+			 uint32_t start);
+struct cold *jit_code_cold(struct jit_compiler *c, enum cold_kind kind,
+			   uint32_t what);
+void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
+		      enum wasm_trap trap);
+void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap);
+void jit_code_call_stub(struct jit_compiler *c, unsigned stub);
+void jit_code_restore_context(struct jit_compiler *c);
+void jit_code_colds(struct jit_compiler *c);
 /* What comes now is of the operation at "origin" (in the module). */
 static inline void code_origin(struct jit_compiler *c, uint32_t origin)
 {
 	if (__builtin_expect(c->seek != NONE, 0) && code_here(c) <= c->seek)
 		c->found = origin;
 }
-uint32_t code_op_origin(const struct jit_compiler *c);
+uint32_t jit_code_op_origin(const struct jit_compiler *c);
 
 /* Moves */
-void move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
-		   unsigned type);
-void move(struct jit_compiler *c, unsigned to, unsigned of, unsigned type);
-void load_rm(struct jit_compiler *c, unsigned to, struct rm rm, unsigned type);
-void store_rm(struct jit_compiler *c, struct rm rm, unsigned reg,
-	      unsigned type);
+void jit_move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
+		       unsigned type);
+void jit_move(struct jit_compiler *c, unsigned to, unsigned of, unsigned type);
+void jit_load_rm(struct jit_compiler *c, unsigned to, struct rm rm,
+		 unsigned type);
+void jit_store_rm(struct jit_compiler *c, struct rm rm, unsigned reg,
+		  unsigned type);
 /* to = a OP rm, with VEX or without. */
-void emit_float(struct jit_compiler *c, uint32_t op, unsigned to, unsigned a,
-		struct rm rm, bool commutes);
+void jit_emit_float(struct jit_compiler *c, uint32_t op, unsigned to,
+		    unsigned a, struct rm rm, bool commutes);
 /* reg OP rm, where the result has nothing of what was in reg. */
-void emit_x(struct jit_compiler *c, uint32_t op, unsigned reg, struct rm rm);
+void jit_emit_x(struct jit_compiler *c, uint32_t op, unsigned reg,
+		struct rm rm);
 
 static inline uint32_t wide(unsigned type)
 {
@@ -243,7 +247,7 @@ static inline uint32_t wide(unsigned type)
 }
 
 /* value.c */
-unsigned type_of(wasm_type type);
+unsigned jit_type_of(wasm_type type);
 static inline struct local *local_at(struct jit_compiler *c, uint32_t index)
 {
 	return (struct local *)c->locals.items + index;
@@ -254,63 +258,64 @@ static inline struct value *value_at(struct jit_compiler *c, uint32_t index)
 		return &c->spare;
 	return (struct value *)c->values.items + index;
 }
-struct rm slot_rm(struct jit_compiler *c, uint32_t index);
-void push(struct jit_compiler *c, struct value value);
-void push_reg(struct jit_compiler *c, unsigned type, unsigned reg);
-void push_constant(struct jit_compiler *c, unsigned type, uint64_t constant);
-void push_slot(struct jit_compiler *c, unsigned type);
-void push_local(struct jit_compiler *c, uint32_t local);
+struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index);
+void jit_push(struct jit_compiler *c, struct value value);
+void jit_push_reg(struct jit_compiler *c, unsigned type, unsigned reg);
+void jit_push_constant(struct jit_compiler *c, unsigned type,
+		       uint64_t constant);
+void jit_push_slot(struct jit_compiler *c, unsigned type);
+void jit_push_local(struct jit_compiler *c, uint32_t local);
 /* A value that has been taken from the stack; "index" is where it was. */
 struct operand {
 	struct value value;
 	uint32_t index;
 };
-struct operand pop(struct jit_compiler *c);
+struct operand jit_pop(struct jit_compiler *c);
 /* The register that it holds is free again. */
-void release(struct jit_compiler *c, const struct operand *operand);
+void jit_release(struct jit_compiler *c, const struct operand *operand);
 /* The same, unless the register is "kept". */
-void release_but(struct jit_compiler *c, const struct operand *operand,
-		 unsigned kept);
-unsigned take(struct jit_compiler *c, enum file file);
+void jit_release_but(struct jit_compiler *c, const struct operand *operand,
+		     unsigned kept);
+unsigned jit_take(struct jit_compiler *c, enum file file);
 /* One that is not in the set "but". */
-unsigned take_but(struct jit_compiler *c, enum file file, uint32_t but);
+unsigned jit_take_but(struct jit_compiler *c, enum file file, uint32_t but);
 /* Where an operand has a register of the set for itself, it moves on. */
-void operand_leave(struct jit_compiler *c, struct operand *operand,
-		   uint32_t set);
+void jit_operand_leave(struct jit_compiler *c, struct operand *operand,
+		       uint32_t set);
 /* Takes this one; it must be free but for values on the stack. */
-void take_this(struct jit_compiler *c, enum file file, unsigned reg);
+void jit_take_this(struct jit_compiler *c, enum file file, unsigned reg);
 static inline void give(struct jit_compiler *c, enum file file, unsigned reg)
 {
 	c->free[file] |= 1u << reg;
 }
-bool is_in_reg(struct jit_compiler *c, const struct operand *operand);
-unsigned reg_of(struct jit_compiler *c, const struct operand *operand);
+bool jit_is_in_reg(struct jit_compiler *c, const struct operand *operand);
+unsigned jit_reg_of(struct jit_compiler *c, const struct operand *operand);
 /* Is it in this register, or its address? */
-bool uses_reg(struct jit_compiler *c, const struct operand *operand,
-	      unsigned reg);
+bool jit_uses_reg(struct jit_compiler *c, const struct operand *operand,
+		  unsigned reg);
 /* As an instruction's r/m; constants of integers are put to a register. */
-struct rm operand_rm(struct jit_compiler *c, struct operand *operand);
+struct rm jit_operand_rm(struct jit_compiler *c, struct operand *operand);
 /* In a register, which may be a local's: not to be written. */
-unsigned operand_reg(struct jit_compiler *c, struct operand *operand);
+unsigned jit_operand_reg(struct jit_compiler *c, struct operand *operand);
 /* In a register of its own, which may be written; it is released never by
  * "release" but goes to the result. */
-unsigned operand_own(struct jit_compiler *c, struct operand *operand);
-void operand_to(struct jit_compiler *c, const struct operand *operand,
-		unsigned reg);
+unsigned jit_operand_own(struct jit_compiler *c, struct operand *operand);
+void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
+		    unsigned reg);
 /* To memory, with nothing but the scratch registers changed. */
-void operand_store(struct jit_compiler *c, const struct operand *operand,
-		   struct rm rm);
+void jit_operand_store(struct jit_compiler *c, const struct operand *operand,
+		       struct rm rm);
 /* Is it a constant that fits a sign-extended 32-bit immediate? */
-bool is_immediate(struct jit_compiler *c, const struct operand *operand);
+bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand);
 /* Values IN_LOCAL of it become values of their own. */
-void local_keep(struct jit_compiler *c, uint32_t local);
+void jit_local_keep(struct jit_compiler *c, uint32_t local);
 /* All to their slots, from "settled" on; constants stay. */
-void values_flush(struct jit_compiler *c);
+void jit_values_flush(struct jit_compiler *c);
 /* Registers only, below "below": what a call takes. */
-void values_spill(struct jit_compiler *c, uint32_t below);
+void jit_values_spill(struct jit_compiler *c, uint32_t below);
 /* Drops the values above, without code. */
-void values_drop_to(struct jit_compiler *c, uint32_t height);
-void registers_all_free(struct jit_compiler *c);
+void jit_values_drop_to(struct jit_compiler *c, uint32_t height);
+void jit_registers_all_free(struct jit_compiler *c);
 
 /* The result's register: the home of the local that the next operation sets,
  * else one of the operands' own, else a new one.  "finish" pushes it. */
@@ -318,38 +323,39 @@ struct target {
 	uint8_t reg, file;
 	bool is_hint;
 };
-struct target target_new(struct jit_compiler *c, enum file file);
+struct target jit_target_new(struct jit_compiler *c, enum file file);
 /* May be a's own register, if it has one. */
-struct target target_over(struct jit_compiler *c, enum file file,
-			  const struct operand *a);
-void target_finish(struct jit_compiler *c, struct target target, unsigned type);
+struct target jit_target_over(struct jit_compiler *c, enum file file,
+			      const struct operand *a);
+void jit_target_finish(struct jit_compiler *c, struct target target,
+		       unsigned type);
 /* As release, but the target's register stays taken. */
-void target_release(struct jit_compiler *c, const struct target *target,
-		    const struct operand *operand);
+void jit_target_release(struct jit_compiler *c, const struct target *target,
+			const struct operand *operand);
 
 /* Operations; false: this file has no way by hand for it. */
-bool number_operation(struct jit_compiler *c, unsigned operation);
-bool real_operation(struct jit_compiler *c, unsigned operation);
-bool vector_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates);
-bool memory_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates);
-bool control_operation(struct jit_compiler *c, unsigned operation,
-		       const struct wasm_immediates *immediates);
-bool call_operation(struct jit_compiler *c, unsigned operation,
-		    const struct wasm_immediates *immediates);
-bool object_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates);
+bool jit_number_operation(struct jit_compiler *c, unsigned operation);
+bool jit_real_operation(struct jit_compiler *c, unsigned operation);
+bool jit_vector_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates);
+bool jit_memory_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates);
+bool jit_control_operation(struct jit_compiler *c, unsigned operation,
+			   const struct wasm_immediates *immediates);
+bool jit_call_operation(struct jit_compiler *c, unsigned operation,
+			const struct wasm_immediates *immediates);
+bool jit_object_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates);
 
 /* number.c: flags that are set are used at once: by the br_if, if, select or
  * i32.eqz that comes next, else they become a value. */
-void condition_use(struct jit_compiler *c, unsigned condition);
+void jit_condition_use(struct jit_compiler *c, unsigned condition);
 /* Sets flags: is the operand (i32, or a reference) not 0?  Releases it. */
-void operand_test(struct jit_compiler *c, struct operand *operand);
-void select_by(struct jit_compiler *c, unsigned condition);
-bool next_is(const struct jit_compiler *c, unsigned byte);
-void emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
-	      struct rm rm, int32_t constant);
+void jit_operand_test(struct jit_compiler *c, struct operand *operand);
+void jit_select_by(struct jit_compiler *c, unsigned condition);
+bool jit_next_is(const struct jit_compiler *c, unsigned byte);
+void jit_emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
+		  struct rm rm, int32_t constant);
 
 /* memory.c */
 /* The operand stack's top is an address: takes it off.  Where an access of
@@ -359,20 +365,20 @@ struct address {
 	struct rm rm;
 	uint8_t reg; /* taken, or NO_REG */
 };
-struct address address_of(struct jit_compiler *c,
-			  const struct wasm_immediates *immediates,
-			  unsigned bytes);
-void address_release(struct jit_compiler *c, const struct address *address);
-struct rm global_rm(struct jit_compiler *c, uint32_t index);
+struct address jit_address_of(struct jit_compiler *c,
+			      const struct wasm_immediates *immediates,
+			      unsigned bytes);
+void jit_address_release(struct jit_compiler *c, const struct address *address);
+struct rm jit_global_rm(struct jit_compiler *c, uint32_t index);
 
 /* control.c */
-void control_begin_function(struct jit_compiler *c);
-void branch_if(struct jit_compiler *c, uint32_t depth, unsigned condition);
-void if_begin(struct jit_compiler *c, const struct wasm_immediates *immediates,
-	      unsigned condition);
-void become_dead(struct jit_compiler *c);
-struct label *label_at(struct jit_compiler *c, uint32_t depth);
-unsigned inverse(unsigned condition);
+void jit_control_begin_function(struct jit_compiler *c);
+void jit_branch_if(struct jit_compiler *c, uint32_t depth, unsigned condition);
+void jit_if_begin(struct jit_compiler *c,
+		  const struct wasm_immediates *immediates, unsigned condition);
+void jit_become_dead(struct jit_compiler *c);
+struct label *jit_label_at(struct jit_compiler *c, uint32_t depth);
+unsigned jit_inverse(unsigned condition);
 
 /* call.c: an operation by its C function.  Takes the operands, gives the
  * results. */
@@ -383,40 +389,40 @@ struct out {
 	const wasm_type *results;
 	uint32_t result_count;
 };
-void out_call(struct jit_compiler *c, const struct out *out);
+void jit_out_call(struct jit_compiler *c, const struct out *out);
 /* The call alone: nothing is saved, there are no words. */
-void out_number(struct jit_compiler *c, uint32_t number);
+void jit_out_number(struct jit_compiler *c, uint32_t number);
 /* Homes that calls do not keep, to the frame and back. */
-void homes_save(struct jit_compiler *c);
-void homes_load(struct jit_compiler *c);
+void jit_homes_save(struct jit_compiler *c);
+void jit_homes_load(struct jit_compiler *c);
 /* Any operation that has a row with types. */
-void out_operation(struct jit_compiler *c, unsigned operation,
-		   const struct wasm_immediates *immediates);
-void function_return(struct jit_compiler *c);
+void jit_out_operation(struct jit_compiler *c, unsigned operation,
+		       const struct wasm_immediates *immediates);
+void jit_function_return(struct jit_compiler *c);
 /* A turn of a loop, or a call: counts it, or looks at interruptions. */
-void code_count_turn(struct jit_compiler *c);
+void jit_code_count_turn(struct jit_compiler *c);
 /* rsp as the prologue left it. */
-void code_restore_stack(struct jit_compiler *c);
+void jit_code_restore_stack(struct jit_compiler *c);
 /* Moves that happen at once: registers of one file. */
 struct move {
 	uint8_t to, of, type;
 };
-void moves_make(struct jit_compiler *c, struct move *moves, unsigned count,
-		enum file file);
-void code_epilogue(struct jit_compiler *c);
+void jit_moves_make(struct jit_compiler *c, struct move *moves, unsigned count,
+		    enum file file);
+void jit_code_epilogue(struct jit_compiler *c);
 /* Saved registers, from the frame. */
-void code_restore_kept(struct jit_compiler *c);
+void jit_code_restore_kept(struct jit_compiler *c);
 /* Calls the function in rax, whoever's it is. */
-void call_foreign(struct jit_compiler *c);
+void jit_call_foreign(struct jit_compiler *c);
 
-uint32_t argument_bytes(const struct wasm_deftype *type);
+uint32_t jit_argument_bytes(const struct wasm_deftype *type);
 /* Of the arguments by their types: where each one goes. */
 struct argument_places {
 	unsigned general, vector;
 	uint32_t bytes; /* on the stack so far */
 };
 enum { ARGUMENT_GENERAL = 6, ARGUMENT_VECTOR = 8 };
-extern const uint8_t argument_registers[ARGUMENT_GENERAL];
+extern const uint8_t jit_argument_registers[ARGUMENT_GENERAL];
 /* The register, or NO_REG: *offset on the stack. */
-unsigned argument_next(struct argument_places *places, unsigned type,
-		       uint32_t *offset);
+unsigned jit_argument_next(struct argument_places *places, unsigned type,
+			   uint32_t *offset);

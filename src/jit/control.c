@@ -6,7 +6,7 @@
 #include "jit/compile.h"
 #include "wasm/heap.h"
 
-struct label *label_at(struct jit_compiler *c, uint32_t depth)
+struct label *jit_label_at(struct jit_compiler *c, uint32_t depth)
 {
 	return (struct label *)c->labels.items + c->label_count - 1 - depth;
 }
@@ -43,12 +43,12 @@ static struct rm place_of(struct jit_compiler *c, const struct label *label,
 			  uint32_t number)
 {
 	if (label->kind == LABEL_FUNCTION)
-		return rm_at(RBP, (int32_t)(16 + c->argument_bytes +
-					    16 * number));
-	return slot_rm(c, label->height + number);
+		return rm_at(RBP,
+			     (int32_t)(16 + c->argument_bytes + 16 * number));
+	return jit_slot_rm(c, label->height + number);
 }
 
-void become_dead(struct jit_compiler *c)
+void jit_become_dead(struct jit_compiler *c)
 {
 	c->is_dead = true;
 	c->dead_depth = 0;
@@ -59,12 +59,12 @@ static void values_bring(struct jit_compiler *c, const struct label *label)
 {
 	uint32_t count = arity(label), first = c->height - count;
 
-	if (!count || !code_room(c, 512 + 32ull * count))
+	if (!count || !jit_code_room(c, 512 + 32ull * count))
 		return;
 	if (takes_in_reg(label)) {
 		struct operand only = { *value_at(c, first), first };
 
-		operand_to(c, &only, 0); /* rax, xmm0 */
+		jit_operand_to(c, &only, 0); /* rax, xmm0 */
 		return;
 	}
 	for (uint32_t i = 0; i < count; i++) {
@@ -74,7 +74,7 @@ static void values_bring(struct jit_compiler *c, const struct label *label)
 		    label->kind != LABEL_FUNCTION &&
 		    operand.index == label->height + i)
 			continue;
-		operand_store(c, &operand, place_of(c, label, i));
+		jit_operand_store(c, &operand, place_of(c, label, i));
 	}
 }
 
@@ -82,54 +82,54 @@ static bool are_in_place(struct jit_compiler *c, const struct label *label)
 {
 	const struct value *top = value_at(c, c->height - 1);
 
-	return !arity(label) || (takes_in_reg(label) && top->place == IN_REG &&
-				 top->reg == 0);
+	return !arity(label) ||
+	       (takes_in_reg(label) && top->place == IN_REG && top->reg == 0);
 }
 
 static void jump(struct jit_compiler *c, struct label *label)
 {
 	if (label->kind == LABEL_LOOP)
-		code_jump_to(c, label->start);
+		jit_code_jump_to(c, label->start);
 	else
-		code_jump(c, &label->fixes);
+		jit_code_jump(c, &label->fixes);
 }
 
 static void jump_if(struct jit_compiler *c, struct label *label,
 		    unsigned condition)
 {
 	if (label->kind == LABEL_LOOP)
-		code_jump_if_to(c, condition, label->start);
+		jit_code_jump_if_to(c, condition, label->start);
 	else
-		code_jump_if(c, condition, &label->fixes);
+		jit_code_jump_if(c, condition, &label->fixes);
 }
 
-void branch_if(struct jit_compiler *c, uint32_t depth, unsigned condition)
+void jit_branch_if(struct jit_compiler *c, uint32_t depth, unsigned condition)
 {
-	struct label *label = label_at(c, depth);
+	struct label *label = jit_label_at(c, depth);
 	uint32_t stay = NONE;
 
 	c->flags_live = true;
 	if (are_in_place(c, label)) {
 		jump_if(c, label, condition);
 	} else {
-		code_jump_if(c, inverse(condition), &stay);
+		jit_code_jump_if(c, jit_inverse(condition), &stay);
 		values_bring(c, label);
 		jump(c, label);
-		code_bind(c, stay);
+		jit_code_bind(c, stay);
 	}
 	c->flags_live = false;
 }
 
 static void branch(struct jit_compiler *c, uint32_t depth)
 {
-	struct label *label = label_at(c, depth);
+	struct label *label = jit_label_at(c, depth);
 
 	values_bring(c, label);
 	jump(c, label);
-	become_dead(c);
+	jit_become_dead(c);
 }
 
-void function_return(struct jit_compiler *c)
+void jit_function_return(struct jit_compiler *c)
 {
 	branch(c, c->label_count - 1);
 }
@@ -145,26 +145,26 @@ static void table_entry(struct jit_compiler *c, struct label *label,
 			label->table = c->table_serial;
 			label->table_stub = NONE;
 		}
-		code_fix_from(c, &label->table_stub, at, table);
+		jit_code_fix_from(c, &label->table_stub, at, table);
 	} else if (label->kind == LABEL_LOOP) {
-		code_set4(c, at, label->start - table);
+		jit_code_set4(c, at, label->start - table);
 	} else {
-		code_fix_from(c, &label->fixes, at, table);
+		jit_code_fix_from(c, &label->fixes, at, table);
 	}
 }
 
 static void table_stubs(struct jit_compiler *c)
 {
 	for (uint32_t i = 0; i < c->label_count; i++) {
-		struct label *label = label_at(c, i);
+		struct label *label = jit_label_at(c, i);
 
 		if (label->table != c->table_serial ||
 		    label->table_stub == NONE)
 			continue;
-		code_bind(c, label->table_stub);
+		jit_code_bind(c, label->table_stub);
 		label->table_stub = NONE;
 		values_bring(c, label);
-		if (code_room(c, 64))
+		if (jit_code_room(c, 64))
 			jump(c, label);
 	}
 }
@@ -180,7 +180,7 @@ static void table_default(struct jit_compiler *c, struct label *label)
 		label->table = c->table_serial;
 		label->table_stub = NONE;
 	}
-	code_jump_if(c, CC_AE, &label->table_stub);
+	jit_code_jump_if(c, CC_AE, &label->table_stub);
 }
 
 static uint32_t table_last(const struct wasm_immediates *immediates,
@@ -197,41 +197,40 @@ static void branch_table(struct jit_compiler *c,
 			 const struct wasm_immediates *immediates)
 {
 	struct wasm_reader reader = wasm_reader_of(
-		immediates->bytes,
-		(size_t)(c->reader.end - immediates->bytes));
-	struct operand index = pop(c);
+		immediates->bytes, (size_t)(c->reader.end - immediates->bytes));
+	struct operand index = jit_pop(c);
 	uint32_t here = NONE, table;
 	unsigned reg;
 
-	if (!code_room(c, 1024 + 4ull * immediates->count))
+	if (!jit_code_room(c, 1024 + 4ull * immediates->count))
 		return;
-	reg = operand_own(c, &index);
+	reg = jit_operand_own(c, &index);
 	c->table_serial++;
-	emit_alu(c, 7, T_I32, rm_reg(reg), (int32_t)immediates->count);
-	table_default(c, label_at(c, table_last(immediates, reader)));
-	code_address(c, SCRATCH, &here);
+	jit_emit_alu(c, 7, T_I32, rm_reg(reg), (int32_t)immediates->count);
+	table_default(c, jit_label_at(c, table_last(immediates, reader)));
+	jit_code_address(c, SCRATCH, &here);
 	emit(&c->e, 0x63 | OP_W, reg, rm_index(SCRATCH, reg, 2, 0));
 	emit(&c->e, 0x03 | OP_W, SCRATCH, rm_reg(reg));
 	emit(&c->e, 0xff, 4, rm_reg(SCRATCH));
-	code_bind(c, here);
+	jit_code_bind(c, here);
 	table = code_here(c);
 	for (uint32_t i = 0; i < immediates->count; i++) {
-		struct label *label = label_at(c, wasm_read_u32(&reader));
+		struct label *label = jit_label_at(c, wasm_read_u32(&reader));
 
 		emit4(&c->e, 0);
 		table_entry(c, label, code_here(c) - 4, table);
 	}
-	release(c, &index);
+	jit_release(c, &index);
 	table_stubs(c);
-	become_dead(c);
+	jit_become_dead(c);
 }
 
 /* Blocks */
 
 static struct label *label_push(struct jit_compiler *c, enum label_kind kind)
 {
-	struct label *label = jit_vector_room(c, &c->labels, c->label_count,
-					      sizeof(*label));
+	struct label *label =
+		jit_vector_room(c, &c->labels, c->label_count, sizeof(*label));
 
 	if (!label)
 		label = c->labels.items;
@@ -262,9 +261,9 @@ static void params_to_slots(struct jit_compiler *c, const struct label *label)
 		struct value *value = value_at(c, i);
 		struct operand operand = { *value, i };
 
-		if (value->place != IS_CONSTANT || !code_room(c, 256))
+		if (value->place != IS_CONSTANT || !jit_code_room(c, 256))
 			continue;
-		operand_store(c, &operand, slot_rm(c, i));
+		jit_operand_store(c, &operand, jit_slot_rm(c, i));
 		value_at(c, i)->place = IN_SLOT;
 	}
 }
@@ -274,16 +273,17 @@ static void poll(struct jit_compiler *c)
 {
 	struct cold *cold;
 
-	load_rm(c, SCRATCH,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, store)), T_I64);
+	jit_load_rm(c, SCRATCH,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, store)),
+		    T_I64);
 	emit_imm8(&c->e, 0x83, 7,
 		  rm_at(SCRATCH, offsetof(struct wasm_store, interrupt)), 0);
-	cold = code_cold(c, COLD_OUT, JIT_OUT_POLL);
-	code_jump_if(c, CC_NE, &cold->fixes);
+	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_POLL);
+	jit_code_jump_if(c, CC_NE, &cold->fixes);
 	cold->back = code_here(c);
 }
 
-void code_count_turn(struct jit_compiler *c)
+void jit_code_count_turn(struct jit_compiler *c)
 {
 	struct cold *cold;
 
@@ -293,8 +293,8 @@ void code_count_turn(struct jit_compiler *c)
 	}
 	emit_imm8(&c->e, 0x83 | OP_W, 5,
 		  rm_at(CONTEXT, offsetof(struct wasm_instance, fuel)), 1);
-	cold = code_cold(c, COLD_OUT, JIT_OUT_FUEL);
-	code_jump_if(c, CC_S, &cold->fixes);
+	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_FUEL);
+	jit_code_jump_if(c, CC_S, &cold->fixes);
 	cold->back = code_here(c);
 }
 
@@ -303,23 +303,23 @@ static void loop_begin(struct jit_compiler *c,
 {
 	struct label *label;
 
-	values_flush(c);
+	jit_values_flush(c);
 	label = block_push(c, LABEL_LOOP, immediates);
 	params_to_slots(c, label);
 	label->start = code_here(c);
-	code_count_turn(c);
+	jit_code_count_turn(c);
 }
 
-void if_begin(struct jit_compiler *c, const struct wasm_immediates *immediates,
-	      unsigned condition)
+void jit_if_begin(struct jit_compiler *c,
+		  const struct wasm_immediates *immediates, unsigned condition)
 {
 	struct label *label;
 
 	c->flags_live = true;
-	values_flush(c);
+	jit_values_flush(c);
 	label = block_push(c, LABEL_IF, immediates);
 	params_to_slots(c, label);
-	code_jump_if(c, inverse(condition), &label->else_fixes);
+	jit_code_jump_if(c, jit_inverse(condition), &label->else_fixes);
 	c->flags_live = false;
 }
 
@@ -328,7 +328,7 @@ static void try_begin(struct jit_compiler *c,
 {
 	struct label *label;
 
-	values_flush(c);
+	jit_values_flush(c);
 	label = block_push(c, LABEL_TRY, immediates);
 	label->tried_from = code_here(c);
 	label->catches = immediates->bytes;
@@ -338,7 +338,7 @@ static void try_begin(struct jit_compiler *c,
 static void push_params(struct jit_compiler *c, const struct label *label)
 {
 	for (uint32_t i = 0; i < param_count(label); i++)
-		push_slot(c, type_of(label->type->params[i]));
+		jit_push_slot(c, jit_type_of(label->type->params[i]));
 	c->settled = c->height;
 }
 
@@ -348,27 +348,27 @@ static void push_results(struct jit_compiler *c, const struct label *label)
 	unsigned type;
 
 	if (count == 1) {
-		type = type_of(result_type(label, 0));
+		type = jit_type_of(result_type(label, 0));
 		c->free[file_of(type)] &= ~1u; /* rax, xmm0 */
-		push_reg(c, type, 0);
+		jit_push_reg(c, type, 0);
 		return;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		push_slot(c, type_of(result_type(label, i)));
+		jit_push_slot(c, jit_type_of(result_type(label, i)));
 	c->settled = c->height;
 }
 
 static void else_begin(struct jit_compiler *c)
 {
-	struct label *label = label_at(c, 0);
+	struct label *label = jit_label_at(c, 0);
 
 	if (!c->is_dead) {
 		values_bring(c, label);
-		code_jump(c, &label->fixes);
+		jit_code_jump(c, &label->fixes);
 	}
-	values_drop_to(c, label->height);
-	registers_all_free(c);
-	code_bind(c, label->else_fixes);
+	jit_values_drop_to(c, label->height);
+	jit_registers_all_free(c);
+	jit_code_bind(c, label->else_fixes);
 	label->else_fixes = NONE;
 	label->kind = LABEL_ELSE;
 	push_params(c, label);
@@ -382,11 +382,11 @@ static void else_missing(struct jit_compiler *c, struct label *label)
 		else_begin(c);
 		return;
 	}
-	code_bind(c, label->else_fixes);
+	jit_code_bind(c, label->else_fixes);
 	label->else_fixes = NONE;
 	if (c->is_dead) {
-		values_drop_to(c, label->height);
-		registers_all_free(c);
+		jit_values_drop_to(c, label->height);
+		jit_registers_all_free(c);
 		c->is_dead = false;
 	}
 }
@@ -398,35 +398,34 @@ static void landing_values(struct jit_compiler *c, struct label *label,
 	uint32_t count = tag ? tag->param_count : 0;
 	bool in_reg = takes_in_reg(label);
 
-	if (!code_room(c, 512 + 32ull * count))
+	if (!jit_code_room(c, 512 + 32ull * count))
 		return;
 	for (uint32_t i = 0; i < count; i++) {
-		unsigned type = type_of(tag->params[i]);
-		unsigned reg = in_reg			? 0
+		unsigned type = jit_type_of(tag->params[i]);
+		unsigned reg = in_reg			 ? 0
 			       : file_of(type) == VECTOR ? SCRATCH_X
 							 : SCRATCH;
 
 		if (file_of(type) == GENERAL && type != T_I32)
 			type = T_I64;
-		load_rm(c, reg,
-			rm_at(RAX, (int32_t)(offsetof(struct wasm_exception,
-						      values) +
-					     16 * i)),
-			type);
+		jit_load_rm(c, reg,
+			    rm_at(RAX, (int32_t)(offsetof(struct wasm_exception,
+							  values) +
+						 16 * i)),
+			    type);
 		if (!in_reg)
-			store_rm(c, place_of(c, label, i), reg,
-				 type == T_I32 ? T_I64 : type);
+			jit_store_rm(c, place_of(c, label, i), reg,
+				     type == T_I32 ? T_I64 : type);
 	}
 	if (with_ref && !in_reg)
-		store_rm(c, place_of(c, label, count), RAX, T_I64);
+		jit_store_rm(c, place_of(c, label, count), RAX, T_I64);
 }
 
 static void landing_add(struct jit_compiler *c, uint32_t from, uint32_t to,
 			uint32_t tag)
 {
-	struct code_landing *landing =
-		jit_vector_room(c, &c->landings, c->landing_count,
-				sizeof(*landing));
+	struct code_landing *landing = jit_vector_room(
+		c, &c->landings, c->landing_count, sizeof(*landing));
 
 	if (!landing)
 		return;
@@ -444,12 +443,12 @@ static void landings_emit(struct jit_compiler *c, const struct label *tried,
 		uint8_t kind = wasm_read_byte(&reader);
 		bool is_all = kind & 2;
 		uint32_t tag = is_all ? CODE_CATCH_ALL : wasm_read_u32(&reader);
-		struct label *label = label_at(c, wasm_read_u32(&reader));
+		struct label *label = jit_label_at(c, wasm_read_u32(&reader));
 
-		if (!code_room(c, 256))
+		if (!jit_code_room(c, 256))
 			return;
 		landing_add(c, tried->tried_from, to, tag);
-		code_restore_stack(c);
+		jit_code_restore_stack(c);
 		landing_values(c, label,
 			       is_all ? NULL
 				      : c->module->type[c->module->tags[tag]
@@ -461,8 +460,8 @@ static void landings_emit(struct jit_compiler *c, const struct label *tried,
 
 static void join(struct jit_compiler *c, const struct label *label)
 {
-	values_drop_to(c, label->height);
-	registers_all_free(c);
+	jit_values_drop_to(c, label->height);
+	jit_registers_all_free(c);
 	c->is_dead = false;
 	push_results(c, label);
 }
@@ -474,16 +473,16 @@ static void try_end(struct jit_compiler *c, struct label label)
 
 	if (!c->is_dead) {
 		values_bring(c, &label);
-		code_jump(c, &label.fixes);
+		jit_code_jump(c, &label.fixes);
 	}
 	landings_emit(c, &label, to);
 	if (label.fixes == NONE) {
-		values_drop_to(c, label.height);
-		registers_all_free(c);
-		become_dead(c);
+		jit_values_drop_to(c, label.height);
+		jit_registers_all_free(c);
+		jit_become_dead(c);
 		return;
 	}
-	code_bind(c, label.fixes);
+	jit_code_bind(c, label.fixes);
 	join(c, &label);
 }
 
@@ -491,16 +490,16 @@ static void function_end(struct jit_compiler *c, struct label *label)
 {
 	if (!c->is_dead)
 		values_bring(c, label);
-	code_bind(c, label->fixes);
-	values_drop_to(c, 0);
+	jit_code_bind(c, label->fixes);
+	jit_values_drop_to(c, 0);
 	if (!c->is_dead || label->fixes != NONE)
-		code_epilogue(c);
+		jit_code_epilogue(c);
 	c->is_dead = false;
 }
 
 static void block_end(struct jit_compiler *c)
 {
-	struct label *label = label_at(c, 0), ended;
+	struct label *label = jit_label_at(c, 0), ended;
 
 	if (label->kind == LABEL_IF)
 		else_missing(c, label);
@@ -517,19 +516,19 @@ static void block_end(struct jit_compiler *c)
 	}
 	if (ended.fixes == NONE || ended.kind == LABEL_LOOP) {
 		if (c->is_dead) {
-			values_drop_to(c, ended.height);
-			registers_all_free(c);
-			become_dead(c);
+			jit_values_drop_to(c, ended.height);
+			jit_registers_all_free(c);
+			jit_become_dead(c);
 		}
 		return;
 	}
 	if (!c->is_dead)
 		values_bring(c, &ended);
-	code_bind(c, ended.fixes);
+	jit_code_bind(c, ended.fixes);
 	join(c, &ended);
 }
 
-void control_begin_function(struct jit_compiler *c)
+void jit_control_begin_function(struct jit_compiler *c)
 {
 	struct label *label = label_push(c, LABEL_FUNCTION);
 
@@ -538,39 +537,39 @@ void control_begin_function(struct jit_compiler *c)
 
 static void branch_if_value(struct jit_compiler *c, uint32_t depth)
 {
-	struct operand condition = pop(c);
+	struct operand condition = jit_pop(c);
 
-	operand_test(c, &condition);
-	branch_if(c, depth, CC_NE);
+	jit_operand_test(c, &condition);
+	jit_branch_if(c, depth, CC_NE);
 }
 
 static void if_value(struct jit_compiler *c,
 		     const struct wasm_immediates *immediates)
 {
-	struct operand condition = pop(c);
+	struct operand condition = jit_pop(c);
 
-	operand_test(c, &condition);
-	if_begin(c, immediates, CC_NE);
+	jit_operand_test(c, &condition);
+	jit_if_begin(c, immediates, CC_NE);
 }
 
 static void select_value(struct jit_compiler *c)
 {
-	struct operand condition = pop(c);
+	struct operand condition = jit_pop(c);
 
-	operand_test(c, &condition);
-	select_by(c, CC_NE);
+	jit_operand_test(c, &condition);
+	jit_select_by(c, CC_NE);
 }
 
-bool control_operation(struct jit_compiler *c, unsigned operation,
-		       const struct wasm_immediates *immediates)
+bool jit_control_operation(struct jit_compiler *c, unsigned operation,
+			   const struct wasm_immediates *immediates)
 {
 	switch (operation) {
 	case WASM_OP_UNREACHABLE:
-		code_trap(c, WASM_TRAP_unreachable);
-		become_dead(c);
+		jit_code_trap(c, WASM_TRAP_unreachable);
+		jit_become_dead(c);
 		break;
 	case WASM_OP_BLOCK:
-		values_flush(c);
+		jit_values_flush(c);
 		block_push(c, LABEL_BLOCK, immediates);
 		break;
 	case WASM_OP_LOOP: loop_begin(c, immediates); break;
@@ -581,7 +580,7 @@ bool control_operation(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_BR: branch(c, immediates->index[0]); break;
 	case WASM_OP_BR_IF: branch_if_value(c, immediates->index[0]); break;
 	case WASM_OP_BR_TABLE: branch_table(c, immediates); break;
-	case WASM_OP_RETURN: function_return(c); break;
+	case WASM_OP_RETURN: jit_function_return(c); break;
 	case WASM_OP_SELECT:
 	case WASM_OP_SELECT_TYPED: select_value(c); break;
 	default: return false;

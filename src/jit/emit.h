@@ -10,8 +10,22 @@
 #include <string.h>
 
 enum reg {
-	RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI,
-	R8, R9, R10, R11, R12, R13, R14, R15,
+	RAX,
+	RCX,
+	RDX,
+	RBX,
+	RSP,
+	RBP,
+	RSI,
+	RDI,
+	R8,
+	R9,
+	R10,
+	R11,
+	R12,
+	R13,
+	R14,
+	R15,
 	NO_REG = 0xff
 };
 
@@ -28,8 +42,22 @@ enum {
 };
 
 enum condition {
-	CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A,
-	CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G,
+	CC_O,
+	CC_NO,
+	CC_B,
+	CC_AE,
+	CC_E,
+	CC_NE,
+	CC_BE,
+	CC_A,
+	CC_S,
+	CC_NS,
+	CC_P,
+	CC_NP,
+	CC_L,
+	CC_GE,
+	CC_LE,
+	CC_G,
 	/* of floats: with the parity, for what is not ordered */
 	CC_FLOAT_E = 16,
 	CC_FLOAT_NE,
@@ -81,7 +109,7 @@ struct emitter {
 };
 /* Remembers that the four bytes at the cursor are to be the distance to a
  * literal; "behind" bytes of the instruction follow them. */
-void literal_used(struct jit_compiler *c, uint32_t number, unsigned behind);
+void jit_literal_used(struct jit_compiler *c, uint32_t number, unsigned behind);
 
 static inline void emit1(struct emitter *e, unsigned byte)
 {
@@ -113,8 +141,8 @@ static inline void emit_modrm_memory(struct emitter *e, unsigned reg,
 		unsigned index = rm->index == NO_REG ? 4 : rm->index & 7;
 
 		emit1(e, mode | reg | 4);
-		emit1(e, (unsigned)rm->shift << 6 | index << 3 |
-				 (rm->base & 7));
+		emit1(e,
+		      (unsigned)rm->shift << 6 | index << 3 | (rm->base & 7));
 	}
 	if (mode == 0x40)
 		emit1(e, (uint8_t)rm->disp);
@@ -133,7 +161,7 @@ static inline void emit_modrm(struct emitter *e, unsigned reg,
 		emit_modrm_memory(e, reg, rm);
 	} else {
 		emit1(e, reg | 5);
-		literal_used(e->compiler, (uint32_t)rm->disp, behind);
+		jit_literal_used(e->compiler, (uint32_t)rm->disp, behind);
 		emit4(e, 0);
 	}
 }
@@ -145,9 +173,8 @@ static inline unsigned rm_high_base(const struct rm *rm)
 
 static inline unsigned rm_high_index(const struct rm *rm)
 {
-	return rm->kind == RM_MEMORY && rm->index != NO_REG
-		       ? rm->index >> 3 & 1
-		       : 0;
+	return rm->kind == RM_MEMORY && rm->index != NO_REG ? rm->index >> 3 & 1
+							    : 0;
 }
 
 static inline bool is_new_byte_register(unsigned reg)
@@ -165,10 +192,9 @@ static inline void emit_opcode(struct emitter *e, uint32_t op, unsigned reg,
 
 	if (prefix)
 		emit1(e, prefixes[prefix]);
-	if (rex != 0x40 ||
-	    (op & OP_BYTE && (is_new_byte_register(reg) ||
-			      (rm->kind == RM_REG &&
-			       is_new_byte_register(rm->base)))))
+	if (rex != 0x40 || (op & OP_BYTE && (is_new_byte_register(reg) ||
+					     (rm->kind == RM_REG &&
+					      is_new_byte_register(rm->base)))))
 		emit1(e, rex);
 	if (map) {
 		emit1(e, 0x0f);

@@ -17,7 +17,7 @@ enum jit_without {
 	JIT_WITHOUT_FOLD = 1 << 2,    /* no load as an operand */
 	JIT_WITHOUT_CONST = 1 << 3,   /* constants go to registers at once */
 	JIT_WITHOUT_HINT = 1 << 4,    /* no result straight to its local */
-	JIT_WITHOUT_HAND = 1 << 5, /* all arithmetic out of line */
+	JIT_WITHOUT_HAND = 1 << 5,    /* all arithmetic out of line */
 	JIT_WITHOUT_POOL = 1 << 6,    /* four registers of each kind */
 };
 

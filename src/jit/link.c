@@ -60,12 +60,11 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 		.reserved = { first->options->without },
 	};
 	header->landings_at =
-		header->functions_at + (header->function_count + 1ull) *
-					       sizeof(struct code_function);
-	header->text_at =
-		rounded(header->landings_at +
-			(uint64_t)header->landing_count *
-				sizeof(struct code_landing));
+		header->functions_at +
+		(header->function_count + 1ull) * sizeof(struct code_function);
+	header->text_at = rounded(header->landings_at +
+				  (uint64_t)header->landing_count *
+					  sizeof(struct code_landing));
 	header->file_bytes = rounded(header->text_at + header->text_bytes);
 }
 

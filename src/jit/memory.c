@@ -55,10 +55,10 @@ static bool is_guarded(const struct jit_compiler *c, uint32_t memory)
 
 static void load_memory(struct jit_compiler *c, unsigned reg, uint32_t memory)
 {
-	load_rm(c, reg,
-		rm_at(CONTEXT, offsetof(struct wasm_instance, memories)),
-		T_I64);
-	load_rm(c, reg, rm_at(reg, (int32_t)(8 * memory)), T_I64);
+	jit_load_rm(c, reg,
+		    rm_at(CONTEXT, offsetof(struct wasm_instance, memories)),
+		    T_I64);
+	jit_load_rm(c, reg, rm_at(reg, (int32_t)(8 * memory)), T_I64);
 }
 
 static struct address address_far(struct jit_compiler *c,
@@ -67,12 +67,12 @@ static struct address address_far(struct jit_compiler *c,
 	struct address address = { .reg = NO_REG };
 
 	if (operand->value.place == IS_CONSTANT) {
-		move_constant(c, SCRATCH, operand->value.constant + offset,
-			      T_I64);
+		jit_move_constant(c, SCRATCH, operand->value.constant + offset,
+				  T_I64);
 	} else {
-		move_constant(c, SCRATCH, offset, T_I64);
-		emit(&c->e, 0x03 | OP_W, SCRATCH, operand_rm(c, operand));
-		release(c, operand);
+		jit_move_constant(c, SCRATCH, offset, T_I64);
+		emit(&c->e, 0x03 | OP_W, SCRATCH, jit_operand_rm(c, operand));
+		jit_release(c, operand);
 	}
 	address.rm = rm_index(MEMORY, SCRATCH, 0, 0);
 	return address;
@@ -89,10 +89,10 @@ static struct address address_guarded(struct jit_compiler *c,
 	    (is_constant && operand->value.constant + offset > INT32_MAX))
 		return address_far(c, operand, offset);
 	if (is_constant) {
-		address.rm = rm_at(MEMORY, (int32_t)(operand->value.constant +
-						     offset));
+		address.rm = rm_at(MEMORY,
+				   (int32_t)(operand->value.constant + offset));
 	} else {
-		unsigned reg = operand_reg(c, operand);
+		unsigned reg = jit_operand_reg(c, operand);
 
 		address.rm = rm_index(MEMORY, reg, 0, (int32_t)offset);
 		if (operand->value.place == IN_REG)
@@ -108,11 +108,11 @@ static void add_bytes(struct jit_compiler *c, uint64_t bytes, unsigned spare,
 		emit_imm32(&c->e, 0x81 | OP_W, 0, rm_reg(SCRATCH),
 			   (uint32_t)bytes);
 	} else {
-		move_constant(c, spare, bytes, T_I64);
+		jit_move_constant(c, spare, bytes, T_I64);
 		emit(&c->e, 0x03 | OP_W, SCRATCH, rm_reg(spare));
 	}
 	if (is64)
-		code_trap_if(c, CC_B, WASM_TRAP_memory_bounds);
+		jit_code_trap_if(c, CC_B, WASM_TRAP_memory_bounds);
 }
 
 /* Without: where the access ends is compared with the memory's size. */
@@ -120,31 +120,31 @@ static struct address address_checked(struct jit_compiler *c,
 				      struct operand *operand, uint32_t memory,
 				      uint64_t offset, unsigned bytes)
 {
-	unsigned spare = take(c, GENERAL);
+	unsigned spare = jit_take(c, GENERAL);
 	struct address address = { .reg = (uint8_t)spare };
 
 	if (offset > UINT64_MAX - bytes) {
-		code_trap(c, WASM_TRAP_memory_bounds);
+		jit_code_trap(c, WASM_TRAP_memory_bounds);
 		offset = 0;
 	}
-	operand_to(c, operand, SCRATCH);
-	release(c, operand);
+	jit_operand_to(c, operand, SCRATCH);
+	jit_release(c, operand);
 	add_bytes(c, offset + bytes, spare, limits_of(c, memory)->is64);
 	load_memory(c, spare, memory);
 	emit(&c->e, 0x3b | OP_W, SCRATCH,
 	     rm_at(spare, offsetof(struct wasm_memory, bytes)));
-	code_trap_if(c, CC_A, WASM_TRAP_memory_bounds);
-	load_rm(c, spare, rm_at(spare, offsetof(struct wasm_memory, base)),
-		T_I64);
+	jit_code_trap_if(c, CC_A, WASM_TRAP_memory_bounds);
+	jit_load_rm(c, spare, rm_at(spare, offsetof(struct wasm_memory, base)),
+		    T_I64);
 	address.rm = rm_index(spare, SCRATCH, 0, -(int32_t)bytes);
 	return address;
 }
 
-struct address address_of(struct jit_compiler *c,
-			  const struct wasm_immediates *immediates,
-			  unsigned bytes)
+struct address jit_address_of(struct jit_compiler *c,
+			      const struct wasm_immediates *immediates,
+			      unsigned bytes)
 {
-	struct operand operand = pop(c);
+	struct operand operand = jit_pop(c);
 
 	if (is_guarded(c, immediates->memory))
 		return address_guarded(c, &operand, immediates->value);
@@ -152,7 +152,7 @@ struct address address_of(struct jit_compiler *c,
 			       immediates->value, bytes);
 }
 
-void address_release(struct jit_compiler *c, const struct address *address)
+void jit_address_release(struct jit_compiler *c, const struct address *address)
 {
 	if (address->reg != NO_REG)
 		give(c, GENERAL, address->reg);
@@ -182,9 +182,8 @@ static bool next_takes(struct jit_compiler *c, unsigned type)
 static bool is_whole(const struct access *access)
 {
 	return access->type != T_V128 &&
-	       access->bytes == (access->type == T_I32 || access->type == T_F32
-					 ? 4
-					 : 8);
+	       access->bytes ==
+		       (access->type == T_I32 || access->type == T_F32 ? 4 : 8);
 }
 
 static bool load_later(struct jit_compiler *c, const struct access *access,
@@ -199,12 +198,12 @@ static bool load_later(struct jit_compiler *c, const struct access *access,
 		return false;
 	if (value_at(c, c->height - 1)->place == IS_CONSTANT)
 		return false;
-	operand = pop(c);
-	load.reg = (uint8_t)operand_reg(c, &operand);
+	operand = jit_pop(c);
+	load.reg = (uint8_t)jit_operand_reg(c, &operand);
 	load.is_borrowed = operand.value.place != IN_REG;
 	load.index = (uint32_t)immediates->value;
-	load.constant = (uint64_t)code_op_origin(c) << 32 | access->op;
-	push(c, load);
+	load.constant = (uint64_t)jit_code_op_origin(c) << 32 | access->op;
+	jit_push(c, load);
 	return true;
 }
 
@@ -216,14 +215,14 @@ static void load(struct jit_compiler *c, const struct access *access,
 
 	if (load_later(c, access, immediates))
 		return;
-	address = address_of(c, immediates, access->bytes);
-	target = target_new(c, file_of(access->type));
+	address = jit_address_of(c, immediates, access->bytes);
+	target = jit_target_new(c, file_of(access->type));
 	if (file_of(access->type) == VECTOR)
-		emit_x(c, access->op, target.reg, address.rm);
+		jit_emit_x(c, access->op, target.reg, address.rm);
 	else
 		emit(&c->e, access->op, target.reg, address.rm);
-	address_release(c, &address);
-	target_finish(c, target, access->type);
+	jit_address_release(c, &address);
+	jit_target_finish(c, target, access->type);
 }
 
 static void store_immediate(struct jit_compiler *c, const struct access *access,
@@ -247,38 +246,39 @@ static void store_immediate(struct jit_compiler *c, const struct access *access,
 static void store(struct jit_compiler *c, const struct access *access,
 		  const struct wasm_immediates *immediates)
 {
-	struct operand value = pop(c);
-	bool is_constant = is_immediate(c, &value);
-	unsigned reg = is_constant ? NO_REG : operand_reg(c, &value);
-	struct address address = address_of(c, immediates, access->bytes);
+	struct operand value = jit_pop(c);
+	bool is_constant = jit_is_immediate(c, &value);
+	unsigned reg = is_constant ? NO_REG : jit_operand_reg(c, &value);
+	struct address address = jit_address_of(c, immediates, access->bytes);
 
 	if (is_constant)
 		store_immediate(c, access, address.rm, value.value.constant);
 	else if (file_of(access->type) == VECTOR)
-		emit_x(c, access->op, reg, address.rm);
+		jit_emit_x(c, access->op, reg, address.rm);
 	else
 		emit(&c->e, access->op, reg, address.rm);
-	address_release(c, &address);
-	release(c, &value);
+	jit_address_release(c, &address);
+	jit_release(c, &value);
 }
 
 static void size(struct jit_compiler *c, uint32_t memory)
 {
-	struct target target = target_new(c, GENERAL);
+	struct target target = jit_target_new(c, GENERAL);
 	const struct wasm_limits *limits = limits_of(c, memory);
 
 	load_memory(c, target.reg, memory);
-	load_rm(c, target.reg,
-		rm_at(target.reg, offsetof(struct wasm_memory, bytes)), T_I64);
+	jit_load_rm(c, target.reg,
+		    rm_at(target.reg, offsetof(struct wasm_memory, bytes)),
+		    T_I64);
 	if (limits->page_log2)
 		emit_imm8(&c->e, 0xc1 | OP_W, 5, rm_reg(target.reg),
 			  limits->page_log2);
-	target_finish(c, target, limits->is64 ? T_I64 : T_I32);
+	jit_target_finish(c, target, limits->is64 ? T_I64 : T_I32);
 }
 
 /* Globals */
 
-struct rm global_rm(struct jit_compiler *c, uint32_t index)
+struct rm jit_global_rm(struct jit_compiler *c, uint32_t index)
 {
 	uint32_t own = index - c->module->imported_globals;
 
@@ -286,35 +286,35 @@ struct rm global_rm(struct jit_compiler *c, uint32_t index)
 		return rm_at(CONTEXT,
 			     (int32_t)(offsetof(struct wasm_instance, globals) +
 				       own * sizeof(struct wasm_global)));
-	load_rm(c, SCRATCH,
-		rm_at(CONTEXT,
-		      offsetof(struct wasm_instance, imported_globals)),
-		T_I64);
-	load_rm(c, SCRATCH, rm_at(SCRATCH, (int32_t)(8 * index)), T_I64);
+	jit_load_rm(c, SCRATCH,
+		    rm_at(CONTEXT,
+			  offsetof(struct wasm_instance, imported_globals)),
+		    T_I64);
+	jit_load_rm(c, SCRATCH, rm_at(SCRATCH, (int32_t)(8 * index)), T_I64);
 	return rm_at(SCRATCH, 0);
 }
 
 static void global_get(struct jit_compiler *c, uint32_t index)
 {
-	unsigned type = type_of(c->module->globals[index].type);
-	struct target target = target_new(c, file_of(type));
+	unsigned type = jit_type_of(c->module->globals[index].type);
+	struct target target = jit_target_new(c, file_of(type));
 
-	load_rm(c, target.reg, global_rm(c, index), type);
-	target_finish(c, target, type);
+	jit_load_rm(c, target.reg, jit_global_rm(c, index), type);
+	jit_target_finish(c, target, type);
 }
 
 static void global_set(struct jit_compiler *c, uint32_t index)
 {
-	struct operand value = pop(c);
-	unsigned reg = operand_reg(c, &value);
+	struct operand value = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &value);
 	unsigned type = value.value.type == T_I32 ? T_I64 : value.value.type;
 
-	store_rm(c, global_rm(c, index), reg, type);
-	release(c, &value);
+	jit_store_rm(c, jit_global_rm(c, index), reg, type);
+	jit_release(c, &value);
 }
 
-bool memory_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates)
+bool jit_memory_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates)
 {
 	const struct access *access = &accesses[operation];
 

@@ -65,22 +65,22 @@ static const struct recipe recipes[WASM_OPERATIONS] = {
 
 /* Flags */
 
-unsigned inverse(unsigned condition)
+unsigned jit_inverse(unsigned condition)
 {
 	return condition ^ 1;
 }
 
 static unsigned mirrored(unsigned condition)
 {
-	static const uint8_t mirror[16] = {
-		CC_O, CC_NO, CC_A, CC_BE, CC_E, CC_NE, CC_AE, CC_B,
-		CC_S, CC_NS, CC_P, CC_NP, CC_G, CC_LE, CC_GE, CC_L
-	};
+	static const uint8_t mirror[16] = { CC_O, CC_NO, CC_A,	CC_BE,
+					    CC_E, CC_NE, CC_AE, CC_B,
+					    CC_S, CC_NS, CC_P,	CC_NP,
+					    CC_G, CC_LE, CC_GE, CC_L };
 
 	return mirror[condition];
 }
 
-bool next_is(const struct jit_compiler *c, unsigned byte)
+bool jit_next_is(const struct jit_compiler *c, unsigned byte)
 {
 	return c->reader.at < c->reader.end && *c->reader.at == byte;
 }
@@ -102,7 +102,7 @@ static void set_float(struct jit_compiler *c, unsigned condition, unsigned reg)
 
 static void flags_to_value(struct jit_compiler *c, unsigned condition)
 {
-	struct target target = target_new(c, GENERAL);
+	struct target target = jit_target_new(c, GENERAL);
 
 	if (condition >= CC_FLOAT_E)
 		set_float(c, condition, target.reg);
@@ -110,36 +110,36 @@ static void flags_to_value(struct jit_compiler *c, unsigned condition)
 		set_byte(c, condition, target.reg);
 	emit(&c->e, 0xb6 | OP_0F | OP_BYTE, target.reg, rm_reg(target.reg));
 	c->flags_live = false;
-	target_finish(c, target, T_I32);
+	jit_target_finish(c, target, T_I32);
 }
 
 static bool condition_fused(struct jit_compiler *c, unsigned condition)
 {
 	struct wasm_immediates immediates;
 
-	if (next_is(c, 0x0d)) { /* br_if */
+	if (jit_next_is(c, 0x0d)) { /* br_if */
 		c->reader.at++;
-		branch_if(c, wasm_read_u32(&c->reader), condition);
-	} else if (next_is(c, 0x04)) { /* if */
+		jit_branch_if(c, wasm_read_u32(&c->reader), condition);
+	} else if (jit_next_is(c, 0x04)) { /* if */
 		c->reader.at++;
 		wasm_read_immediates(&c->reader, WASM_OP_IF, &immediates);
-		if_begin(c, &immediates, condition);
-	} else if (next_is(c, 0x1b)) { /* select */
+		jit_if_begin(c, &immediates, condition);
+	} else if (jit_next_is(c, 0x1b)) { /* select */
 		c->reader.at++;
-		select_by(c, condition);
+		jit_select_by(c, condition);
 	} else {
 		return false;
 	}
 	return true;
 }
 
-void condition_use(struct jit_compiler *c, unsigned condition)
+void jit_condition_use(struct jit_compiler *c, unsigned condition)
 {
 	c->flags_live = true;
 	if (!(c->options->without & JIT_WITHOUT_COMPARE)) {
-		while (next_is(c, 0x45)) { /* i32.eqz */
+		while (jit_next_is(c, 0x45)) { /* i32.eqz */
 			c->reader.at++;
-			condition = inverse(condition);
+			condition = jit_inverse(condition);
 		}
 		if (condition_fused(c, condition)) {
 			c->flags_live = false;
@@ -149,8 +149,8 @@ void condition_use(struct jit_compiler *c, unsigned condition)
 	flags_to_value(c, condition);
 }
 
-void emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
-	      struct rm rm, int32_t constant)
+void jit_emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
+		  struct rm rm, int32_t constant)
 {
 	if (constant == (int8_t)constant)
 		emit_imm8(&c->e, 0x83 | wide(type), number, rm,
@@ -160,16 +160,16 @@ void emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
 			   (uint32_t)constant);
 }
 
-void operand_test(struct jit_compiler *c, struct operand *operand)
+void jit_operand_test(struct jit_compiler *c, struct operand *operand)
 {
 	unsigned type = operand->value.type;
-	struct rm rm = operand_rm(c, operand);
+	struct rm rm = jit_operand_rm(c, operand);
 
 	if (rm.kind == RM_REG)
 		emit(&c->e, 0x85 | wide(type), rm.base, rm);
 	else
-		emit_alu(c, ALU_CMP, type, rm, 0);
-	release(c, operand);
+		jit_emit_alu(c, ALU_CMP, type, rm, 0);
+	jit_release(c, operand);
 }
 
 static int32_t immediate_of(const struct operand *operand)
@@ -187,27 +187,29 @@ static void swap(struct operand *a, struct operand *b)
 
 static void compare(struct jit_compiler *c, unsigned type, unsigned condition)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 
 	if (a.value.place == IS_CONSTANT ||
-	    (!is_in_reg(c, &a) && is_in_reg(c, &b) &&
+	    (!jit_is_in_reg(c, &a) && jit_is_in_reg(c, &b) &&
 	     b.value.place != IS_CONSTANT)) {
 		swap(&a, &b);
 		condition = mirrored(condition);
 	}
-	if (is_immediate(c, &b) && immediate_of(&b) == 0 && is_in_reg(c, &a)) {
-		operand_test(c, &a);
-	} else if (is_immediate(c, &b)) {
-		emit_alu(c, ALU_CMP, type, operand_rm(c, &a), immediate_of(&b));
-		release(c, &a);
+	if (jit_is_immediate(c, &b) && immediate_of(&b) == 0 &&
+	    jit_is_in_reg(c, &a)) {
+		jit_operand_test(c, &a);
+	} else if (jit_is_immediate(c, &b)) {
+		jit_emit_alu(c, ALU_CMP, type, jit_operand_rm(c, &a),
+			     immediate_of(&b));
+		jit_release(c, &a);
 	} else {
-		unsigned reg = operand_reg(c, &a);
+		unsigned reg = jit_operand_reg(c, &a);
 
-		emit(&c->e, 0x3b | wide(type), reg, operand_rm(c, &b));
-		release(c, &a);
-		release(c, &b);
+		emit(&c->e, 0x3b | wide(type), reg, jit_operand_rm(c, &b));
+		jit_release(c, &a);
+		jit_release(c, &b);
 	}
-	condition_use(c, condition);
+	jit_condition_use(c, condition);
 }
 
 /* select */
@@ -224,49 +226,49 @@ static void select_general(struct jit_compiler *c, struct operand *a,
 		swap(a, b);
 		condition = CC_FLOAT_NE;
 	}
-	rm = operand_rm(c, a);
-	target = target_over(c, GENERAL, b);
-	if (uses_reg(c, a, target.reg) && !uses_reg(c, b, target.reg)) {
-		move(c, SCRATCH, rm.base, type);
+	rm = jit_operand_rm(c, a);
+	target = jit_target_over(c, GENERAL, b);
+	if (jit_uses_reg(c, a, target.reg) && !jit_uses_reg(c, b, target.reg)) {
+		jit_move(c, SCRATCH, rm.base, type);
 		rm = rm_reg(SCRATCH);
 	}
-	operand_to(c, b, target.reg);
+	jit_operand_to(c, b, target.reg);
 	if (condition == CC_FLOAT_NE) {
 		emit(&c->e, 0x40 | CC_P | OP_0F | wide(type), target.reg, rm);
 		condition = CC_NE;
 	}
 	emit(&c->e, 0x40 | condition | OP_0F | wide(type), target.reg, rm);
-	target_release(c, &target, a);
-	target_release(c, &target, b);
+	jit_target_release(c, &target, a);
+	jit_target_release(c, &target, b);
 	c->flags_live = false;
-	target_finish(c, target, type);
+	jit_target_finish(c, target, type);
 }
 
 static void select_vector(struct jit_compiler *c, struct operand *a,
 			  struct operand *b, unsigned condition)
 {
-	struct target target = target_over(c, VECTOR, a);
+	struct target target = jit_target_over(c, VECTOR, a);
 	uint32_t skip = NONE;
 
-	if (uses_reg(c, b, target.reg)) {
+	if (jit_uses_reg(c, b, target.reg)) {
 		swap(a, b);
-		condition = inverse(condition);
+		condition = jit_inverse(condition);
 	}
-	operand_to(c, a, target.reg);
-	code_jump_if(c, condition, &skip);
-	operand_to(c, b, target.reg);
-	code_bind(c, skip);
-	target_release(c, &target, a);
-	target_release(c, &target, b);
+	jit_operand_to(c, a, target.reg);
+	jit_code_jump_if(c, condition, &skip);
+	jit_operand_to(c, b, target.reg);
+	jit_code_bind(c, skip);
+	jit_target_release(c, &target, a);
+	jit_target_release(c, &target, b);
 	c->flags_live = false;
-	target_finish(c, target, a->value.type);
+	jit_target_finish(c, target, a->value.type);
 }
 
 /* A hint's local must not be written while the other operand is still in it:
  * both see to that. */
-void select_by(struct jit_compiler *c, unsigned condition)
+void jit_select_by(struct jit_compiler *c, unsigned condition)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 
 	c->flags_live = true;
 	if (file_of(a.value.type) == VECTOR)
@@ -296,8 +298,8 @@ static bool alu_folds(struct jit_compiler *c, const struct operand *a,
 	if (a->value.place != IS_CONSTANT || b->value.place != IS_CONSTANT)
 		return false;
 	bits = fold(recipe->what, a->value.constant, b->value.constant);
-	push_constant(c, recipe->type,
-		      recipe->type == T_I32 ? (uint32_t)bits : bits);
+	jit_push_constant(c, recipe->type,
+			  recipe->type == T_I32 ? (uint32_t)bits : bits);
 	return true;
 }
 
@@ -309,14 +311,14 @@ static bool add_by_lea(struct jit_compiler *c, const struct operand *a,
 	bool is_sub = recipe->what == ALU_SUB;
 	struct rm rm;
 
-	if ((recipe->what != ALU_ADD && !is_sub) || !is_in_reg(c, a) ||
-	    reg_of(c, a) == to)
+	if ((recipe->what != ALU_ADD && !is_sub) || !jit_is_in_reg(c, a) ||
+	    jit_reg_of(c, a) == to)
 		return false;
-	if (is_immediate(c, b) && immediate_of(b) != INT32_MIN)
-		rm = rm_at(reg_of(c, a),
+	if (jit_is_immediate(c, b) && immediate_of(b) != INT32_MIN)
+		rm = rm_at(jit_reg_of(c, a),
 			   is_sub ? -immediate_of(b) : immediate_of(b));
-	else if (!is_sub && is_in_reg(c, b) && reg_of(c, b) != to)
-		rm = rm_index(reg_of(c, a), reg_of(c, b), 0, 0);
+	else if (!is_sub && jit_is_in_reg(c, b) && jit_reg_of(c, b) != to)
+		rm = rm_index(jit_reg_of(c, a), jit_reg_of(c, b), 0, 0);
 	else
 		return false;
 	emit(&c->e, 0x8d | wide(recipe->type), to, rm);
@@ -329,23 +331,24 @@ static struct rm both_ready(struct jit_compiler *c, struct operand *a,
 {
 	struct rm rm;
 
-	if (uses_reg(c, b, to) && !(is_in_reg(c, a) && reg_of(c, a) == to)) {
-		if (commutes && is_in_reg(c, b)) {
+	if (jit_uses_reg(c, b, to) &&
+	    !(jit_is_in_reg(c, a) && jit_reg_of(c, a) == to)) {
+		if (commutes && jit_is_in_reg(c, b)) {
 			swap(a, b);
 		} else {
-			operand_to(c, b, SCRATCH);
-			operand_to(c, a, to);
+			jit_operand_to(c, b, SCRATCH);
+			jit_operand_to(c, a, to);
 			return rm_reg(SCRATCH);
 		}
 	}
-	rm = operand_rm(c, b);
-	operand_to(c, a, to);
+	rm = jit_operand_rm(c, b);
+	jit_operand_to(c, a, to);
 	return rm;
 }
 
 static void alu(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 	bool commutes = recipe->what != ALU_SUB;
 	struct target target;
 
@@ -353,22 +356,22 @@ static void alu(struct jit_compiler *c, const struct recipe *recipe)
 		return;
 	if (commutes && a.value.place == IS_CONSTANT)
 		swap(&a, &b);
-	target = target_over(c, GENERAL, &a);
+	target = jit_target_over(c, GENERAL, &a);
 	if (add_by_lea(c, &a, &b, recipe, target.reg)) {
 		;
-	} else if (is_immediate(c, &b)) {
-		operand_to(c, &a, target.reg);
-		emit_alu(c, recipe->what, recipe->type, rm_reg(target.reg),
-			 immediate_of(&b));
+	} else if (jit_is_immediate(c, &b)) {
+		jit_operand_to(c, &a, target.reg);
+		jit_emit_alu(c, recipe->what, recipe->type, rm_reg(target.reg),
+			     immediate_of(&b));
 	} else {
 		struct rm rm = both_ready(c, &a, &b, target.reg, commutes);
 
 		emit(&c->e, recipe->what << 3 | 3 | wide(recipe->type),
 		     target.reg, rm);
 	}
-	target_release(c, &target, &a);
-	target_release(c, &target, &b);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, &a);
+	jit_target_release(c, &target, &b);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void multiply_constant(struct jit_compiler *c, unsigned type,
@@ -383,26 +386,26 @@ static void multiply_constant(struct jit_compiler *c, unsigned type,
 
 static void multiply(struct jit_compiler *c, unsigned type)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 	struct target target;
 
 	if (a.value.place == IS_CONSTANT)
 		swap(&a, &b);
-	if (is_immediate(c, &b)) {
-		struct rm rm = operand_rm(c, &a);
+	if (jit_is_immediate(c, &b)) {
+		struct rm rm = jit_operand_rm(c, &a);
 
-		target = target_over(c, GENERAL, &a);
+		target = jit_target_over(c, GENERAL, &a);
 		multiply_constant(c, type, target.reg, rm, immediate_of(&b));
 	} else {
 		struct rm rm;
 
-		target = target_over(c, GENERAL, &a);
+		target = jit_target_over(c, GENERAL, &a);
 		rm = both_ready(c, &a, &b, target.reg, true);
 		emit(&c->e, 0xaf | OP_0F | wide(type), target.reg, rm);
 	}
-	target_release(c, &target, &a);
-	target_release(c, &target, &b);
-	target_finish(c, target, type);
+	jit_target_release(c, &target, &a);
+	jit_target_release(c, &target, &b);
+	jit_target_finish(c, target, type);
 }
 
 /* Shifts */
@@ -410,32 +413,32 @@ static void multiply(struct jit_compiler *c, unsigned type)
 static void shift_constant(struct jit_compiler *c, const struct recipe *recipe,
 			   struct operand *a, const struct operand *b)
 {
-	struct target target = target_over(c, GENERAL, a);
+	struct target target = jit_target_over(c, GENERAL, a);
 	unsigned mask = recipe->type == T_I32 ? 31 : 63;
 
-	operand_to(c, a, target.reg);
+	jit_operand_to(c, a, target.reg);
 	emit_imm8(&c->e, 0xc1 | wide(recipe->type), recipe->what,
 		  rm_reg(target.reg), immediate_of(b) & (int)mask);
-	target_release(c, &target, a);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 /* The three-operand forms of BMI2, which leave the flags alone. */
 static void shift_anywhere(struct jit_compiler *c, const struct recipe *recipe,
 			   struct operand *a, struct operand *b)
 {
-	uint32_t prefix = recipe->what == SHL   ? OP_66
+	uint32_t prefix = recipe->what == SHL	? OP_66
 			  : recipe->what == SAR ? OP_F3
 						: OP_F2;
-	unsigned count = operand_reg(c, b);
-	struct rm rm = operand_rm(c, a);
-	struct target target = target_over(c, GENERAL, a);
+	unsigned count = jit_operand_reg(c, b);
+	struct rm rm = jit_operand_rm(c, a);
+	struct target target = jit_target_over(c, GENERAL, a);
 
 	emit_vex(&c->e, 0xf7 | OP_38 | prefix | wide(recipe->type), target.reg,
 		 count, rm);
-	target_release(c, &target, a);
-	target_release(c, &target, b);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, a);
+	jit_target_release(c, &target, b);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void shift_by_cl(struct jit_compiler *c, const struct recipe *recipe,
@@ -443,24 +446,24 @@ static void shift_by_cl(struct jit_compiler *c, const struct recipe *recipe,
 {
 	struct target target;
 
-	operand_leave(c, a, 1u << RCX);
+	jit_operand_leave(c, a, 1u << RCX);
 	if (b->value.place != IN_REG || b->value.reg != RCX) {
-		take_this(c, GENERAL, RCX);
-		operand_to(c, b, RCX);
-		release(c, b);
+		jit_take_this(c, GENERAL, RCX);
+		jit_operand_to(c, b, RCX);
+		jit_release(c, b);
 	}
-	target = target_over(c, GENERAL, a);
-	operand_to(c, a, target.reg);
+	target = jit_target_over(c, GENERAL, a);
+	jit_operand_to(c, a, target.reg);
 	emit(&c->e, 0xd3 | wide(recipe->type), recipe->what,
 	     rm_reg(target.reg));
-	target_release(c, &target, a);
+	jit_target_release(c, &target, a);
 	give(c, GENERAL, RCX);
-	target_finish(c, target, recipe->type);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void shift(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 
 	if (b.value.place == IS_CONSTANT)
 		shift_constant(c, recipe, &a, &b);
@@ -476,7 +479,7 @@ static void shift(struct jit_compiler *c, const struct recipe *recipe)
 static void check_divisor(struct jit_compiler *c, unsigned type, unsigned reg)
 {
 	emit(&c->e, 0x85 | wide(type), reg, rm_reg(reg));
-	code_trap_if(c, CC_E, WASM_TRAP_divide_by_zero);
+	jit_code_trap_if(c, CC_E, WASM_TRAP_divide_by_zero);
 }
 
 /* -1 is what the instruction faults for. */
@@ -485,21 +488,21 @@ static void divide_signed(struct jit_compiler *c, unsigned type, unsigned reg,
 {
 	uint32_t other = NONE, done = NONE;
 
-	emit_alu(c, ALU_CMP, type, rm_reg(reg), -1);
-	code_jump_if(c, CC_NE, &other);
+	jit_emit_alu(c, ALU_CMP, type, rm_reg(reg), -1);
+	jit_code_jump_if(c, CC_NE, &other);
 	if (is_rest) {
 		emit(&c->e, 0x31, RDX, rm_reg(RDX));
-		code_jump(c, &done);
+		jit_code_jump(c, &done);
 	} else {
-		emit_alu(c, ALU_CMP, type, rm_reg(RAX), 1);
-		code_trap_if(c, CC_O, WASM_TRAP_integer_overflow);
+		jit_emit_alu(c, ALU_CMP, type, rm_reg(RAX), 1);
+		jit_code_trap_if(c, CC_O, WASM_TRAP_integer_overflow);
 	}
-	code_bind(c, other);
+	jit_code_bind(c, other);
 	if (type == T_I64)
 		emit1(&c->e, 0x48);
 	emit1(&c->e, 0x99); /* cdq, cqo */
 	emit(&c->e, 0xf7 | wide(type), 7, rm_reg(reg));
-	code_bind(c, done);
+	jit_code_bind(c, done);
 }
 
 static bool is_harmless_divisor(const struct operand *b)
@@ -510,29 +513,29 @@ static bool is_harmless_divisor(const struct operand *b)
 
 static void divide(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 	bool is_harmless = is_harmless_divisor(&b);
 	unsigned type = recipe->type, reg;
 
 	if (b.value.place == IN_REG) {
-		operand_leave(c, &b, 1u << RAX | 1u << RDX);
+		jit_operand_leave(c, &b, 1u << RAX | 1u << RDX);
 		reg = b.value.reg;
-	} else if (is_in_reg(c, &b)) {
-		reg = reg_of(c, &b);
+	} else if (jit_is_in_reg(c, &b)) {
+		reg = jit_reg_of(c, &b);
 	} else {
-		reg = take_but(c, GENERAL, 1u << RAX | 1u << RDX);
-		operand_to(c, &b, reg);
-		release(c, &b);
+		reg = jit_take_but(c, GENERAL, 1u << RAX | 1u << RDX);
+		jit_operand_to(c, &b, reg);
+		jit_release(c, &b);
 		b.value = (struct value){ .place = IN_REG,
 					  .type = (uint8_t)type,
 					  .reg = (uint8_t)reg };
 	}
 	if (a.value.place != IN_REG || a.value.reg != RAX) {
-		take_this(c, GENERAL, RAX);
-		operand_to(c, &a, RAX);
-		release(c, &a);
+		jit_take_this(c, GENERAL, RAX);
+		jit_operand_to(c, &a, RAX);
+		jit_release(c, &a);
 	}
-	take_this(c, GENERAL, RDX);
+	jit_take_this(c, GENERAL, RDX);
 	if (!is_harmless)
 		check_divisor(c, type, reg);
 	if (recipe->what & DIV_SIGNED) {
@@ -541,9 +544,9 @@ static void divide(struct jit_compiler *c, const struct recipe *recipe)
 		emit(&c->e, 0x31, RDX, rm_reg(RDX));
 		emit(&c->e, 0xf7 | wide(type), 6, rm_reg(reg));
 	}
-	release(c, &b);
+	jit_release(c, &b);
 	give(c, GENERAL, recipe->what & DIV_REST ? RAX : RDX);
-	push_reg(c, type, recipe->what & DIV_REST ? RDX : RAX);
+	jit_push_reg(c, type, recipe->what & DIV_REST ? RDX : RAX);
 }
 
 /* One operand */
@@ -551,16 +554,16 @@ static void divide(struct jit_compiler *c, const struct recipe *recipe)
 static void without_zero(struct jit_compiler *c, unsigned type, unsigned to,
 			 struct rm rm, uint32_t op, uint32_t for_zero)
 {
-	move_constant(c, SCRATCH, for_zero, T_I32);
+	jit_move_constant(c, SCRATCH, for_zero, T_I32);
 	emit(&c->e, op | OP_0F | wide(type), to, rm);
 	emit(&c->e, 0x40 | CC_E | OP_0F | wide(type), to, rm_reg(SCRATCH));
 }
 
 static void bits(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_over(c, GENERAL, &a);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_over(c, GENERAL, &a);
 	unsigned type = recipe->type, width = type == T_I32 ? 32 : 64;
 
 	if (recipe->what == BITS_POPCNT) {
@@ -575,22 +578,22 @@ static void bits(struct jit_compiler *c, const struct recipe *recipe)
 		emit(&c->e, 0xbd | OP_0F | OP_F3 | wide(type), target.reg, rm);
 	} else {
 		without_zero(c, type, target.reg, rm, 0xbd, 2 * width - 1);
-		emit_alu(c, ALU_XOR, type, rm_reg(target.reg),
-			 (int32_t)width - 1);
+		jit_emit_alu(c, ALU_XOR, type, rm_reg(target.reg),
+			     (int32_t)width - 1);
 	}
-	target_release(c, &target, &a);
-	target_finish(c, target, type);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, type);
 }
 
 static void extend(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_over(c, GENERAL, &a);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_over(c, GENERAL, &a);
 
 	emit(&c->e, recipe->what, target.reg, rm);
-	target_release(c, &target, &a);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 /* i32 have their upper half zero wherever they are. */
@@ -604,13 +607,13 @@ static void extend_unsigned(struct jit_compiler *c)
 
 static void eqz(struct jit_compiler *c)
 {
-	struct operand a = pop(c);
+	struct operand a = jit_pop(c);
 
-	operand_test(c, &a);
-	condition_use(c, CC_E);
+	jit_operand_test(c, &a);
+	jit_condition_use(c, CC_E);
 }
 
-bool number_operation(struct jit_compiler *c, unsigned operation)
+bool jit_number_operation(struct jit_compiler *c, unsigned operation)
 {
 	const struct recipe *recipe = &recipes[operation];
 

@@ -77,9 +77,9 @@ static bool shaped(struct jit_compiler *c, unsigned operation,
 		memcpy(out.words, index, shape->words * sizeof(*index));
 	if (out.result_count)
 		result = result_of(c, operation, shape->result, index[0]);
-	out_call(c, &out);
+	jit_out_call(c, &out);
 	if (operation == WASM_OP_THROW_REF)
-		become_dead(c);
+		jit_become_dead(c);
 	return true;
 }
 
@@ -92,8 +92,8 @@ static void throw_tag(struct jit_compiler *c, uint32_t tag)
 			   .words = { tag },
 			   .word_count = 1 };
 
-	out_call(c, &out);
-	become_dead(c);
+	jit_out_call(c, &out);
+	jit_become_dead(c);
 }
 
 static void new_of_values(struct jit_compiler *c, unsigned operation,
@@ -107,7 +107,7 @@ static void new_of_values(struct jit_compiler *c, unsigned operation,
 			   .results = &result,
 			   .result_count = 1 };
 
-	out_call(c, &out);
+	jit_out_call(c, &out);
 }
 
 /* Waiting and waking: an address and what goes with it. */
@@ -125,7 +125,7 @@ static void wait_or_notify(struct jit_compiler *c, unsigned operation,
 		.result_count = 1
 	};
 
-	out_call(c, &out);
+	jit_out_call(c, &out);
 }
 
 /* References */
@@ -133,16 +133,16 @@ static void wait_or_notify(struct jit_compiler *c, unsigned operation,
 static void push_back(struct jit_compiler *c, const struct operand *operand)
 {
 	if (operand->value.place == IN_LOCAL)
-		push_local(c, operand->value.index);
+		jit_push_local(c, operand->value.index);
 	else
-		push(c, operand->value);
+		jit_push(c, operand->value);
 }
 
 /* Flags: is the top reference null?  It stays on the stack, in a register. */
 static void test_top(struct jit_compiler *c)
 {
-	struct operand operand = pop(c);
-	unsigned reg = operand_reg(c, &operand);
+	struct operand operand = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &operand);
 
 	emit(&c->e, 0x85 | OP_W, reg, rm_reg(reg));
 	push_back(c, &operand);
@@ -151,7 +151,7 @@ static void test_top(struct jit_compiler *c)
 static void as_non_null(struct jit_compiler *c)
 {
 	test_top(c);
-	code_trap_if(c, CC_E, WASM_TRAP_null_reference);
+	jit_code_trap_if(c, CC_E, WASM_TRAP_null_reference);
 }
 
 /* The branch goes without the reference. */
@@ -160,8 +160,8 @@ static void branch_on_null(struct jit_compiler *c, uint32_t depth)
 	struct operand operand;
 
 	test_top(c);
-	operand = pop(c);
-	branch_if(c, depth, CC_E);
+	operand = jit_pop(c);
+	jit_branch_if(c, depth, CC_E);
 	push_back(c, &operand);
 }
 
@@ -171,9 +171,9 @@ static void branch_on_non_null(struct jit_compiler *c, uint32_t depth)
 	struct operand operand;
 
 	test_top(c);
-	branch_if(c, depth, CC_NE);
-	operand = pop(c);
-	release(c, &operand);
+	jit_branch_if(c, depth, CC_NE);
+	operand = jit_pop(c);
+	jit_release(c, &operand);
 }
 
 /* Pops a reference, pushes whether it is of the type. */
@@ -187,7 +187,7 @@ static void ref_test(struct jit_compiler *c, wasm_type type)
 			   .results = &result,
 			   .result_count = 1 };
 
-	out_call(c, &out);
+	jit_out_call(c, &out);
 }
 
 static void ref_cast(struct jit_compiler *c, wasm_type type)
@@ -200,7 +200,7 @@ static void ref_cast(struct jit_compiler *c, wasm_type type)
 			   .results = &result,
 			   .result_count = 1 };
 
-	out_call(c, &out);
+	jit_out_call(c, &out);
 }
 
 /* The reference is kept in its slot meanwhile. */
@@ -210,35 +210,35 @@ static void branch_on_cast(struct jit_compiler *c,
 {
 	struct operand condition;
 
-	values_flush(c);
-	push(c, *value_at(c, c->height - 1));
+	jit_values_flush(c);
+	jit_push(c, *value_at(c, c->height - 1));
 	if (value_at(c, c->height - 1)->place == IN_SLOT) {
 		struct operand top = { *value_at(c, c->height - 2),
 				       c->height - 2 };
-		unsigned reg = take(c, GENERAL);
+		unsigned reg = jit_take(c, GENERAL);
 
-		operand_to(c, &top, reg);
+		jit_operand_to(c, &top, reg);
 		c->height--;
-		push_reg(c, T_I64, reg);
+		jit_push_reg(c, T_I64, reg);
 	}
 	ref_test(c, immediates->types[1]);
-	condition = pop(c);
-	operand_test(c, &condition);
-	branch_if(c, immediates->index[0], is_fail ? CC_E : CC_NE);
+	condition = jit_pop(c);
+	jit_operand_test(c, &condition);
+	jit_branch_if(c, immediates->index[0], is_fail ? CC_E : CC_NE);
 }
 
 static void to_i31(struct jit_compiler *c)
 {
-	struct operand a = pop(c);
-	struct target target = target_over(c, GENERAL, &a);
+	struct operand a = jit_pop(c);
+	struct target target = jit_target_over(c, GENERAL, &a);
 
-	operand_to(c, &a, target.reg);
+	jit_operand_to(c, &a, target.reg);
 	emit(&c->e, 0x03 | OP_W, target.reg, rm_reg(target.reg));
-	emit_alu(c, 1, T_I64, rm_reg(target.reg), 1);
-	move(c, SCRATCH, target.reg, T_I32);
+	jit_emit_alu(c, 1, T_I64, rm_reg(target.reg), 1);
+	jit_move(c, SCRATCH, target.reg, T_I32);
 	emit(&c->e, 0x8b, target.reg, rm_reg(SCRATCH));
-	target_release(c, &target, &a);
-	target_finish(c, target, T_I64);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, T_I64);
 }
 
 static void from_i31(struct jit_compiler *c, bool is_signed)
@@ -247,14 +247,14 @@ static void from_i31(struct jit_compiler *c, bool is_signed)
 	struct target target;
 
 	test_top(c);
-	code_trap_if(c, CC_E, WASM_TRAP_null_i31);
-	a = pop(c);
-	target = target_over(c, GENERAL, &a);
-	move(c, SCRATCH, reg_of(c, &a), T_I64);
+	jit_code_trap_if(c, CC_E, WASM_TRAP_null_i31);
+	a = jit_pop(c);
+	target = jit_target_over(c, GENERAL, &a);
+	jit_move(c, SCRATCH, jit_reg_of(c, &a), T_I64);
 	emit(&c->e, 0xd1, is_signed ? 7 : 5, rm_reg(SCRATCH));
-	move(c, target.reg, SCRATCH, T_I32);
-	target_release(c, &target, &a);
-	target_finish(c, target, T_I32);
+	jit_move(c, target.reg, SCRATCH, T_I32);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, T_I32);
 }
 
 static bool reference(struct jit_compiler *c, unsigned operation,
@@ -263,13 +263,13 @@ static bool reference(struct jit_compiler *c, unsigned operation,
 	wasm_type type = immediates->types[0];
 
 	switch (operation) {
-	case WASM_OP_REF_NULL: push_constant(c, T_I64, 0); break;
-	case WASM_OP_REF_IS_NULL: number_operation(c, WASM_OP_I64_EQZ); break;
-	case WASM_OP_REF_EQ: number_operation(c, WASM_OP_I64_EQ); break;
-	case WASM_OP_REF_AS_NON_NULL: as_non_null(c); break;
-	case WASM_OP_BR_ON_NULL:
-		branch_on_null(c, immediates->index[0]);
+	case WASM_OP_REF_NULL: jit_push_constant(c, T_I64, 0); break;
+	case WASM_OP_REF_IS_NULL:
+		jit_number_operation(c, WASM_OP_I64_EQZ);
 		break;
+	case WASM_OP_REF_EQ: jit_number_operation(c, WASM_OP_I64_EQ); break;
+	case WASM_OP_REF_AS_NON_NULL: as_non_null(c); break;
+	case WASM_OP_BR_ON_NULL: branch_on_null(c, immediates->index[0]); break;
 	case WASM_OP_BR_ON_NON_NULL:
 		branch_on_non_null(c, immediates->index[0]);
 		break;
@@ -278,13 +278,9 @@ static bool reference(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_I31_GET_U: from_i31(c, false); break;
 	case WASM_OP_ANY_CONVERT_EXTERN:
 	case WASM_OP_EXTERN_CONVERT_ANY: break; /* the word stays */
-	case WASM_OP_REF_TEST_NULL:
-		ref_test(c, type | WASM_NULLABLE);
-		break;
+	case WASM_OP_REF_TEST_NULL: ref_test(c, type | WASM_NULLABLE); break;
 	case WASM_OP_REF_TEST: ref_test(c, type); break;
-	case WASM_OP_REF_CAST_NULL:
-		ref_cast(c, type | WASM_NULLABLE);
-		break;
+	case WASM_OP_REF_CAST_NULL: ref_cast(c, type | WASM_NULLABLE); break;
 	case WASM_OP_REF_CAST: ref_cast(c, type); break;
 	case WASM_OP_BR_ON_CAST: branch_on_cast(c, immediates, false); break;
 	case WASM_OP_BR_ON_CAST_FAIL:
@@ -313,8 +309,7 @@ static struct field_way way_of(wasm_type type)
 	case WASM_I16:
 		return (struct field_way){ T_I32, 0xb7 | OP_0F, 0xbf | OP_0F,
 					   0x89 | OP_66, 2 };
-	case WASM_I32:
-		return (struct field_way){ T_I32, 0x8b, 0x8b, 0x89, 4 };
+	case WASM_I32: return (struct field_way){ T_I32, 0x8b, 0x8b, 0x89, 4 };
 	case WASM_F32:
 		return (struct field_way){ T_F32, 0x10 | OP_0F | OP_F3, 0,
 					   0x11 | OP_0F | OP_F3, 4 };
@@ -333,21 +328,21 @@ static struct field_way way_of(wasm_type type)
 static void field_load(struct jit_compiler *c, const struct field_way *way,
 		       struct rm rm, bool is_signed)
 {
-	struct target target = target_new(c, file_of(way->type));
+	struct target target = jit_target_new(c, file_of(way->type));
 
 	if (file_of(way->type) == VECTOR)
-		emit_x(c, way->load, target.reg, rm);
+		jit_emit_x(c, way->load, target.reg, rm);
 	else
 		emit(&c->e, is_signed ? way->load_signed : way->load,
 		     target.reg, rm);
-	target_finish(c, target, way->type);
+	jit_target_finish(c, target, way->type);
 }
 
 static void field_store(struct jit_compiler *c, const struct field_way *way,
 			unsigned reg, struct rm rm)
 {
 	if (file_of(way->type) == VECTOR)
-		emit_x(c, way->store, reg, rm);
+		jit_emit_x(c, way->store, reg, rm);
 	else
 		emit(&c->e, way->store, reg, rm);
 }
@@ -356,7 +351,7 @@ static void check_null(struct jit_compiler *c, unsigned reg,
 		       enum wasm_trap trap)
 {
 	emit(&c->e, 0x85 | OP_W, reg, rm_reg(reg));
-	code_trap_if(c, CC_E, trap);
+	jit_code_trap_if(c, CC_E, trap);
 }
 
 enum { HEADER = sizeof(struct wasm_object) };
@@ -365,11 +360,11 @@ static void struct_get(struct jit_compiler *c, const struct wasm_field *field,
 		       bool is_signed)
 {
 	struct field_way way = way_of(field->type);
-	struct operand object = pop(c);
-	unsigned reg = operand_reg(c, &object);
+	struct operand object = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &object);
 
 	check_null(c, reg, WASM_TRAP_null_struct);
-	release(c, &object);
+	jit_release(c, &object);
 	field_load(c, &way, rm_at(reg, (int32_t)(HEADER + field->offset)),
 		   is_signed);
 }
@@ -377,30 +372,32 @@ static void struct_get(struct jit_compiler *c, const struct wasm_field *field,
 static void struct_set(struct jit_compiler *c, const struct wasm_field *field)
 {
 	struct field_way way = way_of(field->type);
-	struct operand value = pop(c), object = pop(c);
-	unsigned from = operand_reg(c, &value), reg = operand_reg(c, &object);
+	struct operand value = jit_pop(c), object = jit_pop(c);
+	unsigned from = jit_operand_reg(c, &value),
+		 reg = jit_operand_reg(c, &object);
 
 	check_null(c, reg, WASM_TRAP_null_struct);
 	field_store(c, &way, from,
 		    rm_at(reg, (int32_t)(HEADER + field->offset)));
-	release(c, &value);
-	release(c, &object);
+	jit_release(c, &value);
+	jit_release(c, &object);
 }
 
 /* Where an element is; vectors are reached through the scratch register. */
 static struct rm element_rm(struct jit_compiler *c, struct operand *array,
 			    struct operand *index, unsigned bytes)
 {
-	unsigned base = operand_reg(c, array), at = operand_reg(c, index);
+	unsigned base = jit_operand_reg(c, array),
+		 at = jit_operand_reg(c, index);
 	static const uint8_t shifts[] = { 0, 0, 1, 0, 2, 0, 0, 0, 3 };
 
 	check_null(c, base, WASM_TRAP_null_array);
 	emit(&c->e, 0x3b, at,
 	     rm_at(base, offsetof(struct wasm_object, length)));
-	code_trap_if(c, CC_AE, WASM_TRAP_array_bounds);
+	jit_code_trap_if(c, CC_AE, WASM_TRAP_array_bounds);
 	if (bytes < 16)
 		return rm_index(base, at, shifts[bytes], HEADER);
-	move(c, SCRATCH, at, T_I64);
+	jit_move(c, SCRATCH, at, T_I64);
 	emit(&c->e, 0x03 | OP_W, SCRATCH, rm_reg(SCRATCH));
 	return rm_index(base, SCRATCH, 3, HEADER);
 }
@@ -409,35 +406,36 @@ static void array_get(struct jit_compiler *c, const struct wasm_field *field,
 		      bool is_signed)
 {
 	struct field_way way = way_of(field->type);
-	struct operand index = pop(c), array = pop(c);
+	struct operand index = jit_pop(c), array = jit_pop(c);
 	struct rm rm = element_rm(c, &array, &index, way.bytes);
 
-	release(c, &index);
-	release(c, &array);
+	jit_release(c, &index);
+	jit_release(c, &array);
 	field_load(c, &way, rm, is_signed);
 }
 
 static void array_set(struct jit_compiler *c, const struct wasm_field *field)
 {
 	struct field_way way = way_of(field->type);
-	struct operand value = pop(c), index = pop(c), array = pop(c);
-	unsigned from = operand_reg(c, &value);
+	struct operand value = jit_pop(c), index = jit_pop(c),
+		       array = jit_pop(c);
+	unsigned from = jit_operand_reg(c, &value);
 	struct rm rm = element_rm(c, &array, &index, way.bytes);
 
 	field_store(c, &way, from, rm);
-	release(c, &value);
-	release(c, &index);
-	release(c, &array);
+	jit_release(c, &value);
+	jit_release(c, &index);
+	jit_release(c, &array);
 }
 
 static void array_len(struct jit_compiler *c)
 {
 	static const struct field_way way = { T_I32, 0x8b, 0x8b, 0, 4 };
-	struct operand array = pop(c);
-	unsigned reg = operand_reg(c, &array);
+	struct operand array = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &array);
 
 	check_null(c, reg, WASM_TRAP_null_array);
-	release(c, &array);
+	jit_release(c, &array);
 	field_load(c, &way, rm_at(reg, offsetof(struct wasm_object, length)),
 		   false);
 }
@@ -461,9 +459,7 @@ static bool object(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_STRUCT_GET_U:
 		struct_get(c, &type->fields[index[1]], is_signed);
 		break;
-	case WASM_OP_STRUCT_SET:
-		struct_set(c, &type->fields[index[1]]);
-		break;
+	case WASM_OP_STRUCT_SET: struct_set(c, &type->fields[index[1]]); break;
 	case WASM_OP_ARRAY_GET:
 	case WASM_OP_ARRAY_GET_S:
 	case WASM_OP_ARRAY_GET_U:
@@ -482,8 +478,8 @@ static bool is_of_objects(unsigned operation)
 	       operation <= WASM_OP_ARRAY_LEN;
 }
 
-bool object_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates)
+bool jit_object_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates)
 {
 	switch (operation) {
 	case WASM_OP_THROW: throw_tag(c, immediates->index[0]); return true;

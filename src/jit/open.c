@@ -120,8 +120,8 @@ static int make_type_ids(struct jit_code *code)
 	const struct wasm_module *module = code->module;
 	const struct wasm_host *host = module->host;
 
-	code->type_ids = host->allocate(
-		host->env, (module->type_count + 1ull) * sizeof(uint32_t));
+	code->type_ids = host->allocate(host->env, (module->type_count + 1ull) *
+							   sizeof(uint32_t));
 	if (!code->type_ids)
 		return -1;
 	for (uint32_t i = 0; i < module->type_count; i++)

@@ -20,8 +20,8 @@ enum wasm_trap jit_out_place(const struct wasm_instance *context,
 {
 	const struct wasm_memory *memory =
 		context->memories[jit_out_word(ip, 1)];
-	uint64_t offset =
-		jit_out_word(ip, 2) | (uint64_t)jit_out_word(ip, 3) << 32;
+	uint64_t offset = jit_out_word(ip, 2) | (uint64_t)jit_out_word(ip, 3)
+							<< 32;
 	uint64_t bytes = __atomic_load_n(&memory->bytes, __ATOMIC_ACQUIRE);
 	uint64_t index = memory->limits.is64 ? slots->i64 : slots->i32, at;
 

@@ -106,7 +106,7 @@ static uint32_t scalar(unsigned type)
 static void compare_to(struct jit_compiler *c, unsigned type, unsigned reg,
 		       struct rm rm)
 {
-	emit_x(c, 0x2e | OP_0F | (type == T_F64 ? OP_66 : 0), reg, rm);
+	jit_emit_x(c, 0x2e | OP_0F | (type == T_F64 ? OP_66 : 0), reg, rm);
 }
 
 static struct rm number_literal(struct jit_compiler *c, unsigned type,
@@ -119,7 +119,7 @@ static struct rm number_literal(struct jit_compiler *c, unsigned type,
 		memcpy(&bits, &narrow, sizeof(narrow));
 	else
 		memcpy(&bits, &number, sizeof(number));
-	return code_literal(c, bits, 0, 8);
+	return jit_code_literal(c, bits, 0, 8);
 }
 
 static struct rm mask_literal(struct jit_compiler *c, unsigned type,
@@ -128,29 +128,29 @@ static struct rm mask_literal(struct jit_compiler *c, unsigned type,
 	uint64_t sign = type == T_F32 ? 0x8000000080000000 : 1ull << 63;
 	uint64_t mask = is_sign ? sign : ~sign;
 
-	return code_literal(c, mask, mask, 16);
+	return jit_code_literal(c, mask, mask, 16);
 }
 
 static void binary(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
-	unsigned reg = operand_reg(c, &a);
-	struct rm rm = operand_rm(c, &b);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand b = jit_pop(c), a = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &a);
+	struct rm rm = jit_operand_rm(c, &b);
+	struct target target = jit_target_over(c, VECTOR, &a);
 
-	emit_float(c, recipe->what | scalar(recipe->type), target.reg, reg, rm,
-		   recipe->what == 0x58 || recipe->what == 0x59);
-	target_release(c, &target, &a);
-	target_release(c, &target, &b);
-	target_finish(c, target, recipe->type);
+	jit_emit_float(c, recipe->what | scalar(recipe->type), target.reg, reg,
+		       rm, recipe->what == 0x58 || recipe->what == 0x59);
+	jit_target_release(c, &target, &a);
+	jit_target_release(c, &target, &b);
+	jit_target_finish(c, target, recipe->type);
 }
 
 /* Equal ones may differ in sign; with a NaN the sum is one. */
 static void least(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
-	unsigned ra = operand_reg(c, &a), rb = operand_reg(c, &b);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand b = jit_pop(c), a = jit_pop(c);
+	unsigned ra = jit_operand_reg(c, &a), rb = jit_operand_reg(c, &b);
+	struct target target = jit_target_over(c, VECTOR, &a);
 	unsigned to = target.reg;
 	uint8_t *nan, *differ, *done, *done_too;
 
@@ -158,31 +158,32 @@ static void least(struct jit_compiler *c, const struct recipe *recipe)
 		rb = ra;
 		ra = to;
 	}
-	move(c, to, ra, recipe->type);
+	jit_move(c, to, ra, recipe->type);
 	compare_to(c, recipe->type, to, rm_reg(rb));
 	nan = skip_if(c, CC_P);
 	differ = skip_if(c, CC_NE);
-	emit_float(c, OP_0F | (recipe->what == 0x5d ? 0x56 : 0x54), to, to,
-		   rm_reg(rb), true);
+	jit_emit_float(c, OP_0F | (recipe->what == 0x5d ? 0x56 : 0x54), to, to,
+		       rm_reg(rb), true);
 	done = skip(c);
 	skip_end(c, differ);
-	emit_float(c, recipe->what | scalar(recipe->type), to, to, rm_reg(rb),
-		   false);
+	jit_emit_float(c, recipe->what | scalar(recipe->type), to, to,
+		       rm_reg(rb), false);
 	done_too = skip(c);
 	skip_end(c, nan);
-	emit_float(c, 0x58 | scalar(recipe->type), to, to, rm_reg(rb), true);
+	jit_emit_float(c, 0x58 | scalar(recipe->type), to, to, rm_reg(rb),
+		       true);
 	skip_end(c, done);
 	skip_end(c, done_too);
-	target_release(c, &target, &a);
-	target_release(c, &target, &b);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, &a);
+	jit_target_release(c, &target, &b);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void round_to_whole(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_over(c, VECTOR, &a);
 	uint32_t op = (recipe->type == T_F32 ? 0x0a : 0x0b) | OP_3A | OP_66;
 
 	if (c->has_avx)
@@ -190,52 +191,53 @@ static void round_to_whole(struct jit_compiler *c, const struct recipe *recipe)
 			      recipe->what);
 	else
 		emit_imm8(&c->e, op, target.reg, rm, recipe->what);
-	target_release(c, &target, &a);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void sign(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	unsigned reg = operand_reg(c, &a);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand a = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &a);
+	struct target target = jit_target_over(c, VECTOR, &a);
 
-	emit_float(c, recipe->what | OP_0F, target.reg, reg,
-		   mask_literal(c, recipe->type, recipe->what == 0x57), true);
-	target_release(c, &target, &a);
-	target_finish(c, target, recipe->type);
+	jit_emit_float(c, recipe->what | OP_0F, target.reg, reg,
+		       mask_literal(c, recipe->type, recipe->what == 0x57),
+		       true);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void root(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_over(c, VECTOR, &a);
 	uint32_t op = recipe->what | scalar(recipe->type);
 
 	if (c->has_avx)
 		emit_vex(&c->e, op, target.reg, target.reg, rm);
 	else
 		emit(&c->e, op, target.reg, rm);
-	target_release(c, &target, &a);
-	target_finish(c, target, recipe->type);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 static void copysign_of(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand b = pop(c), a = pop(c);
-	unsigned rb = operand_reg(c, &b), ra = operand_reg(c, &a);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand b = jit_pop(c), a = jit_pop(c);
+	unsigned rb = jit_operand_reg(c, &b), ra = jit_operand_reg(c, &a);
+	struct target target = jit_target_over(c, VECTOR, &a);
 
-	emit_float(c, 0x54 | OP_0F, SCRATCH_X, rb,
-		   mask_literal(c, recipe->type, true), true);
-	emit_float(c, 0x54 | OP_0F, target.reg, ra,
-		   mask_literal(c, recipe->type, false), true);
-	emit_float(c, 0x56 | OP_0F, target.reg, target.reg, rm_reg(SCRATCH_X),
-		   true);
-	target_release(c, &target, &a);
-	target_release(c, &target, &b);
-	target_finish(c, target, recipe->type);
+	jit_emit_float(c, 0x54 | OP_0F, SCRATCH_X, rb,
+		       mask_literal(c, recipe->type, true), true);
+	jit_emit_float(c, 0x54 | OP_0F, target.reg, ra,
+		       mask_literal(c, recipe->type, false), true);
+	jit_emit_float(c, 0x56 | OP_0F, target.reg, target.reg,
+		       rm_reg(SCRATCH_X), true);
+	jit_target_release(c, &target, &a);
+	jit_target_release(c, &target, &b);
+	jit_target_finish(c, target, recipe->type);
 }
 
 /* "Below" is true of what is not ordered, so only "above" is asked. */
@@ -243,7 +245,7 @@ static void compare(struct jit_compiler *c, const struct recipe *recipe)
 {
 	static const uint8_t conditions[] = { CC_FLOAT_E, CC_FLOAT_NE, CC_A,
 					      CC_A,	  CC_AE,       CC_AE };
-	struct operand b = pop(c), a = pop(c);
+	struct operand b = jit_pop(c), a = jit_pop(c);
 	unsigned reg;
 
 	if (recipe->what == LESS || recipe->what == LESS_EQUAL) {
@@ -252,11 +254,11 @@ static void compare(struct jit_compiler *c, const struct recipe *recipe)
 		a = b;
 		b = other;
 	}
-	reg = operand_reg(c, &a);
-	compare_to(c, recipe->type, reg, operand_rm(c, &b));
-	release(c, &a);
-	release(c, &b);
-	condition_use(c, conditions[recipe->what]);
+	reg = jit_operand_reg(c, &a);
+	compare_to(c, recipe->type, reg, jit_operand_rm(c, &b));
+	jit_release(c, &a);
+	jit_release(c, &b);
+	jit_condition_use(c, conditions[recipe->what]);
 }
 
 /* From integers */
@@ -266,7 +268,7 @@ static void from_int(struct jit_compiler *c, unsigned type, unsigned to,
 {
 	uint32_t op = 0x2a | scalar(type) | (is_wide ? OP_W : 0);
 
-	emit_float(c, 0x57 | OP_0F, to, to, rm_reg(to), true);
+	jit_emit_float(c, 0x57 | OP_0F, to, to, rm_reg(to), true);
 	if (c->has_avx)
 		emit_vex(&c->e, op, to, to, rm);
 	else
@@ -284,35 +286,35 @@ static void from_u64(struct jit_compiler *c, unsigned type, unsigned to,
 	from_int(c, type, to, rm_reg(reg), true);
 	done = skip(c);
 	skip_end(c, big);
-	move(c, SCRATCH, reg, T_I64);
+	jit_move(c, SCRATCH, reg, T_I64);
 	emit(&c->e, 0xd1 | OP_W, 5, rm_reg(SCRATCH));
 	even = skip_if(c, CC_AE);
 	emit_imm8(&c->e, 0x83 | OP_W, 1, rm_reg(SCRATCH), 1);
 	skip_end(c, even);
 	from_int(c, type, to, rm_reg(SCRATCH), true);
-	emit_float(c, 0x58 | scalar(type), to, to, rm_reg(to), true);
+	jit_emit_float(c, 0x58 | scalar(type), to, to, rm_reg(to), true);
 	skip_end(c, done);
 }
 
 static void convert_from_int(struct jit_compiler *c,
 			     const struct recipe *recipe)
 {
-	struct operand a = pop(c);
+	struct operand a = jit_pop(c);
 	struct target target;
 
 	if (recipe->what == (AS_I64 | AS_UNSIGNED)) {
-		unsigned reg = operand_reg(c, &a);
+		unsigned reg = jit_operand_reg(c, &a);
 
-		target = target_new(c, VECTOR);
+		target = jit_target_new(c, VECTOR);
 		from_u64(c, recipe->type, target.reg, reg);
 	} else {
-		struct rm rm = operand_rm(c, &a);
+		struct rm rm = jit_operand_rm(c, &a);
 
-		target = target_new(c, VECTOR);
+		target = jit_target_new(c, VECTOR);
 		from_int(c, recipe->type, target.reg, rm, recipe->what != 0);
 	}
-	release(c, &a);
-	target_finish(c, target, recipe->type);
+	jit_release(c, &a);
+	jit_target_finish(c, target, recipe->type);
 }
 
 /* To integers.  "to" gets the number with the highest bit where the
@@ -326,14 +328,14 @@ struct to_int {
 static void truncate(struct jit_compiler *c, const struct to_int *t,
 		     unsigned of, bool is_wide)
 {
-	emit_x(c, 0x2c | scalar(t->type) | (is_wide ? OP_W : 0), t->to,
-	       rm_reg(of));
+	jit_emit_x(c, 0x2c | scalar(t->type) | (is_wide ? OP_W : 0), t->to,
+		   rm_reg(of));
 }
 
 static void trap_of(struct jit_compiler *c, const struct to_int *t)
 {
 	compare_to(c, t->type, t->of, rm_reg(t->of));
-	code_trap_if(c, CC_P, WASM_TRAP_invalid_conversion);
+	jit_code_trap_if(c, CC_P, WASM_TRAP_invalid_conversion);
 }
 
 /* The greatest number that is too small. */
@@ -345,8 +347,7 @@ static struct rm lower_bound(struct jit_compiler *c, const struct to_int *t)
 					      ? -9223373136366403584.0
 					      : -9223372036854777856.0);
 	return number_literal(c, t->type,
-			      t->type == T_F32 ? -2147483904.0
-					       : -2147483649.0);
+			      t->type == T_F32 ? -2147483904.0 : -2147483649.0);
 }
 
 static void signed_fix(struct jit_compiler *c, const struct to_int *t)
@@ -357,18 +358,18 @@ static void signed_fix(struct jit_compiler *c, const struct to_int *t)
 	if (!t->saturates) {
 		trap_of(c, t);
 		compare_to(c, t->type, t->of, lower_bound(c, t));
-		code_trap_if(c, CC_BE, WASM_TRAP_integer_overflow);
+		jit_code_trap_if(c, CC_BE, WASM_TRAP_integer_overflow);
 		compare_to(c, t->type, t->of, number_literal(c, t->type, 0));
-		code_trap_if(c, CC_AE, WASM_TRAP_integer_overflow);
+		jit_code_trap_if(c, CC_AE, WASM_TRAP_integer_overflow);
 		return;
 	}
 	compare_to(c, t->type, t->of, number_literal(c, t->type, 0));
 	ordered = skip_if(c, CC_NP);
-	move_constant(c, t->to, 0, T_I32);
+	jit_move_constant(c, t->to, 0, T_I32);
 	done = skip(c);
 	skip_end(c, ordered);
 	negative = skip_if(c, CC_B);
-	move_constant(c, t->to, t->is_wide ? INT64_MAX : INT32_MAX, type);
+	jit_move_constant(c, t->to, t->is_wide ? INT64_MAX : INT32_MAX, type);
 	skip_end(c, negative);
 	skip_end(c, done);
 }
@@ -379,9 +380,9 @@ static void to_signed(struct jit_compiler *c, const struct to_int *t)
 
 	truncate(c, t, t->of, t->is_wide);
 	emit_imm8(&c->e, 0x83 | (t->is_wide ? OP_W : 0), 7, rm_reg(t->to), 1);
-	code_jump_if(c, CC_NO, &done);
+	jit_code_jump_if(c, CC_NO, &done);
 	signed_fix(c, t);
-	code_bind(c, done);
+	jit_code_bind(c, done);
 }
 
 /* By 64 bits: right when the upper half is 0. */
@@ -391,23 +392,23 @@ static void to_u32(struct jit_compiler *c, const struct to_int *t)
 	uint8_t *low;
 
 	truncate(c, t, t->of, true);
-	move(c, SCRATCH, t->to, T_I32);
+	jit_move(c, SCRATCH, t->to, T_I32);
 	emit(&c->e, 0x3b | OP_W, SCRATCH, rm_reg(t->to));
-	code_jump_if(c, CC_E, &done);
+	jit_code_jump_if(c, CC_E, &done);
 	if (!t->saturates) {
 		trap_of(c, t);
-		code_trap(c, WASM_TRAP_integer_overflow);
+		jit_code_trap(c, WASM_TRAP_integer_overflow);
 	} else {
 		compare_to(c, t->type, t->of, number_literal(c, t->type, 0));
-		move_constant(c, SCRATCH, UINT32_MAX, T_I32);
+		jit_move_constant(c, SCRATCH, UINT32_MAX, T_I32);
 		c->flags_live = true;
-		move_constant(c, t->to, 0, T_I32);
+		jit_move_constant(c, t->to, 0, T_I32);
 		c->flags_live = false;
 		low = skip_if(c, CC_BE);
-		move(c, t->to, SCRATCH, T_I32);
+		jit_move(c, t->to, SCRATCH, T_I32);
 		skip_end(c, low);
 	}
-	code_bind(c, done);
+	jit_code_bind(c, done);
 }
 
 static void u64_too_big(struct jit_compiler *c, const struct to_int *t)
@@ -416,16 +417,16 @@ static void u64_too_big(struct jit_compiler *c, const struct to_int *t)
 
 	emit(&c->e, 0x85 | OP_W, t->to, rm_reg(t->to));
 	if (!t->saturates) {
-		code_trap_if(c, CC_S, WASM_TRAP_integer_overflow);
-		move_constant(c, SCRATCH, 1ull << 63, T_I64);
+		jit_code_trap_if(c, CC_S, WASM_TRAP_integer_overflow);
+		jit_move_constant(c, SCRATCH, 1ull << 63, T_I64);
 		emit(&c->e, 0x33 | OP_W, t->to, rm_reg(SCRATCH));
 		return;
 	}
 	fits = skip_if(c, CC_NS);
-	move_constant(c, t->to, UINT64_MAX, T_I64);
+	jit_move_constant(c, t->to, UINT64_MAX, T_I64);
 	done = skip(c);
 	skip_end(c, fits);
-	move_constant(c, SCRATCH, 1ull << 63, T_I64);
+	jit_move_constant(c, SCRATCH, 1ull << 63, T_I64);
 	emit(&c->e, 0x33 | OP_W, t->to, rm_reg(SCRATCH));
 	skip_end(c, done);
 }
@@ -436,29 +437,30 @@ static void to_u64(struct jit_compiler *c, const struct to_int *t)
 	uint32_t big = NONE, done = NONE;
 
 	compare_to(c, t->type, t->of, half);
-	code_jump_if(c, CC_AE, &big);
+	jit_code_jump_if(c, CC_AE, &big);
 	truncate(c, t, t->of, true);
 	emit(&c->e, 0x85 | OP_W, t->to, rm_reg(t->to));
-	code_jump_if(c, CC_NS, &done);
+	jit_code_jump_if(c, CC_NS, &done);
 	if (!t->saturates) {
 		trap_of(c, t);
-		code_trap(c, WASM_TRAP_integer_overflow);
+		jit_code_trap(c, WASM_TRAP_integer_overflow);
 	} else {
-		move_constant(c, t->to, 0, T_I32);
-		code_jump(c, &done);
+		jit_move_constant(c, t->to, 0, T_I32);
+		jit_code_jump(c, &done);
 	}
-	code_bind(c, big);
-	emit_float(c, 0x5c | scalar(t->type), SCRATCH_X, t->of, half, false);
+	jit_code_bind(c, big);
+	jit_emit_float(c, 0x5c | scalar(t->type), SCRATCH_X, t->of, half,
+		       false);
 	truncate(c, t, SCRATCH_X, true);
 	u64_too_big(c, t);
-	code_bind(c, done);
+	jit_code_bind(c, done);
 }
 
 static void convert_to_int(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	unsigned reg = operand_reg(c, &a);
-	struct target target = target_new(c, GENERAL);
+	struct operand a = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &a);
+	struct target target = jit_target_new(c, GENERAL);
 	struct to_int t = { .type = recipe->type,
 			    .of = reg,
 			    .to = target.reg,
@@ -472,51 +474,52 @@ static void convert_to_int(struct jit_compiler *c, const struct recipe *recipe)
 		to_u64(c, &t);
 	else
 		to_u32(c, &t);
-	release(c, &a);
-	target_finish(c, target, t.is_wide ? T_I64 : T_I32);
+	jit_release(c, &a);
+	jit_target_finish(c, target, t.is_wide ? T_I64 : T_I32);
 }
 
 /* Other conversions */
 
 static void to_float(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_over(c, VECTOR, &a);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_over(c, VECTOR, &a);
 
 	if (c->has_avx)
 		emit_vex(&c->e, 0x5a | scalar(recipe->type), target.reg,
 			 target.reg, rm);
 	else
 		emit(&c->e, 0x5a | scalar(recipe->type), target.reg, rm);
-	target_release(c, &target, &a);
-	target_finish(c, target, recipe->what);
+	jit_target_release(c, &target, &a);
+	jit_target_finish(c, target, recipe->what);
 }
 
 static void bits_to_int(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	unsigned reg = operand_reg(c, &a);
-	struct target target = target_new(c, GENERAL);
+	struct operand a = jit_pop(c);
+	unsigned reg = jit_operand_reg(c, &a);
+	struct target target = jit_target_new(c, GENERAL);
 
-	emit_x(c, 0x7e | OP_0F | OP_66 | wide(recipe->what), reg,
-	       rm_reg(target.reg));
-	release(c, &a);
-	target_finish(c, target, recipe->what);
+	jit_emit_x(c, 0x7e | OP_0F | OP_66 | wide(recipe->what), reg,
+		   rm_reg(target.reg));
+	jit_release(c, &a);
+	jit_target_finish(c, target, recipe->what);
 }
 
 static void bits_to_float(struct jit_compiler *c, const struct recipe *recipe)
 {
-	struct operand a = pop(c);
-	struct rm rm = operand_rm(c, &a);
-	struct target target = target_new(c, VECTOR);
+	struct operand a = jit_pop(c);
+	struct rm rm = jit_operand_rm(c, &a);
+	struct target target = jit_target_new(c, VECTOR);
 
-	emit_x(c, 0x6e | OP_0F | OP_66 | wide(recipe->type), target.reg, rm);
-	release(c, &a);
-	target_finish(c, target, recipe->what);
+	jit_emit_x(c, 0x6e | OP_0F | OP_66 | wide(recipe->type), target.reg,
+		   rm);
+	jit_release(c, &a);
+	jit_target_finish(c, target, recipe->what);
 }
 
-bool real_operation(struct jit_compiler *c, unsigned operation)
+bool jit_real_operation(struct jit_compiler *c, unsigned operation)
 {
 	const struct recipe *recipe = &recipes[operation];
 

@@ -10,7 +10,7 @@
  * of the process, and for what is pushed on the way out. */
 enum { STACK_MARGIN = 64 << 10 };
 
-#define AT(type, field, at)                       \
+#define AT(type, field, at) \
 	_Static_assert(offsetof(struct type, field) == (at), #field)
 AT(wasm_instance, fuel, INSTANCE_FUEL);
 AT(wasm_instance, store, INSTANCE_STORE);
@@ -65,7 +65,7 @@ static void *image_of(const struct images *images,
 	unsigned general = places->general, vector = places->vector;
 	uint32_t offset;
 
-	if (argument_next(places, type, &offset) == NO_REG)
+	if (jit_argument_next(places, type, &offset) == NO_REG)
 		return images->stack + offset;
 	return file_of(type) == GENERAL ? (void *)&images->general[general]
 					: (void *)&images->vector[vector];
@@ -78,7 +78,7 @@ static void arguments_put(const struct images *images,
 	struct argument_places places = { 0 };
 
 	for (uint32_t i = 0; i < type->param_count; i++) {
-		unsigned kind = type_of(type->params[i]);
+		unsigned kind = jit_type_of(type->params[i]);
 		void *image = image_of(images, &places, kind);
 		uint64_t word = word_of(&slots[i], kind);
 
@@ -96,7 +96,7 @@ static void arguments_get(const struct images *images,
 	struct argument_places places = { 0 };
 
 	for (uint32_t i = 0; i < type->param_count; i++) {
-		unsigned kind = type_of(type->params[i]);
+		unsigned kind = jit_type_of(type->params[i]);
 		const void *image = image_of(images, &places, kind);
 		uint64_t word;
 
@@ -126,9 +126,9 @@ static uint8_t *stack_end(const struct wasm_store *store)
 static uint8_t *stack_for(const struct wasm_store *store,
 			  const struct wasm_deftype *type)
 {
-	uint8_t *top = store->native_stack ? store->native_stack
-					   : stack_end(store);
-	uint64_t bytes = argument_bytes(type);
+	uint8_t *top =
+		store->native_stack ? store->native_stack : stack_end(store);
+	uint64_t bytes = jit_argument_bytes(type);
 	uint64_t room = (uint64_t)(top - store->native_base);
 
 	if (type->result_count > 1)
@@ -143,12 +143,13 @@ static void results_get(const struct jit_entry *entry,
 			union wasm_value *slots)
 {
 	const union wasm_value *results =
-		(const union wasm_value *)(entry->stack + argument_bytes(type));
+		(const union wasm_value *)(entry->stack +
+					   jit_argument_bytes(type));
 	unsigned only;
 
 	if (type->result_count > 1) {
 		for (uint32_t i = 0; i < type->result_count; i++) {
-			only = type_of(type->results[i]);
+			only = jit_type_of(type->results[i]);
 			if (only == T_V128)
 				slots[i] = results[i];
 			else
@@ -158,15 +159,16 @@ static void results_get(const struct jit_entry *entry,
 	}
 	if (!type->result_count)
 		return;
-	only = type_of(type->results[0]);
+	only = jit_type_of(type->results[0]);
 	if (only == T_V128)
 		memcpy(slots, &entry->vector[0], sizeof(wasm_v128));
 	else
-		slot_set(slots,
-			 file_of(only) == VECTOR
-				 ? ((const union wasm_value *)entry->vector)->i64
-				 : entry->result,
-			 only);
+		slot_set(
+			slots,
+			file_of(only) == VECTOR
+				? ((const union wasm_value *)entry->vector)->i64
+				: entry->result,
+			only);
 }
 
 /* What is left in instances that code went to on its way. */
@@ -247,20 +249,21 @@ static void results_put(const struct wasm_deftype *type,
 			struct jit_arguments *arguments,
 			uint8_t *stack_arguments)
 {
-	union wasm_value *results = (union wasm_value *)(stack_arguments +
-							 argument_bytes(type));
+	union wasm_value *results =
+		(union wasm_value *)(stack_arguments +
+				     jit_argument_bytes(type));
 	unsigned only;
 
 	if (type->result_count > 1) {
 		for (uint32_t i = 0; i < type->result_count; i++) {
-			only = type_of(type->results[i]);
+			only = jit_type_of(type->results[i]);
 			if (only == T_V128)
 				results[i] = slots[i];
 			else
 				slot_set(&results[i], slots[i].i64, only);
 		}
 	} else if (type->result_count) {
-		only = type_of(type->results[0]);
+		only = jit_type_of(type->results[0]);
 		arguments->result = word_of(slots, only);
 		memcpy(&arguments->vector[0], slots, sizeof(wasm_v128));
 	}
@@ -336,8 +339,8 @@ bool jit_bind(struct wasm_instance *instance, const struct jit_code *code)
 {
 	uint32_t needs = jit_options_of(instance);
 
-	if (needs & ~code->header->options || code->module != instance->module ||
-	    !has_stack(instance->store))
+	if (needs & ~code->header->options ||
+	    code->module != instance->module || !has_stack(instance->store))
 		return false;
 	instance->native = code;
 	instance->native_limit = instance->store->native_base + STACK_MARGIN;

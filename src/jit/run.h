@@ -10,7 +10,7 @@ struct jit_entry {
 	struct wasm_instance *context;
 	uint8_t *stack; /* arguments that have no register are there */
 	uint64_t general[6];
-	uint64_t result; /* rax */
+	uint64_t result;     /* rax */
 	wasm_v128 vector[8]; /* the first one is the result's as well */
 };
 

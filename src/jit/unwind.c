@@ -91,7 +91,8 @@ static void trace(struct wasm_store *store, struct wasm_instance *context)
 static const struct code_landing *
 find_landing(const struct walk *walk, const struct wasm_exception *exception)
 {
-	const struct code_function *function = &walk->code->functions[walk->own];
+	const struct code_function *function =
+		&walk->code->functions[walk->own];
 
 	for (uint32_t i = function->landing; i < function[1].landing; i++) {
 		const struct code_landing *landing = &walk->code->landings[i];

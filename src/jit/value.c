@@ -2,7 +2,7 @@
 /* The abstract stack: where each value is, and which registers are free. */
 #include "jit/compile.h"
 
-unsigned type_of(wasm_type type)
+unsigned jit_type_of(wasm_type type)
 {
 	switch (type) {
 	case WASM_I32: return T_I32;
@@ -14,20 +14,20 @@ unsigned type_of(wasm_type type)
 }
 
 /* Slots go downwards from below the locals. */
-struct rm slot_rm(struct jit_compiler *c, uint32_t index)
+struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index)
 {
 	if (index >= c->most_slots)
 		c->most_slots = index + 1;
-	return rm_at(RBP, c->values_at -
-				  (int32_t)(c->slot_bytes * (index + 1)));
+	return rm_at(RBP,
+		     c->values_at - (int32_t)(c->slot_bytes * (index + 1)));
 }
 
 /* Pushing and popping */
 
-void push(struct jit_compiler *c, struct value value)
+void jit_push(struct jit_compiler *c, struct value value)
 {
-	struct value *place = jit_vector_room(c, &c->values, c->height,
-					      sizeof(value));
+	struct value *place =
+		jit_vector_room(c, &c->values, c->height, sizeof(value));
 
 	if (!place)
 		return;
@@ -40,50 +40,51 @@ static void keep_few(struct jit_compiler *c)
 {
 	if (__builtin_popcount(c->free[GENERAL]) < 2 ||
 	    __builtin_popcount(c->free[VECTOR]) < 2)
-		values_spill(c, c->height - 1);
+		jit_values_spill(c, c->height - 1);
 }
 
-void push_reg(struct jit_compiler *c, unsigned type, unsigned reg)
+void jit_push_reg(struct jit_compiler *c, unsigned type, unsigned reg)
 {
-	push(c, (struct value){ .place = IN_REG,
-				.type = (uint8_t)type,
-				.reg = (uint8_t)reg });
+	jit_push(c, (struct value){ .place = IN_REG,
+				    .type = (uint8_t)type,
+				    .reg = (uint8_t)reg });
 	if (__builtin_expect(c->options->without & JIT_WITHOUT_POOL, 0))
 		keep_few(c);
 }
 
-void push_constant(struct jit_compiler *c, unsigned type, uint64_t constant)
+void jit_push_constant(struct jit_compiler *c, unsigned type, uint64_t constant)
 {
 	unsigned reg;
 
 	if (__builtin_expect(c->options->without & JIT_WITHOUT_CONST, 0) &&
 	    file_of(type) == GENERAL) {
-		reg = take(c, GENERAL);
-		move_constant(c, reg, constant, type);
-		push_reg(c, type, reg);
+		reg = jit_take(c, GENERAL);
+		jit_move_constant(c, reg, constant, type);
+		jit_push_reg(c, type, reg);
 		return;
 	}
-	push(c, (struct value){ .place = IS_CONSTANT,
-				.type = (uint8_t)type,
-				.constant = constant });
+	jit_push(c, (struct value){ .place = IS_CONSTANT,
+				    .type = (uint8_t)type,
+				    .constant = constant });
 }
 
-void push_slot(struct jit_compiler *c, unsigned type)
+void jit_push_slot(struct jit_compiler *c, unsigned type)
 {
-	slot_rm(c, c->height);
-	push(c, (struct value){ .place = IN_SLOT, .type = (uint8_t)type });
+	jit_slot_rm(c, c->height);
+	jit_push(c, (struct value){ .place = IN_SLOT, .type = (uint8_t)type });
 }
 
-void push_local(struct jit_compiler *c, uint32_t index)
+void jit_push_local(struct jit_compiler *c, uint32_t index)
 {
 	struct local *local = local_at(c, index);
 
 	local->pending++;
-	push(c, (struct value){
-			.place = IN_LOCAL, .type = local->type, .index = index });
+	jit_push(c, (struct value){ .place = IN_LOCAL,
+				    .type = local->type,
+				    .index = index });
 }
 
-struct operand pop(struct jit_compiler *c)
+struct operand jit_pop(struct jit_compiler *c)
 {
 	struct operand operand;
 
@@ -111,8 +112,8 @@ static bool holds_reg(const struct value *value)
 		!value->is_borrowed);
 }
 
-void release_but(struct jit_compiler *c, const struct operand *operand,
-		 unsigned kept)
+void jit_release_but(struct jit_compiler *c, const struct operand *operand,
+		     unsigned kept)
 {
 	const struct value *value = &operand->value;
 
@@ -120,9 +121,9 @@ void release_but(struct jit_compiler *c, const struct operand *operand,
 		give(c, held_in(value), value->reg);
 }
 
-void release(struct jit_compiler *c, const struct operand *operand)
+void jit_release(struct jit_compiler *c, const struct operand *operand)
 {
-	release_but(c, operand, NO_REG);
+	jit_release_but(c, operand, NO_REG);
 }
 
 static void value_to_slot(struct jit_compiler *c, uint32_t index)
@@ -130,10 +131,10 @@ static void value_to_slot(struct jit_compiler *c, uint32_t index)
 	struct value *value = value_at(c, index);
 	struct operand operand = { *value, index };
 
-	operand_store(c, &operand, slot_rm(c, index));
+	jit_operand_store(c, &operand, jit_slot_rm(c, index));
 	if (value->place == IN_LOCAL)
 		local_at(c, value->index)->pending--;
-	release(c, &operand);
+	jit_release(c, &operand);
 	value_at(c, index)->place = IN_SLOT;
 }
 
@@ -141,7 +142,8 @@ static void value_to_slot(struct jit_compiler *c, uint32_t index)
 static void spill_one(struct jit_compiler *c, enum file file)
 {
 	for (uint32_t i = c->settled; i < c->height; i++)
-		if (holds_reg(value_at(c, i)) && held_in(value_at(c, i)) == file) {
+		if (holds_reg(value_at(c, i)) &&
+		    held_in(value_at(c, i)) == file) {
 			value_to_slot(c, i);
 			return;
 		}
@@ -149,7 +151,7 @@ static void spill_one(struct jit_compiler *c, enum file file)
 	c->free[file] = c->all[file];
 }
 
-unsigned take(struct jit_compiler *c, enum file file)
+unsigned jit_take(struct jit_compiler *c, enum file file)
 {
 	unsigned reg;
 
@@ -160,29 +162,30 @@ unsigned take(struct jit_compiler *c, enum file file)
 	return reg;
 }
 
-unsigned take_but(struct jit_compiler *c, enum file file, uint32_t but)
+unsigned jit_take_but(struct jit_compiler *c, enum file file, uint32_t but)
 {
 	uint32_t put_aside = 0;
-	unsigned reg = take(c, file);
+	unsigned reg = jit_take(c, file);
 
 	while (but >> reg & 1 && !c->failed) {
 		put_aside |= 1u << reg;
-		reg = take(c, file);
+		reg = jit_take(c, file);
 	}
 	c->free[file] |= put_aside;
 	return reg;
 }
 
-void operand_leave(struct jit_compiler *c, struct operand *operand,
-		   uint32_t set)
+void jit_operand_leave(struct jit_compiler *c, struct operand *operand,
+		       uint32_t set)
 {
 	struct value *value = &operand->value;
 	unsigned reg;
 
 	if (!holds_reg(value) || !(set >> value->reg & 1))
 		return;
-	reg = take_but(c, held_in(value), set);
-	move(c, reg, value->reg, value->place == IS_LOAD ? T_I64 : value->type);
+	reg = jit_take_but(c, held_in(value), set);
+	jit_move(c, reg, value->reg,
+		 value->place == IS_LOAD ? T_I64 : value->type);
 	give(c, held_in(value), value->reg);
 	value->reg = (uint8_t)reg;
 }
@@ -197,10 +200,10 @@ static void move_away(struct jit_compiler *c, enum file file, unsigned reg)
 		    held_in(value) != file)
 			continue;
 		if (c->free[file]) {
-			unsigned to = take(c, file);
+			unsigned to = jit_take(c, file);
 
-			move(c, to, reg,
-			     value->place == IS_LOAD ? T_I64 : value->type);
+			jit_move(c, to, reg,
+				 value->place == IS_LOAD ? T_I64 : value->type);
 			value->reg = (uint8_t)to;
 			give(c, file, reg);
 		} else {
@@ -210,14 +213,14 @@ static void move_away(struct jit_compiler *c, enum file file, unsigned reg)
 	}
 }
 
-void take_this(struct jit_compiler *c, enum file file, unsigned reg)
+void jit_take_this(struct jit_compiler *c, enum file file, unsigned reg)
 {
 	if (!(c->free[file] >> reg & 1))
 		move_away(c, file, reg);
 	c->free[file] &= ~(1u << reg);
 }
 
-void registers_all_free(struct jit_compiler *c)
+void jit_registers_all_free(struct jit_compiler *c)
 {
 	c->free[GENERAL] = c->all[GENERAL];
 	c->free[VECTOR] = c->all[VECTOR];
@@ -225,7 +228,7 @@ void registers_all_free(struct jit_compiler *c)
 
 /* Operands */
 
-bool is_in_reg(struct jit_compiler *c, const struct operand *operand)
+bool jit_is_in_reg(struct jit_compiler *c, const struct operand *operand)
 {
 	const struct value *value = &operand->value;
 
@@ -234,7 +237,7 @@ bool is_in_reg(struct jit_compiler *c, const struct operand *operand)
 		local_at(c, value->index)->reg != NO_REG);
 }
 
-unsigned reg_of(struct jit_compiler *c, const struct operand *operand)
+unsigned jit_reg_of(struct jit_compiler *c, const struct operand *operand)
 {
 	const struct value *value = &operand->value;
 
@@ -242,11 +245,11 @@ unsigned reg_of(struct jit_compiler *c, const struct operand *operand)
 				      : local_at(c, value->index)->reg;
 }
 
-bool uses_reg(struct jit_compiler *c, const struct operand *operand,
-	      unsigned reg)
+bool jit_uses_reg(struct jit_compiler *c, const struct operand *operand,
+		  unsigned reg)
 {
-	if (is_in_reg(c, operand))
-		return reg_of(c, operand) == reg;
+	if (jit_is_in_reg(c, operand))
+		return jit_reg_of(c, operand) == reg;
 	return operand->value.place == IS_LOAD && operand->value.reg == reg;
 }
 
@@ -267,19 +270,19 @@ static struct rm vector_literal(struct jit_compiler *c,
 	uint64_t words[2];
 
 	if (value->type != T_V128)
-		return code_literal(c, value->constant, 0, 8);
+		return jit_code_literal(c, value->constant, 0, 8);
 	memcpy(words, (const void *)(uintptr_t)value->constant, sizeof(words));
-	return code_literal(c, words[0], words[1], 16);
+	return jit_code_literal(c, words[0], words[1], 16);
 }
 
-struct rm operand_rm(struct jit_compiler *c, struct operand *operand)
+struct rm jit_operand_rm(struct jit_compiler *c, struct operand *operand)
 {
 	struct value *value = &operand->value;
 	const struct local *local;
 
 	switch (value->place) {
 	case IN_REG: return rm_reg(value->reg);
-	case IN_SLOT: return slot_rm(c, operand->index);
+	case IN_SLOT: return jit_slot_rm(c, operand->index);
 	case IS_LOAD: load_origin(c, value); return load_address(value);
 	case IN_LOCAL:
 		local = local_at(c, value->index);
@@ -288,7 +291,7 @@ struct rm operand_rm(struct jit_compiler *c, struct operand *operand)
 	}
 	if (file_of(value->type) == VECTOR)
 		return vector_literal(c, value);
-	return rm_reg(operand_own(c, operand));
+	return rm_reg(jit_operand_own(c, operand));
 }
 
 static bool is_zero_vector(const struct value *value)
@@ -311,14 +314,14 @@ static void load_value(struct jit_compiler *c, const struct value *value,
 
 	load_origin(c, value);
 	if (file_of(value->type) == VECTOR)
-		emit_x(c, op, reg, load_address(value));
+		jit_emit_x(c, op, reg, load_address(value));
 	else
 		emit(&c->e, op, reg, load_address(value));
-	code_origin(c, code_op_origin(c));
+	code_origin(c, jit_code_op_origin(c));
 }
 
-void operand_to(struct jit_compiler *c, const struct operand *operand,
-		unsigned reg)
+void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
+		    unsigned reg)
 {
 	struct operand copy = *operand;
 	const struct value *value = &operand->value;
@@ -326,11 +329,11 @@ void operand_to(struct jit_compiler *c, const struct operand *operand,
 	if (value->place == IS_LOAD)
 		load_value(c, value, reg);
 	else if (is_zero_vector(value) && file_of(value->type) == VECTOR)
-		emit_float(c, 0x57 | OP_0F, reg, reg, rm_reg(reg), true);
+		jit_emit_float(c, 0x57 | OP_0F, reg, reg, rm_reg(reg), true);
 	else if (value->place == IS_CONSTANT && file_of(value->type) == GENERAL)
-		move_constant(c, reg, value->constant, value->type);
+		jit_move_constant(c, reg, value->constant, value->type);
 	else
-		load_rm(c, reg, operand_rm(c, &copy), value->type);
+		jit_load_rm(c, reg, jit_operand_rm(c, &copy), value->type);
 }
 
 static void becomes_reg(struct operand *operand, unsigned reg)
@@ -339,7 +342,7 @@ static void becomes_reg(struct operand *operand, unsigned reg)
 	operand->value.reg = (uint8_t)reg;
 }
 
-unsigned operand_own(struct jit_compiler *c, struct operand *operand)
+unsigned jit_operand_own(struct jit_compiler *c, struct operand *operand)
 {
 	enum file file = file_of(operand->value.type);
 	unsigned reg;
@@ -349,19 +352,19 @@ unsigned operand_own(struct jit_compiler *c, struct operand *operand)
 	if (holds_reg(&operand->value) && file == GENERAL)
 		reg = operand->value.reg; /* the load's address */
 	else
-		reg = take(c, file);
-	operand_to(c, operand, reg);
+		reg = jit_take(c, file);
+	jit_operand_to(c, operand, reg);
 	if (file == VECTOR)
-		release(c, operand);
+		jit_release(c, operand);
 	becomes_reg(operand, reg);
 	return reg;
 }
 
-unsigned operand_reg(struct jit_compiler *c, struct operand *operand)
+unsigned jit_operand_reg(struct jit_compiler *c, struct operand *operand)
 {
-	if (is_in_reg(c, operand))
-		return reg_of(c, operand);
-	return operand_own(c, operand);
+	if (jit_is_in_reg(c, operand))
+		return jit_reg_of(c, operand);
+	return jit_operand_own(c, operand);
 }
 
 static void store_constant(struct jit_compiler *c, const struct value *value,
@@ -376,14 +379,14 @@ static void store_constant(struct jit_compiler *c, const struct value *value,
 	} else if (value->type == T_I32 && (int32_t)bits >= 0) {
 		emit_imm32(&c->e, 0xc7 | OP_W, 0, rm, (uint32_t)bits);
 	} else {
-		move_constant(c, SCRATCH, bits, value->type);
-		store_rm(c, rm, SCRATCH, T_I64);
+		jit_move_constant(c, SCRATCH, bits, value->type);
+		jit_store_rm(c, rm, SCRATCH, T_I64);
 	}
 }
 
 /* i32 are stored with their upper half: a slot is read as 64 bits too. */
-void operand_store(struct jit_compiler *c, const struct operand *operand,
-		   struct rm rm)
+void jit_operand_store(struct jit_compiler *c, const struct operand *operand,
+		       struct rm rm)
 {
 	const struct value *value = &operand->value;
 	unsigned type = value->type == T_I32 ? T_I64 : value->type;
@@ -391,15 +394,15 @@ void operand_store(struct jit_compiler *c, const struct operand *operand,
 
 	if (value->place == IS_CONSTANT && value->type != T_V128) {
 		store_constant(c, value, rm);
-	} else if (is_in_reg(c, operand)) {
-		store_rm(c, rm, reg_of(c, operand), type);
+	} else if (jit_is_in_reg(c, operand)) {
+		jit_store_rm(c, rm, jit_reg_of(c, operand), type);
 	} else {
-		operand_to(c, operand, scratch);
-		store_rm(c, rm, scratch, type);
+		jit_operand_to(c, operand, scratch);
+		jit_store_rm(c, rm, scratch, type);
 	}
 }
 
-bool is_immediate(struct jit_compiler *c, const struct operand *operand)
+bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand)
 {
 	const struct value *value = &operand->value;
 
@@ -411,12 +414,12 @@ bool is_immediate(struct jit_compiler *c, const struct operand *operand)
 
 /* All of them */
 
-void local_keep(struct jit_compiler *c, uint32_t index)
+void jit_local_keep(struct jit_compiler *c, uint32_t index)
 {
 	struct local *local = local_at(c, index);
 	uint32_t i = c->height;
 
-	if (!local->pending || !code_room(c, 256 + 32ull * local->pending))
+	if (!local->pending || !jit_code_room(c, 256 + 32ull * local->pending))
 		return;
 	while (local->pending && i > 0) {
 		struct value *value = value_at(c, --i);
@@ -424,22 +427,22 @@ void local_keep(struct jit_compiler *c, uint32_t index)
 
 		if (value->place != IN_LOCAL || value->index != index)
 			continue;
-		reg = take(c, file_of(value->type));
+		reg = jit_take(c, file_of(value->type));
 		value = value_at(c, i);
 		if (value->place != IN_LOCAL) { /* taking wrote it out */
 			give(c, file_of(value->type), reg);
 			continue;
 		}
-		operand_to(c, &(struct operand){ *value, i }, reg);
+		jit_operand_to(c, &(struct operand){ *value, i }, reg);
 		value->place = IN_REG;
 		value->reg = (uint8_t)reg;
 		local->pending--;
 	}
 }
 
-void values_flush(struct jit_compiler *c)
+void jit_values_flush(struct jit_compiler *c)
 {
-	if (!code_room(c, 256 + 32ull * (c->height - c->settled)))
+	if (!jit_code_room(c, 256 + 32ull * (c->height - c->settled)))
 		return;
 	for (uint32_t i = c->settled; i < c->height; i++) {
 		const struct value *value = value_at(c, i);
@@ -450,21 +453,21 @@ void values_flush(struct jit_compiler *c)
 	c->settled = c->height;
 }
 
-void values_spill(struct jit_compiler *c, uint32_t below)
+void jit_values_spill(struct jit_compiler *c, uint32_t below)
 {
-	if (!code_room(c, 1024))
+	if (!jit_code_room(c, 1024))
 		return;
 	for (uint32_t i = c->settled; i < below; i++)
 		if (holds_reg(value_at(c, i)))
 			value_to_slot(c, i);
 }
 
-void values_drop_to(struct jit_compiler *c, uint32_t height)
+void jit_values_drop_to(struct jit_compiler *c, uint32_t height)
 {
 	while (c->height > height) {
-		struct operand operand = pop(c);
+		struct operand operand = jit_pop(c);
 
-		release(c, &operand);
+		jit_release(c, &operand);
 	}
 }
 
@@ -496,23 +499,24 @@ static bool target_hint(struct jit_compiler *c, enum file file,
 
 	if (index == NONE)
 		return false;
-	local_keep(c, index);
-	*target = (struct target){ local_at(c, index)->reg, (uint8_t)file,
-				   true };
+	jit_local_keep(c, index);
+	*target =
+		(struct target){ local_at(c, index)->reg, (uint8_t)file, true };
 	return true;
 }
 
-struct target target_new(struct jit_compiler *c, enum file file)
+struct target jit_target_new(struct jit_compiler *c, enum file file)
 {
 	struct target target;
 
 	if (target_hint(c, file, &target))
 		return target;
-	return (struct target){ (uint8_t)take(c, file), (uint8_t)file, false };
+	return (struct target){ (uint8_t)jit_take(c, file), (uint8_t)file,
+				false };
 }
 
-struct target target_over(struct jit_compiler *c, enum file file,
-			  const struct operand *a)
+struct target jit_target_over(struct jit_compiler *c, enum file file,
+			      const struct operand *a)
 {
 	struct target target;
 
@@ -520,31 +524,33 @@ struct target target_over(struct jit_compiler *c, enum file file,
 		return target;
 	if (a->value.place == IN_REG && file_of(a->value.type) == file)
 		return (struct target){ a->value.reg, (uint8_t)file, false };
-	return (struct target){ (uint8_t)take(c, file), (uint8_t)file, false };
+	return (struct target){ (uint8_t)jit_take(c, file), (uint8_t)file,
+				false };
 }
 
-void target_release(struct jit_compiler *c, const struct target *target,
-		    const struct operand *operand)
+void jit_target_release(struct jit_compiler *c, const struct target *target,
+			const struct operand *operand)
 {
 	if (holds_reg(&operand->value) &&
 	    held_in(&operand->value) == target->file)
-		release_but(c, operand,
-			    target->is_hint ? NO_REG : target->reg);
+		jit_release_but(c, operand,
+				target->is_hint ? NO_REG : target->reg);
 	else
-		release(c, operand);
+		jit_release(c, operand);
 }
 
-void target_finish(struct jit_compiler *c, struct target target, unsigned type)
+void jit_target_finish(struct jit_compiler *c, struct target target,
+		       unsigned type)
 {
 	bool is_tee;
 	uint32_t index;
 
 	if (!target.is_hint) {
-		push_reg(c, type, target.reg);
+		jit_push_reg(c, type, target.reg);
 		return;
 	}
 	is_tee = wasm_read_byte(&c->reader) == 0x22;
 	index = wasm_read_u32(&c->reader);
 	if (is_tee)
-		push_local(c, index);
+		jit_push_local(c, index);
 }

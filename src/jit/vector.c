@@ -2,8 +2,8 @@
 /* SIMD */
 #include "jit/compile.h"
 
-bool vector_operation(struct jit_compiler *c, unsigned operation,
-		      const struct wasm_immediates *immediates)
+bool jit_vector_operation(struct jit_compiler *c, unsigned operation,
+			  const struct wasm_immediates *immediates)
 {
 	(void)c;
 	(void)operation;

@@ -26,8 +26,21 @@
 #include "wasm/heap.h"
 #include "wasm/instance.h"
 
+/* How instances run. */
+enum vm_via {
+	VM_AUTO,	 /* compiled, where that is possible */
+	VM_COMPILED,	 /* compiled, or there is no instance */
+	VM_INTERPRETED,
+};
+/* store->host_data, where there is one. */
+struct vm_code_options {
+	enum vm_via via;
+	uint32_t without; /* for tests: bits of enum jit_without */
+};
+
 struct vm_options {
 	struct wasm_store_options store;
+	struct vm_code_options code;
 	int64_t timeout_ns;	      /* of each outermost call; 0: none */
 	const struct wasm_host *host; /* NULL: vm_host */
 };

@@ -2,6 +2,7 @@
 /* The hooks of a process: where the engine's blocks come from, its lock, and
  * what ends a run that lasts too long. */
 #include "base/clock.h"
+#include "jit/run.h"
 #include "vm/vm_internal.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -100,4 +101,6 @@ const struct wasm_host vm_host = {
 	.poll = vm_poll,
 	.wait = vm_wait,
 	.notify = vm_notify,
+	.bind = vm_code_bind,
+	.native_call = (const void *)jit_native_call_host,
 };

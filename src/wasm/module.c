@@ -301,6 +301,8 @@ void wasm_module_free(struct wasm_module *module)
 		return;
 	if (module->host_drop)
 		module->host_drop(module);
+	if (module->code_drop)
+		module->code_drop(module);
 	wasm_interp_drop(module);
 	module_drop(module);
 }

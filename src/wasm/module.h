@@ -129,6 +129,9 @@ struct wasm_module {
 	 * host_drop when the module goes. */
 	void *host_data;
 	void (*host_drop)(struct wasm_module *module);
+	/* And its compiled code, likewise. */
+	void *code_data;
+	void (*code_drop)(struct wasm_module *module);
 };
 
 /* What came after the first standard. */
