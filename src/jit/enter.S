@@ -144,7 +144,7 @@ FUNCTION(jit_native_call_host)
 	push %rbx
 	push %r12
 	push %r14
-	sub $(ARGUMENTS_BYTES + 8), %rsp
+	sub $ARGUMENTS_BYTES, %rsp
 	mov %rdi, ARGUMENTS_GENERAL(%rsp)
 	mov %rsi, ARGUMENTS_GENERAL+8(%rsp)
 	mov %rdx, ARGUMENTS_GENERAL+16(%rsp)
@@ -161,14 +161,14 @@ FUNCTION(jit_native_call_host)
 	movups %xmm7, ARGUMENTS_VECTOR+112(%rsp)
 	mov INSTANCE_STORE(%r13), %rbx
 	mov %rsp, %r12
-	mov ARGUMENTS_BYTES+32(%rsp), %rcx
+	mov ARGUMENTS_BYTES+24(%rsp), %rcx
 	mov %rcx, STORE_NATIVE_PC(%rbx)
 	mov %rsp, STORE_NATIVE_STACK(%rbx)
 	mov %rbp, STORE_NATIVE_FRAME(%rbx)
 	mov %rax, %rdi
 	mov %r13, %rsi
 	mov %rsp, %rdx
-	lea ARGUMENTS_BYTES+40(%rsp), %rcx
+	lea ARGUMENTS_BYTES+32(%rsp), %rcx
 	mov STORE_THREAD_STACK(%rbx), %rsp
 	call jit_call_out
 	mov %r12, %rsp
@@ -176,13 +176,13 @@ FUNCTION(jit_native_call_host)
 	jnz call_trapped
 	mov ARGUMENTS_RESULT(%rsp), %rax
 	movups ARGUMENTS_VECTOR(%rsp), %xmm0
-	add $(ARGUMENTS_BYTES + 8), %rsp
+	add $ARGUMENTS_BYTES, %rsp
 	pop %r14
 	pop %r12
 	pop %rbx
 	ret
 call_trapped:
-	add $(ARGUMENTS_BYTES + 8), %rsp
+	add $ARGUMENTS_BYTES, %rsp
 	pop %r14
 	pop %r12
 	pop %rbx

@@ -37,7 +37,7 @@ static int vm_open(struct vm *vm)
 	vm->store = wasm_store_make(host, vm->types, &vm->options.store);
 	if (!vm->store)
 		return -ENOMEM;
-	vm->store->host_data = &vm->options.code;
+	vm->store->code_data = &vm->options.code;
 	return 0;
 }
 

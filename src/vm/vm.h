@@ -32,7 +32,7 @@ enum vm_via {
 	VM_COMPILED,	 /* compiled, or there is no instance */
 	VM_INTERPRETED,
 };
-/* store->host_data, where there is one. */
+/* store->code_data, where there is one. */
 struct vm_code_options {
 	enum vm_via via;
 	uint32_t without; /* for tests: bits of enum jit_without */
@@ -111,6 +111,7 @@ struct vm_run {
 	struct wasm_store *store;
 	int64_t deadline_ns; /* 0: none */
 	struct vm_run *outer;
+	struct vm_run *next, **link; /* of those with a deadline */
 };
 void vm_enter(struct vm_run *run, struct wasm_store *store,
 	      int64_t deadline_ns);

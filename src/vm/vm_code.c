@@ -231,7 +231,7 @@ static struct vm_code *vm_code_of(const struct wasm_module *of,
 
 void vm_code_bind(void *env, struct wasm_instance *instance)
 {
-	const struct vm_code_options *wanted = instance->store->host_data;
+	const struct vm_code_options *wanted = instance->store->code_data;
 	struct jit_options options = { .options = jit_options_of(instance),
 				       .features = jit_features() };
 	struct vm_code *code;

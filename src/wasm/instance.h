@@ -194,6 +194,7 @@ struct wasm_store {
 	struct wasm_roots *roots;
 	void *own; /* instance.c's list of what is owned */
 	void *host_data;
+	const void *code_data; /* for host->bind */
 };
 
 struct wasm_store_options {
