@@ -28,14 +28,15 @@
 
 /* How instances run. */
 enum vm_via {
-	VM_AUTO,	 /* compiled, where that is possible */
-	VM_COMPILED,	 /* compiled, or there is no instance */
+	VM_AUTO,     /* compiled, where that is possible */
+	VM_COMPILED, /* compiled, or there is no instance */
 	VM_INTERPRETED,
 };
 /* store->code_data, where there is one. */
 struct vm_code_options {
 	enum vm_via via;
-	uint32_t without; /* for tests: bits of enum jit_without */
+	/* For tests: bits of enum jit_without, and of enum code_feature. */
+	uint32_t without, without_features;
 };
 
 struct vm_options {

@@ -3,8 +3,8 @@
  * thread of the process sleeps until the next deadline of any run, and then
  * sets that word, again and again until the run is over.  It is there from
  * the first deadline on, and once more in a child that forks. */
-#include "vm/vm_internal.h"
 #include "base/clock.h"
+#include "vm/vm_internal.h"
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -67,8 +67,8 @@ static bool vm_alarm_start(void)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, 64 * 1024);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	is_there = pthread_create(&thread, &attributes, vm_alarm_work, NULL) ==
-		   0;
+	is_there =
+		pthread_create(&thread, &attributes, vm_alarm_work, NULL) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return is_there;

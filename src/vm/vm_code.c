@@ -200,6 +200,7 @@ static struct vm_code *vm_code_find(struct vm_code *code,
 				    const struct jit_options *options)
 {
 	while (code && (code->options.options != options->options ||
+			code->options.features != options->features ||
 			code->options.without != options->without))
 		code = code->next;
 	return code;
@@ -229,19 +230,28 @@ static struct vm_code *vm_code_of(const struct wasm_module *of,
 	return code;
 }
 
-void vm_code_bind(void *env, struct wasm_instance *instance)
+static bool vm_code_try(struct wasm_instance *instance,
+			const struct vm_code_options *wanted)
 {
-	const struct vm_code_options *wanted = instance->store->code_data;
 	struct jit_options options = { .options = jit_options_of(instance),
-				       .features = jit_features() };
-	struct vm_code *code;
+				       .features = jit_features() &
+						   ~wanted->without_features,
+				       .without = wanted->without };
+	const struct vm_code *code = vm_code_of(instance->module, &options);
+
+	return code && code->is_made && jit_bind(instance, &code->code);
+}
+
+int vm_code_bind(void *env, struct wasm_instance *instance)
+{
+	static const struct vm_code_options usual = { .via = VM_AUTO };
+	const struct vm_code_options *wanted = instance->store->code_data;
 
 	(void)env;
-	if (wanted && wanted->via == VM_INTERPRETED)
-		return;
-	if (wanted)
-		options.without = wanted->without;
-	code = vm_code_of(instance->module, &options);
-	if (code && code->is_made)
-		jit_bind(instance, &code->code);
+	if (!wanted)
+		wanted = &usual;
+	if (wanted->via == VM_INTERPRETED || vm_code_try(instance, wanted) ||
+	    wanted->via == VM_AUTO)
+		return 0;
+	return -1;
 }

@@ -30,7 +30,7 @@ uint8_t *vm_keep_take(uint64_t len, uint64_t open);
 void vm_keep_give(uint8_t *base, uint64_t len, uint64_t open, bool has_files);
 
 /* vm_code.c: compiles the instance's module, or finds that it was. */
-void vm_code_bind(void *env, struct wasm_instance *instance);
+int vm_code_bind(void *env, struct wasm_instance *instance);
 
 /* vm_alarm.c: when the run's deadline is over, its store is made to ask. */
 void vm_alarm_set(struct vm_run *run);

@@ -420,8 +420,8 @@ static int instance_fill(struct wasm_instance *instance,
 		wasm_interp_codes(instance->module, is_unguarded(instance));
 	if (!instance->codes)
 		return wasm_error_set(error, 0, "no memory for an instance");
-	if (host->bind)
-		host->bind(host->env, instance);
+	if (host->bind && host->bind(host->env, instance) < 0)
+		return wasm_error_set(error, 0, "its code cannot be compiled");
 	trap = globals_make(instance);
 	if (!trap)
 		trap = tables_make(instance, error);

@@ -39,8 +39,10 @@ enum wasm_trap wasm_interp_run(struct wasm_store *store,
 			       union wasm_value *frame);
 
 /* For compiled code: what it does as the interpreter does it. */
-enum { WASM_SLICE = 100000, /* of fuel, between polls: not a millisecond */
-       WASM_DEPTH_MOST = 200 /* host -> code -> host ...: native stack */ };
+enum {
+	WASM_SLICE = 100000,  /* of fuel, between polls: not a millisecond */
+	WASM_DEPTH_MOST = 200 /* host -> code -> host ...: native stack */
+};
 /* Is the run to go on? */
 enum wasm_trap wasm_interp_poll(struct wasm_store *store);
 /* The slice is used up; "owed" was counted already. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-	FRAME_FUEL = 8,	  /* of a frame that an exception passes */
+	FRAME_FUEL = 8, /* of a frame that an exception passes */
 };
 
 /* Fuel.  A limited store's fuel is in store->fuel_left, but for the slice
@@ -129,7 +129,8 @@ enum wasm_trap wasm_interp_host(struct wasm_instance *context,
 	if (is_limited)
 		wasm_interp_give_fuel(store, context);
 	trap = function->host(store, function, context, slots);
-	context->fuel = is_limited ? wasm_interp_take_fuel(store, slice) : slice;
+	context->fuel =
+		is_limited ? wasm_interp_take_fuel(store, slice) : slice;
 	if (!trap)
 		forget_trace(store);
 	else if (!function->instance)
@@ -141,8 +142,8 @@ enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,
 				     struct wasm_function *function,
 				     uint8_t *slots)
 {
-	uint8_t *end = slots + slots_of(type_of(context->store, function)) *
-				       SLOT_BYTES;
+	uint8_t *end = slots +
+		       slots_of(type_of(context->store, function)) * SLOT_BYTES;
 
 	if (end > context->stack_limit)
 		return WASM_TRAP_stack;
@@ -297,11 +298,11 @@ static void trace(struct wasm_store *store)
 	struct walk walk = walk_begin(store);
 
 	do
-		wasm_interp_trace(store, walk.place.context, walk.code->function,
-			     store->trace_count < WASM_TRACE_MOST
-				     ? wasm_interp_offset(walk.code,
-							  walk.place.ip)
-				     : 0);
+		wasm_interp_trace(
+			store, walk.place.context, walk.code->function,
+			store->trace_count < WASM_TRACE_MOST
+				? wasm_interp_offset(walk.code, walk.place.ip)
+				: 0);
 	while (walk_out(&walk));
 }
 

@@ -769,11 +769,16 @@ int main(int argc, char **argv)
 			options.unguarded = true;
 		else if (strcmp(argv[i], "--stress") == 0)
 			options.stress = true;
+		else if (strcmp(argv[i], "--compiled") == 0)
+			options.code.via = VM_COMPILED;
 		else if (strcmp(argv[i], "--interpreted") == 0)
 			options.code.via = VM_INTERPRETED;
 		else if (strncmp(argv[i], "--without=", 10) == 0)
 			options.code.without =
 				(uint32_t)strtoul(argv[i] + 10, NULL, 0);
+		else if (strncmp(argv[i], "--without-features=", 19) == 0)
+			options.code.without_features =
+				(uint32_t)strtoul(argv[i] + 19, NULL, 0);
 		else if (strcmp(argv[i], "--strict-messages") == 0)
 			options.strict = true;
 		else if (strcmp(argv[i], "--verbose") == 0)
