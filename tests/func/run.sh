@@ -453,8 +453,11 @@ for i in range(15):
 def run(kb):
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (kb * 1024, kb * 1024))
-    ended = subprocess.run([program, "run", *words, module],
-                           preexec_fn=limit, capture_output=True, timeout=60)
+    try:
+        ended = subprocess.run([program, "run", *words, module], timeout=60,
+                               preexec_fn=limit, capture_output=True)
+    except OSError:  # the words alone are too much
+        return 0, ""
     return ended.returncode, ended.stderr.decode()
 if run(1 << 20)[0] != 3:
     print("skip")
