@@ -206,6 +206,16 @@ static int wasi_io_write(const struct wasi_call *call, const struct wasi_fd *fd,
 	return e > 0 && *done ? 0 : e;
 }
 
+static ssize_t wasi_io_receive(int host, const struct wasi_vectors *vectors)
+{
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)vectors->items,
+		.msg_iovlen = vectors->count,
+	};
+
+	return recvmsg(host, &message, MSG_DONTWAIT);
+}
+
 /* Where the host's file cannot be read at once or not at all: the same pipe
  * or terminal, opened anew for it. */
 static ssize_t wasi_io_read_anew(int host, const struct wasi_vectors *vectors)
@@ -240,8 +250,12 @@ static ssize_t wasi_io_read_now(const struct wasi_fd *fd,
 				int64_t offset)
 {
 	bool now = offset < 0 && wasi_table_waits(fd);
-	ssize_t n = preadv2(fd->host, vectors->items, vectors->count, offset,
-			    now ? RWF_NOWAIT : 0);
+	ssize_t n;
+
+	if (now && wasi_io_is_socket(fd))
+		return wasi_io_receive(fd->host, vectors);
+	n = preadv2(fd->host, vectors->items, vectors->count, offset,
+		    now ? RWF_NOWAIT : 0);
 
 	if (!now || n >= 0 || errno != EOPNOTSUPP)
 		return n;

@@ -458,6 +458,7 @@ int wat_from_binary(const struct wasm_module *module, struct buf *out,
 	uselocale(old);
 	freelocale(c);
 	printer_fini(&printer);
+	out->most = 0;
 	if (out->is_full)
 		return err_set(err, -EFBIG,
 			       "text of more than %d times the module",
