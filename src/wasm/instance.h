@@ -47,6 +47,7 @@ enum wasm_trap {
 };
 const char *wasm_trap_text(enum wasm_trap trap);
 
+struct jit_code;
 struct wasm_instance;
 struct wasm_store;
 struct wasm_function;
@@ -66,7 +67,10 @@ struct wasm_function {
 	uint32_t index; /* in its instance; a host's: free to use */
 	struct wasm_instance *instance; /* NULL: a host's */
 	struct wasm_code *code;		/* of its instance's module */
-	wasm_host_call *host;		/* NULL: code */
+	/* NULL: interpreted.  Else a host's, or the way into compiled code for
+	 * callers that are not ("instance" tells). */
+	wasm_host_call *host;
+	const void *native; /* the way in for compiled code (docs/jit.md) */
 };
 /* A host's function with its context; "function" comes first. */
 struct wasm_host_function {
@@ -123,10 +127,17 @@ struct wasm_instance {
 	struct wasm_table **tables;
 	struct wasm_global **imported_globals;
 	struct wasm_function **imported_functions;
+	struct wasm_store *store;
+	/* Of compiled code, docs/jit.md. */
+	uint8_t *native_limit;
+	uint8_t *memory_base;	  /* of memory 0 */
+	const uint32_t *type_ids; /* [type_count] in the registry */
+	void (*native_out)(void);
+	void (*native_trap)(void);
+	const struct jit_code *native; /* NULL: interpreted */
 	struct wasm_function *own_functions; /* filled as they are named */
 	struct wasm_code *codes;	     /* of the functions, interp.h */
 	struct wasm_tag **tags;
-	struct wasm_store *store;
 	const struct wasm_module *module;
 	wasm_ref **elems; /* [elem_count] evaluated items; NULL: dropped */
 	uint32_t *elem_lengths;
@@ -152,13 +163,19 @@ struct wasm_store {
 	/* Fuel: one unit a call, a loop's turn, and 256 bytes of what works on
 	 * many.  < 0: no limit. */
 	int64_t fuel_left;
-	/* Set by anyone, at any time: the next poll ends the run. */
+	/* Set by anyone, at any time: the next poll ends the run
+	 * (WASM_INTERRUPT), or asks the host whether to go on. */
 	volatile uint32_t interrupt;
 	uint32_t depth; /* of calls from the host into code */
 	/* The interpreter's: where code stopped. */
 	const uint8_t *stop_ip;
 	uint8_t *stop_frame;
 	struct wasm_instance *stop_instance;
+	/* Compiled code's: the lowest word in use of its stack and the frame
+	 * there, while it is left; the thread's stack pointer, while it
+	 * runs. */
+	uint8_t *native_stack, *native_frame;
+	uint8_t *thread_stack;
 	/* What the last trap left. */
 	wasm_ref exception;
 	int exit_code;

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The baseline compiler and what its code needs to run (docs/jit.md).
+ *
+ * Compiling: each thread has a compiler and gives it some functions of the
+ * module; what the compilers made is then linked to one image.
+ *
+ * Running: an image in memory is bound to a module by jit_code_open, and an
+ * instance of the module to the code by jit_bind. */
+#pragma once
+#include "brood/code_format.h"
+#include "wasm/instance.h"
+
+/* For tests: what the compiler does without. */
+enum jit_without {
+	JIT_WITHOUT_HOMES = 1 << 0,   /* all locals in the frame */
+	JIT_WITHOUT_COMPARE = 1 << 1, /* no fused compare and branch */
+	JIT_WITHOUT_FOLD = 1 << 2,    /* no load as an operand */
+	JIT_WITHOUT_CONST = 1 << 3,   /* constants go to registers at once */
+	JIT_WITHOUT_HINT = 1 << 4,    /* no result straight to its local */
+	JIT_WITHOUT_HAND = 1 << 5, /* all arithmetic out of line */
+	JIT_WITHOUT_POOL = 1 << 6,    /* four registers of each kind */
+};
+
+struct jit_options {
+	uint32_t options;  /* bits of enum code_option; TAILS is found */
+	uint32_t features; /* bits of enum code_feature */
+	uint32_t without;  /* bits of enum jit_without */
+};
+
+/* What this CPU has: bits of enum code_feature. */
+uint32_t jit_features(void);
+
+struct jit_compiler;
+/* NULL without memory.  The options stay where they are. */
+struct jit_compiler *jit_compiler_new(const struct wasm_module *module,
+				      const struct jit_options *options);
+void jit_compiler_free(struct jit_compiler *compiler);
+/* Compiles a defined function (its index in the module).  0, or -1: no
+ * memory, or the code is larger than an image may be.  "error" names it. */
+int jit_compile(struct jit_compiler *compiler, uint32_t function,
+		struct wasm_error *error);
+
+/* All functions of the module must be in one of the compilers, once. */
+struct jit_link {
+	struct jit_compiler **compilers;
+	uint32_t count;
+};
+/* The image's size, a multiple of CODE_PAGE; 0: too large. */
+uint64_t jit_image_bytes(const struct jit_link *link);
+/* Writes the image, but for key and sum; -1: no memory. */
+int jit_image_write(const struct jit_link *link, uint8_t *image);
+
+/* An image that is mapped, text executable, and stays while this is used. */
+struct jit_code {
+	const struct wasm_module *module;
+	const struct code_header *header;
+	const struct code_function *functions;
+	const struct code_landing *landings;
+	const uint8_t *text;
+	/* Which instances of the module may use it: bits of code_option. */
+	uint32_t options;
+};
+/* Checks the header and the tables, not the text, which must be known to be
+ * good.  -1: it is none of this module, or does not fit this CPU. */
+int jit_code_open(struct jit_code *code, const struct wasm_module *module,
+		  const void *image, uint64_t len, struct wasm_error *error);
+
+/* Before any function of the instance has been named, its memories made: its
+ * functions run by this code from now on.  The code must stay. */
+void jit_bind(struct wasm_instance *instance, const struct jit_code *code);
+/* What struct wasm_host's native_call is: how compiled code calls functions
+ * that are not. */
+extern const void *const jit_native_call;
+
+/* For the fault handler, as wasm_interp_fault: true when the fault was one of
+ * compiled code, which goes on at its trap. */
+bool jit_fault(struct wasm_store *store, uint64_t regs[16], uint64_t *rip);
+
+/* Where in the module an address of the text comes from: the function is
+ * compiled once more.  "at" counts from the text's begin; the operation's
+ * offset in the module's bytes, 0 when it is not known. */
+uint32_t jit_place(const struct jit_code *code, uint32_t function, uint32_t at);
