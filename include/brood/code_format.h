@@ -57,7 +57,7 @@ struct code_header {
 	uint64_t file_bytes;
 	uint64_t reserved[4];
 };
-_Static_assert(sizeof(struct code_header) == 176, "part of the format");
+_Static_assert(sizeof(struct code_header) == 168, "part of the format");
 
 /* A defined function, in the module's order; the last one is their end. */
 struct code_function {
