@@ -103,7 +103,7 @@ static void cache_publish_clear(const struct cache_item *item)
 	if (S_ISREG(st.st_mode) && cache_place_trusts(&st, false) &&
 	    (st.st_dev != item->found.dev || st.st_ino != item->found.ino))
 		return;
-	unlinkat(root, item->hex, 0);
+	unlinkat(root, item->hex, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
 }
 
 static int cache_publish_link_fd(int root, int fd, const char *hex)
