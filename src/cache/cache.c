@@ -23,7 +23,7 @@ const char *cache_result_name(enum cache_result result)
 	return result < CACHE_RESULTS ? names[result] : "unknown";
 }
 
-static uint64_t cache_most(const struct cache_options *options)
+uint64_t cache_limit(const struct cache_options *options)
 {
 	const char *told = secure_getenv("BROOD_CACHE_SIZE");
 	static const char units[] = "kMGT";
@@ -91,7 +91,7 @@ int cache_open(struct cache **made, const struct cache_options *options,
 		free(cache);
 		return rc;
 	}
-	cache->most_bytes = cache_most(options);
+	cache->most_bytes = cache_limit(options);
 	cache_find_place(cache, options);
 	*made = cache;
 	return 0;

@@ -121,6 +121,8 @@ void cache_counts(const struct cache *cache, struct cache_counts *counts);
  * mean; NULL: off. */
 char *cache_folder(const struct cache_options *options, struct err *err);
 const char *cache_system_folder(void);
+/* How many bytes all objects may have. */
+uint64_t cache_limit(const struct cache_options *options);
 
 struct cache_entry {
 	char key[2 * CODE_KEY_BYTES + 1];

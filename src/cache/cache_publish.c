@@ -132,7 +132,6 @@ static int cache_publish_link(const struct cache_item *item,
 			     : -errno;
 	if (rc < 0 && rc != -EEXIST)
 		return err_set(err, rc, "name a file of code");
-	(void)!fsync(root);
 	return rc;
 }
 
