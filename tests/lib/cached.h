@@ -10,6 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CACHED_SANITISED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CACHED_SANITISED 1
+#endif
+#endif
+
 static inline char *cached_folder(void)
 {
 	char *folder = strdup("/tmp/brood-test-XXXXXX");

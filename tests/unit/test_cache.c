@@ -302,7 +302,7 @@ TEST(small_addresses)
 	struct cached made = cached_module(13);
 	struct rlimit before, limit;
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CACHED_SANITISED
 	SKIP("the sanitizer needs addresses");
 #endif
 	CHECK(getrlimit(RLIMIT_AS, &before) == 0);

@@ -108,7 +108,7 @@ static void kill_everywhere(const char *without)
 
 TEST(killed_at_each_step)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CACHED_SANITISED
 	SKIP("the sanitizer has threads and traces of its own");
 #endif
 	kill_everywhere(NULL);
@@ -117,7 +117,7 @@ TEST(killed_at_each_step)
 
 TEST(killed_at_each_step_with_named_drafts)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CACHED_SANITISED
 	SKIP("the sanitizer has threads and traces of its own");
 #endif
 	kill_everywhere("o_tmpfile");
