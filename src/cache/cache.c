@@ -7,6 +7,7 @@
 #include "cache/cache_internal.h"
 #include "cache/code_header.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,26 +172,43 @@ static int cache_patience_ms(const struct cache_request *request)
 	return 50 + (int)(request->len / (16 * 1024) % (1 << 20));
 }
 
+/* Is there another file now than the one that was found wrong? */
+static bool cache_has_come(const struct cache_item *item)
+{
+	struct stat st;
+
+	return fstatat(item->cache->root, item->hex, &st,
+		       AT_SYMLINK_NOFOLLOW) == 0 &&
+	       (st.st_ino != item->found.ino || st.st_dev != item->found.dev);
+}
+
 /* Who gets the key's lock compiles and publishes.  Who does not waits for
- * who did, and looks again. */
+ * who did. */
 static enum cache_result cache_take_turn(struct cache_item *item,
 					 const struct cache_request *request)
 {
 	uint64_t deadline = clock_deadline(cache_patience_ms(request));
-	enum cache_result result;
-	bool waited = false;
+	enum cache_result result = item->object.result;
+	int ms = 1;
 
 	while (cache_publish_lock(item) == -EWOULDBLOCK) {
 		if (clock_left_ms(deadline) == 0)
-			return CACHE_ABSENT;
-		clock_sleep_ms(1);
-		waited = true;
+			return result;
+		clock_sleep_ms(ms);
+		ms = ms < 8 ? 2 * ms : ms;
+		if (!cache_has_come(item))
+			continue;
+		result = cache_file_look(item);
+		if (result != CACHE_HIT)
+			continue;
+		item->cache->counts.waited++;
+		return result;
 	}
 	/* It may have come between the look and the lock. */
-	result = cache_file_look(item);
+	if (item->lock >= 0 && cache_has_come(item))
+		result = cache_file_look(item);
 	if (result == CACHE_HIT)
 		fd_close(&item->lock);
-	item->cache->counts.waited += result == CACHE_HIT && waited;
 	return result;
 }
 
@@ -203,11 +221,12 @@ static enum cache_result cache_find(struct cache_item *item,
 	result = cache_file_look(item);
 	if (result != CACHE_HIT && cache_key_again(item, request))
 		result = cache_file_look(item);
+	item->object.result = result;
+	if (result != CACHE_HIT && result != CACHE_UNMAPPED)
+		result = cache_take_turn(item, request);
 	if (result == CACHE_HIT)
 		cache_key_remember(item);
-	if (result == CACHE_HIT || result == CACHE_UNMAPPED)
-		return result;
-	return cache_take_turn(item, request);
+	return result;
 }
 
 static void cache_tell(const struct cache_item *item)
