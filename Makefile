@@ -46,7 +46,8 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) $(JIT_OBJECTS)
+	src/cache/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	$(JIT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -63,7 +64,7 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap run wasm doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm cache doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -130,6 +131,13 @@ $(BUILD)/gen/wat/words.h: $(WORDS)
 $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 	@mkdir -p $(@D)
 	tools/words source $(wordlist 2,3,$(WORDS)) >$@
+# Compiled code is shared among builds of the same sources, and no others.
+ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
+	include/brood/code_format.h tools/operations tools/outs)
+$(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
+	@mkdir -p $(@D)
+	@tools/engine-id "$(if $(SAN),sanitised,plain)" $(ENGINE_SOURCES) >$@
+$(BUILD)/host/src/cache/cache_key.o: | $(BUILD)/gen/cache/engine_id.h
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)

@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
 export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
 export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
 mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
-verbs="serve launch ps top stop refresh wrap unwrap run wasm doctor man completions
+verbs="serve launch ps top stop refresh wrap unwrap run wasm cache doctor man completions
 	version keep"
 count=0 failed=0
 
@@ -96,6 +96,9 @@ wrong stop --all ld
 wrong refresh
 wrong wrap
 wrong unwrap
+wrong cache
+wrong cache nosuch
+wrong cache show
 wrong man nosuchverb
 wrong completions fish
 wrong keep
@@ -144,7 +147,7 @@ run stop --all
 [ $status = 0 ]
 ok $? "stop --all with nothing there is fine"
 
-for words in "ps --json" "top --json" "doctor --json" "doctor --json --all"; do
+for words in "ps --json" "top --json" "cache ls --json" "doctor --json" "doctor --json --all"; do
 	# shellcheck disable=SC2086
 	run $words
 	is_json

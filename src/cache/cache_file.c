@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One object's file: found, judged, mapped.			CLAIM 1.10
+ *
+ * Nothing of it is believed before it is checked, in this order: who may
+ * write it, its length, its header, its key, and (unless this user has seen
+ * it before) its tables and its checksum.  Only then can its text be
+ * executed. */
+#include "base/fd.h"
+#include "cache/cache_internal.h"
+#include "cache/code_header.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int cache_file_open(int root, const char *hex, bool system, struct stat *st,
+		    const char **why)
+{
+	auto_close int fd = openat(
+		root, hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	*why = NULL;
+	if (fd < 0 && errno == ENOENT)
+		return -1;
+	if (fd < 0)
+		*why = errno == ELOOP ? "it is a link" : "it cannot be opened";
+	else if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
+		*why = "it is not a regular file";
+	else if (st->st_mode & (S_IWGRP | S_IWOTH))
+		*why = "others may write it";
+	else if (!cache_place_trusts(st, system))
+		*why = "it belongs to another user";
+	return *why ? -1 : steal_fd(&fd);
+}
+
+static void cache_file_sum(const uint8_t *image, uint64_t len,
+			   uint8_t sum[SHA256_BYTES])
+{
+	struct code_header head;
+	struct sha256 sha;
+
+	memcpy(&head, image, sizeof(head));
+	memset(head.sum, 0, sizeof(head.sum));
+	sha256_start(&sha);
+	sha256_add(&sha, &head, sizeof(head));
+	sha256_add(&sha, image + sizeof(head), len - sizeof(head));
+	sha256_end(&sha, sum);
+}
+
+const char *cache_file_verify(const uint8_t *image, uint64_t len)
+{
+	const struct code_header *head = (const void *)image;
+	const char *why = code_header_check(image, len, len);
+	uint8_t sum[SHA256_BYTES];
+
+	if (why)
+		return why;
+	cache_file_sum(image, len, sum);
+	if (memcmp(sum, head->sum, sizeof(sum)) != 0)
+		return "its checksum is wrong";
+	return code_header_check_tables(head);
+}
+
+/* Of the mapped item. */
+static const char *cache_file_check(struct cache_item *item)
+{
+	const struct code_header *head = (const void *)item->object.image;
+	uint64_t len = item->object.len;
+	const char *why = code_header_check(head, len, len);
+
+	if (why)
+		return why;
+	if (memcmp(head->key, item->object.key, sizeof(head->key)) != 0)
+		return "it has another key";
+	if ((head->options & ~(uint32_t)CODE_TAILS) != item->options ||
+	    head->features & ~item->features)
+		return "it has other options than its key";
+	if (cache_seen(item)) {
+		cache_seen_use(item);
+		return NULL;
+	}
+	item->cache->counts.verified++;
+	why = cache_file_verify(item->object.image, len);
+	if (!why)
+		cache_seen_note(item);
+	return why;
+}
+
+static enum cache_result cache_file_miss(struct cache_item *item,
+					 enum cache_result result,
+					 const char *why)
+{
+	cache_range_give(item);
+	snprintf(item->object.why, sizeof(item->object.why), "%s", why);
+	return result;
+}
+
+static enum cache_result cache_file_unmapped(struct cache_item *item,
+					     const char *what)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "%s: %s", what, strerror(errno));
+	return cache_file_miss(item, CACHE_UNMAPPED, why);
+}
+
+/* CLAIM 1.11 */
+static enum cache_result cache_file_map(struct cache_item *item, int fd,
+					uint64_t len)
+{
+	const struct code_header *head;
+	const char *why;
+	uint8_t *image;
+
+	if (len < sizeof(*head) || len % CODE_PAGE)
+		return cache_file_miss(item, CACHE_BROKEN,
+				       "it is cut off, or no code object");
+	image = cache_range_take(item->cache, item, len);
+	if (!image)
+		return cache_file_miss(item, CACHE_UNMAPPED,
+				       "the range for code is full");
+	if (mmap(image, len, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED)
+		return cache_file_unmapped(item, "map it");
+	why = cache_file_check(item);
+	if (why)
+		return cache_file_miss(item, CACHE_BROKEN, why);
+	head = (const void *)image;
+	if (mprotect(image + head->text_at, len - head->text_at,
+		     PROT_READ | PROT_EXEC) < 0)
+		return cache_file_unmapped(item, "make its text executable");
+	item->state = CACHE_MAPPED;
+	return CACHE_HIT;
+}
+
+static enum cache_result cache_file_try(struct cache_item *item, int root,
+					bool system)
+{
+	const char *why;
+	struct stat st;
+	auto_close int fd =
+		root < 0 ? -1
+			 : cache_file_open(root, item->hex, system, &st, &why);
+
+	memset(&item->found, 0, sizeof(item->found));
+	if (root < 0 || (fd < 0 && !why))
+		return cache_file_miss(item, CACHE_ABSENT, "there is none");
+	if (fd < 0)
+		return cache_file_miss(item, CACHE_UNTRUSTED, why);
+	file_stamp_of(&st, &item->found);
+	item->found_system = system;
+	return cache_file_map(item, fd, (uint64_t)st.st_size);
+}
+
+/* CLAIM 1.9: the system's folder first.  What is wrong there is told only
+ * when the own folder has nothing either. */
+enum cache_result cache_file_look(struct cache_item *item)
+{
+	enum cache_result first, own;
+	char why[sizeof(item->object.why)];
+
+	first = cache_file_try(item, item->cache->system, true);
+	if (first == CACHE_HIT)
+		return first;
+	memcpy(why, item->object.why, sizeof(why));
+	own = cache_file_try(item, item->cache->root, false);
+	if (own != CACHE_ABSENT || first == CACHE_ABSENT)
+		return own;
+	memcpy(item->object.why, why, sizeof(why));
+	return first;
+}

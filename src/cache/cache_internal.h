@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of src/cache share.  A folder of code:
+ *
+ *	KEY		an object, 0444; KEY has 64 digits
+ *	seen/KEY	a link whose text is the stamp of an object that was
+ *			found right, and the module's name: "STAMP NAME"; its
+ *			own time is when the object was used last, to the day
+ *	seen/KEY.s	the same for an object of the system's folder
+ *	index/STAMP	a link whose text is the hash of the module file that
+ *			has this stamp
+ *	lock		its first byte is locked by who removes objects, the
+ *			one at 1 + N by who compiles a key that begins with N
+ *	.new.PID.N	a file that is being written, where the system has no
+ *			unnamed ones; its writer has it locked
+ *
+ * Links are made whole in one step and read in one: they serve as records
+ * that no crash can tear. */
+#pragma once
+#include "base/sha256.h"
+#include "cache/cache.h"
+#include <pthread.h>
+#include <sys/stat.h>
+
+enum { CACHE_HEX = 2 * CODE_KEY_BYTES, CACHE_NAME = 64, CACHE_LINK = 256 };
+
+struct cache {
+	char *folder;  /* NULL: off */
+	char why[128]; /* it is off */
+	int root;      /* the folder, -1 while it is not there */
+	int system;    /* -1: none */
+	uint64_t most_bytes;
+	uint8_t *range;
+	uint64_t range_bytes;
+	struct cache_item *items; /* by address, those without one first */
+	struct cache_counts counts;
+};
+
+enum cache_state { CACHE_NEW, CACHE_RESERVED, CACHE_SEALED, CACHE_MAPPED };
+
+struct cache_item {
+	struct cache_object object; /* first: the caller's view */
+	struct cache *cache;
+	struct cache_item *next;
+	enum cache_state state;
+	uint32_t options, features;
+	char hex[CACHE_HEX + 1], name[CACHE_NAME];
+	/* The module. */
+	uint8_t hash[SHA256_BYTES];
+	struct file_stamp stamp;
+	bool stamped;	/* the stamp is the module's, and may be relied on */
+	bool hash_told; /* by the index */
+	/* The file that was found, wrong or right. */
+	struct file_stamp found;
+	bool found_system;
+	/* Publishing. */
+	int lock; /* of this key, -1: another has it, or none is wanted */
+	pthread_t thread;
+	bool running, done;
+	int published; /* 0, or the error */
+	struct err err;
+};
+
+/* cache_place.c: where, and whom to trust */
+bool cache_place_trusts(const struct stat *st, bool system);
+/* A folder that only its trusted owner writes; -ENOENT: there is none. */
+int cache_place_open(const char *folder, bool system, struct err *err);
+int cache_place_make(const char *folder, struct err *err);
+int cache_place_use(struct cache *cache, bool make, struct err *err);
+
+/* cache_key.c: names */
+void cache_key_hex(const uint8_t *bytes, size_t len, char *hex);
+bool cache_key_is_name(const char *name); /* 64 digits */
+void cache_key_make(struct cache_item *item, const struct cache_request *ask);
+/* The hash of the index was wrong, or may be: from the bytes.  Returns
+ * whether the key is another one now. */
+bool cache_key_again(struct cache_item *item, const struct cache_request *ask);
+void cache_key_remember(const struct cache_item *item);
+const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
+			    uint32_t features, uint8_t key[CODE_KEY_BYTES]);
+
+/* cache_range.c: addresses */
+int cache_range_open(struct cache *cache, uint64_t bytes, struct err *err);
+uint8_t *cache_range_take(struct cache *cache, struct cache_item *item,
+			  uint64_t len);
+void cache_range_give(struct cache_item *item);
+
+/* cache_file.c: one object's file */
+enum cache_result cache_file_look(struct cache_item *item);
+const char *cache_file_verify(const uint8_t *image, uint64_t len);
+/* Opened and trusted; else -1 and *why. */
+int cache_file_open(int root, const char *hex, bool system, struct stat *st,
+		    const char **why);
+
+/* cache_seen.c: what was found right */
+bool cache_seen(const struct cache_item *item);
+void cache_seen_note(const struct cache_item *item);
+void cache_seen_use(const struct cache_item *item);
+struct cache_seen {
+	int64_t used_s;
+	char name[CACHE_NAME];
+};
+bool cache_seen_read(int root, const char *hex, struct cache_seen *seen);
+
+/* cache_publish.c */
+int cache_publish_lock(struct cache_item *item);
+void cache_publish_run(struct cache_item *item);
+
+/* cache_lock.c: bytes of the folder's lock file */
+int cache_lock_open(int root, struct err *err);
+int cache_lock_byte(int fd, off_t at); /* 0, or -EWOULDBLOCK */
+off_t cache_lock_place(const uint8_t key[CODE_KEY_BYTES]);
+
+/* cache_sweep.c: after a publish */
+void cache_sweep(struct cache *cache, const char *but);

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is old goes.  After a publish, and when the user asks: objects that
+ * nothing has used for long, then those used longest ago, until the rest is
+ * as small as it may be; and what is left over from writers that died.
+ *
+ * One process does it at a time, the others go on.  An object that is mapped
+ * can go too: who maps it keeps it until it is unmapped. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "cache/cache_internal.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CACHE_LITTER_S = 60,
+	CACHE_LINKS_MOST = 4096,
+	CACHE_LINK_AGE_S = CACHE_AGE_DAYS * 24 * 60 * 60,
+};
+
+struct cache_row {
+	char hex[CACHE_HEX + 1];
+	char name[CACHE_NAME];
+	uint64_t bytes;
+	int64_t made_s, used_s;
+};
+struct cache_rows {
+	struct cache_row *row;
+	size_t count, room;
+	uint64_t bytes;
+};
+
+static DIR *cache_sweep_dir(int root, const char *name)
+{
+	int fd = openat(root, name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !dir)
+		close(fd);
+	return dir;
+}
+
+static struct cache_row *cache_sweep_room(struct cache_rows *rows)
+{
+	struct cache_row *more;
+
+	if (rows->count < rows->room)
+		return &rows->row[rows->count++];
+	rows->room = rows->room ? 2 * rows->room : 64;
+	more = reallocarray(rows->row, rows->room, sizeof(*more));
+	if (!more)
+		return NULL;
+	rows->row = more;
+	return &rows->row[rows->count++];
+}
+
+static int cache_sweep_add(struct cache_rows *rows, int root, const char *hex)
+{
+	struct cache_seen seen;
+	struct cache_row *row;
+	struct stat st;
+
+	if (fstatat(root, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	row = cache_sweep_room(rows);
+	if (!row)
+		return -ENOMEM;
+	cache_seen_read(root, hex, &seen);
+	memcpy(row->hex, hex, sizeof(row->hex));
+	memcpy(row->name, seen.name, sizeof(row->name));
+	row->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	row->made_s = st.st_mtime;
+	row->used_s = seen.used_s > st.st_mtime ? seen.used_s : st.st_mtime;
+	rows->bytes += row->bytes;
+	return 0;
+}
+
+/* A file that is being written is locked. */
+static void cache_sweep_draft(int root, const char *name)
+{
+	auto_close int fd = openat(root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 && fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		return;
+	if (st.st_mtime + CACHE_LITTER_S > time(NULL))
+		return;
+	if (fd < 0 || cache_lock_byte(fd, 0) == 0)
+		unlinkat(root, name, 0);
+}
+
+static int cache_sweep_read(int root, struct cache_rows *rows)
+{
+	DIR *dir = cache_sweep_dir(root, ".");
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir)
+		return -errno;
+	while (rc >= 0 && (entry = readdir(dir)))
+		if (cache_key_is_name(entry->d_name))
+			rc = cache_sweep_add(rows, root, entry->d_name);
+		else if (strncmp(entry->d_name, ".new.", 5) == 0)
+			cache_sweep_draft(root, entry->d_name);
+	closedir(dir);
+	return rc;
+}
+
+/* The system's objects are not looked for: their records age. */
+static bool cache_sweep_has_object(int root, const char *name)
+{
+	return !cache_key_is_name(name) || faccessat(root, name, F_OK, 0) == 0;
+}
+
+/* Records that nothing needs: of objects that went, and old ones. */
+static void cache_sweep_links(int root, const char *folder, bool objects)
+{
+	DIR *dir = cache_sweep_dir(root, folder);
+	struct dirent *entry;
+	size_t count = 0;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = dirfd(dir);
+
+		if (entry->d_name[0] == '.' ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (++count > CACHE_LINKS_MOST ||
+		    st.st_mtime + CACHE_LINK_AGE_S < time(NULL) ||
+		    (objects && !cache_sweep_has_object(root, entry->d_name)))
+			unlinkat(fd, entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int cache_sweep_order(const void *a, const void *b)
+{
+	const struct cache_row *left = a, *right = b;
+
+	return (left->used_s > right->used_s) - (left->used_s < right->used_s);
+}
+
+static void cache_sweep_remove(int root, const struct cache_row *row)
+{
+	char seen[CACHE_LINK];
+
+	snprintf(seen, sizeof(seen), "seen/%s", row->hex);
+	unlinkat(root, row->hex, 0);
+	unlinkat(root, seen, 0);
+	log_event("cache.evict", "\"key\":\"%s\",\"bytes\":%lu", row->hex,
+		  (unsigned long)row->bytes);
+}
+
+static void cache_sweep_tell(const struct cache_row *row,
+			     const struct cache_prune *prune)
+{
+	struct cache_entry entry = { .bytes = row->bytes,
+				     .made_s = row->made_s,
+				     .used_s = row->used_s };
+
+	memcpy(entry.key, row->hex, sizeof(entry.key));
+	memcpy(entry.name, row->name, sizeof(entry.name));
+	if (prune->tell)
+		prune->tell(&entry, prune->context);
+}
+
+/* Oldest first, but never the one that was just made. */
+static int cache_sweep_rows(int root, struct cache_rows *rows,
+			    const struct cache_prune *prune, const char *but)
+{
+	int64_t now = time(NULL);
+	uint64_t left = rows->bytes;
+	int gone = 0;
+
+	if (rows->count)
+		qsort(rows->row, rows->count, sizeof(*rows->row),
+		      cache_sweep_order);
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct cache_row *row = &rows->row[i];
+
+		if (left <= prune->most_bytes &&
+		    now - row->used_s <= prune->age_s)
+			break;
+		if (but && strcmp(but, row->hex) == 0)
+			continue;
+		cache_sweep_tell(row, prune);
+		if (!prune->dry)
+			cache_sweep_remove(root, row);
+		left -= row->bytes;
+		gone++;
+	}
+	return gone;
+}
+
+static int cache_sweep_all(int root, const struct cache_prune *prune,
+			   const char *but, struct err *err)
+{
+	struct cache_rows rows = { 0 };
+	int rc = cache_sweep_read(root, &rows);
+
+	if (rc >= 0)
+		rc = cache_sweep_rows(root, &rows, prune, but);
+	else
+		err_set(err, rc, "look through the code cache");
+	free(rows.row);
+	if (rc < 0 || prune->dry)
+		return rc;
+	cache_sweep_links(root, "seen", true);
+	cache_sweep_links(root, "index", false);
+	return rc;
+}
+
+void cache_sweep(struct cache *cache, const char *but)
+{
+	const struct cache_prune prune = {
+		.most_bytes = cache->most_bytes,
+		.age_s = CACHE_LINK_AGE_S,
+	};
+	auto_close int lock = cache_lock_open(cache->root, NULL);
+
+	if (lock >= 0 && cache_lock_byte(lock, 0) == 0)
+		cache_sweep_all(cache->root, &prune, but, NULL);
+}
+
+int cache_prune(const char *folder, const struct cache_prune *prune,
+		struct err *err)
+{
+	auto_close int root = cache_place_open(folder, false, NULL);
+	auto_close int lock = -1;
+
+	if (root == -ENOENT)
+		return 0;
+	if (root < 0)
+		return cache_place_open(folder, false, err);
+	if (prune->dry)
+		return cache_sweep_all(root, prune, NULL, err);
+	lock = cache_lock_open(root, err);
+	if (lock < 0)
+		return lock;
+	if (cache_lock_byte(lock, 0) < 0)
+		return err_set(err, -EBUSY, "another looks through the cache");
+	return cache_sweep_all(root, prune, NULL, err);
+}
