@@ -43,8 +43,11 @@ WASM_MADE := $(BUILD)/gen/wasm/operations.h $(BUILD)/gen/wat/words.h \
 WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 	$(BUILD)/gen/wasm/operations.o
 WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
+JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
+	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/cache/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS)
+	src/cache/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	$(JIT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -110,6 +113,17 @@ $(BUILD)/gen/wasm/operations.c: src/wasm/operations.tab tools/operations \
 		$(BUILD)/gen/wasm/operations.h
 	@mkdir -p $(@D)
 	tools/operations source <$< >$@
+$(BUILD)/gen/jit/outs.c: src/wasm/operations.tab tools/outs tools/operations
+	@mkdir -p $(@D)
+	tools/outs <$< >$@
+$(BUILD)/gen/jit/outs.o: $(BUILD)/gen/jit/outs.c $(STAMP) | $(WASM_MADE)
+	$(CC) $(HOST) $(ENGINE) -Wno-unused-variable -c $< -o $@
+$(BUILD)/host/src/jit/%.o: src/jit/%.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) $(ENGINE) -c $< -o $@
+$(BUILD)/host/src/jit/%.o: src/jit/%.S $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c $< -o $@
 WORDS := tools/words src/wasm/operations.tab src/wat/words.tab
 $(BUILD)/gen/wat/words.h: $(WORDS)
 	@mkdir -p $(@D)

@@ -65,8 +65,9 @@ static const struct args_option run_options[] = {
 	  .value = "WAY",
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct run_options, via),
-	  .help = "how its code runs: auto or interp",
-	  .words = "auto|interp" },
+	  .help = "how its code runs: compiled (as far as it can be, "
+		  "auto), or interp",
+	  .words = "auto|compiled|interp" },
 	{ .name = NULL }
 };
 
@@ -324,10 +325,18 @@ static int run_invoke(struct run *run)
 	return trap == WASM_OK ? run_print(type, results) : run_end(run, trap);
 }
 
+static enum vm_via run_via(const char *word)
+{
+	if (!word || strcmp(word, "auto") == 0)
+		return VM_AUTO;
+	return strcmp(word, "interp") == 0 ? VM_INTERPRETED : VM_COMPILED;
+}
+
 static int run_open(struct run *run, struct err *err)
 {
 	const struct run_options *options = run->options;
 	struct vm_options vm = {
+		.code = { .via = run_via(options->via) },
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
 	};

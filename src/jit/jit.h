@@ -17,7 +17,7 @@ enum jit_without {
 	JIT_WITHOUT_FOLD = 1 << 2,    /* no load as an operand */
 	JIT_WITHOUT_CONST = 1 << 3,   /* constants go to registers at once */
 	JIT_WITHOUT_HINT = 1 << 4,    /* no result straight to its local */
-	JIT_WITHOUT_HAND = 1 << 5, /* all arithmetic out of line */
+	JIT_WITHOUT_HAND = 1 << 5,    /* all arithmetic out of line */
 	JIT_WITHOUT_POOL = 1 << 6,    /* four registers of each kind */
 };
 
@@ -57,17 +57,20 @@ struct jit_code {
 	const struct code_function *functions;
 	const struct code_landing *landings;
 	const uint8_t *text;
-	/* Which instances of the module may use it: bits of code_option. */
-	uint32_t options;
+	uint32_t *type_ids; /* of the module's types, in its registry */
 };
 /* Checks the header and the tables, not the text, which must be known to be
  * good.  -1: it is none of this module, or does not fit this CPU. */
 int jit_code_open(struct jit_code *code, const struct wasm_module *module,
 		  const void *image, uint64_t len, struct wasm_error *error);
+void jit_code_close(struct jit_code *code);
 
 /* Before any function of the instance has been named, its memories made: its
- * functions run by this code from now on.  The code must stay. */
-void jit_bind(struct wasm_instance *instance, const struct jit_code *code);
+ * functions run by this code from now on.  The code must stay.  false: it is
+ * not for such an instance, or there is no memory for a stack. */
+bool jit_bind(struct wasm_instance *instance, const struct jit_code *code);
+/* Which code an instance needs: bits of enum code_option. */
+uint32_t jit_options_of(const struct wasm_instance *instance);
 /* What struct wasm_host's native_call is: how compiled code calls functions
  * that are not. */
 extern const void *const jit_native_call;

@@ -35,7 +35,10 @@ static int vm_open(struct vm *vm)
 	if (!vm->names || !vm->types)
 		return -ENOMEM;
 	vm->store = wasm_store_make(host, vm->types, &vm->options.store);
-	return vm->store ? 0 : -ENOMEM;
+	if (!vm->store)
+		return -ENOMEM;
+	vm->store->code_data = &vm->options.code;
+	return 0;
 }
 
 int vm_init(struct vm *vm, const struct vm_options *options, struct err *err)

@@ -26,8 +26,22 @@
 #include "wasm/heap.h"
 #include "wasm/instance.h"
 
+/* How instances run. */
+enum vm_via {
+	VM_AUTO,     /* compiled, where that is possible */
+	VM_COMPILED, /* compiled, or there is no instance */
+	VM_INTERPRETED,
+};
+/* store->code_data, where there is one. */
+struct vm_code_options {
+	enum vm_via via;
+	/* For tests: bits of enum jit_without, and of enum code_feature. */
+	uint32_t without, without_features;
+};
+
 struct vm_options {
 	struct wasm_store_options store;
+	struct vm_code_options code;
 	int64_t timeout_ns;	      /* of each outermost call; 0: none */
 	const struct wasm_host *host; /* NULL: vm_host */
 };
@@ -98,6 +112,7 @@ struct vm_run {
 	struct wasm_store *store;
 	int64_t deadline_ns; /* 0: none */
 	struct vm_run *outer;
+	struct vm_run *next, **link; /* of those with a deadline */
 };
 void vm_enter(struct vm_run *run, struct wasm_store *store,
 	      int64_t deadline_ns);

@@ -10,6 +10,7 @@
  *
  * Running code is not on the native stack more than any C function, so the
  * handler needs no stack of its own; it uses the thread's where it has one. */
+#include "jit/jit.h"
 #include "vm/vm_internal.h"
 #include "wasm/interp.h"
 #include <pthread.h>
@@ -59,7 +60,8 @@ static bool vm_fault_take(struct wasm_store *store, mcontext_t *context)
 
 	for (int i = 0; i < 16; i++)
 		registers[i] = (uint64_t)context->gregs[vm_fault_registers[i]];
-	if (!wasm_interp_fault(store, registers, &rip))
+	if (!wasm_interp_fault(store, registers, &rip) &&
+	    !jit_fault(store, registers, &rip))
 		return false;
 	for (int i = 0; i < 16; i++)
 		context->gregs[vm_fault_registers[i]] = (greg_t)registers[i];

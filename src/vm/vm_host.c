@@ -2,6 +2,7 @@
 /* The hooks of a process: where the engine's blocks come from, its lock, and
  * what ends a run that lasts too long. */
 #include "base/clock.h"
+#include "jit/run.h"
 #include "vm/vm_internal.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -67,7 +68,8 @@ static int vm_poll(void *env, struct wasm_store *store)
 	const struct vm_run *run = vm_run_of(store);
 
 	(void)env;
-	if (__atomic_exchange_n(&store->interrupt, 0, __ATOMIC_RELAXED))
+	if (__atomic_exchange_n(&store->interrupt, 0, __ATOMIC_RELAXED) &
+	    WASM_INTERRUPT)
 		return WASM_TRAP_interrupted;
 	if (run && run->deadline_ns && (int64_t)clock_ns() >= run->deadline_ns)
 		return WASM_TRAP_deadline;
@@ -82,11 +84,15 @@ void vm_enter(struct vm_run *run, struct wasm_store *store, int64_t deadline_ns)
 	/* The handler of a fault sees the whole of it or nothing. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	vm_running = run;
+	if (deadline_ns)
+		vm_alarm_set(run);
 }
 
 void vm_leave(struct vm_run *run)
 {
 	vm_running = run->outer;
+	if (run->deadline_ns)
+		vm_alarm_clear(run);
 }
 
 const struct wasm_host vm_host = {
@@ -100,4 +106,6 @@ const struct wasm_host vm_host = {
 	.poll = vm_poll,
 	.wait = vm_wait,
 	.notify = vm_notify,
+	.bind = vm_code_bind,
+	.native_call = (const void *)jit_native_call_host,
 };

@@ -29,6 +29,13 @@ uint8_t *vm_keep_take(uint64_t len, uint64_t open);
  * anonymous. */
 void vm_keep_give(uint8_t *base, uint64_t len, uint64_t open, bool has_files);
 
+/* vm_code.c: compiles the instance's module, or finds that it was. */
+int vm_code_bind(void *env, struct wasm_instance *instance);
+
+/* vm_alarm.c: when the run's deadline is over, its store is made to ask. */
+void vm_alarm_set(struct vm_run *run);
+void vm_alarm_clear(struct vm_run *run);
+
 /* vm_wait.c */
 uint32_t vm_wait(void *env, struct wasm_store *store, void *at, unsigned bits,
 		 uint64_t expected, int64_t timeout_ns);

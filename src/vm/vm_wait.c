@@ -105,7 +105,7 @@ static void vm_wait_sleep(const struct wasm_store *store,
 {
 	int64_t left = WAIT_LOOK_NS;
 
-	while (!vm_wait_woken(waiter) && !store->interrupt) {
+	while (!vm_wait_woken(waiter) && !(store->interrupt & WASM_INTERRUPT)) {
 		if (end) {
 			left = end - (int64_t)clock_ns();
 			if (left <= 0)

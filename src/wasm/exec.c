@@ -368,7 +368,7 @@ COLD(call_away)
 	u8 *to = memory;
 
 	memory = memory_of(context);
-	if (!function->instance) {
+	if (function->host) {
 		acc = wasm_interp_call_host(context, function, to);
 		if (RARE(acc))
 			GO(trap);
@@ -469,7 +469,7 @@ COLD(return_call_function)
 	u8 *arguments = frame + CONSTANT(u32, 8);
 	struct tail tail;
 
-	if (!function->instance) {
+	if (function->host) {
 		acc = wasm_interp_call_host(context, function, arguments);
 		if (RARE(acc))
 			GO(trap);

@@ -36,7 +36,9 @@ static void set_index(union wasm_value *slot, int64_t value, bool is64)
 static void use_stack(struct wasm_instance *context,
 		      const union wasm_value *end)
 {
-	context->store->stack_top = (uint8_t *)end;
+	/* Compiled code has another stack, and says itself how far. */
+	if (!context->native)
+		context->store->stack_top = (uint8_t *)end;
 }
 
 /* What takes as long as many turns of a loop counts as such, so that the host

@@ -224,13 +224,24 @@ static void mark_owned(struct wasm_heap *heap, struct wasm_own *own)
 		mark_many(heap, table->elems, table->length);
 }
 
-static void mark_stack(struct wasm_heap *heap)
+static void mark_words(struct wasm_heap *heap, const uint64_t *word,
+		       const uint64_t *end)
 {
-	const uint64_t *word = (const uint64_t *)heap->store->stack;
-	const uint64_t *end = (const uint64_t *)heap->store->stack_top;
-
 	for (; word < end; word++)
 		mark_word(heap, *word);
+}
+
+static void mark_stack(struct wasm_heap *heap)
+{
+	const struct wasm_store *store = heap->store;
+	const uint64_t *word = (const uint64_t *)store->stack;
+	const uint64_t *end = (const uint64_t *)store->stack_top;
+
+	mark_words(heap, word, end);
+	if (store->native_stack)
+		mark_words(heap, (const uint64_t *)store->native_stack,
+			   (const uint64_t *)(store->native_base +
+					      store->native_bytes));
 	finish(heap);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct wasm_instance;
 struct wasm_memory;
 struct wasm_module;
 struct wasm_store;
@@ -43,4 +44,11 @@ struct wasm_host {
 	uint32_t (*wait)(void *env, struct wasm_store *store, void *at,
 			 unsigned bits, uint64_t expected, int64_t timeout_ns);
 	uint32_t (*notify)(void *env, void *at, uint32_t count);
+	/* Compiled code for a new instance, whose memories are made and whose
+	 * functions have no names yet.  Where it leaves the instance alone it
+	 * is interpreted.  -1: there is to be no instance.  NULL: all are
+	 * interpreted. */
+	int (*bind)(void *env, struct wasm_instance *instance);
+	/* How compiled code calls a function that is not (jit.h). */
+	const void *native_call;
 };

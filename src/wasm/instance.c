@@ -409,6 +409,7 @@ static int instance_fill(struct wasm_instance *instance,
 			 const struct wasm_extern *imports, uint8_t *placed,
 			 struct wasm_error *error)
 {
+	const struct wasm_host *host = instance->store->host;
 	enum wasm_trap trap;
 
 	if (imports_take(instance, imports) < 0 || tags_make(instance) < 0)
@@ -419,6 +420,8 @@ static int instance_fill(struct wasm_instance *instance,
 		wasm_interp_codes(instance->module, is_unguarded(instance));
 	if (!instance->codes)
 		return wasm_error_set(error, 0, "no memory for an instance");
+	if (host->bind && host->bind(host->env, instance) < 0)
+		return wasm_error_set(error, 0, "its code cannot be compiled");
 	trap = globals_make(instance);
 	if (!trap)
 		trap = tables_make(instance, error);
@@ -471,6 +474,9 @@ struct wasm_function *wasm_instance_function(struct wasm_instance *instance,
 	function->index = index;
 	function->instance = instance;
 	function->code = &instance->codes[own];
+	function->native = instance->store->host->native_call;
+	if (instance->bind_function)
+		instance->bind_function(function);
 	return function;
 }
 

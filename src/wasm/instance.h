@@ -13,6 +13,9 @@
 #include "wasm/module.h"
 #include "wasm/value.h"
 
+/* Bits of wasm_store.interrupt: end the run, or ask the host. */
+enum { WASM_INTERRUPT = 1, WASM_ASK = 2 };
+
 /* How a call ended.  Traps are values; texts are wasm_trap_text. */
 enum wasm_trap {
 	WASM_OK,
@@ -135,6 +138,8 @@ struct wasm_instance {
 	void (*native_out)(void);
 	void (*native_trap)(void);
 	const struct jit_code *native; /* NULL: interpreted */
+	/* Makes a function one of compiled code; NULL: interpreted. */
+	void (*bind_function)(struct wasm_function *function);
 	struct wasm_function *own_functions; /* filled as they are named */
 	struct wasm_code *codes;	     /* of the functions, interp.h */
 	struct wasm_tag **tags;
@@ -171,11 +176,14 @@ struct wasm_store {
 	const uint8_t *stop_ip;
 	uint8_t *stop_frame;
 	struct wasm_instance *stop_instance;
-	/* Compiled code's: the lowest word in use of its stack and the frame
-	 * there, while it is left; the thread's stack pointer, while it
-	 * runs. */
+	/* Compiled code's: the lowest word in use of its stack, the frame and
+	 * the return address there, while it is left (NULL: none runs); the
+	 * thread's stack pointer, while it runs. */
 	uint8_t *native_stack, *native_frame;
+	const uint8_t *native_pc;
 	uint8_t *thread_stack;
+	uint8_t *native_base; /* the stack; NULL: none yet */
+	uint64_t native_bytes;
 	/* What the last trap left. */
 	wasm_ref exception;
 	int exit_code;
@@ -186,6 +194,7 @@ struct wasm_store {
 	struct wasm_roots *roots;
 	void *own; /* instance.c's list of what is owned */
 	void *host_data;
+	const void *code_data; /* for host->bind */
 };
 
 struct wasm_store_options {

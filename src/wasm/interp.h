@@ -38,6 +38,26 @@ enum wasm_trap wasm_interp_run(struct wasm_store *store,
 			       struct wasm_function *function,
 			       union wasm_value *frame);
 
+/* For compiled code: what it does as the interpreter does it. */
+enum {
+	WASM_SLICE = 100000,  /* of fuel, between polls: not a millisecond */
+	WASM_DEPTH_MOST = 200 /* host -> code -> host ...: native stack */
+};
+/* Is the run to go on? */
+enum wasm_trap wasm_interp_poll(struct wasm_store *store);
+/* The slice is used up; "owed" was counted already. */
+enum wasm_trap wasm_interp_refill(struct wasm_instance *context, int64_t owed);
+int64_t wasm_interp_take_fuel(struct wasm_store *store, int64_t most);
+void wasm_interp_give_fuel(struct wasm_store *store,
+			   struct wasm_instance *context);
+/* A function with "host", called by code of the context. */
+enum wasm_trap wasm_interp_host(struct wasm_instance *context,
+				struct wasm_function *function,
+				union wasm_value *slots);
+/* Adds a frame to the trace. */
+void wasm_interp_trace(struct wasm_store *store, struct wasm_instance *instance,
+		       uint32_t function, uint32_t offset);
+
 /* For the host's fault handler.  "regs" are the registers of a fault in a
  * guarded memory while this store ran on this thread, in the order rax rcx
  * rdx rbx rsp rbp rsi rdi r8 .. r15.  Where the fault is the interpreter's,

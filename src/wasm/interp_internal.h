@@ -115,8 +115,6 @@ bool wasm_interp_is_code(const struct wasm_module *module, const uint8_t *ip);
 uint32_t wasm_interp_offset(const struct wasm_code *code, const uint8_t *ip);
 
 /* interp_run.c: for handlers */
-/* The slice is used up; "owed" was counted already. */
-enum wasm_trap wasm_interp_refill(struct wasm_instance *context, int64_t owed);
 enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,
 				     struct wasm_function *function,
 				     uint8_t *slots);

@@ -6,15 +6,13 @@
 #include <string.h>
 
 enum {
-	SLICE = 100000,	  /* of fuel, between polls: less than a millisecond */
-	FRAME_FUEL = 8,	  /* of a frame that an exception passes */
-	DEPTH_MOST = 200, /* host -> code -> host -> ...: native stack */
+	FRAME_FUEL = 8, /* of a frame that an exception passes */
 };
 
 /* Fuel.  A limited store's fuel is in store->fuel_left, but for the slice
  * that the running context has. */
 
-static int64_t take_fuel(struct wasm_store *store, int64_t most)
+int64_t wasm_interp_take_fuel(struct wasm_store *store, int64_t most)
 {
 	int64_t taken = most;
 
@@ -28,7 +26,7 @@ static int64_t take_fuel(struct wasm_store *store, int64_t most)
 	return taken;
 }
 
-static void give_fuel_back(struct wasm_store *store,
+void wasm_interp_give_fuel(struct wasm_store *store,
 			   struct wasm_instance *context)
 {
 	if (store->fuel_left >= 0) {
@@ -39,14 +37,16 @@ static void give_fuel_back(struct wasm_store *store,
 	context->fuel = 0;
 }
 
-static enum wasm_trap poll(struct wasm_store *store)
+enum wasm_trap wasm_interp_poll(struct wasm_store *store)
 {
 	const struct wasm_host *host = store->host;
+	uint32_t interrupt = store->interrupt;
 
-	if (store->interrupt) {
-		store->interrupt = 0;
+	if (interrupt)
+		__atomic_fetch_and(&store->interrupt, ~interrupt,
+				   __ATOMIC_RELAXED);
+	if (interrupt & WASM_INTERRUPT)
 		return WASM_TRAP_interrupted;
-	}
 	return host->poll ? (enum wasm_trap)host->poll(host->env, store)
 			  : WASM_OK;
 }
@@ -57,11 +57,11 @@ enum wasm_trap wasm_interp_refill(struct wasm_instance *context, int64_t owed)
 	int64_t slice;
 
 	context->fuel++; /* what is counted now is still to be taken */
-	give_fuel_back(context->store, context);
-	trap = poll(context->store);
+	wasm_interp_give_fuel(context->store, context);
+	trap = wasm_interp_poll(context->store);
 	if (trap)
 		return trap;
-	slice = take_fuel(context->store, SLICE);
+	slice = wasm_interp_take_fuel(context->store, WASM_SLICE);
 	if (slice < 1)
 		return WASM_TRAP_fuel;
 	context->fuel = slice - owed;
@@ -100,9 +100,8 @@ uint64_t wasm_interp_result_bytes(const struct wasm_instance *context,
 	       SLOT_BYTES;
 }
 
-static void add_to_trace(struct wasm_store *store,
-			 struct wasm_instance *instance, uint32_t function,
-			 uint32_t offset)
+void wasm_interp_trace(struct wasm_store *store, struct wasm_instance *instance,
+		       uint32_t function, uint32_t offset)
 {
 	if (store->trace_count < WASM_TRACE_MOST)
 		store->trace[store->trace_count++] =
@@ -116,30 +115,40 @@ static void forget_trace(struct wasm_store *store)
 }
 
 /* The trace is empty while code runs: what a host function's failed calls
- * left in it counts only when the host function fails too. */
-enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,
-				     struct wasm_function *function,
-				     uint8_t *slots)
+ * left in it counts only when the host function fails too.  Compiled code has
+ * made its own. */
+enum wasm_trap wasm_interp_host(struct wasm_instance *context,
+				struct wasm_function *function,
+				union wasm_value *slots)
 {
 	struct wasm_store *store = context->store;
-	uint8_t *end = slots + slots_of(type_of(store, function)) * SLOT_BYTES;
 	int64_t slice = context->fuel;
 	bool is_limited = store->fuel_left >= 0;
 	enum wasm_trap trap;
 
+	if (is_limited)
+		wasm_interp_give_fuel(store, context);
+	trap = function->host(store, function, context, slots);
+	context->fuel =
+		is_limited ? wasm_interp_take_fuel(store, slice) : slice;
+	if (!trap)
+		forget_trace(store);
+	else if (!function->instance)
+		wasm_interp_trace(store, NULL, function->index, 0);
+	return trap;
+}
+
+enum wasm_trap wasm_interp_call_host(struct wasm_instance *context,
+				     struct wasm_function *function,
+				     uint8_t *slots)
+{
+	uint8_t *end = slots +
+		       slots_of(type_of(context->store, function)) * SLOT_BYTES;
+
 	if (end > context->stack_limit)
 		return WASM_TRAP_stack;
-	store->stack_top = end;
-	if (is_limited)
-		give_fuel_back(store, context);
-	trap = function->host(store, function, context,
-			      (union wasm_value *)slots);
-	context->fuel = is_limited ? take_fuel(store, slice) : slice;
-	if (trap)
-		add_to_trace(store, NULL, function->index, 0);
-	else
-		forget_trace(store);
-	return trap;
+	context->store->stack_top = end;
+	return wasm_interp_host(context, function, (union wasm_value *)slots);
 }
 
 /* Is there room for the callee's frame: a stub's goes up to its save slot. */
@@ -289,11 +298,11 @@ static void trace(struct wasm_store *store)
 	struct walk walk = walk_begin(store);
 
 	do
-		add_to_trace(store, walk.place.context, walk.code->function,
-			     store->trace_count < WASM_TRACE_MOST
-				     ? wasm_interp_offset(walk.code,
-							  walk.place.ip)
-				     : 0);
+		wasm_interp_trace(
+			store, walk.place.context, walk.code->function,
+			store->trace_count < WASM_TRACE_MOST
+				? wasm_interp_offset(walk.code, walk.place.ip)
+				: 0);
 	while (walk_out(&walk));
 }
 
@@ -389,15 +398,15 @@ static enum wasm_trap run_code(struct wasm_store *store,
 
 	context->stack_limit = store->stack_end;
 	place.ip = entry_that_fits(context, function->code, frame);
-	if (!place.ip || store->depth >= DEPTH_MOST)
+	if (!place.ip || store->depth >= WASM_DEPTH_MOST)
 		return WASM_TRAP_stack;
 	*(struct save *)(frame + function->code->save_bytes) =
 		(struct save){ wasm_exec_finish(), NULL };
-	context->fuel = take_fuel(store, SLICE);
+	context->fuel = wasm_interp_take_fuel(store, WASM_SLICE);
 	store->depth++;
 	trap = run(store, place);
 	store->depth--;
-	give_fuel_back(store, trap ? store->stop_instance : context);
+	wasm_interp_give_fuel(store, trap ? store->stop_instance : context);
 	return trap;
 }
 
@@ -411,8 +420,8 @@ enum wasm_trap wasm_interp_run(struct wasm_store *store,
 	if (!function->host)
 		return run_code(store, function, (uint8_t *)frame);
 	trap = function->host(store, function, NULL, frame);
-	if (trap)
-		add_to_trace(store, NULL, function->index, 0);
+	if (trap && !function->instance)
+		wasm_interp_trace(store, NULL, function->index, 0);
 	return trap;
 }
 

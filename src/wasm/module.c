@@ -301,6 +301,8 @@ void wasm_module_free(struct wasm_module *module)
 		return;
 	if (module->host_drop)
 		module->host_drop(module);
+	if (module->code_drop)
+		module->code_drop(module);
 	wasm_interp_drop(module);
 	module_drop(module);
 }
@@ -328,6 +330,9 @@ int wasm_module_load(struct wasm_module **module, const struct wasm_host *host,
 		result = load(&loader, &whole);
 	else
 		wasm_error_set(error, 0, "out of memory");
+	if (loader.validator)
+		loader.module->has_tail_calls =
+			wasm_validator_has_tail_calls(loader.validator);
 	wasm_validator_free(loader.validator);
 	if (loader.words)
 		host->release(host->env, loader.words, loader.word_room * 4ull);

@@ -118,6 +118,7 @@ struct wasm_module {
 	struct wasm_data *datas;
 	struct wasm_custom *customs;
 	uint32_t start;		 /* function or WASM_NO_FUNCTION */
+	bool has_tail_calls;	 /* in its code */
 	bool has_data_count;	 /* else no code may name a data segment */
 	uint32_t refused;	 /* features, as it was loaded */
 	struct wasm_name names;	 /* payload of the section "name", if any */
@@ -128,6 +129,9 @@ struct wasm_module {
 	 * host_drop when the module goes. */
 	void *host_data;
 	void (*host_drop)(struct wasm_module *module);
+	/* And its compiled code, likewise. */
+	void *code_data;
+	void (*code_drop)(struct wasm_module *module);
 };
 
 /* What came after the first standard. */

@@ -139,6 +139,8 @@ void wasm_store_free(struct wasm_store *store)
 		wasm_store_end_after(store, NULL);
 		wasm_heap_free(store->heap);
 		wasm_store_release(store, store->stack, owner->stack_bytes);
+		wasm_store_release(store, store->native_base,
+				   store->native_bytes);
 		wasm_store_release(store, owner, sizeof(*owner));
 	}
 	wasm_store_release(store, store, sizeof(*store));
@@ -156,6 +158,7 @@ struct wasm_function *wasm_host_function_new(struct wasm_store *store,
 		return NULL;
 	made->function.type = type;
 	made->function.host = call;
+	made->function.native = store->host->native_call;
 	made->env = env;
 	made->drop = drop;
 	return &made->function;

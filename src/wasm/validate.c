@@ -941,3 +941,8 @@ void wasm_validator_free(struct wasm_validator *v)
 	release(host, v->uses, v->weights_room * 5ull);
 	release(host, v, sizeof *v);
 }
+
+bool wasm_validator_has_tail_calls(const struct wasm_validator *v)
+{
+	return v->has_tail_calls;
+}

@@ -25,6 +25,8 @@ void wasm_validator_free(struct wasm_validator *validator);
 /* weights: NULL, or set to arrays that stay until the next call. */
 int wasm_validate_body(struct wasm_validator *validator, uint32_t function,
 		       struct wasm_weights *weights, struct wasm_error *error);
+/* Was there a tail call in any of the bodies? */
+bool wasm_validator_has_tail_calls(const struct wasm_validator *validator);
 /* A constant expression of this type, from the reader on to its "end".  What
  * it names must be known by then.  Functions that it names are marked as
  * declared.  0, or -1 with the reader's error. */

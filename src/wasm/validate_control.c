@@ -464,6 +464,7 @@ static void tail_call(struct wasm_validator *v, const struct wasm_deftype *type)
 
 	if (!type)
 		return;
+	v->has_tail_calls = true;
 	v->call_count++;
 	if (type->result_count != results->count ||
 	    !lists_match(v, type->results, list_types(v->frames, results),

@@ -71,8 +71,9 @@ struct wasm_validator {
 	uint64_t call_weight;
 	uint32_t call_count, loop_count;
 	bool has_try, has_simd;
-	bool is_careful; /* for tests: nothing takes the fast way */
-	uint32_t *uses;	 /* for who asks; needs_zero lies behind */
+	bool has_tail_calls; /* in any body so far */
+	bool is_careful;     /* for tests: nothing takes the fast way */
+	uint32_t *uses;	     /* for who asks; needs_zero lies behind */
 	uint32_t weights_room;
 };
 

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "fuzz/generate.h"
 #include "fuzz/play.h"
+#include "jit/jit.h"
 #include "vm/vm.h"
 #include "wat/wat.h"
 #include <stdio.h>
@@ -58,6 +59,28 @@ static void compare_text(const struct buf *binary, const struct buf *expected)
 	compare(&again, &(struct play){ 0 }, "the text's module", expected);
 }
 
+/* The compiler in all that it may do or leave. */
+static void compare_compiled(const struct buf *binary, uint32_t features,
+			     uint8_t choice, const struct buf *expected)
+{
+	struct play play = { .compiled = true };
+
+	compare(binary, &play, "compiled", expected);
+	play.checked = choice & 1;
+	play.counted = choice & 2;
+	play.stressed =
+		choice & 4 && features & (GENERATE_GC | GENERATE_EXCEPTIONS);
+	play.linked = choice & 8 && features & GENERATE_IMPORTS;
+	compare(binary, &play, "compiled, in another way", expected);
+	play.without = JIT_WITHOUT_POOL;
+	play.without_features = choice & 16 ? UINT32_MAX : 0;
+	compare(binary, &play, "compiled with few registers", expected);
+	play.without = choice;
+	compare(binary, &play, "compiled without some of it", expected);
+	play.without = JIT_WITHOUT_HAND;
+	compare(binary, &play, "compiled, all out of line", expected);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_buf struct buf binary = { 0 }, expected = { 0 };
@@ -80,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (features & GENERATE_IMPORTS)
 		compare(&binary, &(struct play){ .linked = true }, "linked",
 			&expected);
+	compare_compiled(&binary, features, data[size - 1], &expected);
 	compare_text(&binary, &expected);
 	return 0;
 }

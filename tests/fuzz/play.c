@@ -160,6 +160,9 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 	struct wasm_host host = vm_host;
 	struct vm_options options = {
 		.host = &host,
+		.code = { .via = play->compiled ? VM_COMPILED : VM_INTERPRETED,
+			  .without = play->without,
+			  .without_features = play->without_features },
 		.store.fuel = play->counted ? INT64_MAX / 2 : 0,
 		.timeout_ns = INT64_C(20000000000),
 	};

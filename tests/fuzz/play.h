@@ -5,12 +5,16 @@
 #include "base/buf.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct play {
 	bool checked;  /* memories that do not fault: each access is checked */
 	bool counted;  /* with fuel, more than enough */
 	bool stressed; /* a collection at each object */
 	bool linked;   /* imports are of another instance, not of the host */
+	bool compiled; /* else interpreted */
+	/* Compiled without these: enum jit_without, enum code_feature. */
+	uint32_t without, without_features;
 };
 
 /* false: it was not valid, and the text says why. */

@@ -33,6 +33,7 @@ struct spec_thing {
 
 struct spec {
 	const char *file;
+	struct vm_code_options code;
 	bool unguarded, stress, strict, verbose;
 	struct wasm_host host;
 	struct vm vm;
@@ -659,6 +660,7 @@ static int spec_memory_unguarded(void *env, struct wasm_memory *memory,
 static int spec_open(struct spec *spec, struct err *err)
 {
 	struct vm_options options = { .timeout_ns = 60000000000,
+				      .code = spec->code,
 				      .host = &spec->host };
 	int result;
 
@@ -767,6 +769,16 @@ int main(int argc, char **argv)
 			options.unguarded = true;
 		else if (strcmp(argv[i], "--stress") == 0)
 			options.stress = true;
+		else if (strcmp(argv[i], "--compiled") == 0)
+			options.code.via = VM_COMPILED;
+		else if (strcmp(argv[i], "--interpreted") == 0)
+			options.code.via = VM_INTERPRETED;
+		else if (strncmp(argv[i], "--without=", 10) == 0)
+			options.code.without =
+				(uint32_t)strtoul(argv[i] + 10, NULL, 0);
+		else if (strncmp(argv[i], "--without-features=", 19) == 0)
+			options.code.without_features =
+				(uint32_t)strtoul(argv[i] + 19, NULL, 0);
 		else if (strcmp(argv[i], "--strict-messages") == 0)
 			options.strict = true;
 		else if (strcmp(argv[i], "--verbose") == 0)

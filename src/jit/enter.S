@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways between C and compiled code.  Each has a stack of its own: where
+ * C left off is store->thread_stack while code runs, and where code left off
+ * is store->native_stack, native_frame and native_pc while C runs. */
+#include "jit/offsets.h"
+
+	.text
+
+#define FUNCTION(name)       \
+	.globl name;         \
+	.hidden name;        \
+	.type name, @function; \
+	.p2align 4;          \
+name:
+
+/* Registers that C keeps, and code may not. */
+.macro push_kept
+	push %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+.endm
+.macro pop_kept
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+.endm
+
+/* enum wasm_trap jit_enter(struct jit_entry *) */
+FUNCTION(jit_enter)
+	push_kept
+	mov ENTRY_CONTEXT(%rdi), %r13
+	mov INSTANCE_STORE(%r13), %rbx
+	push %rdi
+	push STORE_THREAD_STACK(%rbx)
+	sub $8, %rsp
+	mov %rsp, STORE_THREAD_STACK(%rbx)
+	mov ENTRY_STACK(%rdi), %rsp
+	xor %ebp, %ebp /* where walks of the stack end */
+	mov ENTRY_CODE(%rdi), %rax
+	mov ENTRY_GENERAL+8(%rdi), %rsi
+	mov ENTRY_GENERAL+16(%rdi), %rdx
+	mov ENTRY_GENERAL+24(%rdi), %rcx
+	mov ENTRY_GENERAL+32(%rdi), %r8
+	mov ENTRY_GENERAL+40(%rdi), %r9
+	movups ENTRY_VECTOR(%rdi), %xmm0
+	movups ENTRY_VECTOR+16(%rdi), %xmm1
+	movups ENTRY_VECTOR+32(%rdi), %xmm2
+	movups ENTRY_VECTOR+48(%rdi), %xmm3
+	movups ENTRY_VECTOR+64(%rdi), %xmm4
+	movups ENTRY_VECTOR+80(%rdi), %xmm5
+	movups ENTRY_VECTOR+96(%rdi), %xmm6
+	movups ENTRY_VECTOR+112(%rdi), %xmm7
+	mov ENTRY_GENERAL(%rdi), %rdi
+	call *%rax
+	mov STORE_THREAD_STACK(%rbx), %rsp
+	mov 16(%rsp), %rdi
+	mov %rax, ENTRY_RESULT(%rdi)
+	movups %xmm0, ENTRY_VECTOR(%rdi)
+	xor %eax, %eax
+/* rbx: the store, eax: how it ended */
+leave_code:
+	mov STORE_THREAD_STACK(%rbx), %rsp
+	add $8, %rsp
+	pop STORE_THREAD_STACK(%rbx)
+	pop %rdi
+	pop_kept
+	ret
+
+/* Called where code traps: eax which trap, r13 the context. */
+FUNCTION(jit_native_trap)
+	mov INSTANCE_STORE(%r13), %rbx
+	mov (%rsp), %rcx
+	mov %rcx, STORE_NATIVE_PC(%rbx)
+	mov %rsp, STORE_NATIVE_STACK(%rbx)
+	mov %rbp, STORE_NATIVE_FRAME(%rbx)
+	mov STORE_THREAD_STACK(%rbx), %rsp
+	sub $LANDED_BYTES, %rsp
+	mov %r13, %rdi
+	mov %eax, %esi
+	mov %rsp, %rdx
+	call jit_trapped
+	test %eax, %eax
+	jnz leave_code
+	mov LANDED_PC(%rsp), %rcx
+	mov LANDED_FRAME(%rsp), %rbp
+	mov LANDED_CONTEXT(%rsp), %r13
+	mov LANDED_EXCEPTION(%rsp), %rax
+	mov INSTANCE_MEMORY_BASE(%r13), %r15
+	mov STORE_NATIVE_STACK(%rbx), %rsp
+	jmp *%rcx
+
+/* Called for an operation: eax its number, rdx its words, operands from the
+ * caller's rsp on.  The collector sees what is pushed here. */
+FUNCTION(jit_native_out)
+	push %rbx
+	push %r12
+	push %r14
+	mov INSTANCE_STORE(%r13), %rbx
+	mov %rsp, %r12
+	mov 24(%rsp), %rcx
+	mov %rcx, STORE_NATIVE_PC(%rbx)
+	mov %rsp, STORE_NATIVE_STACK(%rbx)
+	mov %rbp, STORE_NATIVE_FRAME(%rbx)
+	lea 32(%rsp), %rsi
+	mov %r13, %rdi
+	mov STORE_THREAD_STACK(%rbx), %rsp
+	lea jit_outs(%rip), %rcx
+	mov %eax, %eax
+	call *(%rcx,%rax,8)
+	test %eax, %eax
+	jnz out_trapped
+	cmpq $0, INSTANCE_FUEL(%r13)
+	js out_refill
+out_back:
+	mov %r12, %rsp
+	pop %r14
+	pop %r12
+	pop %rbx
+	ret
+out_refill:
+	mov %r13, %rdi
+	call jit_refill
+	test %eax, %eax
+	jz out_back
+out_trapped:
+	mov %r12, %rsp
+	pop %r14
+	pop %r12
+	pop %rbx
+	jmp jit_native_trap
+
+/* Called as a compiled function is: rax the function, which is a host's or
+ * interpreted, r13 who calls. */
+FUNCTION(jit_native_call_host)
+	lea -CALL_BYTES(%rsp), %r11
+	cmp INSTANCE_NATIVE_LIMIT(%r13), %r11
+	jb call_too_deep
+	push %rbx
+	push %r12
+	push %r14
+	sub $ARGUMENTS_BYTES, %rsp
+	mov %rdi, ARGUMENTS_GENERAL(%rsp)
+	mov %rsi, ARGUMENTS_GENERAL+8(%rsp)
+	mov %rdx, ARGUMENTS_GENERAL+16(%rsp)
+	mov %rcx, ARGUMENTS_GENERAL+24(%rsp)
+	mov %r8, ARGUMENTS_GENERAL+32(%rsp)
+	mov %r9, ARGUMENTS_GENERAL+40(%rsp)
+	movups %xmm0, ARGUMENTS_VECTOR(%rsp)
+	movups %xmm1, ARGUMENTS_VECTOR+16(%rsp)
+	movups %xmm2, ARGUMENTS_VECTOR+32(%rsp)
+	movups %xmm3, ARGUMENTS_VECTOR+48(%rsp)
+	movups %xmm4, ARGUMENTS_VECTOR+64(%rsp)
+	movups %xmm5, ARGUMENTS_VECTOR+80(%rsp)
+	movups %xmm6, ARGUMENTS_VECTOR+96(%rsp)
+	movups %xmm7, ARGUMENTS_VECTOR+112(%rsp)
+	mov INSTANCE_STORE(%r13), %rbx
+	mov %rsp, %r12
+	mov ARGUMENTS_BYTES+24(%rsp), %rcx
+	mov %rcx, STORE_NATIVE_PC(%rbx)
+	mov %rsp, STORE_NATIVE_STACK(%rbx)
+	mov %rbp, STORE_NATIVE_FRAME(%rbx)
+	mov %rax, %rdi
+	mov %r13, %rsi
+	mov %rsp, %rdx
+	lea ARGUMENTS_BYTES+32(%rsp), %rcx
+	mov STORE_THREAD_STACK(%rbx), %rsp
+	call jit_call_out
+	mov %r12, %rsp
+	test %eax, %eax
+	jnz call_trapped
+	mov ARGUMENTS_RESULT(%rsp), %rax
+	movups ARGUMENTS_VECTOR(%rsp), %xmm0
+	add $ARGUMENTS_BYTES, %rsp
+	pop %r14
+	pop %r12
+	pop %rbx
+	ret
+call_trapped:
+	add $ARGUMENTS_BYTES, %rsp
+	pop %r14
+	pop %r12
+	pop %rbx
+	jmp jit_native_trap
+call_too_deep:
+	mov $TRAP_STACK, %eax
+	jmp jit_native_trap
+
+	.section .note.GNU-stack, "", @progbits

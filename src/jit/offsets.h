@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where enter.S finds things; run.c asserts that it is true. */
+#pragma once
+
+#define INSTANCE_FUEL	      0
+#define INSTANCE_STORE	      48
+#define INSTANCE_NATIVE_LIMIT 56
+#define INSTANCE_MEMORY_BASE  64
+
+#define STORE_NATIVE_STACK 96
+#define STORE_NATIVE_FRAME 104
+#define STORE_NATIVE_PC	   112
+#define STORE_THREAD_STACK 120
+
+/* struct jit_entry */
+#define ENTRY_CODE    0
+#define ENTRY_CONTEXT 8
+#define ENTRY_STACK   16
+#define ENTRY_GENERAL 24
+#define ENTRY_RESULT  72
+#define ENTRY_VECTOR  80
+
+/* struct jit_arguments */
+#define ARGUMENTS_GENERAL 0
+#define ARGUMENTS_RESULT  48
+#define ARGUMENTS_VECTOR  64
+#define ARGUMENTS_BYTES	  192
+/* What a call out of code may push before C looks at the limit. */
+#define CALL_BYTES 512
+
+/* struct jit_landed */
+#define LANDED_PC	 0
+#define LANDED_FRAME	 8
+#define LANDED_CONTEXT	 16
+#define LANDED_EXCEPTION 24
+#define LANDED_BYTES	 32
+
+#define TRAP_STACK 10

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Images that come from outside: header and tables are looked at before any
+ * of it is used. */
+#include "jit/jit.h"
+#include <cpuid.h>
+#include <string.h>
+
+static bool has_avx_state(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (low & 6) == 6;
+}
+
+static bool has_avx512_state(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (low & 0xe6) == 0xe6;
+}
+
+static uint32_t features_of_leaf7(bool has_avx)
+{
+	enum { F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };
+	uint32_t a, b = 0, c, d, features = 0;
+
+	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		return 0;
+	if (b & 1 << 3)
+		features |= CODE_BMI1;
+	if (b & 1 << 8)
+		features |= CODE_BMI2;
+	if (has_avx && b & 1 << 5)
+		features |= CODE_AVX2;
+	if (has_avx && b & F && b & DQ && b & BW && b >> 31 &&
+	    has_avx512_state())
+		features |= CODE_AVX512;
+	return features;
+}
+
+uint32_t jit_features(void)
+{
+	uint32_t a, b, c = 0, d, features = 0;
+	bool has_avx;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d))
+		return 0;
+	has_avx = c & bit_OSXSAVE && c & bit_AVX && has_avx_state();
+	if (has_avx)
+		features |= CODE_AVX;
+	if (has_avx && c & bit_FMA)
+		features |= CODE_FMA;
+	features |= features_of_leaf7(has_avx);
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT)
+		features |= CODE_LZCNT;
+	return features;
+}
+
+static int refuse(struct wasm_error *error, const char *why)
+{
+	return wasm_error_set(error, 0, "code object: %s", why);
+}
+
+static bool lies_in(uint64_t at, uint64_t count, uint64_t size, uint64_t end)
+{
+	return at % 4 == 0 && at <= end && count <= (end - at) / size;
+}
+
+static const char *header_fault(const struct code_header *header, uint64_t len)
+{
+	if (len < sizeof(*header) ||
+	    memcmp(header->magic, CODE_MAGIC, sizeof(header->magic)) != 0)
+		return "not one of ours";
+	if (header->version != CODE_VERSION ||
+	    header->header_bytes != sizeof(*header))
+		return "of another version";
+	if (header->file_bytes != len || len % CODE_PAGE)
+		return "not its whole length";
+	if (header->text_at % CODE_PAGE || header->text_at > len ||
+	    header->text_bytes > len - header->text_at ||
+	    header->text_bytes > UINT32_MAX / 2)
+		return "its text does not lie in it";
+	if (!lies_in(header->functions_at, header->function_count + 1ull,
+		     sizeof(struct code_function), header->text_at) ||
+	    !lies_in(header->landings_at, header->landing_count,
+		     sizeof(struct code_landing), header->text_at))
+		return "its tables do not lie in it";
+	return NULL;
+}
+
+static const char *tables_fault(const struct jit_code *code)
+{
+	const struct code_header *header = code->header;
+	const struct code_function *f = code->functions;
+	uint64_t end = header->text_bytes;
+
+	if (f[0].landing != 0 ||
+	    f[header->function_count].landing != header->landing_count)
+		return "its landings are not its functions'";
+	for (uint32_t i = 0; i < header->function_count; i++)
+		if (f[i].at > f[i + 1].at || f[i].landing > f[i + 1].landing)
+			return "its functions are not in order";
+	if (f[header->function_count].at > end)
+		return "its functions do not lie in its text";
+	for (uint32_t i = 0; i < header->landing_count; i++) {
+		const struct code_landing *l = &code->landings[i];
+
+		if (l->from > l->to || l->to > end || l->target >= end ||
+		    (l->tag != CODE_CATCH_ALL &&
+		     l->tag >= code->module->tag_count))
+			return "a landing is nowhere";
+	}
+	return NULL;
+}
+
+static int make_type_ids(struct jit_code *code)
+{
+	const struct wasm_module *module = code->module;
+	const struct wasm_host *host = module->host;
+
+	code->type_ids = host->allocate(host->env, (module->type_count + 1ull) *
+							   sizeof(uint32_t));
+	if (!code->type_ids)
+		return -1;
+	for (uint32_t i = 0; i < module->type_count; i++)
+		code->type_ids[i] = module->type[i]->id;
+	return 0;
+}
+
+int jit_code_open(struct jit_code *code, const struct wasm_module *module,
+		  const void *image, uint64_t len, struct wasm_error *error)
+{
+	const struct code_header *header = image;
+	const char *fault = header_fault(header, len);
+	const uint8_t *bytes = image;
+
+	*code = (struct jit_code){ .module = module, .header = header };
+	if (fault)
+		return refuse(error, fault);
+	if (header->function_count !=
+	    module->function_count - module->imported_functions)
+		return refuse(error, "of another module");
+	if (header->features & ~jit_features())
+		return refuse(error, "for another CPU");
+	code->functions =
+		(const struct code_function *)(bytes + header->functions_at);
+	code->landings =
+		(const struct code_landing *)(bytes + header->landings_at);
+	code->text = bytes + header->text_at;
+	fault = tables_fault(code);
+	if (fault)
+		return refuse(error, fault);
+	if (make_type_ids(code) < 0)
+		return wasm_error_set(error, 0, "no memory for code");
+	return 0;
+}
+
+void jit_code_close(struct jit_code *code)
+{
+	const struct wasm_host *host = code->module->host;
+
+	if (code->type_ids)
+		host->release(host->env, code->type_ids,
+			      (code->module->type_count + 1ull) *
+				      sizeof(uint32_t));
+	code->type_ids = NULL;
+}

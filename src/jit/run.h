@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiled code at work: what enter.S and C tell each other. */
+#pragma once
+#include "jit/jit.h"
+#include "jit/offsets.h"
+
+/* Into code: registers, and where its stack begins. */
+struct jit_entry {
+	const void *code;
+	struct wasm_instance *context;
+	uint8_t *stack; /* arguments that have no register are there */
+	uint64_t general[6];
+	uint64_t result;     /* rax */
+	wasm_v128 vector[8]; /* the first one is the result's as well */
+};
+
+/* Out of code: the arguments of a function that is not compiled. */
+struct jit_arguments {
+	uint64_t general[6];
+	uint64_t result;
+	uint64_t unused;
+	wasm_v128 vector[8];
+};
+
+/* Where an exception's clause begins. */
+struct jit_landed {
+	const uint8_t *pc;
+	uint8_t *frame;
+	struct wasm_instance *context;
+	wasm_ref exception;
+};
+
+/* enter.S.  A trap, or WASM_OK when code has returned. */
+enum wasm_trap jit_enter(struct jit_entry *entry);
+void jit_native_out(void);
+void jit_native_trap(void);
+void jit_native_call_host(void);
+
+/* For enter.S, on the thread's stack. */
+enum wasm_trap jit_call_out(struct wasm_function *function,
+			    struct wasm_instance *caller,
+			    struct jit_arguments *arguments,
+			    uint8_t *stack_arguments);
+/* WASM_OK: the exception lands; else the trap, with its trace. */
+enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
+			   struct jit_landed *landed);
+enum wasm_trap jit_refill(struct wasm_instance *context);
+
+void jit_fuel_collect(struct wasm_store *store,
+		      const struct wasm_instance *but);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The frames of compiled code: traces of traps, landings of exceptions, and
+ * which faults are traps. */
+#include "jit/run.h"
+#include "wasm/heap.h"
+#include "wasm/interp.h"
+#include <string.h>
+
+enum { FRAME_FUEL = 8 }; /* of a frame that an exception passes */
+
+/* A frame, and the return address in it. */
+struct walk {
+	const uint8_t *pc;
+	uint8_t *frame;
+	struct wasm_instance *context;
+	const struct jit_code *code;
+	uint32_t own;	 /* which of the module's own functions */
+	uint32_t offset; /* of pc in the text */
+};
+
+static bool is_in_text(const struct jit_code *code, const uint8_t *pc)
+{
+	return code && pc >= code->text &&
+	       (uint64_t)(pc - code->text) <= code->header->text_bytes;
+}
+
+/* The last function that begins before the address. */
+static uint32_t find_function(const struct jit_code *code, uint32_t offset)
+{
+	uint32_t low = 0, high = code->header->function_count;
+
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (code->functions[middle].at < offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool walk_find(struct walk *walk)
+{
+	walk->code = walk->context->native;
+	if (!is_in_text(walk->code, walk->pc))
+		return false;
+	walk->offset = (uint32_t)(walk->pc - walk->code->text);
+	walk->own = find_function(walk->code, walk->offset);
+	return true;
+}
+
+/* Who calls has its context in its frame. */
+static bool walk_out(struct walk *walk)
+{
+	uint8_t *frame = walk->frame;
+
+	memcpy(&walk->pc, frame + 8, sizeof(walk->pc));
+	memcpy(&walk->frame, frame, sizeof(walk->frame));
+	if (!walk->frame)
+		return false;
+	memcpy(&walk->context, walk->frame - 8, sizeof(walk->context));
+	return walk_find(walk);
+}
+
+static struct walk walk_begin(const struct wasm_store *store,
+			      struct wasm_instance *context)
+{
+	return (struct walk){ .pc = store->native_pc,
+			      .frame = store->native_frame,
+			      .context = context };
+}
+
+static void trace(struct wasm_store *store, struct wasm_instance *context)
+{
+	struct walk walk = walk_begin(store, context);
+	bool is_there = walk_find(&walk);
+
+	for (; is_there; is_there = walk_out(&walk)) {
+		uint32_t function =
+			walk.own + walk.code->module->imported_functions;
+		uint32_t at = store->trace_count < WASM_TRACE_MOST
+				      ? jit_place(walk.code, function,
+						  walk.offset - 1)
+				      : 0;
+
+		wasm_interp_trace(store, walk.context, function, at);
+	}
+}
+
+static const struct code_landing *
+find_landing(const struct walk *walk, const struct wasm_exception *exception)
+{
+	const struct code_function *function =
+		&walk->code->functions[walk->own];
+
+	for (uint32_t i = function->landing; i < function[1].landing; i++) {
+		const struct code_landing *landing = &walk->code->landings[i];
+
+		if (walk->offset > landing->from &&
+		    walk->offset <= landing->to &&
+		    (landing->tag == CODE_CATCH_ALL ||
+		     walk->context->tags[landing->tag] == exception->tag))
+			return landing;
+	}
+	return NULL;
+}
+
+static bool land(struct wasm_store *store, struct wasm_instance *context,
+		 struct jit_landed *landed)
+{
+	const struct wasm_exception *exception =
+		(const struct wasm_exception *)store->exception;
+	struct walk walk = walk_begin(store, context);
+	const struct code_landing *landing = NULL;
+	bool is_there = walk_find(&walk);
+
+	while (is_there) {
+		landing = find_landing(&walk, exception);
+		context->fuel -= FRAME_FUEL;
+		if (landing)
+			break;
+		is_there = walk_out(&walk);
+	}
+	if (!landing)
+		return false;
+	*landed = (struct jit_landed){ walk.code->text + landing->target,
+				       walk.frame, walk.context,
+				       store->exception };
+	store->exception = 0;
+	store->trace_count = store->trace_total = 0;
+	return true;
+}
+
+enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
+			   struct jit_landed *landed)
+{
+	struct wasm_store *store = context->store;
+
+	if (trap == WASM_TRAP_thrown && land(store, context, landed))
+		return WASM_OK;
+	trace(store, context);
+	return trap;
+}
+
+/* Faults */
+
+static struct wasm_instance *find_instance(const struct wasm_store *store,
+					   uint64_t context)
+{
+	struct wasm_instance *instance = store->instances;
+
+	while (instance && (uint64_t)instance != context)
+		instance = instance->next;
+	return instance;
+}
+
+enum { REGISTER_RAX = 0, REGISTER_RSP = 4, REGISTER_R13 = 13 };
+
+/* As if the instruction had called the trap's stub. */
+bool jit_fault(struct wasm_store *store, uint64_t regs[16], uint64_t *rip)
+{
+	const struct wasm_instance *context =
+		find_instance(store, regs[REGISTER_R13]);
+	uint64_t rsp = regs[REGISTER_RSP], back = *rip + 1;
+
+	if (!context || !is_in_text(context->native, (const uint8_t *)*rip) ||
+	    rsp < (uint64_t)store->native_base + 4096 ||
+	    rsp > (uint64_t)store->native_base + store->native_bytes)
+		return false;
+	rsp -= sizeof(back);
+	memcpy((void *)rsp, &back, sizeof(back));
+	regs[REGISTER_RSP] = rsp;
+	regs[REGISTER_RAX] = WASM_TRAP_memory_bounds;
+	*rip = (uint64_t)jit_native_trap;
+	return true;
+}

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The abstract stack: where each value is, and which registers are free. */
+#include "jit/compile.h"
+
+unsigned jit_type_of(wasm_type type)
+{
+	switch (type) {
+	case WASM_I32: return T_I32;
+	case WASM_F32: return T_F32;
+	case WASM_F64: return T_F64;
+	case WASM_V128: return T_V128;
+	default: return T_I64;
+	}
+}
+
+/* Slots go downwards from below the locals. */
+struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index)
+{
+	if (index >= c->most_slots)
+		c->most_slots = index + 1;
+	return rm_at(RBP,
+		     c->values_at - (int32_t)(c->slot_bytes * (index + 1)));
+}
+
+/* Pushing and popping */
+
+void jit_push(struct jit_compiler *c, struct value value)
+{
+	struct value *place =
+		jit_vector_room(c, &c->values, c->height, sizeof(value));
+
+	if (!place)
+		return;
+	*place = value;
+	c->height++;
+}
+
+/* With only a few registers for values, the deepest go to their slots. */
+static void keep_few(struct jit_compiler *c)
+{
+	if (__builtin_popcount(c->free[GENERAL]) < 2 ||
+	    __builtin_popcount(c->free[VECTOR]) < 2)
+		jit_values_spill(c, c->height - 1);
+}
+
+void jit_push_reg(struct jit_compiler *c, unsigned type, unsigned reg)
+{
+	jit_push(c, (struct value){ .place = IN_REG,
+				    .type = (uint8_t)type,
+				    .reg = (uint8_t)reg });
+	if (__builtin_expect(c->options->without & JIT_WITHOUT_POOL, 0))
+		keep_few(c);
+}
+
+void jit_push_constant(struct jit_compiler *c, unsigned type, uint64_t constant)
+{
+	unsigned reg;
+
+	if (__builtin_expect(c->options->without & JIT_WITHOUT_CONST, 0) &&
+	    file_of(type) == GENERAL) {
+		reg = jit_take(c, GENERAL);
+		jit_move_constant(c, reg, constant, type);
+		jit_push_reg(c, type, reg);
+		return;
+	}
+	jit_push(c, (struct value){ .place = IS_CONSTANT,
+				    .type = (uint8_t)type,
+				    .constant = constant });
+}
+
+void jit_push_slot(struct jit_compiler *c, unsigned type)
+{
+	jit_slot_rm(c, c->height);
+	jit_push(c, (struct value){ .place = IN_SLOT, .type = (uint8_t)type });
+}
+
+void jit_push_local(struct jit_compiler *c, uint32_t index)
+{
+	struct local *local = local_at(c, index);
+
+	local->pending++;
+	jit_push(c, (struct value){ .place = IN_LOCAL,
+				    .type = local->type,
+				    .index = index });
+}
+
+struct operand jit_pop(struct jit_compiler *c)
+{
+	struct operand operand;
+
+	c->height--;
+	operand.value = *value_at(c, c->height);
+	operand.index = c->height;
+	if (c->settled > c->height)
+		c->settled = c->height;
+	if (operand.value.place == IN_LOCAL)
+		local_at(c, operand.value.index)->pending--;
+	return operand;
+}
+
+/* Registers */
+
+static enum file held_in(const struct value *value)
+{
+	return value->place == IS_LOAD ? GENERAL : file_of(value->type);
+}
+
+static bool holds_reg(const struct value *value)
+{
+	return value->place == IN_REG ||
+	       (value->place == IS_LOAD && value->reg != NO_REG &&
+		!value->is_borrowed);
+}
+
+void jit_release_but(struct jit_compiler *c, const struct operand *operand,
+		     unsigned kept)
+{
+	const struct value *value = &operand->value;
+
+	if (holds_reg(value) && value->reg != kept)
+		give(c, held_in(value), value->reg);
+}
+
+void jit_release(struct jit_compiler *c, const struct operand *operand)
+{
+	jit_release_but(c, operand, NO_REG);
+}
+
+static void value_to_slot(struct jit_compiler *c, uint32_t index)
+{
+	struct value *value = value_at(c, index);
+	struct operand operand = { *value, index };
+
+	jit_operand_store(c, &operand, jit_slot_rm(c, index));
+	if (value->place == IN_LOCAL)
+		local_at(c, value->index)->pending--;
+	jit_release(c, &operand);
+	value_at(c, index)->place = IN_SLOT;
+}
+
+/* The deepest value that is in a register makes room. */
+static void spill_one(struct jit_compiler *c, enum file file)
+{
+	for (uint32_t i = c->settled; i < c->height; i++)
+		if (holds_reg(value_at(c, i)) &&
+		    held_in(value_at(c, i)) == file) {
+			value_to_slot(c, i);
+			return;
+		}
+	c->failed = true; /* never: operations hold fewer than there are */
+	c->free[file] = c->all[file];
+}
+
+unsigned jit_take(struct jit_compiler *c, enum file file)
+{
+	unsigned reg;
+
+	if (__builtin_expect(!c->free[file], 0))
+		spill_one(c, file);
+	reg = (unsigned)__builtin_ctz(c->free[file]);
+	c->free[file] &= c->free[file] - 1;
+	return reg;
+}
+
+unsigned jit_take_but(struct jit_compiler *c, enum file file, uint32_t but)
+{
+	uint32_t put_aside = 0;
+	unsigned reg = jit_take(c, file);
+
+	while (but >> reg & 1 && !c->failed) {
+		put_aside |= 1u << reg;
+		reg = jit_take(c, file);
+	}
+	c->free[file] |= put_aside;
+	return reg;
+}
+
+void jit_operand_leave(struct jit_compiler *c, struct operand *operand,
+		       uint32_t set)
+{
+	struct value *value = &operand->value;
+	unsigned reg;
+
+	if (!holds_reg(value) || !(set >> value->reg & 1))
+		return;
+	reg = jit_take_but(c, held_in(value), set);
+	jit_move(c, reg, value->reg,
+		 value->place == IS_LOAD ? T_I64 : value->type);
+	give(c, held_in(value), value->reg);
+	value->reg = (uint8_t)reg;
+}
+
+/* A value that is in the way moves on. */
+static void move_away(struct jit_compiler *c, enum file file, unsigned reg)
+{
+	for (uint32_t i = c->settled; i < c->height; i++) {
+		struct value *value = value_at(c, i);
+
+		if (!holds_reg(value) || value->reg != reg ||
+		    held_in(value) != file)
+			continue;
+		if (c->free[file]) {
+			unsigned to = jit_take(c, file);
+
+			jit_move(c, to, reg,
+				 value->place == IS_LOAD ? T_I64 : value->type);
+			value->reg = (uint8_t)to;
+			give(c, file, reg);
+		} else {
+			value_to_slot(c, i);
+		}
+		return;
+	}
+}
+
+void jit_take_this(struct jit_compiler *c, enum file file, unsigned reg)
+{
+	if (!(c->free[file] >> reg & 1))
+		move_away(c, file, reg);
+	c->free[file] &= ~(1u << reg);
+}
+
+void jit_registers_all_free(struct jit_compiler *c)
+{
+	c->free[GENERAL] = c->all[GENERAL];
+	c->free[VECTOR] = c->all[VECTOR];
+}
+
+/* Operands */
+
+bool jit_is_in_reg(struct jit_compiler *c, const struct operand *operand)
+{
+	const struct value *value = &operand->value;
+
+	return value->place == IN_REG ||
+	       (value->place == IN_LOCAL &&
+		local_at(c, value->index)->reg != NO_REG);
+}
+
+unsigned jit_reg_of(struct jit_compiler *c, const struct operand *operand)
+{
+	const struct value *value = &operand->value;
+
+	return value->place == IN_REG ? value->reg
+				      : local_at(c, value->index)->reg;
+}
+
+bool jit_uses_reg(struct jit_compiler *c, const struct operand *operand,
+		  unsigned reg)
+{
+	if (jit_is_in_reg(c, operand))
+		return jit_reg_of(c, operand) == reg;
+	return operand->value.place == IS_LOAD && operand->value.reg == reg;
+}
+
+static struct rm load_address(const struct value *value)
+{
+	return rm_index(MEMORY, value->reg, 0, (int32_t)value->index);
+}
+
+/* What is emitted next may fault for an earlier operation. */
+static void load_origin(struct jit_compiler *c, const struct value *value)
+{
+	code_origin(c, (uint32_t)(value->constant >> 32));
+}
+
+static struct rm vector_literal(struct jit_compiler *c,
+				const struct value *value)
+{
+	uint64_t words[2];
+
+	if (value->type != T_V128)
+		return jit_code_literal(c, value->constant, 0, 8);
+	memcpy(words, (const void *)(uintptr_t)value->constant, sizeof(words));
+	return jit_code_literal(c, words[0], words[1], 16);
+}
+
+struct rm jit_operand_rm(struct jit_compiler *c, struct operand *operand)
+{
+	struct value *value = &operand->value;
+	const struct local *local;
+
+	switch (value->place) {
+	case IN_REG: return rm_reg(value->reg);
+	case IN_SLOT: return jit_slot_rm(c, operand->index);
+	case IS_LOAD: load_origin(c, value); return load_address(value);
+	case IN_LOCAL:
+		local = local_at(c, value->index);
+		return local->reg != NO_REG ? rm_reg(local->reg)
+					    : rm_at(RBP, local->frame);
+	}
+	if (file_of(value->type) == VECTOR)
+		return vector_literal(c, value);
+	return rm_reg(jit_operand_own(c, operand));
+}
+
+static bool is_zero_vector(const struct value *value)
+{
+	uint64_t words[2];
+
+	if (value->place != IS_CONSTANT)
+		return false;
+	if (value->type != T_V128)
+		return value->constant == 0;
+	memcpy(words, (const void *)(uintptr_t)value->constant, sizeof(words));
+	return !(words[0] | words[1]);
+}
+
+/* A load's own instruction: it may be narrower than its value. */
+static void load_value(struct jit_compiler *c, const struct value *value,
+		       unsigned reg)
+{
+	uint32_t op = (uint32_t)value->constant;
+
+	load_origin(c, value);
+	if (file_of(value->type) == VECTOR)
+		jit_emit_x(c, op, reg, load_address(value));
+	else
+		emit(&c->e, op, reg, load_address(value));
+	code_origin(c, jit_code_op_origin(c));
+}
+
+void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
+		    unsigned reg)
+{
+	struct operand copy = *operand;
+	const struct value *value = &operand->value;
+
+	if (value->place == IS_LOAD)
+		load_value(c, value, reg);
+	else if (is_zero_vector(value) && file_of(value->type) == VECTOR)
+		jit_emit_float(c, 0x57 | OP_0F, reg, reg, rm_reg(reg), true);
+	else if (value->place == IS_CONSTANT && file_of(value->type) == GENERAL)
+		jit_move_constant(c, reg, value->constant, value->type);
+	else
+		jit_load_rm(c, reg, jit_operand_rm(c, &copy), value->type);
+}
+
+static void becomes_reg(struct operand *operand, unsigned reg)
+{
+	operand->value.place = IN_REG;
+	operand->value.reg = (uint8_t)reg;
+}
+
+unsigned jit_operand_own(struct jit_compiler *c, struct operand *operand)
+{
+	enum file file = file_of(operand->value.type);
+	unsigned reg;
+
+	if (operand->value.place == IN_REG)
+		return operand->value.reg;
+	if (holds_reg(&operand->value) && file == GENERAL)
+		reg = operand->value.reg; /* the load's address */
+	else
+		reg = jit_take(c, file);
+	jit_operand_to(c, operand, reg);
+	if (file == VECTOR)
+		jit_release(c, operand);
+	becomes_reg(operand, reg);
+	return reg;
+}
+
+unsigned jit_operand_reg(struct jit_compiler *c, struct operand *operand)
+{
+	if (jit_is_in_reg(c, operand))
+		return jit_reg_of(c, operand);
+	return jit_operand_own(c, operand);
+}
+
+static void store_constant(struct jit_compiler *c, const struct value *value,
+			   struct rm rm)
+{
+	uint64_t bits = value->constant;
+
+	if (value->type == T_F32) {
+		emit_imm32(&c->e, 0xc7, 0, rm, (uint32_t)bits);
+	} else if ((int64_t)bits == (int32_t)bits && value->type != T_I32) {
+		emit_imm32(&c->e, 0xc7 | OP_W, 0, rm, (uint32_t)bits);
+	} else if (value->type == T_I32 && (int32_t)bits >= 0) {
+		emit_imm32(&c->e, 0xc7 | OP_W, 0, rm, (uint32_t)bits);
+	} else {
+		jit_move_constant(c, SCRATCH, bits, value->type);
+		jit_store_rm(c, rm, SCRATCH, T_I64);
+	}
+}
+
+/* i32 are stored with their upper half: a slot is read as 64 bits too. */
+void jit_operand_store(struct jit_compiler *c, const struct operand *operand,
+		       struct rm rm)
+{
+	const struct value *value = &operand->value;
+	unsigned type = value->type == T_I32 ? T_I64 : value->type;
+	unsigned scratch = file_of(type) == VECTOR ? SCRATCH_X : SCRATCH;
+
+	if (value->place == IS_CONSTANT && value->type != T_V128) {
+		store_constant(c, value, rm);
+	} else if (jit_is_in_reg(c, operand)) {
+		jit_store_rm(c, rm, jit_reg_of(c, operand), type);
+	} else {
+		jit_operand_to(c, operand, scratch);
+		jit_store_rm(c, rm, scratch, type);
+	}
+}
+
+bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand)
+{
+	const struct value *value = &operand->value;
+
+	(void)c;
+	return value->place == IS_CONSTANT && file_of(value->type) == GENERAL &&
+	       (value->type == T_I32 ||
+		(int64_t)value->constant == (int32_t)value->constant);
+}
+
+/* All of them */
+
+void jit_local_keep(struct jit_compiler *c, uint32_t index)
+{
+	struct local *local = local_at(c, index);
+	uint32_t i = c->height;
+
+	if (!local->pending || !jit_code_room(c, 256 + 32ull * local->pending))
+		return;
+	while (local->pending && i > 0) {
+		struct value *value = value_at(c, --i);
+		unsigned reg;
+
+		if (value->place != IN_LOCAL || value->index != index)
+			continue;
+		reg = jit_take(c, file_of(value->type));
+		value = value_at(c, i);
+		if (value->place != IN_LOCAL) { /* taking wrote it out */
+			give(c, file_of(value->type), reg);
+			continue;
+		}
+		jit_operand_to(c, &(struct operand){ *value, i }, reg);
+		value->place = IN_REG;
+		value->reg = (uint8_t)reg;
+		local->pending--;
+	}
+}
+
+void jit_values_flush(struct jit_compiler *c)
+{
+	if (!jit_code_room(c, 256 + 32ull * (c->height - c->settled)))
+		return;
+	for (uint32_t i = c->settled; i < c->height; i++) {
+		const struct value *value = value_at(c, i);
+
+		if (value->place != IN_SLOT && value->place != IS_CONSTANT)
+			value_to_slot(c, i);
+	}
+	c->settled = c->height;
+}
+
+void jit_values_spill(struct jit_compiler *c, uint32_t below)
+{
+	if (!jit_code_room(c, 1024))
+		return;
+	for (uint32_t i = c->settled; i < below; i++)
+		if (holds_reg(value_at(c, i)))
+			value_to_slot(c, i);
+}
+
+void jit_values_drop_to(struct jit_compiler *c, uint32_t height)
+{
+	while (c->height > height) {
+		struct operand operand = jit_pop(c);
+
+		jit_release(c, &operand);
+	}
+}
+
+/* Targets */
+
+static uint32_t hinted_local(struct jit_compiler *c, enum file file)
+{
+	struct wasm_reader ahead = c->reader;
+	uint8_t byte = ahead.at < ahead.end ? *ahead.at : 0;
+	uint32_t index;
+
+	if ((byte != 0x21 && byte != 0x22) ||
+	    c->options->without & JIT_WITHOUT_HINT)
+		return NONE;
+	ahead.at++;
+	index = wasm_read_u32(&ahead);
+	if (local_at(c, index)->reg == NO_REG ||
+	    file_of(local_at(c, index)->type) != file)
+		return NONE;
+	return index;
+}
+
+/* Values that mean the old contents are kept before operands are looked at:
+ * so this comes first of all that an operation emits. */
+static bool target_hint(struct jit_compiler *c, enum file file,
+			struct target *target)
+{
+	uint32_t index = hinted_local(c, file);
+
+	if (index == NONE)
+		return false;
+	jit_local_keep(c, index);
+	*target =
+		(struct target){ local_at(c, index)->reg, (uint8_t)file, true };
+	return true;
+}
+
+struct target jit_target_new(struct jit_compiler *c, enum file file)
+{
+	struct target target;
+
+	if (target_hint(c, file, &target))
+		return target;
+	return (struct target){ (uint8_t)jit_take(c, file), (uint8_t)file,
+				false };
+}
+
+struct target jit_target_over(struct jit_compiler *c, enum file file,
+			      const struct operand *a)
+{
+	struct target target;
+
+	if (target_hint(c, file, &target))
+		return target;
+	if (a->value.place == IN_REG && file_of(a->value.type) == file)
+		return (struct target){ a->value.reg, (uint8_t)file, false };
+	return (struct target){ (uint8_t)jit_take(c, file), (uint8_t)file,
+				false };
+}
+
+void jit_target_release(struct jit_compiler *c, const struct target *target,
+			const struct operand *operand)
+{
+	if (holds_reg(&operand->value) &&
+	    held_in(&operand->value) == target->file)
+		jit_release_but(c, operand,
+				target->is_hint ? NO_REG : target->reg);
+	else
+		jit_release(c, operand);
+}
+
+void jit_target_finish(struct jit_compiler *c, struct target target,
+		       unsigned type)
+{
+	bool is_tee;
+	uint32_t index;
+
+	if (!target.is_hint) {
+		jit_push_reg(c, type, target.reg);
+		return;
+	}
+	is_tee = wasm_read_byte(&c->reader) == 0x22;
+	index = wasm_read_u32(&c->reader);
+	if (is_tee)
+		jit_push_local(c, index);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiled code of modules.  A module is compiled when its first instance is
+ * made, once for each kind of code that its instances need (code_option), by
+ * as many threads as there are CPUs and as pays.  The code belongs to the
+ * module and is shared by its instances.
+ *
+ * Code is written into memory of this process, which becomes executable only
+ * when it can be written no more. */
+#include "jit/jit.h"
+#include "vm/vm_internal.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum {
+	THREADS_MOST = 16,
+	BYTES_OF_THREAD = 256 * 1024, /* of code, that a thread pays for */
+	CHUNK = 32 /* functions that a thread takes at once */
+};
+
+struct vm_code {
+	struct vm_code *next;
+	struct jit_code code;
+	struct jit_options options;
+	uint8_t *image;
+	uint64_t image_bytes;
+	bool is_entered, is_made; /* made: else it cannot be */
+};
+
+/* Compiling */
+
+struct vm_compile {
+	const struct wasm_module *module;
+	struct jit_compiler *compilers[THREADS_MOST];
+	unsigned count;
+	uint32_t next; /* function; atomic */
+	int failed;    /* atomic */
+};
+struct vm_compile_thread {
+	struct vm_compile *compile;
+	struct jit_compiler *compiler;
+};
+
+static uint32_t vm_code_take(struct vm_compile *compile, uint32_t *end)
+{
+	uint32_t count = compile->module->function_count;
+	uint32_t first =
+		__atomic_fetch_add(&compile->next, CHUNK, __ATOMIC_RELAXED);
+
+	if (first > count)
+		first = count;
+	*end = count - first < CHUNK ? count : first + CHUNK;
+	return first;
+}
+
+static void *vm_code_work(void *data)
+{
+	struct vm_compile_thread *thread = data;
+	struct vm_compile *compile = thread->compile;
+	struct wasm_error error;
+	uint32_t i, end;
+
+	for (i = vm_code_take(compile, &end); i < end;
+	     i = vm_code_take(compile, &end))
+		for (; i < end; i++)
+			if (jit_compile(thread->compiler, i, &error) < 0) {
+				__atomic_store_n(&compile->failed, 1,
+						 __ATOMIC_RELAXED);
+				return NULL;
+			}
+	return NULL;
+}
+
+static unsigned vm_code_threads(const struct wasm_module *module)
+{
+	cpu_set_t set;
+	uint64_t bytes = 0, most;
+	unsigned cpus = 1;
+
+	for (uint32_t i = module->imported_functions;
+	     i < module->function_count; i++)
+		bytes += module->functions[i].body_len;
+	most = bytes / BYTES_OF_THREAD + 1;
+	if (most > 1 && sched_getaffinity(0, sizeof(set), &set) == 0)
+		cpus = (unsigned)CPU_COUNT(&set);
+	if (cpus > THREADS_MOST)
+		cpus = THREADS_MOST;
+	return most < cpus ? (unsigned)most : cpus;
+}
+
+/* The calling thread works too; a thread that cannot be had is missed. */
+static void vm_code_run_threads(struct vm_compile *compile)
+{
+	struct vm_compile_thread work[THREADS_MOST];
+	pthread_t threads[THREADS_MOST];
+	bool runs[THREADS_MOST] = { false };
+
+	for (unsigned i = 0; i < compile->count; i++) {
+		work[i] = (struct vm_compile_thread){ compile,
+						      compile->compilers[i] };
+		if (i > 0)
+			runs[i] = pthread_create(&threads[i], NULL,
+						 vm_code_work, &work[i]) == 0;
+	}
+	vm_code_work(&work[0]);
+	for (unsigned i = 1; i < compile->count; i++)
+		if (runs[i])
+			pthread_join(threads[i], NULL);
+}
+
+static bool vm_code_compile(struct vm_compile *compile,
+			    const struct jit_options *options)
+{
+	unsigned threads = vm_code_threads(compile->module);
+
+	compile->next = compile->module->imported_functions;
+	for (unsigned i = 0; i < threads; i++) {
+		struct jit_compiler *compiler =
+			jit_compiler_new(compile->module, options);
+
+		if (!compiler)
+			return false;
+		compile->compilers[compile->count++] = compiler;
+	}
+	vm_code_run_threads(compile);
+	return !compile->failed;
+}
+
+/* The image, executable. */
+
+static bool vm_code_seal(struct vm_code *code)
+{
+	const struct code_header *header =
+		(const struct code_header *)code->image;
+	uint64_t text_at = header->text_at;
+
+	return mprotect(code->image, text_at, PROT_READ) == 0 &&
+	       mprotect(code->image + text_at, code->image_bytes - text_at,
+			PROT_READ | PROT_EXEC) == 0;
+}
+
+static bool vm_code_write(struct vm_code *code, const struct jit_link *link)
+{
+	code->image_bytes = jit_image_bytes(link);
+	if (!code->image_bytes)
+		return false;
+	code->image = mmap(NULL, code->image_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code->image == MAP_FAILED) {
+		code->image = NULL;
+		return false;
+	}
+	return jit_image_write(link, code->image) == 0 && vm_code_seal(code);
+}
+
+static void vm_code_drop_image(struct vm_code *code)
+{
+	if (code->image)
+		munmap(code->image, code->image_bytes);
+	code->image = NULL;
+}
+
+static void vm_code_fill(struct vm_code *code, const struct wasm_module *module)
+{
+	struct vm_compile compile = { .module = module };
+	struct wasm_error error;
+
+	if (vm_code_compile(&compile, &code->options)) {
+		struct jit_link link = { compile.compilers, compile.count };
+
+		code->is_made = vm_code_write(code, &link) &&
+				jit_code_open(&code->code, module, code->image,
+					      code->image_bytes, &error) == 0;
+	}
+	for (unsigned i = 0; i < compile.count; i++)
+		jit_compiler_free(compile.compilers[i]);
+	if (!code->is_made)
+		vm_code_drop_image(code);
+}
+
+/* Of modules */
+
+static void vm_code_drop(struct wasm_module *module)
+{
+	struct vm_code *code = module->code_data;
+
+	while (code) {
+		struct vm_code *next = code->next;
+
+		jit_code_close(&code->code);
+		vm_code_drop_image(code);
+		free(code);
+		code = next;
+	}
+	module->code_data = NULL;
+}
+
+static struct vm_code *vm_code_find(struct vm_code *code,
+				    const struct jit_options *options)
+{
+	while (code && (code->options.options != options->options ||
+			code->options.features != options->features ||
+			code->options.without != options->without))
+		code = code->next;
+	return code;
+}
+
+/* Modules do not change but for what hosts attach, under the lock. */
+static struct vm_code *vm_code_of(const struct wasm_module *of,
+				  const struct jit_options *options)
+{
+	struct wasm_module *module = (struct wasm_module *)of;
+	struct vm_code *code;
+
+	vm_lock(NULL);
+	code = vm_code_find(module->code_data, options);
+	if (!code)
+		code = calloc(1, sizeof(*code));
+	if (code && !code->is_entered) {
+		code->is_entered = true;
+		code->options = *options;
+		code->code.module = module;
+		vm_code_fill(code, module);
+		code->next = module->code_data;
+		module->code_data = code;
+		module->code_drop = vm_code_drop;
+	}
+	vm_unlock(NULL);
+	return code;
+}
+
+static bool vm_code_try(struct wasm_instance *instance,
+			const struct vm_code_options *wanted)
+{
+	struct jit_options options = { .options = jit_options_of(instance),
+				       .features = jit_features() &
+						   ~wanted->without_features,
+				       .without = wanted->without };
+	const struct vm_code *code = vm_code_of(instance->module, &options);
+
+	return code && code->is_made && jit_bind(instance, &code->code);
+}
+
+int vm_code_bind(void *env, struct wasm_instance *instance)
+{
+	static const struct vm_code_options usual = { .via = VM_AUTO };
+	const struct vm_code_options *wanted = instance->store->code_data;
+
+	(void)env;
+	if (!wanted)
+		wanted = &usual;
+	if (wanted->via == VM_INTERPRETED || vm_code_try(instance, wanted) ||
+	    wanted->via == VM_AUTO)
+		return 0;
+	return -1;
+}
