@@ -157,7 +157,7 @@ static bool vm_code_write_own(struct vm_code *code, const struct jit_link *link)
 	return jit_image_write(link, code->image) == 0 && vm_code_seal(code);
 }
 
-/* CLAIM 1.6, 1.7 */
+/* CLAIM 1.6 1.7 */
 static bool vm_code_write_object(struct vm_code *code,
 				 const struct jit_link *link)
 {
@@ -225,7 +225,7 @@ static void vm_code_make(struct vm_code *code, const struct wasm_module *module)
 		vm_code_drop_image(code);
 }
 
-/* CLAIM 1.9, 1.12 */
+/* CLAIM 1.9 1.12 */
 static bool vm_code_find_object(struct vm_code *code,
 				const struct wasm_module *module,
 				const struct vm_code_options *wanted)

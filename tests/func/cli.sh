@@ -96,6 +96,7 @@ wrong stop --all ld
 wrong refresh
 wrong wrap
 wrong unwrap
+wrong compile
 wrong cache
 wrong cache nosuch
 wrong cache show
