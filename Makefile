@@ -64,7 +64,7 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap run wasm cache doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:

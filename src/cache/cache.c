@@ -75,7 +75,7 @@ static void cache_find_place(struct cache *cache,
 		cache_off(cache, &err);
 }
 
-/* CLAIM 1.1, 1.8 */
+/* CLAIM 1.1 1.8 */
 int cache_open(struct cache **made, const struct cache_options *options,
 	       struct err *err)
 {
@@ -245,7 +245,7 @@ static void cache_tell(const struct cache_item *item)
 			  object->why);
 }
 
-/* CLAIM 1.4, 1.9 */
+/* CLAIM 1.4 1.9 */
 enum cache_result cache_get(struct cache *cache,
 			    const struct cache_request *request,
 			    struct cache_object **object)

@@ -106,7 +106,7 @@ static enum cache_result cache_file_unmapped(struct cache_item *item,
 	return cache_file_miss(item, CACHE_UNMAPPED, why);
 }
 
-/* CLAIM 1.11 */
+/* CLAIM 1.11 1.13 */
 static enum cache_result cache_file_map(struct cache_item *item, int fd,
 					uint64_t len)
 {

@@ -62,6 +62,7 @@ CLI_VERB(wrap);
 CLI_VERB(unwrap);
 CLI_VERB(run);
 CLI_VERB(wasm);
+CLI_VERB(compile);
 CLI_VERB(cache);
 CLI_VERB(doctor);
 CLI_VERB(man);

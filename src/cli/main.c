@@ -16,6 +16,7 @@ const struct cli_verb cli_verbs[] = {
 	{ &unwrap_args,	     unwrap_run,      false },
 	{ &run_args,	     run_run,	      false },
 	{ &wasm_args,	     wasm_run,	      false },
+	{ &compile_args,    compile_run,     false },
 	{ &cache_args,	     cache_run,	      false },
 	{ &doctor_args,	     doctor_run,      false },
 	{ &man_args,	     man_run,	      false },

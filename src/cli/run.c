@@ -21,7 +21,7 @@
 enum { RUN_TIMEOUT = 124, RUN_FUEL = 125, RUN_TRAP = 134, RUN_VALUES = 64 };
 
 struct run_options {
-	const char *invoke, *via;
+	const char *invoke, *via, *cache;
 	struct args_list folders, read_only, environment, listen;
 	long fuel, timeout_ms, max_memory;
 };
@@ -74,6 +74,11 @@ static const struct args_option run_options[] = {
 	  .help = "how its code runs: compiled (as far as it can be, "
 		  "auto), or interp",
 	  .words = "auto|compiled|interp" },
+	{ .name = "--cache",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, cache),
+	  .help = "where compiled code is kept, or off" },
 	{ .name = NULL }
 };
 
@@ -119,6 +124,7 @@ struct run {
 	struct listen listen[32];
 	int sockets[32];
 	size_t socket_count;
+	struct wasm_file source;
 	struct buf bytes;
 	struct vm vm;
 	struct wasi *wasi;
@@ -133,6 +139,7 @@ static void run_fini(struct run *run)
 	buf_fini(&run->bytes);
 	while (run->socket_count)
 		listen_close(&run->listen[--run->socket_count]);
+	fd_close(&run->source.fd);
 	while (run->owned_count)
 		free(run->owned[--run->owned_count]);
 }
@@ -383,13 +390,27 @@ static enum vm_via run_via(const char *word)
 static int run_open(struct run *run, struct err *err)
 {
 	const struct run_options *options = run->options;
+	const struct cache_options cache = { .place = options->cache };
 	struct vm_options vm = {
+		.cache = &cache,
 		.code = { .via = run_via(options->via) },
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
 	};
 
 	return vm_init(&run->vm, &vm, err);
+}
+
+/* For the code cache: where the bytes are from. */
+static void run_set_source(struct run *run)
+{
+	run->vm.options.code.source = (struct cache_request){
+		.bytes = run->bytes.data,
+		.len = run->bytes.len,
+		.fd = run->source.fd,
+		.stamp = run->source.stamp,
+		.name = run->file,
+	};
 }
 
 /* One for all of its calls. */
@@ -411,7 +432,8 @@ static int run_file(struct run *run)
 
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	result = wasm_file_read_module(run->words[0], &run->bytes, &err);
+	result = wasm_file_read_from(run->words[0], &run->bytes, &run->source,
+				     &err);
 	if (result < 0) {
 		fprintf(stderr, "brood: %s\n", err.text);
 		return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
@@ -422,6 +444,7 @@ static int run_file(struct run *run)
 			     &err) < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
 	run_set_deadline(run);
+	run_set_source(run);
 	result = vm_instantiate(&run->vm, module, &run->instance, &err);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
@@ -433,7 +456,7 @@ static int run_file(struct run *run)
 int run_run(int argc, char **argv)
 {
 	struct run_options options = { 0 };
-	struct run run = { .options = &options };
+	struct run run = { .options = &options, .source = { .fd = -1 } };
 	int code;
 
 	if (cli_parse(&run_args, argc, argv, &options, &run.words,

@@ -146,15 +146,46 @@ static int wasm_file_read(const char *path, struct buf *bytes, struct err *err)
 	return wasm_file_read_fd(fd, path, bytes, err);
 }
 
-int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err)
+static int wasm_file_read_kept(const char *path, struct buf *bytes,
+			       struct wasm_file *file, struct err *err)
+{
+	struct stat st;
+	int rc;
+
+	file->fd = -1;
+	if (strcmp(path, "-") == 0)
+		return wasm_file_read(path, bytes, err);
+	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (file->fd < 0)
+		return err_set(err, -errno, "open %s", path);
+	if (fstat(file->fd, &st) == 0)
+		file_stamp_of(&st, &file->stamp);
+	rc = wasm_file_read_fd(file->fd, path, bytes, err);
+	if (rc < 0)
+		fd_close(&file->fd);
+	return rc;
+}
+
+int wasm_file_read_from(const char *path, struct buf *bytes,
+			struct wasm_file *file, struct err *err)
 {
 	auto_buf struct buf text = { 0 };
 	const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-	int result = wasm_file_read(path, bytes, err);
+	int result = wasm_file_read_kept(path, bytes, file, err);
 
 	if (result < 0 || wasm_file_is_binary(bytes))
 		return result;
+	fd_close(&file->fd);
 	text = *bytes;
 	*bytes = (struct buf){ 0 };
 	return wat_to_binary(name, text.data, text.len, bytes, err);
+}
+
+int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err)
+{
+	struct wasm_file file;
+	int result = wasm_file_read_from(path, bytes, &file, err);
+
+	fd_close(&file.fd);
+	return result;
 }

@@ -5,6 +5,16 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 
 /* As a module's bytes: text is translated. */
 int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err);
+
+/* The same, and the file that the bytes are from: -1 where they are not those
+ * of a file.  The stamp is from before they were read. */
+struct wasm_file {
+	int fd;
+	struct file_stamp stamp;
+};
+int wasm_file_read_from(const char *path, struct buf *bytes,
+			struct wasm_file *file, struct err *err);

@@ -2,6 +2,7 @@
 /* Images that come from outside: header and tables are looked at before any
  * of it is used. */
 #include "jit/jit.h"
+#include "cache/code_header.h"
 #include <cpuid.h>
 #include <string.h>
 
@@ -63,55 +64,13 @@ static int refuse(struct wasm_error *error, const char *why)
 	return wasm_error_set(error, 0, "code object: %s", why);
 }
 
-static bool lies_in(uint64_t at, uint64_t count, uint64_t size, uint64_t end)
+/* What only the module can tell of the landings. */
+static const char *tags_fault(const struct jit_code *code)
 {
-	return at % 4 == 0 && at <= end && count <= (end - at) / size;
-}
-
-static const char *header_fault(const struct code_header *header, uint64_t len)
-{
-	if (len < sizeof(*header) ||
-	    memcmp(header->magic, CODE_MAGIC, sizeof(header->magic)) != 0)
-		return "not one of ours";
-	if (header->version != CODE_VERSION ||
-	    header->header_bytes != sizeof(*header))
-		return "of another version";
-	if (header->file_bytes != len || len % CODE_PAGE)
-		return "not its whole length";
-	if (header->text_at % CODE_PAGE || header->text_at > len ||
-	    header->text_bytes > len - header->text_at ||
-	    header->text_bytes > UINT32_MAX / 2)
-		return "its text does not lie in it";
-	if (!lies_in(header->functions_at, header->function_count + 1ull,
-		     sizeof(struct code_function), header->text_at) ||
-	    !lies_in(header->landings_at, header->landing_count,
-		     sizeof(struct code_landing), header->text_at))
-		return "its tables do not lie in it";
-	return NULL;
-}
-
-static const char *tables_fault(const struct jit_code *code)
-{
-	const struct code_header *header = code->header;
-	const struct code_function *f = code->functions;
-	uint64_t end = header->text_bytes;
-
-	if (f[0].landing != 0 ||
-	    f[header->function_count].landing != header->landing_count)
-		return "its landings are not its functions'";
-	for (uint32_t i = 0; i < header->function_count; i++)
-		if (f[i].at > f[i + 1].at || f[i].landing > f[i + 1].landing)
-			return "its functions are not in order";
-	if (f[header->function_count].at > end)
-		return "its functions do not lie in its text";
-	for (uint32_t i = 0; i < header->landing_count; i++) {
-		const struct code_landing *l = &code->landings[i];
-
-		if (l->from > l->to || l->to > end || l->target >= end ||
-		    (l->tag != CODE_CATCH_ALL &&
-		     l->tag >= code->module->tag_count))
-			return "a landing is nowhere";
-	}
+	for (uint32_t i = 0; i < code->header->landing_count; i++)
+		if (code->landings[i].tag != CODE_CATCH_ALL &&
+		    code->landings[i].tag >= code->module->tag_count)
+			return "a landing catches what there is not";
 	return NULL;
 }
 
@@ -133,7 +92,7 @@ int jit_code_open(struct jit_code *code, const struct wasm_module *module,
 		  const void *image, uint64_t len, struct wasm_error *error)
 {
 	const struct code_header *header = image;
-	const char *fault = header_fault(header, len);
+	const char *fault = code_header_check(image, len, len);
 	const uint8_t *bytes = image;
 
 	*code = (struct jit_code){ .module = module, .header = header };
@@ -141,15 +100,17 @@ int jit_code_open(struct jit_code *code, const struct wasm_module *module,
 		return refuse(error, fault);
 	if (header->function_count !=
 	    module->function_count - module->imported_functions)
-		return refuse(error, "of another module");
+		return refuse(error, "it is of another module");
 	if (header->features & ~jit_features())
-		return refuse(error, "for another CPU");
+		return refuse(error, "it is for another CPU");
 	code->functions =
 		(const struct code_function *)(bytes + header->functions_at);
 	code->landings =
 		(const struct code_landing *)(bytes + header->landings_at);
 	code->text = bytes + header->text_at;
-	fault = tables_fault(code);
+	fault = code_header_check_tables(header);
+	if (!fault)
+		fault = tags_fault(code);
 	if (fault)
 		return refuse(error, fault);
 	if (make_type_ids(code) < 0)

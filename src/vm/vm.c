@@ -39,7 +39,9 @@ static int vm_open(struct vm *vm)
 	if (!vm->store)
 		return -ENOMEM;
 	vm->store->code_data = &vm->options.code;
-	return 0;
+	if (!vm->options.cache || vm->options.code.via == VM_INTERPRETED)
+		return 0;
+	return cache_open(&vm->options.code.cache, vm->options.cache, NULL);
 }
 
 int vm_init(struct vm *vm, const struct vm_options *options, struct err *err)
@@ -51,6 +53,7 @@ int vm_init(struct vm *vm, const struct vm_options *options, struct err *err)
 		return result;
 	if (options)
 		vm->options = *options;
+	vm->options.code.cache = NULL;
 	if (!vm->options.host)
 		vm->options.host = &vm_host;
 	result = vm_open(vm);
@@ -60,7 +63,7 @@ int vm_init(struct vm *vm, const struct vm_options *options, struct err *err)
 	return err_set(err, result, "make a byte-code VM");
 }
 
-/* Instances point to modules, so that the store goes first. */
+/* Instances point to modules, and these to code in the cache. */
 void vm_fini(struct vm *vm)
 {
 	struct vm_module *at = vm->modules, *next;
@@ -76,6 +79,7 @@ void vm_fini(struct vm *vm)
 	if (vm->types)
 		wasm_types_free(vm->types);
 	vm_names_free(vm->names);
+	cache_close(vm->options.code.cache);
 	*vm = (struct vm){ 0 };
 }
 

@@ -23,6 +23,7 @@
  * would.  A handler that is set later has to hand on likewise. */
 #pragma once
 #include "base/err.h"
+#include "cache/cache.h"
 #include "wasm/heap.h"
 #include "wasm/instance.h"
 
@@ -37,11 +38,16 @@ struct vm_code_options {
 	enum vm_via via;
 	/* For tests: bits of enum jit_without, and of enum code_feature. */
 	uint32_t without, without_features;
+	struct cache *cache; /* where code is kept, NULL: nowhere */
+	/* Of the module that has these bytes: the file they came from. */
+	struct cache_request source;
 };
 
 struct vm_options {
 	struct wasm_store_options store;
 	struct vm_code_options code;
+	/* The VM shall have a code cache; NULL: it compiles for itself. */
+	const struct cache_options *cache;
 	int64_t timeout_ns;	      /* of each outermost call; 0: none */
 	const struct wasm_host *host; /* NULL: vm_host */
 };
@@ -88,6 +94,10 @@ int vm_define_function(struct vm *vm, const char *module, const char *name,
  * segments or start; < 0 with err. */
 int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 		   struct wasm_instance **instance, struct err *err);
+/* Compiles a module ahead of its instances, for those that have guarded
+ * memories and no fuel, or finds that it was; *object is the VM's cache's. */
+int vm_compile(struct vm *vm, const struct wasm_module *module,
+	       struct cache_object **object, struct err *err);
 /* wasm_call with the VM's deadline set, and entered. */
 enum wasm_trap vm_call(struct vm *vm, struct wasm_function *function,
 		       const union wasm_value *arguments,

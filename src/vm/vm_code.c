@@ -6,8 +6,10 @@
  *
  * Code is written into memory of this process, which becomes executable only
  * when it can be written no more. */
+#include "base/log.h"
 #include "jit/jit.h"
 #include "vm/vm_internal.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -25,7 +27,8 @@ struct vm_code {
 	struct jit_options options;
 	uint8_t *image;
 	uint64_t image_bytes;
-	bool is_entered, is_made; /* made: else it cannot be */
+	struct cache_object *object; /* whose the image is; NULL: its own */
+	bool is_entered, is_made;    /* made: else it cannot be */
 };
 
 /* Compiling */
@@ -127,7 +130,7 @@ static bool vm_code_compile(struct vm_compile *compile,
 	return !compile->failed;
 }
 
-/* The image, executable. */
+/* The image: in the cache's range, or in memory of its own. */
 
 static bool vm_code_seal(struct vm_code *code)
 {
@@ -140,7 +143,7 @@ static bool vm_code_seal(struct vm_code *code)
 			PROT_READ | PROT_EXEC) == 0;
 }
 
-static bool vm_code_write(struct vm_code *code, const struct jit_link *link)
+static bool vm_code_write_own(struct vm_code *code, const struct jit_link *link)
 {
 	code->image_bytes = jit_image_bytes(link);
 	if (!code->image_bytes)
@@ -154,29 +157,103 @@ static bool vm_code_write(struct vm_code *code, const struct jit_link *link)
 	return jit_image_write(link, code->image) == 0 && vm_code_seal(code);
 }
 
+/* CLAIM 1.6 1.7 */
+static bool vm_code_write_object(struct vm_code *code,
+				 const struct jit_link *link)
+{
+	uint64_t bytes = jit_image_bytes(link);
+
+	if (!bytes || cache_reserve(code->object, bytes, NULL) < 0 ||
+	    jit_image_write(link, code->object->image) < 0 ||
+	    cache_seal(code->object, NULL) < 0)
+		return false;
+	cache_publish(code->object);
+	return true;
+}
+
 static void vm_code_drop_image(struct vm_code *code)
 {
-	if (code->image)
+	if (code->object)
+		cache_drop(code->object);
+	else if (code->image)
 		munmap(code->image, code->image_bytes);
+	code->object = NULL;
 	code->image = NULL;
 }
 
-static void vm_code_fill(struct vm_code *code, const struct wasm_module *module)
+/* Where the cache's range is full, the code has its own memory. */
+static bool vm_code_write(struct vm_code *code, const struct jit_link *link)
+{
+	if (!code->object)
+		return vm_code_write_own(code, link);
+	if (vm_code_write_object(code, link))
+		return true;
+	vm_code_drop_image(code);
+	return vm_code_write_own(code, link);
+}
+
+static bool vm_code_open(struct vm_code *code, const struct wasm_module *module)
+{
+	struct wasm_error error;
+
+	if (code->object) {
+		code->image = code->object->image;
+		code->image_bytes = code->object->len;
+	}
+	code->is_made = jit_code_open(&code->code, module, code->image,
+				      code->image_bytes, &error) == 0;
+	return code->is_made;
+}
+
+/* CLAIM 1.5 */
+static void vm_code_make(struct vm_code *code, const struct wasm_module *module)
 {
 	struct vm_compile compile = { .module = module };
-	struct wasm_error error;
 
 	if (vm_code_compile(&compile, &code->options)) {
 		struct jit_link link = { compile.compilers, compile.count };
 
-		code->is_made = vm_code_write(code, &link) &&
-				jit_code_open(&code->code, module, code->image,
-					      code->image_bytes, &error) == 0;
+		if (vm_code_write(code, &link))
+			vm_code_open(code, module);
 	}
+	log_event("code.compile", "\"functions\":%u,\"threads\":%u",
+		  module->function_count - module->imported_functions,
+		  compile.count);
 	for (unsigned i = 0; i < compile.count; i++)
 		jit_compiler_free(compile.compilers[i]);
 	if (!code->is_made)
 		vm_code_drop_image(code);
+}
+
+/* CLAIM 1.9 1.12 */
+static bool vm_code_find_object(struct vm_code *code,
+				const struct wasm_module *module,
+				const struct vm_code_options *wanted)
+{
+	struct cache_request request = { .fd = -1 };
+
+	if (!wanted->cache || code->options.without)
+		return false;
+	if (wanted->source.bytes == module->bytes &&
+	    wanted->source.len == module->len)
+		request = wanted->source;
+	request.bytes = module->bytes;
+	request.len = module->len;
+	request.options = code->options.options;
+	request.features = code->options.features;
+	if (cache_get(wanted->cache, &request, &code->object) != CACHE_HIT)
+		return false;
+	if (vm_code_open(code, module))
+		return true;
+	vm_code_drop_image(code);
+	return false;
+}
+
+static void vm_code_fill(struct vm_code *code, const struct wasm_module *module,
+			 const struct vm_code_options *wanted)
+{
+	if (!vm_code_find_object(code, module, wanted))
+		vm_code_make(code, module);
 }
 
 /* Of modules */
@@ -208,7 +285,8 @@ static struct vm_code *vm_code_find(struct vm_code *code,
 
 /* Modules do not change but for what hosts attach, under the lock. */
 static struct vm_code *vm_code_of(const struct wasm_module *of,
-				  const struct jit_options *options)
+				  const struct jit_options *options,
+				  const struct vm_code_options *wanted)
 {
 	struct wasm_module *module = (struct wasm_module *)of;
 	struct vm_code *code;
@@ -221,7 +299,7 @@ static struct vm_code *vm_code_of(const struct wasm_module *of,
 		code->is_entered = true;
 		code->options = *options;
 		code->code.module = module;
-		vm_code_fill(code, module);
+		vm_code_fill(code, module, wanted);
 		code->next = module->code_data;
 		module->code_data = code;
 		module->code_drop = vm_code_drop;
@@ -237,7 +315,8 @@ static bool vm_code_try(struct wasm_instance *instance,
 				       .features = jit_features() &
 						   ~wanted->without_features,
 				       .without = wanted->without };
-	const struct vm_code *code = vm_code_of(instance->module, &options);
+	const struct vm_code *code =
+		vm_code_of(instance->module, &options, wanted);
 
 	return code && code->is_made && jit_bind(instance, &code->code);
 }
@@ -254,4 +333,25 @@ int vm_code_bind(void *env, struct wasm_instance *instance)
 	    wanted->via == VM_AUTO)
 		return 0;
 	return -1;
+}
+
+/* As an instance with a guarded memory would want it. */
+int vm_compile(struct vm *vm, const struct wasm_module *module,
+	       struct cache_object **object, struct err *err)
+{
+	const struct vm_code_options *wanted = &vm->options.code;
+	struct jit_options options = {
+		.options = module->has_tail_calls ? CODE_TAILS : 0,
+		.features = jit_features() & ~wanted->without_features,
+		.without = wanted->without,
+	};
+	const struct vm_code *code = vm_code_of(module, &options, wanted);
+
+	*object = NULL;
+	if (!code || !code->is_made)
+		return err_set(err, -ENOMEM, "compile a module");
+	if (!code->object)
+		return err_set(err, -ENOMEM, "place for code");
+	*object = code->object;
+	return 0;
 }

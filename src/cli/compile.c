@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood compile: fills the code cache ahead of the first run. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "cache/cache.h"
+#include "cli/cli.h"
+#include "cli/wasm_file.h"
+#include "vm/vm.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct compile_options {
+	const char *place;
+	bool quiet;
+};
+
+static const struct args_option compile_options[] = {
+	{ .name = "--cache",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct compile_options, place),
+	  .help = "the folder, if it is not the usual one" },
+	{ .name = "--quiet",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct compile_options, quiet),
+	  .help = "say nothing of what went well" },
+	{ .name = NULL }
+};
+
+const struct args_verb compile_args = {
+	.name = "compile",
+	.synopsis = "[OPTIONS] FILE...",
+	.summary = "compile modules ahead of their first run",
+	.text = "Compiles each module and puts the code into the cache, where "
+		"\"brood run\" finds it; see brood-cache(1). What is there "
+		"already stays as it is. A first run does the same by itself: "
+		"this is for those that shall not wait, and for root, who "
+		"with --cache /var/cache/brood/code compiles for all users "
+		"of machines with the same CPU features.\n\n"
+		"The code is for runs without --fuel.\n\n"
+		"Exit codes: 0; 126 a file is no valid module; 127 there is "
+		"no such file; 100 a wrong use; 111 the system did not allow "
+		"it. With several files it is the worst one's, and the "
+		"others are compiled.",
+	.options = compile_options,
+	.least = 1,
+	.most = -1,
+};
+
+struct compile_work {
+	const struct compile_options *options;
+	const char *path;
+	struct wasm_file source;
+	struct buf bytes;
+	struct vm vm;
+	uint64_t began_ns;
+};
+
+static int compile_fail(const struct compile_work *work, const struct err *err,
+			int code)
+{
+	fprintf(stderr, "brood: %s: %s\n", work->path, err->text);
+	return code;
+}
+
+static int compile_tell(const struct compile_work *work,
+			const struct cache_object *object)
+{
+	auto_buf struct buf line = { 0 };
+	double ms = (double)(clock_ns() - work->began_ns) / 1e6;
+
+	if (work->options->quiet)
+		return 0;
+	if (object->result == CACHE_HIT)
+		buf_format(&line, "%s: is there\n", work->path);
+	else
+		buf_format(&line, "%s: %lu KiB of code in %.0f ms\n",
+			   work->path, (unsigned long)object->len / 1024, ms);
+	return cli_print(buf_string(&line));
+}
+
+static int compile_module(struct compile_work *work)
+{
+	struct cache_object *object;
+	struct wasm_module *module;
+	struct err err = { 0 };
+
+	if (vm_load_in_place(&work->vm, work->bytes.data, work->bytes.len,
+			     &module, &err) < 0)
+		return compile_fail(work, &err, CLI_NOT_EXECUTABLE);
+	work->vm.options.code.source = (struct cache_request){
+		.bytes = work->bytes.data,
+		.len = work->bytes.len,
+		.fd = work->source.fd,
+		.stamp = work->source.stamp,
+		.name = work->path,
+	};
+	if (vm_compile(&work->vm, module, &object, &err) < 0 ||
+	    cache_published(object, &err) < 0)
+		return compile_fail(work, &err, CLI_SYSTEM);
+	return compile_tell(work, object);
+}
+
+static int compile_file(struct compile_work *work)
+{
+	const struct cache_options cache = { .place = work->options->place };
+	const struct vm_options vm = { .cache = &cache };
+	struct err err = { 0 };
+	int result = wasm_file_read_from(work->path, &work->bytes,
+					 &work->source, &err);
+
+	if (result < 0) {
+		fprintf(stderr, "brood: %s\n", err.text);
+		return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
+	}
+	if (vm_init(&work->vm, &vm, &err) < 0)
+		return cli_fail(&err, NULL);
+	return compile_module(work);
+}
+
+static int compile_one(const struct compile_options *options, const char *path)
+{
+	struct compile_work work = { .options = options,
+				     .path = path,
+				     .source = { .fd = -1 },
+				     .began_ns = clock_ns() };
+	int code = compile_file(&work);
+
+	if (work.vm.store)
+		vm_fini(&work.vm);
+	fd_close(&work.source.fd);
+	buf_fini(&work.bytes);
+	return code;
+}
+
+int compile_run(int argc, char **argv)
+{
+	struct compile_options options = { 0 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code, worst = 0;
+
+	if (cli_parse(&compile_args, argc, argv, &options, &operands, &count,
+		      &code) < 0)
+		return code;
+	const struct cache_options cache = { .place = options.place };
+	char *folder = cache_folder(&cache, &err);
+
+	if (!folder) {
+		err_wrap(&err, "there is no code cache");
+		return cli_fail(&err, NULL);
+	}
+	free(folder);
+	for (int i = 0; i < count; i++) {
+		code = compile_one(&options, operands[i]);
+		if (code > worst)
+			worst = code;
+	}
+	return worst;
+}

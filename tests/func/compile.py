@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules compiled ahead or by their first run, and found by all others."""
+
+import json
+import os
+import subprocess
+
+import warm
+
+TAP = warm.Tap()
+HERE = os.path.join(os.environ["TMPDIR"], "compile")
+os.makedirs(HERE, exist_ok=True)
+EVENTS = os.path.join(HERE, "events")
+
+
+def module(name, value, functions=50):
+    """Exports "get", which adds up its functions and the value."""
+    path = os.path.join(HERE, name)
+    body = "".join(f"(func $f{i} (param i32) (result i32) local.get 0 "
+                   f"i32.const {i} i32.add)" for i in range(functions))
+    calls = "".join(f"call $f{i} " for i in range(functions))
+    with open(path, "w") as f:
+        f.write(f"(module {body} (func (export \"get\") (result i32) "
+                f"i32.const {value} {calls}))")
+    return path, str(value + sum(range(functions))).encode() + b"\n"
+
+
+def events(run, *words, **env):
+    """Runs it: the result, and what it says of its steps by name."""
+    if os.path.exists(EVENTS):
+        os.unlink(EVENTS)
+    r = run(*words, env=dict(os.environ, BROOD_EVENTS=EVENTS, **env))
+    told = {}
+    if os.path.exists(EVENTS):
+        with open(EVENTS) as f:
+            told = {e["event"]: e for e in map(json.loads, f)}
+    return r, told
+
+
+def run(path, *words, **env):
+    return events(warm.brood, "run", *words, "--invoke", "get", path, **env)
+
+
+def ahead():
+    one, want = module("one.wat", 7)
+    two, _ = module("two.wat", 8)
+    r, told = events(warm.brood, "compile", one, two)
+    TAP.ok(r.status == 0 and r.out.count(b" KiB of code in ") == 2 and
+           "cache.publish" in told, "compile: a line for each file", r)
+    r, told = run(one)
+    TAP.ok(r.out == want and "cache.map" in told and
+           "code.compile" not in told, "its first run compiles nothing",
+           (r, told))
+    r = warm.brood("compile", one)
+    TAP.ok(r.status == 0 and r.out.endswith(b"one.wat: is there\n"),
+           "compile of what is there tells so", r)
+    r = warm.brood("compile", "--quiet", one, two)
+    TAP.ok(r.status == 0 and not r.out + r.err, "--quiet says nothing", r)
+    listed = json.loads(warm.brood("cache", "ls", "--json").out)["objects"]
+    TAP.ok(sorted(o["name"] for o in listed) == ["one.wat", "two.wat"] and
+           all(o["functions"] == 51 and "wrong" not in o for o in listed),
+           "both are listed by their names", listed)
+
+
+def compile_fails():
+    bad = os.path.join(HERE, "bad.wasm")
+    good, _ = module("good.wat", 3)
+    with open(bad, "wb") as f:
+        f.write(b"\0asm\1\0\0\0\1")
+    for words, status, why in ((["/nowhere"], 127, b"/nowhere"),
+                               ([bad], 126, b"bad.wasm"),
+                               (["--cache", "/proc/nowhere", good], 111,
+                                b"/proc/nowhere"),
+                               (["--cache", "off", good], 111, b"off")):
+        r = warm.brood("compile", *words)
+        TAP.ok(r.status == status and why in r.err and
+               r.err.count(b"\n") == 1, f"compile {' '.join(words[:2])}: "
+               f"{status}", r)
+    r, told = events(warm.brood, "compile", bad, good)
+    TAP.ok(r.status == 126 and "cache.publish" in told,
+           "a bad file among others: they are compiled", r)
+
+
+def kinds():
+    """Fuel and missing guard pages are other code, with keys of its own."""
+    path, want = module("kinds.wat", 100)
+    for words, env in (((), {}), (("--fuel", "1000000"), {}),
+                       (("--via", "compiled"), {})):
+        first, _ = run(path, *words, **env)
+        again, told = run(path, *words, **env)
+        TAP.ok(first.out == again.out == want and "cache.map" in told,
+               f"run {' '.join(words)}: from the cache", (first, told))
+    r, told = run(path, "--via", "interp")
+    TAP.ok(r.out == want and not told, "--via interp has no cache", told)
+    r, told = run(path, "--cache", "off")
+    TAP.ok(r.out == want and told["cache.miss"]["reason"] == "off" and
+           "code.compile" in told, "--cache off compiles for itself", told)
+    r, told = run(path, BROOD_CACHE="/proc/nowhere")
+    TAP.ok(r.out == want and "code.compile" in told and not r.err,
+           "so does a run whose folder cannot be made", (r, told))
+    with open(path, "rb") as f:
+        text = f.read()
+    p = subprocess.run([warm.BROOD, "run", "--invoke", "get", "-"],
+                       input=text, stdout=subprocess.PIPE, timeout=60,
+                       env=dict(os.environ, BROOD_EVENTS=EVENTS))
+    TAP.ok(p.stdout == want, "a module on standard input", p)
+
+
+def system():
+    if os.geteuid() != 0:
+        TAP.skip("the system's folder", "not root")
+        return
+    path, want = module("system.wat", 11)
+    folder = os.path.join(HERE, "system")
+    r = warm.brood("compile", "--cache", folder, path)
+    os.chmod(folder, 0o755)
+    env = {"BROOD_SYSTEM_CACHE": folder,
+           "XDG_CACHE_HOME": os.path.join(HERE, "empty")}
+    r, told = run(path, **env)
+    TAP.ok(r.out == want and "cache.map" in told and
+           not os.path.exists(env["XDG_CACHE_HOME"]),
+           "what root has compiled serves all, and nothing is made anew",
+           (r, told))
+
+
+def at_once():
+    path, want = module("many.wat", 1000, 3000)
+    folder = os.path.join(HERE, "many")
+    env = dict(os.environ, BROOD_CACHE=folder, BROOD_EVENTS=EVENTS)
+    if os.path.exists(EVENTS):
+        os.unlink(EVENTS)
+    started = [subprocess.Popen(
+        [warm.BROOD, "run", "--invoke", "get", path], env=env,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT) for _ in range(200)]
+    out = [p.communicate(timeout=100)[0] for p in started]
+    with open(EVENTS) as f:
+        names = [json.loads(line)["event"] for line in f]
+    left = [n for n in os.listdir(folder)
+            if n not in ("seen", "index", "lock")]
+    TAP.ok(all(o == want for o in out) and len(left) == 1 and
+           len(left[0]) == 64,
+           f"200 first starts at once: right, one object, "
+           f"{names.count('code.compile')} compiled",
+           (left, [o for o in out if o != want][:3]))
+
+
+ahead()
+compile_fails()
+kinds()
+system()
+at_once()
+TAP.done()
