@@ -418,9 +418,7 @@ static void simple(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_LOCAL_SET:
 		local_set(c, immediates->index[0], false);
 		break;
-	case WASM_OP_LOCAL_TEE:
-		local_set(c, immediates->index[0], true);
-		break;
+	case WASM_OP_LOCAL_TEE: local_set(c, immediates->index[0], true); break;
 	default: constant(c, operation, immediates);
 	}
 }
@@ -436,7 +434,8 @@ static bool is_simple(unsigned operation)
 	       operation == WASM_OP_NOP || operation == WASM_OP_I32_CONST ||
 	       operation == WASM_OP_I64_CONST ||
 	       operation == WASM_OP_F32_CONST ||
-	       operation == WASM_OP_F64_CONST || operation == WASM_OP_V128_CONST;
+	       operation == WASM_OP_F64_CONST ||
+	       operation == WASM_OP_V128_CONST;
 }
 
 static bool always_by_hand(unsigned operation)
@@ -511,9 +510,7 @@ static void operation_compile(struct jit_compiler *c, unsigned operation)
 	case OF_SIMPLE: simple(c, operation, &immediates); break;
 	case OF_NUMBERS: jit_number_operation(c, operation); break;
 	case OF_REALS: jit_real_operation(c, operation); break;
-	case OF_MEMORY:
-		jit_memory_operation(c, operation, &immediates);
-		break;
+	case OF_MEMORY: jit_memory_operation(c, operation, &immediates); break;
 	case OF_VECTORS:
 		if (!jit_vector_operation(c, operation, &immediates))
 			jit_out_operation(c, operation, &immediates);

@@ -280,8 +280,8 @@ static inline struct value *value_at(struct jit_compiler *c, uint32_t index)
 struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index);
 static inline void jit_push(struct jit_compiler *c, struct value value)
 {
-	struct value *place = jit_vector_room(c, &c->values, c->height,
-					      sizeof(value));
+	struct value *place =
+		jit_vector_room(c, &c->values, c->height, sizeof(value));
 
 	if (!place)
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images that come from outside: header and tables are looked at before any
  * of it is used. */
-#include "jit/jit.h"
 #include "cache/code_header.h"
+#include "jit/jit.h"
 #include <cpuid.h>
 #include <string.h>
 
