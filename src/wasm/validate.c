@@ -370,8 +370,12 @@ static bool add_run(struct wasm_validator *v, wasm_type type, uint32_t end)
 
 static void fill_locals(struct wasm_validator *v, wasm_type type, uint32_t end)
 {
-	for (uint32_t i = v->filled; i < end; i++)
-		v->locals[i] = local_of(v, i, type);
+	struct wasm_local local = local_of(v, v->filled, type);
+
+	for (uint32_t i = v->filled; i < end; i++) {
+		v->locals[i] = local;
+		local.bit += local.bit < BITS;
+	}
 	v->filled = end;
 	if (v->dirty < end)
 		v->dirty = end;
@@ -387,7 +391,7 @@ static void add_locals(struct wasm_validator *v, wasm_type type, uint32_t count)
 	}
 	if (!count || !need_locals(v, end))
 		return;
-	if (v->is_filling && count > FILLED_MOST)
+	if (v->is_filling && end > v->fill_most)
 		stop_filling(v);
 	if (v->is_filling)
 		fill_locals(v, type, end);
@@ -405,7 +409,7 @@ static void add_params(struct wasm_validator *v,
 		return;
 	v->params = type->params;
 	v->param_count = v->local_count = count;
-	if (count > FILLED_MOST)
+	if (count > v->fill_most)
 		stop_filling(v);
 	for (uint32_t i = 0; v->is_filling && i < count; i++)
 		fill_locals(v, type->params[i], i + 1);
@@ -454,6 +458,7 @@ static void start(struct wasm_validator *v, const struct wasm_reader *reader,
 		  struct wasm_list results, wasm_type single)
 {
 	forget_locals(v);
+	v->fill_most = FILLED_MOST + (uint32_t)(reader->end - reader->at);
 	v->reader = *reader;
 	v->op_at = reader->at;
 	v->top = v->base = v->deepest = v->stack;

@@ -13,8 +13,8 @@
  * 4. A local without a default has no type until it is set; what was set in a
  *    frame stands in a log and is taken back at its end, as the standard
  *    wants it.
- * 5. The first "filled" locals have their places filled.  From the first long
- *    run on a place is empty until the local is named, and stands in a log
+ * 5. The first "filled" locals have their places filled.  From the first run
+ *    on that goes beyond "fill_most" a place is empty until the local is named, and stands in a log
  *    from then on; "dirty" is the end of what bodies before have filled and
  *    nobody emptied. */
 #pragma once
@@ -26,8 +26,8 @@ enum {
 	/* Locals with a bit; parameters and locals behind have this one, which
 	 * is always set. */
 	BITS = 63,
-	/* A longer run of locals is filled one by one, as they are named, so
-	 * that a body costs what it has bytes. */
+	/* Locals beyond these and one for each byte of the body are filled one
+	 * by one, as they are named, so that a body costs what it has bytes. */
 	FILLED_MOST = 64,
 };
 
@@ -79,7 +79,7 @@ struct wasm_validator {
 	const wasm_type *params;
 	struct wasm_local_run *runs; /* behind "filled" */
 	uint32_t run_count, run_room;
-	uint32_t filled, dirty;
+	uint32_t filled, fill_most, dirty;
 	uint32_t *touched; /* the log of what was filled when named */
 	uint32_t touched_count;
 	bool is_filling;
