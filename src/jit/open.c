@@ -3,59 +3,30 @@
  * of it is used. */
 #include "cache/code_header.h"
 #include "jit/jit.h"
-#include <cpuid.h>
-#include <string.h>
 
-static bool has_avx_state(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (low & 6) == 6;
-}
-
-static bool has_avx512_state(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (low & 0xe6) == 0xe6;
-}
-
-static uint32_t features_of_leaf7(bool has_avx)
-{
-	enum { F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };
-	uint32_t a, b = 0, c, d, features = 0;
-
-	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-		return 0;
-	if (b & 1 << 3)
-		features |= CODE_BMI1;
-	if (b & 1 << 8)
-		features |= CODE_BMI2;
-	if (has_avx && b & 1 << 5)
-		features |= CODE_AVX2;
-	if (has_avx && b & F && b & DQ && b & BW && b >> 31 &&
-	    has_avx512_state())
-		features |= CODE_AVX512;
-	return features;
-}
-
+/* As the process's begin has asked the CPU, and whether the system keeps the
+ * registers: asking again is slow where a hypervisor answers. */
 uint32_t jit_features(void)
 {
-	uint32_t a, b, c = 0, d, features = 0;
-	bool has_avx;
+	uint32_t features = 0;
 
-	if (!__get_cpuid(1, &a, &b, &c, &d))
-		return 0;
-	has_avx = c & bit_OSXSAVE && c & bit_AVX && has_avx_state();
-	if (has_avx)
+	if (__builtin_cpu_supports("avx"))
 		features |= CODE_AVX;
-	if (has_avx && c & bit_FMA)
-		features |= CODE_FMA;
-	features |= features_of_leaf7(has_avx);
-	if (__get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT)
+	if (__builtin_cpu_supports("avx2"))
+		features |= CODE_AVX2;
+	if (__builtin_cpu_supports("bmi"))
+		features |= CODE_BMI1;
+	if (__builtin_cpu_supports("bmi2"))
+		features |= CODE_BMI2;
+	if (__builtin_cpu_supports("lzcnt"))
 		features |= CODE_LZCNT;
+	if (__builtin_cpu_supports("fma"))
+		features |= CODE_FMA;
+	if (__builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("avx512bw") &&
+	    __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("avx512vl"))
+		features |= CODE_AVX512;
 	return features;
 }
 
