@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { CACHE_PATIENCE_MS = 10000 };
+
 const char *cache_result_name(enum cache_result result)
 {
 	static const char *const names[CACHE_RESULTS] = {
@@ -165,11 +167,14 @@ static struct cache_item *cache_new_item(struct cache *cache,
 	return item;
 }
 
-/* How long the own compiling would take, about: it is no use to wait longer
- * for somebody else's. */
+/* Some times as long as the own compiling would take: the other one may have
+ * begun late, and with many at once all are slow.  One that was stopped must
+ * not hold up the others for ever. */
 static int cache_patience_ms(const struct cache_request *request)
 {
-	return 50 + (int)(request->len / (16 * 1024) % (1 << 20));
+	size_t ms = 100 + request->len / 4096;
+
+	return ms < CACHE_PATIENCE_MS ? (int)ms : CACHE_PATIENCE_MS;
 }
 
 /* Is there another file now than the one that was found wrong? */

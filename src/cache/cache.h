@@ -26,8 +26,8 @@
  *     Removing it while others map it harms nobody: they keep its pages.
  *  5. Publishing is done by a thread behind the run, which cache_close waits
  *     for.  Of those who miss the same key at once one compiles and
- *     publishes; the others wait for it, no longer than their own compiling
- *     would take.
+ *     publishes; the others wait for it, for some times as long as their
+ *     own compiling would take.
  *
  * One thread at a time uses a cache and its objects. */
 #pragma once
