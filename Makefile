@@ -200,9 +200,12 @@ $(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< -L$(@D) \
 		-Wl,-rpath,'$$ORIGIN' \
 		$(addprefix -l,$(call told,link,$<)) -lpthread -ldl
+$(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
+$(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
 $(BUILD)/bench/%: bench/%.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $<
+	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< $(filter %.a,$^) \
+		$(BENCH_FLAGS)
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(COMMON) $(SANITISE) -o $@ $< $(BUILD)/libbrood.a

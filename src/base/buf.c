@@ -23,6 +23,10 @@ static bool buf_grow(struct buf *buf, size_t len)
 		buf->failed = true;
 		return false;
 	}
+	if (buf->most && buf->len + len > buf->most) {
+		buf->failed = buf->is_full = true;
+		return false;
+	}
 	need = buf->len + len + 1;
 	if (need <= buf->room)
 		return true;

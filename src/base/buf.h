@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A growing run of bytes, always with a 0 byte behind its last one.  The
  * first failed allocation makes it "failed" and later additions do nothing,
- * so that a builder checks once, at its end. */
+ * so that a builder checks once, at its end.  So does what would make it
+ * longer than "most". */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 struct buf {
 	char *data; /* NULL while empty */
 	size_t len, room;
-	bool failed;
+	size_t most;	      /* 0: any length */
+	bool failed, is_full; /* is_full: failed for "most" */
 };
 void buf_fini(struct buf *buf);
 #define auto_buf __attribute__((cleanup(buf_fini)))

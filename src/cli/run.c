@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/listen.h"
 #include "cli/wasm_file.h"
 #include "cli/wasm_value.h"
 #include "vm/vm.h"
@@ -21,7 +22,7 @@ enum { RUN_TIMEOUT = 124, RUN_FUEL = 125, RUN_TRAP = 134, RUN_VALUES = 64 };
 
 struct run_options {
 	const char *invoke, *via, *cache;
-	struct args_list folders, read_only, environment;
+	struct args_list folders, read_only, environment, listen;
 	long fuel, timeout_ms, max_memory;
 };
 
@@ -46,6 +47,11 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, environment),
 	  .help = "a variable; without a value it is the caller's" },
+	{ .name = "--listen",
+	  .value = "tcp:ADDRESS:PORT|unix:PATH",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, listen),
+	  .help = "a socket that it may accept from; again for more" },
 	{ .name = "--fuel",
 	  .value = "N",
 	  .kind = ARGS_NUMBER,
@@ -83,8 +89,13 @@ const struct args_verb run_args = {
 	.text = "Runs a program made for WASI preview 1: FILE is a module in "
 		"bytes or in text, or - for one on standard input. It gets "
 		"the arguments and the caller's standard input, output and "
-		"error; of files and variables only what --dir and --env "
-		"name.\n\n"
+		"error; of files, variables and sockets only what --dir, "
+		"--env and --listen name. Its descriptors are 0, 1 and 2, "
+		"from 3 on the folders in their order, --dir before "
+		"--dir-ro, then the listening sockets in theirs.\n\n"
+		"ADDRESS of --listen is localhost, or numbers, as 127.0.0.1 "
+		"or [::1]. A PATH must not be there before, and goes when the "
+		"program ends.\n\n"
 		"With --invoke it calls the export NAME instead, after "
 		"_initialize if there is one, with the arguments as the "
 		"types of its parameters say, and prints the results, one a "
@@ -110,6 +121,9 @@ struct run {
 	char *environment[32];
 	char *owned[128]; /* what the above point to */
 	size_t owned_count, folder_count, environment_count;
+	struct listen listen[32];
+	int sockets[32];
+	size_t socket_count;
 	struct wasm_file source;
 	struct buf bytes;
 	struct vm vm;
@@ -123,6 +137,8 @@ static void run_fini(struct run *run)
 		vm_fini(&run->vm);
 	wasi_close(run->wasi);
 	buf_fini(&run->bytes);
+	while (run->socket_count)
+		listen_close(&run->listen[--run->socket_count]);
 	fd_close(&run->source.fd);
 	while (run->owned_count)
 		free(run->owned[--run->owned_count]);
@@ -134,39 +150,74 @@ static int run_fail(const struct run *run, const struct err *err, int code)
 	return code;
 }
 
+/* NULL without memory. */
 static char *run_own(struct run *run, char *text)
 {
-	if (!text)
-		abort();
-	run->owned[run->owned_count++] = text;
+	if (text)
+		run->owned[run->owned_count++] = text;
 	return text;
 }
 
 /* What the program is granted. */
 
-static void run_add_folder(struct run *run, const char *word, bool read_only)
+static int run_add_folder(struct run *run, const char *word, bool read_only)
 {
 	struct wasi_folder *folder = &run->folders[run->folder_count++];
 	char *host = run_own(run, strdup(word));
-	char *mark = strstr(host, "::");
+	char *mark = host ? strstr(host, "::") : NULL;
 
+	if (!host)
+		return -ENOMEM;
 	if (mark)
 		*mark = 0;
 	*folder = (struct wasi_folder){ .host = host,
 					.guest = mark ? mark + 2 : host,
 					.read_only = read_only };
+	return 0;
 }
 
-static void run_add_variable(struct run *run, const char *word)
+static int run_add_variable(struct run *run, const char *word)
 {
-	const char *value = strchr(word, '=') ? "" : getenv(word);
+	bool has_value = strchr(word, '=');
+	const char *value = has_value ? NULL : getenv(word);
+	char *text;
 
-	if (strchr(word, '='))
-		value = NULL;
-	else if (!value)
-		return;
-	run->environment[run->environment_count++] = run_own(
-		run, value ? file_format("%s=%s", word, value) : strdup(word));
+	if (!has_value && !value)
+		return 0;
+	text = run_own(run, value ? file_format("%s=%s", word, value)
+				  : strdup(word));
+	if (!text)
+		return -ENOMEM;
+	run->environment[run->environment_count++] = text;
+	return 0;
+}
+
+static int run_add_all(struct run *run, struct err *err)
+{
+	const struct run_options *options = run->options;
+	int result = 0;
+
+	for (int i = 0; result >= 0 && i < options->folders.count; i++)
+		result = run_add_folder(run, options->folders.item[i], false);
+	for (int i = 0; result >= 0 && i < options->read_only.count; i++)
+		result = run_add_folder(run, options->read_only.item[i], true);
+	for (int i = 0; result >= 0 && i < options->environment.count; i++)
+		result = run_add_variable(run, options->environment.item[i]);
+	return result < 0 ? err_set(err, result, "folders and variables") : 0;
+}
+
+static int run_listen(struct run *run, struct err *err)
+{
+	const struct args_list *list = &run->options->listen;
+
+	for (int i = 0; i < list->count; i++) {
+		struct listen *to = &run->listen[run->socket_count];
+
+		if (listen_open(to, list->item[i], err) < 0)
+			return err->code;
+		run->sockets[run->socket_count++] = to->fd;
+	}
+	return 0;
 }
 
 static int run_stdio(int fd)
@@ -176,21 +227,18 @@ static int run_stdio(int fd)
 
 static int run_grant(struct run *run, struct err *err)
 {
-	const struct run_options *options = run->options;
 	struct wasi_options wasi = {
 		.arguments = run->words,
 		.argument_count = (size_t)run->word_count,
 		.environment = run->environment,
 		.folders = run->folders,
+		.sockets = run->sockets,
 		.stdio = { run_stdio(0), run_stdio(1), run_stdio(2) },
 	};
 
-	for (int i = 0; i < options->folders.count; i++)
-		run_add_folder(run, options->folders.item[i], false);
-	for (int i = 0; i < options->read_only.count; i++)
-		run_add_folder(run, options->read_only.item[i], true);
-	for (int i = 0; i < options->environment.count; i++)
-		run_add_variable(run, options->environment.item[i]);
+	if (run_add_all(run, err) < 0 || run_listen(run, err) < 0)
+		return err->code;
+	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
 	wasi.environment_count = run->environment_count;
 	if (wasi_open(&run->wasi, &wasi, err) < 0)

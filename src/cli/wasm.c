@@ -44,14 +44,18 @@ const struct args_verb wasm_args = {
 	.text = "from-text makes a module of its text and writes it to OUT; "
 		"without -o to FILE with .wasm in place of .wat.\n\n"
 		"to-text writes the text of a module to OUT or to standard "
-		"output.\n\n"
+		"output. It refuses a module whose text would be longer than "
+		"64 times its bytes and 1 MiB, as that of one may be that "
+		"declares very many locals, or says a long name very "
+		"often.\n\n"
 		"inspect lists sections with their sizes, imports and "
 		"exports with their types, memories and names.\n\n"
 		"validate is silent for a valid module, and tells of another "
 		"what is wrong and where.\n\n"
 		"FILE may be - for standard input, and text or bytes for all "
 		"of them.\n\n"
-		"Exit codes: 0; 126 the file is not valid; 127 there is no "
+		"Exit codes: 0; 126 the file is not valid, or its text too "
+		"long; 127 there is no "
 		"such file; 100 a wrong use; 111 the system did not allow it.",
 	.options = wasm_options,
 	.least = 2,
@@ -155,8 +159,10 @@ static int wasm_to_text(struct wasm_work *work)
 
 	if (code)
 		return code;
-	if (wat_from_binary(work->module, &text, &err) < 0)
-		return cli_fail(&err, NULL);
+	code = wat_from_binary(work->module, &text, &err);
+	if (code < 0)
+		return code == -EFBIG ? wasm_refuse(work, &err)
+				      : cli_fail(&err, NULL);
 	return wasm_write(output ? output : "-", &text);
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A module as the user names it: a file, or "-" for standard input, in bytes
  * or as text.  It is read whole, so that a file that changes later changes
- * nothing here. */
+ * nothing here; what begins like no module is refused at its first bytes. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
 
-/* As it is. */
-int wasm_file_read(const char *path, struct buf *bytes, struct err *err);
 /* As a module's bytes: text is translated. */
 int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err);
 

@@ -8,14 +8,12 @@ enum {
 	LITERALS_LOOKED_AT = 16
 };
 
-void *jit_vector_room(struct jit_compiler *c, struct jit_vector *vector,
+void *jit_vector_grow(struct jit_compiler *c, struct jit_vector *vector,
 		      uint64_t count, uint32_t size)
 {
 	uint64_t need = (count + 1) * size, room = vector->room * 2;
 	void *items;
 
-	if (__builtin_expect(need <= vector->room, 1))
-		return (uint8_t *)vector->items + count * size;
 	while (room < need)
 		room = room ? room * 2 : 1024;
 	items = c->host->allocate(c->host->env, room);
@@ -34,12 +32,10 @@ void *jit_vector_room(struct jit_compiler *c, struct jit_vector *vector,
 
 /* Without room the function begins anew: there is always some at its first
  * byte, and what is made now is thrown away. */
-bool jit_code_room(struct jit_compiler *c, uint64_t bytes)
+bool jit_code_grow(struct jit_compiler *c, uint64_t bytes)
 {
 	uint64_t here = code_here(c);
 
-	if (__builtin_expect(here + bytes <= c->code.room, 1))
-		return true;
 	if (here + bytes > CODE_MOST ||
 	    !jit_vector_room(c, &c->code, here + bytes, 1)) {
 		c->failed = true;
@@ -268,11 +264,6 @@ void jit_code_jump_if_to(struct jit_compiler *c, unsigned condition,
 }
 
 /* What is rare */
-
-uint32_t jit_code_op_origin(const struct jit_compiler *c)
-{
-	return (uint32_t)(c->op_at - c->module->bytes);
-}
 
 struct cold *jit_code_cold(struct jit_compiler *c, enum cold_kind kind,
 			   uint32_t what)

@@ -408,36 +408,34 @@ static void constant(struct jit_compiler *c, unsigned operation,
 	}
 }
 
-static bool simple(struct jit_compiler *c, unsigned operation,
+static void simple(struct jit_compiler *c, unsigned operation,
 		   const struct wasm_immediates *immediates)
 {
 	switch (operation) {
 	case WASM_OP_NOP: break;
 	case WASM_OP_DROP: drop(c); break;
-	case WASM_OP_I32_CONST:
-	case WASM_OP_I64_CONST:
-	case WASM_OP_F32_CONST:
-	case WASM_OP_F64_CONST:
-	case WASM_OP_V128_CONST: constant(c, operation, immediates); break;
 	case WASM_OP_LOCAL_GET: local_get(c, immediates->index[0]); break;
 	case WASM_OP_LOCAL_SET:
 		local_set(c, immediates->index[0], false);
 		break;
 	case WASM_OP_LOCAL_TEE: local_set(c, immediates->index[0], true); break;
-	default: return false;
+	default: constant(c, operation, immediates);
 	}
-	return true;
 }
 
-static bool by_hand(struct jit_compiler *c, unsigned operation,
-		    const struct wasm_immediates *immediates)
+/* Who compiles an operation; asked once for each compiler. */
+enum owner { OF_ALL, OF_SIMPLE, OF_NUMBERS, OF_REALS, OF_MEMORY, OF_VECTORS };
+
+static bool is_simple(unsigned operation)
 {
-	if (c->options->without & JIT_WITHOUT_HAND)
-		return false;
-	return jit_number_operation(c, operation) ||
-	       jit_real_operation(c, operation) ||
-	       jit_memory_operation(c, operation, immediates) ||
-	       jit_vector_operation(c, operation, immediates);
+	return operation == WASM_OP_LOCAL_GET ||
+	       operation == WASM_OP_LOCAL_SET ||
+	       operation == WASM_OP_LOCAL_TEE || operation == WASM_OP_DROP ||
+	       operation == WASM_OP_NOP || operation == WASM_OP_I32_CONST ||
+	       operation == WASM_OP_I64_CONST ||
+	       operation == WASM_OP_F32_CONST ||
+	       operation == WASM_OP_F64_CONST ||
+	       operation == WASM_OP_V128_CONST;
 }
 
 static bool always_by_hand(unsigned operation)
@@ -447,21 +445,78 @@ static bool always_by_hand(unsigned operation)
 	       operation == WASM_OP_MEMORY_SIZE;
 }
 
+static enum owner owner_of(const struct jit_compiler *c, unsigned operation)
+{
+	if (is_simple(operation))
+		return OF_SIMPLE;
+	if (always_by_hand(operation))
+		return OF_MEMORY;
+	if (c->options->without & JIT_WITHOUT_HAND)
+		return OF_ALL;
+	if (jit_number_owns(operation))
+		return OF_NUMBERS;
+	if (jit_real_owns(operation))
+		return OF_REALS;
+	if (jit_memory_owns(operation))
+		return OF_MEMORY;
+	return jit_vector_owns(operation) ? OF_VECTORS : OF_ALL;
+}
+
+/* The common forms at once, the others as everybody reads them. */
+static void immediates_read(struct jit_compiler *c, unsigned operation,
+			    struct wasm_immediates *immediates)
+{
+	struct wasm_reader *reader = &c->reader;
+	const uint8_t *at = reader->at;
+
+	switch (wasm_operations[operation].immediates[0]) {
+	case WASM_IMM_NONE: return;
+	case WASM_IMM_LOCAL:
+	case WASM_IMM_GLOBAL:
+	case WASM_IMM_FUNC:
+	case WASM_IMM_LABEL:
+		immediates->index[0] = wasm_read_u32(reader);
+		return;
+	case WASM_IMM_I32:
+		immediates->value = (uint64_t)(int64_t)wasm_read_s32(reader);
+		return;
+	case WASM_IMM_MEMARG:
+		if (wasm_operations[operation].immediates[1] ||
+		    reader->end - at < 2 || at[0] >= 0x40 || at[1] >= 0x80)
+			break;
+		immediates->memory = 0;
+		immediates->value = at[1];
+		reader->at += 2;
+		return;
+	}
+	wasm_read_immediates(reader, operation, immediates);
+}
+
+static void operation_by_rules(struct jit_compiler *c, unsigned operation,
+			       const struct wasm_immediates *immediates)
+{
+	if (!jit_control_operation(c, operation, immediates) &&
+	    !jit_call_operation(c, operation, immediates) &&
+	    !jit_object_operation(c, operation, immediates))
+		jit_out_operation(c, operation, immediates);
+}
+
 static void operation_compile(struct jit_compiler *c, unsigned operation)
 {
 	struct wasm_immediates immediates;
 
-	wasm_read_immediates(&c->reader, operation, &immediates);
-	if (simple(c, operation, &immediates) ||
-	    by_hand(c, operation, &immediates) ||
-	    jit_control_operation(c, operation, &immediates) ||
-	    jit_call_operation(c, operation, &immediates) ||
-	    jit_object_operation(c, operation, &immediates))
-		return;
-	if (always_by_hand(operation))
-		jit_memory_operation(c, operation, &immediates);
-	else
-		jit_out_operation(c, operation, &immediates);
+	immediates_read(c, operation, &immediates);
+	switch ((enum owner)c->owners[operation]) {
+	case OF_SIMPLE: simple(c, operation, &immediates); break;
+	case OF_NUMBERS: jit_number_operation(c, operation); break;
+	case OF_REALS: jit_real_operation(c, operation); break;
+	case OF_MEMORY: jit_memory_operation(c, operation, &immediates); break;
+	case OF_VECTORS:
+		if (!jit_vector_operation(c, operation, &immediates))
+			jit_out_operation(c, operation, &immediates);
+		break;
+	case OF_ALL: operation_by_rules(c, operation, &immediates);
+	}
 }
 
 /* Nothing of what cannot be reached is emitted; blocks are counted. */
@@ -480,13 +535,25 @@ static bool skip_dead(struct jit_compiler *c, unsigned operation)
 	return true;
 }
 
+static unsigned operation_read(struct wasm_reader *reader)
+{
+	unsigned operation = WASM_OPERATIONS;
+
+	if (reader->at < reader->end)
+		operation = wasm_opcodes_plain[*reader->at];
+	if (operation == WASM_OPERATIONS) /* a prefix */
+		return wasm_read_operation(reader);
+	reader->at++;
+	return operation;
+}
+
 static void body_compile(struct jit_compiler *c)
 {
 	while (c->label_count && !c->failed) {
 		unsigned operation;
 
 		c->op_at = c->reader.at;
-		operation = wasm_read_operation(&c->reader);
+		operation = operation_read(&c->reader);
 		if (c->is_dead && skip_dead(c, operation))
 			continue;
 		if (!jit_code_room(c, OPERATION_BYTES))
@@ -623,13 +690,26 @@ int jit_compile(struct jit_compiler *c, uint32_t function,
 	return 0;
 }
 
+/* What is not used of it costs nothing, and growing costs copies. */
+static uint64_t code_guess(const struct wasm_module *module)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = module->imported_functions;
+	     i < module->function_count; i++)
+		bytes += module->functions[i].body_len;
+	return 16384 + 3 * bytes;
+}
+
 static bool compiler_prepare(struct jit_compiler *c)
 {
 	for (unsigned i = 0; i < JIT_VECTORS; i++)
 		if (!jit_vector_room(c, &c->vectors[i], 1024, 1))
 			return false;
-	if (!jit_vector_room(c, &c->code, 16384, 1))
+	if (!jit_vector_room(c, &c->code, code_guess(c->module), 1))
 		return false;
+	for (unsigned i = 0; i < WASM_OPERATIONS; i++)
+		c->owners[i] = (uint8_t)owner_of(c, i);
 	c->e = (struct emitter){ c->code.items, c };
 	c->validator = wasm_validator_new(c->module);
 	return c->validator != NULL;

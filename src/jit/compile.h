@@ -177,18 +177,34 @@ struct jit_compiler {
 	uint32_t slot_bytes, most_slots, out_bytes;
 	uint32_t argument_bytes; /* of this function, on the stack */
 	struct value spare;
+	uint8_t owners[WASM_OPERATIONS]; /* who compiles an operation */
 	/* jit_place: which operation is the byte at "seek" of? */
 	uint32_t seek, found;
 };
 
 /* code.c */
-void *jit_vector_room(struct jit_compiler *c, struct jit_vector *vector,
+void *jit_vector_grow(struct jit_compiler *c, struct jit_vector *vector,
 		      uint64_t count, uint32_t size);
 /* Room for as many bytes of code; false: there is none, failed. */
-bool jit_code_room(struct jit_compiler *c, uint64_t bytes);
+bool jit_code_grow(struct jit_compiler *c, uint64_t bytes);
 static inline uint32_t code_here(const struct jit_compiler *c)
 {
 	return (uint32_t)(c->e.at - (uint8_t *)c->code.items);
+}
+/* The place of item "count", or NULL: no memory, failed. */
+static inline void *jit_vector_room(struct jit_compiler *c,
+				    struct jit_vector *vector, uint64_t count,
+				    uint32_t size)
+{
+	if (__builtin_expect((count + 1) * size <= vector->room, 1))
+		return (uint8_t *)vector->items + count * size;
+	return jit_vector_grow(c, vector, count, size);
+}
+static inline bool jit_code_room(struct jit_compiler *c, uint64_t bytes)
+{
+	if (__builtin_expect(code_here(c) + bytes <= c->code.room, 1))
+		return true;
+	return jit_code_grow(c, bytes);
 }
 void jit_code_set4(struct jit_compiler *c, uint32_t at, uint32_t value);
 /* A literal's number; equal ones near are one. */
@@ -224,7 +240,10 @@ static inline void code_origin(struct jit_compiler *c, uint32_t origin)
 	if (__builtin_expect(c->seek != NONE, 0) && code_here(c) <= c->seek)
 		c->found = origin;
 }
-uint32_t jit_code_op_origin(const struct jit_compiler *c);
+static inline uint32_t jit_code_op_origin(const struct jit_compiler *c)
+{
+	return (uint32_t)(c->op_at - c->module->bytes);
+}
 
 /* Moves */
 void jit_move_constant(struct jit_compiler *c, unsigned reg, uint64_t value,
@@ -259,7 +278,16 @@ static inline struct value *value_at(struct jit_compiler *c, uint32_t index)
 	return (struct value *)c->values.items + index;
 }
 struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index);
-void jit_push(struct jit_compiler *c, struct value value);
+static inline void jit_push(struct jit_compiler *c, struct value value)
+{
+	struct value *place =
+		jit_vector_room(c, &c->values, c->height, sizeof(value));
+
+	if (!place)
+		return;
+	*place = value;
+	c->height++;
+}
 void jit_push_reg(struct jit_compiler *c, unsigned type, unsigned reg);
 void jit_push_constant(struct jit_compiler *c, unsigned type,
 		       uint64_t constant);
@@ -270,7 +298,19 @@ struct operand {
 	struct value value;
 	uint32_t index;
 };
-struct operand jit_pop(struct jit_compiler *c);
+static inline struct operand jit_pop(struct jit_compiler *c)
+{
+	struct operand operand;
+
+	c->height--;
+	operand.value = *value_at(c, c->height);
+	operand.index = c->height;
+	if (c->settled > c->height)
+		c->settled = c->height;
+	if (operand.value.place == IN_LOCAL)
+		local_at(c, operand.value.index)->pending--;
+	return operand;
+}
 /* The register that it holds is free again. */
 void jit_release(struct jit_compiler *c, const struct operand *operand);
 /* The same, unless the register is "kept". */
@@ -333,12 +373,17 @@ void jit_target_finish(struct jit_compiler *c, struct target target,
 void jit_target_release(struct jit_compiler *c, const struct target *target,
 			const struct operand *operand);
 
-/* Operations; false: this file has no way by hand for it. */
-bool jit_number_operation(struct jit_compiler *c, unsigned operation);
-bool jit_real_operation(struct jit_compiler *c, unsigned operation);
-bool jit_vector_operation(struct jit_compiler *c, unsigned operation,
+/* Operations that a file has a way by hand for. */
+bool jit_number_owns(unsigned operation);
+bool jit_real_owns(unsigned operation);
+bool jit_memory_owns(unsigned operation);
+bool jit_vector_owns(unsigned operation);
+void jit_number_operation(struct jit_compiler *c, unsigned operation);
+void jit_real_operation(struct jit_compiler *c, unsigned operation);
+void jit_memory_operation(struct jit_compiler *c, unsigned operation,
 			  const struct wasm_immediates *immediates);
-bool jit_memory_operation(struct jit_compiler *c, unsigned operation,
+/* false: not with these operands. */
+bool jit_vector_operation(struct jit_compiler *c, unsigned operation,
 			  const struct wasm_immediates *immediates);
 bool jit_control_operation(struct jit_compiler *c, unsigned operation,
 			   const struct wasm_immediates *immediates);

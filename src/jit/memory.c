@@ -313,7 +313,12 @@ static void global_set(struct jit_compiler *c, uint32_t index)
 	jit_release(c, &value);
 }
 
-bool jit_memory_operation(struct jit_compiler *c, unsigned operation,
+bool jit_memory_owns(unsigned operation)
+{
+	return accesses[operation].op != 0;
+}
+
+void jit_memory_operation(struct jit_compiler *c, unsigned operation,
 			  const struct wasm_immediates *immediates)
 {
 	const struct access *access = &accesses[operation];
@@ -323,12 +328,9 @@ bool jit_memory_operation(struct jit_compiler *c, unsigned operation,
 	case WASM_OP_GLOBAL_SET: global_set(c, immediates->index[0]); break;
 	case WASM_OP_MEMORY_SIZE: size(c, immediates->index[0]); break;
 	default:
-		if (!access->op)
-			return false;
 		if (access->is_store)
 			store(c, access, immediates);
 		else
 			load(c, access, immediates);
 	}
-	return true;
 }

@@ -613,7 +613,13 @@ static void eqz(struct jit_compiler *c)
 	jit_condition_use(c, CC_E);
 }
 
-bool jit_number_operation(struct jit_compiler *c, unsigned operation)
+bool jit_number_owns(unsigned operation)
+{
+	return recipes[operation].way != NO_WAY ||
+	       operation == WASM_OP_I64_EXTEND_I32_U;
+}
+
+void jit_number_operation(struct jit_compiler *c, unsigned operation)
 {
 	const struct recipe *recipe = &recipes[operation];
 
@@ -626,10 +632,6 @@ bool jit_number_operation(struct jit_compiler *c, unsigned operation)
 	case EQZ: eqz(c); break;
 	case BITS: bits(c, recipe); break;
 	case EXTEND: extend(c, recipe); break;
-	case NO_WAY:
-		if (operation != WASM_OP_I64_EXTEND_I32_U)
-			return false;
-		extend_unsigned(c);
+	case NO_WAY: extend_unsigned(c);
 	}
-	return true;
 }

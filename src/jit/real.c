@@ -519,12 +519,17 @@ static void bits_to_float(struct jit_compiler *c, const struct recipe *recipe)
 	jit_target_finish(c, target, recipe->what);
 }
 
-bool jit_real_operation(struct jit_compiler *c, unsigned operation)
+bool jit_real_owns(unsigned operation)
+{
+	return recipes[operation].way != NO_WAY;
+}
+
+void jit_real_operation(struct jit_compiler *c, unsigned operation)
 {
 	const struct recipe *recipe = &recipes[operation];
 
 	switch ((enum way)recipe->way) {
-	case NO_WAY: return false;
+	case NO_WAY: break;
 	case BINARY: binary(c, recipe); break;
 	case LEAST: least(c, recipe); break;
 	case ROUND: round_to_whole(c, recipe); break;
@@ -538,5 +543,4 @@ bool jit_real_operation(struct jit_compiler *c, unsigned operation)
 	case BITS_TO_INT: bits_to_int(c, recipe); break;
 	case BITS_TO_FLOAT: bits_to_float(c, recipe); break;
 	}
-	return true;
 }

@@ -24,17 +24,6 @@ struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index)
 
 /* Pushing and popping */
 
-void jit_push(struct jit_compiler *c, struct value value)
-{
-	struct value *place =
-		jit_vector_room(c, &c->values, c->height, sizeof(value));
-
-	if (!place)
-		return;
-	*place = value;
-	c->height++;
-}
-
 /* With only a few registers for values, the deepest go to their slots. */
 static void keep_few(struct jit_compiler *c)
 {
@@ -82,20 +71,6 @@ void jit_push_local(struct jit_compiler *c, uint32_t index)
 	jit_push(c, (struct value){ .place = IN_LOCAL,
 				    .type = local->type,
 				    .index = index });
-}
-
-struct operand jit_pop(struct jit_compiler *c)
-{
-	struct operand operand;
-
-	c->height--;
-	operand.value = *value_at(c, c->height);
-	operand.index = c->height;
-	if (c->settled > c->height)
-		c->settled = c->height;
-	if (operand.value.place == IN_LOCAL)
-		local_at(c, operand.value.index)->pending--;
-	return operand;
 }
 
 /* Registers */

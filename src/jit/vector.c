@@ -1037,6 +1037,11 @@ static void store_lane(struct jit_compiler *c, const struct recipe *recipe,
 	jit_release(c, &a);
 }
 
+bool jit_vector_owns(unsigned operation)
+{
+	return recipes[operation].way != NO_WAY;
+}
+
 bool jit_vector_operation(struct jit_compiler *c, unsigned operation,
 			  const struct wasm_immediates *immediates)
 {

@@ -100,7 +100,8 @@ struct wasm_store_t {
 	wasm_ref_t **buckets;
 	size_t bucket_count, ref_count;
 	struct api_use *uses;
-	wasm_trap_t *trap; /* of a host function, on its way up */
+	wasm_trap_t *trap;  /* of a host function, on its way up */
+	wasm_trap_t *spare; /* for when there is no memory; never NULL */
 };
 void api_store_hold(wasm_store_t *store);
 void api_store_drop(wasm_store_t *store);
@@ -173,7 +174,10 @@ bool api_ref_out(wasm_store_t *store, wasm_type type, wasm_ref ref,
 		 wasm_ref_t **to);
 
 /* Traps: wasm_trap.c */
+/* Never NULL. */
 wasm_trap_t *api_trap(wasm_store_t *store, const char *message);
+wasm_trap_t *api_trap_spare_new(wasm_store_t *store); /* held by nobody */
+void api_trap_spare_free(wasm_trap_t *spare);
 /* What a call left in the store: the trap of a host function goes on, with
  * the frames that were around it. */
 wasm_trap_t *api_trap_of_core(wasm_store_t *store, enum wasm_trap trap);

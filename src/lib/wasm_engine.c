@@ -68,9 +68,13 @@ wasm_store_t *wasm_store_new(wasm_engine_t *engine)
 
 	if (!store)
 		return NULL;
-	store->core =
-		wasm_store_make(&vm_host, engine->types, &engine->config.store);
+	store->spare = api_trap_spare_new(store);
+	if (store->spare)
+		store->core = wasm_store_make(&vm_host, engine->types,
+					      &engine->config.store);
 	if (!store->core) {
+		if (store->spare)
+			api_trap_spare_free(store->spare);
 		free(store);
 		return NULL;
 	}
@@ -91,6 +95,7 @@ void api_store_drop(wasm_store_t *store)
 	if (--store->holds)
 		return;
 	api_engine_drop(store->engine);
+	api_trap_spare_free(store->spare);
 	free(store);
 }
 

@@ -86,6 +86,7 @@ wasm_instance_t *wasm_instance_new(wasm_store_t *store,
 {
 	struct api_module *module = api_thing(handle);
 	struct wasm_instance *instance = NULL;
+	wasm_ref_t *made = NULL;
 	wasm_trap_t *why;
 
 	if (trap)
@@ -94,13 +95,15 @@ wasm_instance_t *wasm_instance_new(wasm_store_t *store,
 		why = api_trap(store, "the module is of another engine");
 	else
 		why = instance_start(store, module, imports, &instance);
+	if (instance)
+		made = api_ref_to(store, API_THING_INSTANCE, instance);
+	if (instance && !made)
+		why = api_trap(store, "no memory for an instance");
 	if (trap)
 		*trap = why;
 	else
 		wasm_trap_delete(why);
-	return instance ? (wasm_instance_t *)api_ref_to(
-				  store, API_THING_INSTANCE, instance)
-			: NULL;
+	return (wasm_instance_t *)made;
 }
 
 void wasm_instance_exports(const wasm_instance_t *handle,

@@ -190,6 +190,10 @@ static void ref_free(wasm_ref_t *ref)
 	ref_finalize(ref);
 	if (ref->what == API_THING_MODULE)
 		api_module_drop(ref->thing);
+	if (ref == (wasm_ref_t *)store->spare) {
+		api_store_drop(store);
+		return;
+	}
 	if (ref->what == API_THING_TRAP)
 		api_trap_free(ref);
 	free(ref);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Traps and frames of the C API.  A trap is a reference of its own that holds
- * its message and its frames, so that it outlives the call and the store. */
+ * its message and its frames, so that it outlives the call and the store.
+ *
+ * NULL is success, so that no trap may be lost for want of memory: each store
+ * has a spare one from its start, which any number of handles may be of. */
 #include "lib/wasm_api.h"
 #include <stdlib.h>
 
@@ -17,12 +20,45 @@ struct wasm_trap_t {
 	wasm_ref_t *thrown;	 /* the exception that nobody caught */
 };
 
+/* It holds its store while somebody holds it. */
+static wasm_trap_t *trap_spare(wasm_store_t *store)
+{
+	struct wasm_trap_t *spare = store->spare;
+
+	if (!spare->ref.holds++)
+		api_store_hold(store);
+	return spare;
+}
+
+wasm_trap_t *api_trap_spare_new(wasm_store_t *store)
+{
+	static const char text[] = "no memory for a trap";
+	struct wasm_trap_t *spare = calloc(1, sizeof *spare);
+
+	if (!spare)
+		return NULL;
+	wasm_byte_vec_new(&spare->message, sizeof text, text);
+	spare->ref.what = API_THING_TRAP;
+	spare->ref.store = store;
+	spare->ref.thing = spare;
+	if (spare->message.data)
+		return spare;
+	free(spare);
+	return NULL;
+}
+
+void api_trap_spare_free(wasm_trap_t *spare)
+{
+	wasm_byte_vec_delete(&spare->message);
+	free(spare);
+}
+
 static wasm_trap_t *trap_make(wasm_store_t *store, const char *text, size_t len)
 {
 	struct wasm_trap_t *trap = calloc(1, sizeof *trap);
 
 	if (!trap)
-		return NULL;
+		return trap_spare(store);
 	api_ref_init(&trap->ref, store, API_THING_TRAP, trap);
 	wasm_byte_vec_new_uninitialized(&trap->message, len + 1);
 	if (trap->message.data && len)
@@ -132,8 +168,8 @@ wasm_trap_t *api_trap_of_core(wasm_store_t *store, enum wasm_trap number)
 
 	if (!trap)
 		trap = api_trap(store, wasm_trap_text(number));
-	if (!trap)
-		return NULL;
+	if (trap == store->spare)
+		return trap;
 	if (number == WASM_TRAP_thrown && core->exception && !trap->thrown)
 		trap->thrown = api_ref_to(store, API_THING_THROWN,
 					  (void *)(uintptr_t)core->exception);

@@ -23,6 +23,7 @@ int vm_prepare(struct err *err)
 			       "this CPU cannot run the byte-code engine: it "
 			       "lacks SSE4.2 or POPCNT (x86-64-v2)");
 	vm_fault_install();
+	vm_fork_prepare();
 	return 0;
 }
 

@@ -38,7 +38,10 @@ static void vm_release(void *env, void *block, size_t len)
 }
 
 /* One for the process: it is held for as long as a function is translated or
- * a type is entered.  Recursive, because a hook may be called under it. */
+ * a type is entered.  Recursive, because a hook may be called under it.  A
+ * fork waits for it, so that the child finds all that it guards whole; the
+ * child's is a new one, since the old one belongs to a thread of another
+ * number. */
 static pthread_mutex_t vm_mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 void vm_lock(void *env)
@@ -51,6 +54,36 @@ void vm_unlock(void *env)
 {
 	(void)env;
 	pthread_mutex_unlock(&vm_mutex);
+}
+
+static void vm_fork_begin(void)
+{
+	vm_lock(NULL);
+	vm_queues_fork_begin();
+}
+
+static void vm_fork_parent(void)
+{
+	vm_queues_fork_parent();
+	vm_unlock(NULL);
+}
+
+static void vm_fork_child(void)
+{
+	vm_queues_fork_child();
+	vm_mutex = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+}
+
+static void vm_fork_register(void)
+{
+	pthread_atfork(vm_fork_begin, vm_fork_parent, vm_fork_child);
+}
+
+void vm_fork_prepare(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, vm_fork_register);
 }
 
 const struct vm_run *vm_run_of(const struct wasm_store *store)

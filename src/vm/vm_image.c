@@ -9,7 +9,10 @@
  *
  * There is an image only where the result is what the segments would give
  * one by one: their offsets are constants, they lie within the memory, and
- * no segment before them can trap in sight of others. */
+ * no segment before them can trap in sight of others.
+ *
+ * An image has a descriptor for as long as its module lives.  Half of what
+ * the process may have is left to others: modules beyond that are copied. */
 #include "base/fd.h"
 #include "vm/vm_internal.h"
 #include <errno.h>
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -189,6 +193,16 @@ static int vm_image_write(struct vm_image *image,
 	return result;
 }
 
+/* Descriptors are given from the lowest one on, so that a number tells how
+ * many there are. */
+static bool vm_image_may_have(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	       (rlim_t)fd < limit.rlim_cur / 2;
+}
+
 static int vm_image_file(void)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -196,8 +210,10 @@ static int vm_image_file(void)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("brood-data", flags);
-	if (fd >= 0 && fd_raise(&fd, 3) < 0)
+	if (fd >= 0 && (fd_raise(&fd, 3) < 0 || !vm_image_may_have(fd))) {
 		fd_close(&fd);
+		errno = EMFILE;
+	}
 	return fd;
 }
 

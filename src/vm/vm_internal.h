@@ -40,8 +40,12 @@ void vm_alarm_clear(struct vm_run *run);
 uint32_t vm_wait(void *env, struct wasm_store *store, void *at, unsigned bits,
 		 uint64_t expected, int64_t timeout_ns);
 uint32_t vm_notify(void *env, void *at, uint32_t count);
+void vm_queues_fork_begin(void);
+void vm_queues_fork_parent(void);
+void vm_queues_fork_child(void);
 
 /* vm_host.c */
+void vm_fork_prepare(void); /* locks are free in the child of a fork */
 void vm_lock(void *env);
 void vm_unlock(void *env);
 /* The run of this store that is innermost, NULL where it was not entered. */

@@ -46,6 +46,26 @@ static struct vm_queue *vm_queue_of(const void *at)
 	return &vm_queues[mixed >> 58];
 }
 
+void vm_queues_fork_begin(void)
+{
+	for (int i = 0; i < WAIT_QUEUES; i++)
+		pthread_mutex_lock(&vm_queues[i].mutex);
+}
+
+void vm_queues_fork_parent(void)
+{
+	for (int i = 0; i < WAIT_QUEUES; i++)
+		pthread_mutex_unlock(&vm_queues[i].mutex);
+}
+
+/* Those who waited are in the parent. */
+void vm_queues_fork_child(void)
+{
+	for (int i = 0; i < WAIT_QUEUES; i++)
+		vm_queues[i] =
+			(struct vm_queue){ .mutex = PTHREAD_MUTEX_INITIALIZER };
+}
+
 static bool vm_wait_equal(void *at, unsigned bits, uint64_t expected)
 {
 	if (bits == 32)

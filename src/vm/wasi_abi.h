@@ -172,6 +172,19 @@ enum wasi_eventtype { WASI_CLOCK, WASI_FD_READ, WASI_FD_WRITE };
 enum { WASI_ABSTIME = 1 };	    /* of a subscription to a clock */
 enum { WASI_READWRITE_HANGUP = 1 }; /* of an event */
 
+enum wasi_signal { /* to 15 as Linux has them, from 16 on one less */
+		   WASI_SIGABRT = 6,
+		   WASI_SIGCHLD = 16,
+		   WASI_SIGCONT = 17,
+		   WASI_SIGSTOP = 18,
+		   WASI_SIGTSTP = 19,
+		   WASI_SIGTTIN = 20,
+		   WASI_SIGTTOU = 21,
+		   WASI_SIGURG = 22,
+		   WASI_SIGWINCH = 27,
+		   WASI_SIGSYS = 30,
+};
+
 enum { WASI_RECV_PEEK = 1, WASI_RECV_WAITALL = 2 };
 enum { WASI_RECV_TRUNCATED = 1 };
 enum { WASI_SHUT_RD = 1, WASI_SHUT_WR = 2 };

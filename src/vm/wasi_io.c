@@ -3,11 +3,14 @@
  * since Linux 6.18) is waited for when that failed.  Other streams are waited
  * for first; where a wait must end, at the VM's deadline or at once, they are
  * written in pieces that a pipe with any room takes.  Flags of a descriptor
- * are given along with each write.  Nobody is killed by SIGPIPE: the guest
+ * are given along with each write.  A read is tried at once or not at all
+ * after the wait: another reader may have been faster.  Nobody is killed by SIGPIPE: the guest
  * gets EPIPE. */
 #include "vm/wasi_internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -203,6 +206,64 @@ static int wasi_io_write(const struct wasi_call *call, const struct wasi_fd *fd,
 	return e > 0 && *done ? 0 : e;
 }
 
+static ssize_t wasi_io_receive(int host, const struct wasi_vectors *vectors)
+{
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)vectors->items,
+		.msg_iovlen = vectors->count,
+	};
+
+	return recvmsg(host, &message, MSG_DONTWAIT);
+}
+
+/* Where the host's file cannot be read at once or not at all: the same pipe
+ * or terminal, opened anew for it. */
+static ssize_t wasi_io_read_anew(int host, const struct wasi_vectors *vectors)
+{
+	char path[32];
+	ssize_t n;
+	int anew;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", host);
+	anew = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (anew < 0)
+		return readv(host, vectors->items, vectors->count);
+	n = readv(anew, vectors->items, vectors->count);
+	if (n < 0) {
+		n = errno;
+		close(anew);
+		errno = n;
+		return -1;
+	}
+	close(anew);
+	return n;
+}
+
+static bool wasi_io_may_lose(const struct wasi_fd *fd)
+{
+	return fd->type == WASI_UNKNOWN ||
+	       (fd->type == WASI_CHARACTER_DEVICE && isatty(fd->host));
+}
+
+static ssize_t wasi_io_read_now(const struct wasi_fd *fd,
+				const struct wasi_vectors *vectors,
+				int64_t offset)
+{
+	bool now = offset < 0 && wasi_table_waits(fd);
+	ssize_t n;
+
+	if (now && wasi_io_is_socket(fd))
+		return wasi_io_receive(fd->host, vectors);
+	n = preadv2(fd->host, vectors->items, vectors->count, offset,
+		    now ? RWF_NOWAIT : 0);
+
+	if (!now || n >= 0 || errno != EOPNOTSUPP)
+		return n;
+	return wasi_io_may_lose(fd)
+		       ? wasi_io_read_anew(fd->host, vectors)
+		       : readv(fd->host, vectors->items, vectors->count);
+}
+
 static int wasi_io_read(const struct wasi_call *call, const struct wasi_fd *fd,
 			struct wasi_vectors *vectors, int64_t offset,
 			size_t *done)
@@ -214,8 +275,7 @@ static int wasi_io_read(const struct wasi_call *call, const struct wasi_fd *fd,
 		e = wasi_poll_ready(call, fd, POLLIN);
 		if (e)
 			return e;
-		n = preadv2(fd->host, vectors->items, vectors->count, offset,
-			    0);
+		n = wasi_io_read_now(fd, vectors, offset);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n < 0)
 		return wasi_errno(errno);

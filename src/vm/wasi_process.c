@@ -131,9 +131,27 @@ int wasi_proc_exit(struct wasi_call *call, const union wasm_value *a)
 	return -WASM_TRAP_exit;
 }
 
-/* A guest has no handlers and nobody to send to.  "No signal" can be sent. */
+/* A guest has no handlers, so that a signal does what it does by default.
+ * One that ends the guest gives the exit code that a shell would tell, by the
+ * host's number. */
 int wasi_proc_raise(struct wasi_call *call, const union wasm_value *a)
 {
-	(void)call;
-	return a[0].i32 == 0 ? WASI_SUCCESS : WASI_ENOTSUP;
+	uint32_t number = a[0].i32;
+
+	switch (number) {
+	case 0:
+	case WASI_SIGCHLD:
+	case WASI_SIGCONT:
+	case WASI_SIGURG:
+	case WASI_SIGWINCH: return WASI_SUCCESS;
+	case WASI_SIGSTOP:
+	case WASI_SIGTSTP:
+	case WASI_SIGTTIN:
+	case WASI_SIGTTOU: return WASI_ENOTSUP;
+	}
+	if (number > WASI_SIGSYS)
+		return WASI_EINVAL;
+	call->store->exit_code =
+		128 + (int)number + (number >= WASI_SIGCHLD ? 1 : 0);
+	return -WASM_TRAP_exit;
 }

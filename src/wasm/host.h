@@ -38,7 +38,8 @@ struct wasm_host {
 	/* Called at the end of each slice of fuel: 0 to go on, else an enum
 	 * wasm_trap (deadline, interrupted).  NULL: go on. */
 	int (*poll)(void *env, struct wasm_store *store);
-	/* memory.atomic.wait and notify: 0 ok, 1 not-equal, 2 timed-out;
+	/* memory.atomic.wait and notify: 0 ok, 1 not-equal, 2 timed-out (then
+	 * poll is asked whether the run goes on);
 	 * the number woken.  "at" is a host address, bits is 32 or 64,
 	 * timeout_ns < 0 for ever. */
 	uint32_t (*wait)(void *env, struct wasm_store *store, void *at,

@@ -267,12 +267,13 @@ static void check_one(struct wasm_validator *v)
 
 static size_t locals_bytes(uint32_t room)
 {
-	return room * (sizeof(struct wasm_local) + sizeof(uint32_t));
+	return room * (sizeof(struct wasm_local) + 2 * sizeof(uint32_t));
 }
 
-/* Called before the log is in use: it lies behind the locals. */
+/* Called before the logs are in use: they lie behind the locals. */
 static bool need_locals(struct wasm_validator *v, uint32_t count)
 {
+	const struct wasm_host *host = v->module->host;
 	uint32_t room = v->local_room ? v->local_room : 64;
 	struct wasm_local *locals;
 
@@ -280,36 +281,138 @@ static bool need_locals(struct wasm_validator *v, uint32_t count)
 		return true;
 	while (room < count)
 		room *= 2;
-	locals = wasm_validate_grow(v, v->locals, locals_bytes(v->local_room),
-				    locals_bytes(room));
+	locals = wasm_validate_grow(v, NULL, 0, locals_bytes(room));
 	if (!locals)
 		return false;
+	if (v->locals) {
+		memcpy(locals, v->locals, v->local_room * sizeof *locals);
+		host->release(host->env, v->locals,
+			      locals_bytes(v->local_room));
+	}
 	v->locals = locals;
 	v->local_room = room;
 	v->strict = (uint32_t *)(locals + room);
+	v->touched = v->strict + room;
 	return true;
 }
 
 /* Parameters have no bit: they are set. */
-static void add_locals(struct wasm_validator *v, wasm_type type, uint32_t count,
-		       bool is_param)
+static struct wasm_local local_of(const struct wasm_validator *v,
+				  uint32_t index, wasm_type type)
 {
+	bool is_param = index < v->param_count;
+	uint32_t number = index - v->param_count;
 	struct wasm_local local = { .type = type, .declared = type };
+
+	local.bit = is_param || number >= BITS ? BITS : number;
+	if (!is_param && wasm_type_is_ref(type) && !(type & WASM_NULLABLE))
+		local.type = WASM_NONE;
+	return local;
+}
+
+static wasm_type type_of_local(const struct wasm_validator *v, uint32_t index)
+{
+	uint32_t low = 0, high = v->run_count - 1;
+
+	if (index < v->param_count)
+		return v->params[index];
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (index < v->runs[middle].end)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return v->runs[low].type;
+}
+
+struct wasm_local *wasm_validate_local(struct wasm_validator *v, uint32_t index)
+{
+	struct wasm_local *local = &v->locals[index];
+
+	if (local->declared == WASM_NONE) {
+		*local = local_of(v, index, type_of_local(v, index));
+		v->touched[v->touched_count++] = index;
+	}
+	return local;
+}
+
+/* Empties what the last body left in the places of those that follow, which
+ * are filled when they are named. */
+static void stop_filling(struct wasm_validator *v)
+{
+	if (v->filled < v->dirty)
+		memset(v->locals + v->filled, 0,
+		       (v->dirty - v->filled) * sizeof *v->locals);
+	v->dirty = v->filled;
+	v->is_filling = false;
+}
+
+static bool add_run(struct wasm_validator *v, wasm_type type, uint32_t end)
+{
+	uint32_t room = v->run_room ? v->run_room * 2 : 64;
+	struct wasm_local_run *runs;
+
+	if (v->run_count == v->run_room) {
+		runs = wasm_validate_grow(v, v->runs,
+					  v->run_room * sizeof *runs,
+					  room * sizeof *runs);
+		if (!runs)
+			return false;
+		v->runs = runs;
+		v->run_room = room;
+	}
+	v->runs[v->run_count++] =
+		(struct wasm_local_run){ .end = end, .type = type };
+	return true;
+}
+
+static void fill_locals(struct wasm_validator *v, wasm_type type, uint32_t end)
+{
+	struct wasm_local local = local_of(v, v->filled, type);
+
+	for (uint32_t i = v->filled; i < end; i++) {
+		v->locals[i] = local;
+		local.bit += local.bit < BITS;
+	}
+	v->filled = end;
+	if (v->dirty < end)
+		v->dirty = end;
+}
+
+static void add_locals(struct wasm_validator *v, wasm_type type, uint32_t count)
+{
+	uint32_t end = v->local_count + count;
 
 	if (count > WASM_LOCALS_MOST - v->local_count) {
 		wasm_validate_fail(v, "too many locals");
 		return;
 	}
-	if (!need_locals(v, v->local_count + count))
+	if (!count || !need_locals(v, end))
 		return;
-	if (!is_param && wasm_type_is_ref(type) && !(type & WASM_NULLABLE))
-		local.type = WASM_NONE;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t number = v->local_count - v->param_count;
+	if (v->is_filling && end > v->fill_most)
+		stop_filling(v);
+	if (v->is_filling)
+		fill_locals(v, type, end);
+	else if (!add_run(v, type, end))
+		return;
+	v->local_count = end;
+}
 
-		local.bit = is_param || number >= BITS ? BITS : number;
-		v->locals[v->local_count++] = local;
-	}
+static void add_params(struct wasm_validator *v,
+		       const struct wasm_deftype *type)
+{
+	uint32_t count = type->param_count;
+
+	if (!need_locals(v, count))
+		return;
+	v->params = type->params;
+	v->param_count = v->local_count = count;
+	if (count > v->fill_most)
+		stop_filling(v);
+	for (uint32_t i = 0; v->is_filling && i < count; i++)
+		fill_locals(v, type->params[i], i + 1);
 }
 
 static void read_locals(struct wasm_validator *v)
@@ -327,18 +430,39 @@ static void read_locals(struct wasm_validator *v)
 		if (reader->failed)
 			return;
 		v->has_simd |= type == WASM_V128;
-		add_locals(v, type, more, false);
+		add_locals(v, type, more);
 	}
+}
+
+/* What the last body named, and told of it, is empty again. */
+static void forget_locals(struct wasm_validator *v)
+{
+	if (v->is_weighed && v->filled) {
+		memset(v->uses, 0, v->filled * sizeof *v->uses);
+		memset(v->needs_zero, 0, v->filled);
+	}
+	for (uint32_t i = 0; i < v->touched_count; i++) {
+		uint32_t index = v->touched[i];
+
+		v->locals[index] = (struct wasm_local){ 0 };
+		if (v->is_weighed)
+			v->uses[index] = v->needs_zero[index] = 0;
+	}
+	v->local_count = v->param_count = v->filled = 0;
+	v->run_count = v->touched_count = v->strict_count = 0;
+	v->is_filling = true;
+	v->is_weighed = false;
 }
 
 static void start(struct wasm_validator *v, const struct wasm_reader *reader,
 		  struct wasm_list results, wasm_type single)
 {
+	forget_locals(v);
+	v->fill_most = FILLED_MOST + (uint32_t)(reader->end - reader->at);
 	v->reader = *reader;
 	v->op_at = reader->at;
 	v->top = v->base = v->deepest = v->stack;
 	v->frame = v->frames;
-	v->local_count = v->param_count = v->strict_count = 0;
 	v->set = 1ull << BITS;
 	v->needs = 0;
 	v->weight = 1;
@@ -733,22 +857,42 @@ static void check_operations(struct wasm_validator *v)
 	check_ended(v);
 }
 
+/* Called between bodies, when all is zero. */
+static bool need_weights(struct wasm_validator *v)
+{
+	uint32_t room = v->local_room;
+	uint32_t *uses;
+
+	if (v->local_count <= v->weights_room)
+		return true;
+	uses = wasm_validate_grow(v, v->uses, v->weights_room * 5ull,
+				  room * 5ull);
+	if (!uses)
+		return false;
+	v->uses = uses;
+	v->needs_zero = (uint8_t *)(uses + room);
+	v->weights_room = room;
+	return true;
+}
+
+static void weigh_local(struct wasm_validator *v, uint32_t index)
+{
+	const struct wasm_local *local = &v->locals[index];
+
+	v->uses[index] = local->uses;
+	v->needs_zero[index] = local->bit < BITS
+				       ? v->needs >> local->bit & 1
+				       : index >= v->param_count && local->uses;
+}
+
 static int give_weights(struct wasm_validator *v, struct wasm_weights *weights)
 {
-	if (v->local_count > v->weights_room) {
-		uint32_t room = v->local_room;
-		uint32_t *uses = wasm_validate_grow(
-			v, v->uses, v->weights_room * 5ull, room * 5ull);
-
-		if (!uses)
-			return -1;
-		v->uses = uses;
-		v->weights_room = room;
-	}
+	if (!need_weights(v))
+		return -1;
 	*weights = (struct wasm_weights){
 		.local_count = v->local_count,
 		.uses = v->uses,
-		.needs_zero = (uint8_t *)(v->uses + v->weights_room),
+		.needs_zero = v->needs_zero,
 		.call_weight = v->call_weight,
 		.call_count = v->call_count,
 		.loop_count = v->loop_count,
@@ -756,14 +900,11 @@ static int give_weights(struct wasm_validator *v, struct wasm_weights *weights)
 		.has_try = v->has_try,
 		.has_simd = v->has_simd,
 	};
-	for (uint32_t i = 0; i < v->local_count; i++) {
-		const struct wasm_local *local = &v->locals[i];
-
-		weights->uses[i] = local->uses;
-		weights->needs_zero[i] =
-			local->bit < BITS ? v->needs >> local->bit & 1
-					  : i >= v->param_count && local->uses;
-	}
+	v->is_weighed = true;
+	for (uint32_t i = 0; i < v->filled; i++)
+		weigh_local(v, i);
+	for (uint32_t i = 0; i < v->touched_count; i++)
+		weigh_local(v, v->touched[i]);
 	return 0;
 }
 
@@ -785,9 +926,7 @@ int wasm_validate_body(struct wasm_validator *v, uint32_t function,
 	start(v, &reader,
 	      (struct wasm_list){ type->results, type->result_count },
 	      WASM_NONE);
-	for (uint32_t i = 0; i < type->param_count; i++)
-		add_locals(v, type->params[i], 1, true);
-	v->param_count = v->local_count;
+	add_params(v, type);
 	read_locals(v);
 	check_operations(v);
 	if (v->reader.failed)
@@ -938,6 +1077,7 @@ void wasm_validator_free(struct wasm_validator *v)
 			v->stack_room * sizeof *v->stack);
 	release(host, v->frames, v->frame_room * sizeof *v->frames);
 	release(host, v->locals, locals_bytes(v->local_room));
+	release(host, v->runs, v->run_room * sizeof *v->runs);
 	release(host, v->uses, v->weights_room * 5ull);
 	release(host, v, sizeof *v);
 }

@@ -22,7 +22,10 @@ struct wasm_weights {
 struct wasm_validator; /* scratch of one thread, reused from body to body */
 struct wasm_validator *wasm_validator_new(const struct wasm_module *module);
 void wasm_validator_free(struct wasm_validator *validator);
-/* weights: NULL, or set to arrays that stay until the next call. */
+/* weights: NULL, or set to arrays that stay until the next call.  Only the
+ * entries of locals that the body names, and of the first runs, are written; the
+ * others are zero from the start, so that a body costs what it has bytes,
+ * however many locals it declares. */
 int wasm_validate_body(struct wasm_validator *validator, uint32_t function,
 		       struct wasm_weights *weights, struct wasm_error *error);
 /* Was there a tail call in any of the bodies? */

@@ -12,7 +12,11 @@
  *    before.
  * 4. A local without a default has no type until it is set; what was set in a
  *    frame stands in a log and is taken back at its end, as the standard
- *    wants it. */
+ *    wants it.
+ * 5. The first "filled" locals have their places filled.  From the first run
+ *    on that goes beyond "fill_most" a place is empty until the local is named, and stands in a log
+ *    from then on; "dirty" is the end of what bodies before have filled and
+ *    nobody emptied. */
 #pragma once
 #include "wasm/decode.h"
 #include "wasm/validate.h"
@@ -22,16 +26,24 @@ enum {
 	/* Locals with a bit; parameters and locals behind have this one, which
 	 * is always set. */
 	BITS = 63,
+	/* Locals beyond these and one for each byte of the body are filled one
+	 * by one, as they are named, so that a body costs what it has bytes. */
+	FILLED_MOST = 64,
 };
 
 /* A reference of which only that is known, in code that is never reached. */
 #define WASM_BOTTOM_REF (WASM_REF | WASM_ABSTRACT)
 
 struct wasm_local {
-	wasm_type type; /* WASM_NONE: it must be set first */
-	wasm_type declared;
+	wasm_type type;	    /* WASM_NONE: it must be set first */
+	wasm_type declared; /* WASM_NONE: not filled */
 	uint32_t uses;
 	uint32_t bit;
+};
+
+struct wasm_local_run {
+	uint32_t end; /* of the locals of this type */
+	wasm_type type;
 };
 
 struct wasm_list {
@@ -64,6 +76,13 @@ struct wasm_validator {
 	uint32_t frame_room;
 	struct wasm_local *locals;
 	uint32_t local_count, local_room, param_count;
+	const wasm_type *params;
+	struct wasm_local_run *runs; /* behind "filled" */
+	uint32_t run_count, run_room;
+	uint32_t filled, fill_most, dirty;
+	uint32_t *touched; /* the log of what was filled when named */
+	uint32_t touched_count;
+	bool is_filling;
 	uint64_t set, needs;
 	uint32_t *strict; /* the log */
 	uint32_t strict_count;
@@ -73,7 +92,9 @@ struct wasm_validator {
 	bool has_try, has_simd;
 	bool has_tail_calls; /* in any body so far */
 	bool is_careful;     /* for tests: nothing takes the fast way */
+	bool is_weighed;     /* the weights of this body were asked for */
 	uint32_t *uses;	     /* for who asks; needs_zero lies behind */
+	uint8_t *needs_zero;
 	uint32_t weights_room;
 };
 
@@ -81,6 +102,9 @@ void wasm_validate_fail(struct wasm_validator *v, const char *format, ...);
 void wasm_validate_mismatch(struct wasm_validator *v, wasm_type want,
 			    wasm_type got);
 bool wasm_validate_more_stack(struct wasm_validator *v);
+/* index < local_count */
+struct wasm_local *wasm_validate_local(struct wasm_validator *v,
+				       uint32_t index);
 void *wasm_validate_grow(struct wasm_validator *v, void *old, size_t old_bytes,
 			 size_t bytes);
 

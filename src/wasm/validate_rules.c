@@ -93,7 +93,7 @@ static struct wasm_local *local_at(struct wasm_validator *v)
 		wasm_validate_fail(v, "unknown local %u", v->imm.index[0]);
 		return NULL;
 	}
-	local = &v->locals[v->imm.index[0]];
+	local = wasm_validate_local(v, v->imm.index[0]);
 	uses = local->uses + v->weight;
 	local->uses = uses < v->weight ? UINT32_MAX : uses;
 	return local;

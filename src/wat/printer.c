@@ -441,6 +441,8 @@ static void printer_fini(struct wat_printer *printer)
 	free(printer->open_numbers);
 }
 
+enum { TEXT_TIMES = 64, TEXT_MORE = 1 << 20 };
+
 int wat_from_binary(const struct wasm_module *module, struct buf *out,
 		    struct err *err)
 {
@@ -450,11 +452,17 @@ int wat_from_binary(const struct wasm_module *module, struct buf *out,
 
 	if (!c)
 		return err_set(err, -ENOMEM, "text of a module");
+	out->most = out->len + TEXT_MORE + module->len * TEXT_TIMES;
 	old = uselocale(c); /* of this thread: a float's point */
 	r = print(&printer);
 	uselocale(old);
 	freelocale(c);
 	printer_fini(&printer);
+	out->most = 0;
+	if (out->is_full)
+		return err_set(err, -EFBIG,
+			       "text of more than %d times the module",
+			       TEXT_TIMES);
 	if (r == 0 && out->failed)
 		r = -ENOMEM;
 	return r < 0 ? err_set(err, r, "text of a module") : 0;

@@ -560,6 +560,8 @@ int wat_print_body(struct wat_printer *printer, uint32_t function)
 	struct wasm_reader reader = wasm_reader_of(decl->body, decl->body_len);
 	int r;
 
+	if (printer->out->failed)
+		return 0;
 	printer->local_count = locals_count(reader, type->param_count);
 	printer->open_count = printer->label_next = 0;
 	r = names_prepare(printer, function, decl);
@@ -570,7 +572,7 @@ int wat_print_body(struct wat_printer *printer, uint32_t function)
 	wat_print_use(printer, decl->type_index,
 		      printer->has_local_names ? printer->local_names : NULL);
 	locals_print(printer, type->param_count, &reader);
-	while (r == 0 && wasm_reader_left(&reader))
+	while (r == 0 && wasm_reader_left(&reader) && !printer->out->failed)
 		r = instruction_print(printer, function, &reader);
 	buf_text(printer->out, ")\n");
 	return r;

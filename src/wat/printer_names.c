@@ -203,6 +203,8 @@ void wat_given_define(struct wat_printer *printer,
 {
 	struct buf *out = printer->out;
 
+	if (out->failed)
+		return;
 	if (given && given->is_id)
 		id_put(out, given);
 	buf_text(out, " (;");
@@ -232,6 +234,8 @@ void wat_given_define_in(struct wat_printer *printer, uint32_t space,
 void wat_given_use(struct wat_printer *printer, const struct wat_given *given,
 		   uint32_t index)
 {
+	if (printer->out->failed)
+		return;
 	if (given && given->is_id) {
 		id_put(printer->out, given);
 		return;

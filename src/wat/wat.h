@@ -12,6 +12,8 @@
 int wat_to_binary(const char *name, const char *text, size_t len,
 		  struct buf *binary, struct err *err);
 /* The text of a loaded module; functions, locals, ... get their names from
- * the section "name". */
+ * the section "name".  -EFBIG where it would be longer than 64 times the
+ * module and 1 MiB: a few bytes may declare thousands of locals, and name
+ * something long. */
 int wat_from_binary(const struct wasm_module *module, struct buf *text,
 		    struct err *err);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # brood run and brood wasm as their users meet them.
-# timeout: 120
+# timeout: 200
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$here/../../build}
 BROOD=$(realpath "${BROOD:-$BUILD/brood}")
@@ -415,6 +415,148 @@ else
 	skip "folders" "no clang-19 with wasi-libc"
 fi
 
+# What never ends is refused at its first bytes.
+run /dev/zero
+fails 126 "/dev/zero: neither a WebAssembly module nor the text of one"
+ok $? "a device without an end"
+wasm validate /dev/zero
+fails 126 "/dev/zero: neither"
+ok $? "brood wasm of one"
+mkfifo endless
+for what in "cat /dev/zero" "yes nothing" "yes ''"; do
+	sh -c "exec $what >endless 2>/dev/null" &
+	run endless
+	fails 126 "endless: neither"
+	ok $? "a pipe without an end: $what"
+	wait $!
+done
+{ head -c 60000 /dev/zero | tr '\0' '\n'; printf ';; a comment\n'; cat hello.wat; } >late.wat
+"$BROOD" run <(cat late.wat) >out 2>err
+status=$?
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "a text that begins late"
+{ printf ';'; sleep 0.2; printf ';\n'; cat hello.wat; } | "$BROOD" run - >out 2>err
+status=$?
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "a text whose first sign comes in two parts"
+printf '\0asm\15\0\1\0\0\0' >component.wasm
+run component.wasm
+fails 126 "component.wasm: a component: brood runs core modules; build it for"
+ok $? "a component: what to do"
+# From too little memory for anything to enough.
+python3 - "$BROOD" hello.wasm >out 2>err <<'END'
+import resource, subprocess, sys
+program, module = sys.argv[1:]
+words = []
+for i in range(15):
+    words += ["--env", "A%d=" % i + "x" * 100000]
+def run(kb):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (kb * 1024, kb * 1024))
+    try:
+        ended = subprocess.run([program, "run", *words, module], timeout=60,
+                               preexec_fn=limit, capture_output=True)
+    except OSError:  # the words alone are too much
+        return 0, ""
+    return ended.returncode, ended.stderr.decode()
+if run(1 << 20)[0] != 3:
+    print("skip")
+    sys.exit()
+told = 0
+for kb in range(1000, 24000, 250):
+    status, text = run(kb)
+    assert status != -6, kb
+    if "folders and variables" in text:
+        assert status == 111 and text.count("\n") == 1, text
+        told += 1
+assert told, "never"
+END
+status=$?
+if [ "$(cat out)" = skip ]; then
+	skip "no memory for variables" "a sanitizer wants all of it"
+else
+	ok $status "no memory for variables: 111 and why"
+fi
+
+# Sockets.
+cat >serve.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "sock_accept"
+    (func $accept (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_recv"
+    (func $recv (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_send"
+    (func $send (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_shutdown"
+    (func $shutdown (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func $one (param $listener i32) (local $error i32)
+    (local.set $error
+      (call $accept (local.get $listener) (i32.const 0) (i32.const 0)))
+    (if (local.get $error) (then (call $exit (local.get $error))))
+    (i32.store (i32.const 8) (i32.const 64))
+    (i32.store (i32.const 12) (i32.const 100))
+    (drop (call $recv (i32.load (i32.const 0)) (i32.const 8) (i32.const 1)
+      (i32.const 0) (i32.const 16) (i32.const 20)))
+    (i32.store (i32.const 12) (i32.load (i32.const 16)))
+    (drop (call $send (i32.load (i32.const 0)) (i32.const 8) (i32.const 1)
+      (i32.const 0) (i32.const 16)))
+    (drop (call $shutdown (i32.load (i32.const 0)) (i32.const 3))))
+  (func (export "_start")
+    (call $one (i32.const 4))
+    (call $one (i32.const 5))))
+END
+cat >client.py <<'END'
+import socket, sys, time
+def ask(family, where, text):
+    for turn in range(200):
+        s = socket.socket(family)
+        try:
+            s.connect(where)
+            break
+        except OSError:
+            time.sleep(0.05)
+    s.settimeout(20)
+    s.sendall(text)
+    got = b""
+    while len(got) < len(text):
+        more = s.recv(100)
+        if not more:
+            break
+        got += more
+    return got
+assert ask(socket.AF_UNIX, "socket", b"one") == b"one"
+assert ask(socket.AF_INET, ("127.0.0.1", int(sys.argv[1])), b"two") == b"two"
+END
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+mkdir -p served
+timeout 60 "$BROOD" run --dir served --listen unix:socket \
+	--listen "tcp:localhost:$port" serve.wat >out 2>err </dev/null &
+server=$!
+timeout 50 python3 client.py "$port" 2>client.err
+client=$?
+wait $server
+status=$?
+cat client.err >>err
+[ $client = 0 ] && [ $status = 0 ] && [ ! -e socket ]
+ok $? "--listen: sockets behind the folders, in their order"
+run --dir served serve.wat
+[ $status = 8 ]
+ok $? "without it there is none (EBADF)"
+: >socket
+run --listen unix:socket serve.wat
+fails 111 "--listen unix:socket: Address already in use"
+ok $? "a path that is taken: 111"
+[ -e socket ]
+ok $? "and what is there stays"
+good=0
+for word in tcp:localhost tcp:localhost:0 tcp:nosuch.example:80 tcp:1.2.3.4:70000 udp:1 unix:; do
+	run --listen "$word" serve.wat
+	fails 111 "--listen $word: neither tcp:" || good=1
+done
+ok $good "what is no address"
+
 # Looking at modules.
 wasm validate hello.wasm
 [ $status = 0 ] && [ ! -s out ] && [ ! -s err ]
@@ -450,6 +592,27 @@ printf '\0asm\1\0\0\0\0\13\4name\0\0\377\377\377\17' >name.wasm
 wasm inspect name.wasm
 [ $status = 0 ] && grep -q '^names: 0 functions$' out
 ok $? "a module's name that says to be longer than its section"
+python3 - <<'END'
+def number(n):
+    text = b""
+    while n > 127:
+        text, n = text + bytes([n & 127 | 128]), n >> 7
+    return text + bytes([n])
+def section(kind, content):
+    return bytes([kind]) + number(len(content)) + content
+count = 200000
+body = number(1) + number(50000) + b"\x7f\x0b"
+open("locals.wasm", "wb").write(b"\0asm\1\0\0\0" + section(1, b"\1\x60\0\0")
+    + section(3, number(count) + bytes(count))
+    + section(10, number(count) + (number(len(body)) + body) * count))
+END
+SECONDS=0
+wasm validate locals.wasm
+[ $status = 0 ] && [ ! -s err ] && [ $SECONDS -lt 5 ]
+ok $? "locals cost nothing that nobody uses"
+wasm to-text locals.wasm
+fails 126 "locals.wasm: text of more than 64 times the module"
+ok $? "a text without measure is refused"
 wasm nosuch hello.wasm
 fails 100 'no "wasm nosuch"'
 ok $? "what wasm cannot do: 100"

@@ -705,7 +705,10 @@ TEST(an_end_has_its_status)
 	CHECK_INT(CALL1(&guest, "proc_exit", 42), TRAP + WASM_TRAP_exit);
 	CHECK_INT(guest.store.exit_code, 42);
 	CHECK_INT(CALL1(&guest, "proc_raise", 0), 0);
-	CHECK_INT(CALL1(&guest, "proc_raise", 6), WASI_ENOTSUP);
+	CHECK_INT(CALL1(&guest, "proc_raise", 19), WASI_ENOTSUP);
+	CHECK_INT(CALL1(&guest, "proc_raise", 31), WASI_EINVAL);
+	CHECK_INT(CALL1(&guest, "proc_raise", 6), TRAP + WASM_TRAP_exit);
+	CHECK_INT(guest.store.exit_code, 134);
 	guest_end(&guest);
 }
 

@@ -4,9 +4,28 @@
 #include "lib/guest.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+
+/* Another reader, who is faster whenever somebody has just seen that there is
+ * something to read. */
+static int faster = -1;
+
+int ppoll(struct pollfd *polls, nfds_t count, const struct timespec *time,
+	  const sigset_t *mask)
+{
+	struct timespec left = time ? *time : (struct timespec){ 0, 0 };
+	int ready = (int)syscall(SYS_ppoll, polls, count, time ? &left : NULL,
+				 mask, 8);
+	char bytes[8];
+
+	if (ready > 0 && faster >= 0)
+		CHECK(read(faster, bytes, sizeof bytes) > 0);
+	return ready;
+}
 
 TEST(a_read_ends_at_the_deadline)
 {
@@ -27,6 +46,63 @@ TEST(a_read_ends_at_the_deadline)
 	streams.in[1] = -1;
 	CHECK_INT(read_some(&streams.guest, 0, text, 8), 0);
 	streams_end(&streams);
+}
+
+static void lose(struct streams *streams, int to)
+{
+	char text[8];
+	uint64_t start = clock_ns();
+
+	timeout(&streams->guest, 60);
+	CHECK_INT(write(to, "abc\n", 4), 4);
+	CHECK_INT(read_some(&streams->guest, 0, text, 8),
+		  -(TRAP + WASM_TRAP_deadline));
+	CHECK(clock_ns() - start < 2000000000);
+	faster = -1;
+	timeout(&streams->guest, 10000);
+	CHECK_INT(write(to, "abc\n", 4), 4);
+	CHECK_INT(read_some(&streams->guest, 0, text, 8), 4);
+}
+
+TEST(a_read_that_another_reader_wins_ends_at_the_deadline)
+{
+	struct streams streams;
+
+	streams_begin(&streams);
+	faster = streams.guest.wasi->fds[0].host;
+	alarm(20);
+	lose(&streams, streams.in[1]);
+	alarm(0);
+	streams_end(&streams);
+}
+
+/* What cannot be tried there. */
+TEST(the_same_at_a_terminal)
+{
+	struct streams streams;
+	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), no = 0;
+	int slave = -1;
+	struct wasi_fd *fd;
+
+	if (master >= 0 && ioctl(master, TIOCSPTLCK, &no) == 0)
+		slave = ioctl(master, TIOCGPTPEER,
+			      O_RDWR | O_NOCTTY | O_CLOEXEC);
+	streams_begin(&streams);
+	fd = &streams.guest.wasi->fds[0];
+	if (slave >= 0) {
+		close(fd->host);
+		fd->host = slave;
+		CHECK_INT(wasi_table_describe(fd), 0);
+		faster = slave;
+		alarm(20);
+		lose(&streams, master);
+		alarm(0);
+	} else {
+		printf("# no terminal here\n");
+	}
+	streams_end(&streams);
+	if (master >= 0)
+		close(master);
 }
 
 /* Both ways of writing to a pipe: the kernel's that fails at once, and ours.

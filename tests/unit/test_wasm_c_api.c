@@ -3,6 +3,24 @@
  * traps, globals, memories and tables.  References: test_wasm_c_api_refs.c. */
 #include "lib/c_api.h"
 
+/* calloc that finds nothing when it is told so. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITISED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITISED 1
+#endif
+#endif
+static bool no_memory;
+#ifndef SANITISED
+#define SANITISED 0
+void *__libc_calloc(size_t count, size_t each);
+void *calloc(size_t count, size_t each)
+{
+	return no_memory ? NULL : __libc_calloc(count, each);
+}
+#endif
+
 /* Vectors and types */
 
 TEST(vectors_own_their_elements)
@@ -445,6 +463,41 @@ TEST(traps_of_code_tell_where)
 	CHECK(origin && wasm_frame_func_index(origin) == 0);
 	wasm_frame_delete(origin);
 	wasm_trap_delete(copy);
+}
+
+/* NULL would be success. */
+TEST(a_trap_is_a_trap_without_memory)
+{
+	struct place place;
+	wasm_extern_t *given[1];
+	wasm_extern_vec_t imports = WASM_ARRAY_VEC(given);
+	wasm_trap_t *traps[3];
+	wasm_func_t *func;
+
+	place_open(&place);
+	func = nothing_func(place.store, fail, place.store);
+	given[0] = wasm_func_as_extern(func);
+	place_run(&place,
+		  "(module (import \"\" \"\" (func $fail)) "
+		  "(func (export \"f\") (call $fail))"
+		  "(func (export \"g\") unreachable))",
+		  &imports);
+	wasm_trap_delete(call_nothing(func_at(&place, 0)));
+	wasm_trap_delete(call_nothing(func_at(&place, 1)));
+	no_memory = true;
+	for (int i = 0; i < 3; i++)
+		traps[i] = call_nothing(func_at(&place, i & 1));
+	no_memory = false;
+	for (int i = 0; i < 3; i++)
+		CHECK(SANITISED ||
+		      message_is(traps[i], "no memory for a trap"));
+	wasm_func_delete(func);
+	wasm_trap_delete(traps[0]);
+	place_close(&place);
+	/* They outlive the store. */
+	CHECK(SANITISED || message_is(traps[2], "no memory for a trap"));
+	wasm_trap_delete(traps[1]);
+	wasm_trap_delete(traps[2]);
 }
 
 /* Calls an export, so that host and code are nested. */

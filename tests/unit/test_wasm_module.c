@@ -6,6 +6,7 @@
 #include "wasm/validate.h"
 #include "wasm_bytes.h"
 #include "wasm_host.h"
+#include <time.h>
 
 static struct test_host host;
 static struct wasm_types *types;
@@ -553,6 +554,103 @@ TEST(many_locals_are_weighed_too)
 	CHECK(weights.needs_zero[63] && weights.needs_zero[199]);
 	CHECK(!weights.needs_zero[100]);
 	wasm_validator_free(validator);
+	unload();
+}
+
+/* (func (local i32 x ints) (local i64 x 40000) (local f32 x 2) ...) */
+static void put_long_body(struct bytes *code, uint32_t ints)
+{
+	struct bytes body = { 0 };
+
+	PUT(&body, 3);
+	put_number(&body, ints);
+	PUT(&body, 0x7f);
+	put_number(&body, 40000);
+	PUT(&body, 0x7e, 2, 0x7d, 0x20);
+	put_number(&body, ints + 39999);
+	PUT(&body, 0x22); /* local.tee */
+	put_number(&body, ints);
+	PUT(&body, 0x1a, 0x20);
+	put_number(&body, ints + 40001);
+	PUT(&body, 0x21);
+	put_number(&body, ints + 40000);
+	PUT(&body, 0x0b);
+	put_sized(code, &body);
+}
+
+static struct bytes long_bodies(uint32_t count)
+{
+	struct bytes bytes = bytes_module(), kinds = { 0 }, functions = { 0 },
+		     code = { 0 };
+
+	PUT(&kinds, 1, 0x60, 0, 0);
+	put_number(&functions, count);
+	put_times(&functions, count, "", 1);
+	put_number(&code, count);
+	for (uint32_t i = 0; i < count; i++)
+		put_long_body(&code, i % 3 * 60);
+	put_section(&bytes, 1, &kinds);
+	put_section(&bytes, 3, &functions);
+	put_section(&bytes, 10, &code);
+	return bytes;
+}
+
+static void check_long_weights(struct wasm_validator *validator,
+			       uint32_t function, uint32_t ints)
+{
+	struct wasm_weights weights;
+	uint32_t sum = 0, zeroes = 0;
+
+	CHECK_INT(wasm_validate_body(validator, function, &weights, &error), 0);
+	CHECK_INT(weights.local_count, ints + 40002);
+	CHECK_INT(weights.uses[ints], 1);
+	CHECK_INT(weights.uses[ints + 40000], 1);
+	CHECK_INT(weights.needs_zero[ints + 39999], 1);
+	CHECK_INT(weights.needs_zero[ints + 40001], 1);
+	for (uint32_t i = 0; i < weights.local_count; i++) {
+		sum += weights.uses[i];
+		zeroes += weights.needs_zero[i];
+	}
+	CHECK_INT(sum, 4);
+	CHECK_INT(zeroes, ints > 62 ? 4 : 3); /* 63 have a bit */
+}
+
+/* What one body named is nothing to the next, whose locals lie elsewhere. */
+TEST(long_runs_of_locals_are_found)
+{
+	struct wasm_validator *validator;
+
+	CHECK_INT(load(long_bodies(6)), 0);
+	validator = wasm_validator_new(module);
+	for (uint32_t i = 0; i < 18; i++)
+		check_long_weights(validator, i * 5 % 6, i * 5 % 6 % 3 * 60);
+	wasm_validator_free(validator);
+	unload();
+}
+
+TEST(a_local_of_a_long_run_has_its_type)
+{
+	CHECK_INT(load(BODY(2, 0xf4, 3, 0x7f, 0xf4, 3, 0x7e, 0x20, 0xf3, 3,
+			    0x45, 0x1a, 0x20, 0xf4, 3, 0x50, 0x1a, 0x0b)),
+		  0);
+	unload();
+	CHECK_INT(load(BODY(2, 0xf4, 3, 0x7f, 0xf4, 3, 0x7e, 0x20, 0xf4, 3,
+			    0x45, 0x1a, 0x0b)),
+		  -1);
+	unload();
+	CHECK_INT(load(BODY(2, 0xf4, 3, 0x7f, 0xf4, 3, 0x7e, 0x20, 0xe8, 7,
+			    0x1a, 0x0b)),
+		  -1);
+	unload();
+}
+
+/* 2 MB that declare 2,000,000,000 locals: what they cost is their bytes. */
+TEST(locals_cost_no_more_than_their_bytes)
+{
+	clock_t start = clock();
+
+	CHECK_INT(load(long_bodies(50000)), 0);
+	CHECK(clock() - start < CLOCKS_PER_SEC);
 	unload();
 }
 

@@ -20,7 +20,9 @@ int main(void)
 	__wasi_fd_t fd;
 
 	make_file("/file", "text");
-	TELL_WASI(proc_raise(6));
+	TELL_WASI(proc_raise(19));
+	TELL_WASI(proc_raise(16));
+	TELL_WASI(proc_raise(99));
 	TELL_WASI(__wasi_sock_accept(3, 0, &fd));
 	TELL_WASI(__wasi_sock_recv(3, &into, 1, 0, &len, &flags));
 	TELL_WASI(__wasi_sock_send(3, &from, 1, 0, &len));
