@@ -9,7 +9,8 @@
  *	index/STAMP	a link whose text is the hash of the module file that
  *			has this stamp
  *	lock		its first byte is locked by who removes objects, the
- *			one at 1 + N by who compiles a key that begins with N
+ *			one at 1 + N by who compiles a key that begins with N;
+ *			it says when the folder was looked through last
  *	.new.PID.N	a file that is being written, where the system has no
  *			unnamed ones; its writer has it locked
  *
@@ -111,4 +112,4 @@ int cache_lock_byte(int fd, off_t at); /* 0, or -EWOULDBLOCK */
 off_t cache_lock_place(const uint8_t key[CODE_KEY_BYTES]);
 
 /* cache_sweep.c: after a publish */
-void cache_sweep(struct cache *cache, const char *but);
+void cache_sweep(struct cache *cache, const char *but, uint64_t bytes);

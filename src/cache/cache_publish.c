@@ -196,7 +196,7 @@ void cache_publish_run(struct cache_item *item)
 	if (rc < 0)
 		return;
 	cache_key_remember(item);
-	cache_sweep(item->cache, item->hex);
+	cache_sweep(item->cache, item->hex, item->object.len);
 }
 
 static void *cache_publish_thread(void *item)

