@@ -28,7 +28,8 @@ static const char *code_header_check_places(const struct code_header *header,
 	    header->text_bytes > file_bytes - header->text_at ||
 	    header->text_bytes > CODE_TEXT_MOST || !header->text_bytes)
 		return "its text is not in it";
-	if (code_header_text_end(header) < header->text_at + header->text_bytes ||
+	if (code_header_text_end(header) <
+		    header->text_at + header->text_bytes ||
 	    header->module_at % CODE_PAGE || header->module_at > file_bytes ||
 	    header->module_bytes > file_bytes - header->module_at ||
 	    (header->module_bytes && !header->module_at))

@@ -13,6 +13,19 @@ static const uint8_t kept_registers[KEPT] = { RBX, R12, R14 };
 static const uint8_t given_registers[] = { R10, R9, R8, RDI };
 enum { GIVEN = sizeof(given_registers) };
 
+/* The locals that the body names, by number; others take no time. */
+static uint32_t named_count(const struct jit_compiler *c)
+{
+	return c->weights.first_count + c->weights.other_count;
+}
+
+static uint32_t named(const struct jit_compiler *c, uint32_t number)
+{
+	return number < c->weights.first_count
+		       ? number
+		       : c->weights.others[number - c->weights.first_count];
+}
+
 /* Homes */
 
 struct candidate {
@@ -48,9 +61,10 @@ static void candidates_find(struct jit_compiler *c, struct candidates *all)
 	memset(all->counts, 0, sizeof(all->counts));
 	if (c->weights.has_try || c->options->without & JIT_WITHOUT_HOMES)
 		return;
-	for (uint32_t i = 0; i < c->local_count; i++) {
-		struct candidate candidate = { i, c->weights.uses[i] };
-		enum file file = file_of(local_at(c, i)->type);
+	for (uint32_t i = 0; i < named_count(c); i++) {
+		uint32_t index = named(c, i);
+		struct candidate candidate = { index, c->weights.uses[index] };
+		enum file file = file_of(local_at(c, index)->type);
 
 		if (candidate.weight >= 2)
 			candidate_add(all, file,
@@ -144,36 +158,48 @@ static void homes_choose(struct jit_compiler *c)
 
 /* Locals and the frame */
 
-static bool local_add(struct jit_compiler *c, wasm_type type)
-{
-	struct local *local =
-		jit_vector_room(c, &c->locals, c->local_count, sizeof(*local));
-
-	if (!local)
-		return false;
-	*local = (struct local){ .type = (uint8_t)jit_type_of(type),
-				 .reg = NO_REG };
-	c->local_count++;
-	return true;
-}
-
 static void locals_read(struct jit_compiler *c)
 {
-	uint32_t groups;
-
-	c->local_count = 0;
+	if (c->weights.local_count &&
+	    !jit_vector_room(c, &c->locals, c->weights.local_count - 1,
+			     sizeof(struct local)))
+		return;
 	for (uint32_t i = 0; i < c->type->param_count; i++)
-		if (!local_add(c, c->type->params[i]))
-			return;
-	groups = wasm_read_u32(&c->reader);
-	while (groups--) {
-		uint32_t count = wasm_read_u32(&c->reader);
-		wasm_type type = wasm_read_value_type(&c->reader);
+		*local_at(c, i) = (struct local){
+			.type = (uint8_t)jit_type_of(c->type->params[i]),
+			.reg = NO_REG
+		};
+	for (uint32_t i = 0; i < named_count(c); i++) {
+		uint32_t index = named(c, i);
+		wasm_type type = wasm_validator_local(c->validator, index);
 
-		while (count--)
-			if (!local_add(c, type))
-				return;
+		*local_at(c, index) =
+			(struct local){ .type = (uint8_t)jit_type_of(type),
+					.reg = NO_REG };
 	}
+}
+
+/* The operations begin behind the locals. */
+static void locals_skip(struct jit_compiler *c)
+{
+	uint32_t groups = wasm_read_u32(&c->reader);
+
+	while (groups--) {
+		wasm_read_u32(&c->reader);
+		wasm_read_value_type(&c->reader);
+	}
+}
+
+static int32_t frame_place(struct jit_compiler *c, uint32_t index, int32_t at)
+{
+	struct local *local = local_at(c, index);
+
+	if (!c->weights.uses[index] ||
+	    (local->reg != NO_REG && !local->is_caller_kept))
+		return at;
+	at -= local->type == T_V128 ? 16 : 8;
+	local->frame = at;
+	return at;
 }
 
 /* Parameters that come on the stack stay there. */
@@ -183,21 +209,17 @@ static void frame_lay_out(struct jit_compiler *c)
 	struct argument_places places = { 0 };
 	uint32_t offset;
 
-	for (uint32_t i = 0; i < c->local_count; i++) {
+	for (uint32_t i = 0; i < c->type->param_count; i++) {
 		struct local *local = local_at(c, i);
 
-		if (i < c->type->param_count &&
-		    jit_argument_next(&places, local->type, &offset) ==
-			    NO_REG) {
+		if (jit_argument_next(&places, local->type, &offset) == NO_REG)
 			local->frame = (int32_t)(16 + offset);
-			continue;
-		}
-		if (!c->weights.uses[i] ||
-		    (local->reg != NO_REG && !local->is_caller_kept))
-			continue;
-		at -= local->type == T_V128 ? 16 : 8;
-		local->frame = at;
+		else
+			at = frame_place(c, i, at);
 	}
+	for (uint32_t i = 0; i < named_count(c); i++)
+		if (named(c, i) >= c->type->param_count)
+			at = frame_place(c, named(c, i), at);
 	c->values_at = at;
 }
 
@@ -267,12 +289,16 @@ static void locals_zero(struct jit_compiler *c)
 {
 	bool has_zero = false;
 
-	for (uint32_t i = c->type->param_count; i < c->local_count; i++)
-		if (c->weights.needs_zero[i]) {
-			if (!jit_code_room(c, 64))
-				return;
-			zero_local(c, local_at(c, i), &has_zero);
-		}
+	for (uint32_t i = 0; i < named_count(c); i++) {
+		uint32_t index = named(c, i);
+
+		if (index < c->type->param_count ||
+		    !c->weights.needs_zero[index])
+			continue;
+		if (!jit_code_room(c, 64))
+			return;
+		zero_local(c, local_at(c, index), &has_zero);
+	}
 }
 
 /* Prologue and epilogue */
@@ -626,6 +652,7 @@ static void function_begin(struct jit_compiler *c)
 static void function_emit(struct jit_compiler *c)
 {
 	locals_read(c);
+	locals_skip(c);
 	if (c->failed || !jit_code_room(c, 4096))
 		return;
 	registers_choose(c);

@@ -168,7 +168,7 @@ struct jit_compiler {
 	uint32_t height, settled, label_count, fix_count, literal_count,
 		literal_use_count, cold_count, catch_count, call_count,
 		function_count, landing_count;
-	uint32_t local_count, table_serial;
+	uint32_t table_serial;
 	uint32_t free[2], all[2]; /* registers for values: sets */
 	/* Locals whose homes calls do not keep. */
 	uint32_t caller_kept[24], caller_kept_count;

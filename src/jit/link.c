@@ -69,8 +69,8 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 	if (link->has_module) {
 		header->module_at = header->file_bytes;
 		header->module_bytes = first->module->len;
-		header->file_bytes = rounded(header->module_at +
-					     header->module_bytes);
+		header->file_bytes =
+			rounded(header->module_at + header->module_bytes);
 	}
 }
 

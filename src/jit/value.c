@@ -450,15 +450,20 @@ void jit_values_drop_to(struct jit_compiler *c, uint32_t height)
 
 static uint32_t hinted_local(struct jit_compiler *c, enum file file)
 {
-	struct wasm_reader ahead = c->reader;
-	uint8_t byte = ahead.at < ahead.end ? *ahead.at : 0;
+	const uint8_t *at = c->reader.at;
+	struct wasm_reader ahead;
 	uint32_t index;
 
-	if ((byte != 0x21 && byte != 0x22) ||
+	/* An operation comes behind any other, but for the last "end". */
+	if (c->reader.end - at < 2 || (at[0] != 0x21 && at[0] != 0x22) ||
 	    c->options->without & JIT_WITHOUT_HINT)
 		return NONE;
-	ahead.at++;
-	index = wasm_read_u32(&ahead);
+	index = at[1];
+	if (index >= 0x80) {
+		ahead = c->reader;
+		ahead.at++;
+		index = wasm_read_u32(&ahead);
+	}
 	if (local_at(c, index)->reg == NO_REG ||
 	    file_of(local_at(c, index)->type) != file)
 		return NONE;

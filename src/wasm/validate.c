@@ -893,6 +893,9 @@ static int give_weights(struct wasm_validator *v, struct wasm_weights *weights)
 		.local_count = v->local_count,
 		.uses = v->uses,
 		.needs_zero = v->needs_zero,
+		.first_count = v->filled,
+		.other_count = v->touched_count,
+		.others = v->touched,
 		.call_weight = v->call_weight,
 		.call_count = v->call_count,
 		.loop_count = v->loop_count,
@@ -1085,4 +1088,9 @@ void wasm_validator_free(struct wasm_validator *v)
 bool wasm_validator_has_tail_calls(const struct wasm_validator *v)
 {
 	return v->has_tail_calls;
+}
+
+wasm_type wasm_validator_local(const struct wasm_validator *v, uint32_t index)
+{
+	return v->locals[index].declared;
 }

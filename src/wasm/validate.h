@@ -14,6 +14,10 @@ struct wasm_weights {
 	/* [local_count]: read where no write is sure to come before, so that
 	 * its zero must be made */
 	uint8_t *needs_zero;
+	/* The locals that the body may name: the first ones, and these of the
+	 * others. */
+	uint32_t first_count, other_count;
+	const uint32_t *others;
 	uint64_t call_weight; /* calls that come back, weighted alike */
 	uint32_t call_count, loop_count, deepest_stack;
 	bool has_try, has_simd;
@@ -28,6 +32,9 @@ void wasm_validator_free(struct wasm_validator *validator);
  * however many locals it declares. */
 int wasm_validate_body(struct wasm_validator *validator, uint32_t function,
 		       struct wasm_weights *weights, struct wasm_error *error);
+/* The type of a local that the body just validated may name. */
+wasm_type wasm_validator_local(const struct wasm_validator *validator,
+			       uint32_t index);
 /* Was there a tail call in any of the bodies? */
 bool wasm_validator_has_tail_calls(const struct wasm_validator *validator);
 /* A constant expression of this type, from the reader on to its "end".  What
