@@ -8,6 +8,11 @@
  *	struct code_landing landings[landing_count]
  *	padding up to a page
  *	text: stubs, then the functions in their order, literals behind each
+ *	padding up to a page
+ *	the module
+ *
+ * Who has the object needs nothing else to run the module: its bytes are in
+ * it, and have been validated.
  *
  * The order of bytes is the machine's.  Offsets count from the begin of the
  * file, those in tables from the begin of the text. */
@@ -55,7 +60,11 @@ struct code_header {
 	uint64_t functions_at, landings_at;
 	uint64_t text_at, text_bytes;
 	uint64_t file_bytes;
-	uint64_t reserved[4];
+	uint64_t without; /* for tests: how it was compiled */
+	/* The module's bytes, validated by who compiled it, from a page on;
+	 * 0: they are not here. */
+	uint64_t module_at, module_bytes;
+	uint64_t reserved; /* 0 */
 };
 _Static_assert(sizeof(struct code_header) == 168, "part of the format");
 

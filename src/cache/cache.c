@@ -222,12 +222,14 @@ static enum cache_result cache_find(struct cache_item *item,
 {
 	enum cache_result result;
 
-	cache_key_make(item, request);
+	item->object.result = CACHE_ABSENT;
+	if (!cache_key_make(item, request))
+		return CACHE_ABSENT;
 	result = cache_file_look(item);
 	if (result != CACHE_HIT && cache_key_again(item, request))
 		result = cache_file_look(item);
 	item->object.result = result;
-	if (result != CACHE_HIT && result != CACHE_UNMAPPED)
+	if (request->bytes && result != CACHE_HIT && result != CACHE_UNMAPPED)
 		result = cache_take_turn(item, request);
 	if (result == CACHE_HIT)
 		cache_key_remember(item);
@@ -311,8 +313,11 @@ int cache_seal(struct cache_object *object, struct err *err)
 	if (why)
 		return err_set(err, -EBADMSG, "compiled code: %s", why);
 	if (mprotect(object->image, head->text_at, PROT_READ) < 0 ||
-	    mprotect(object->image + head->text_at, object->len - head->text_at,
-		     PROT_READ | PROT_EXEC) < 0)
+	    mprotect(object->image + head->text_at,
+		     code_header_text_end(head) - head->text_at,
+		     PROT_READ | PROT_EXEC) < 0 ||
+	    mprotect(object->image + code_header_text_end(head),
+		     object->len - code_header_text_end(head), PROT_READ) < 0)
 		return err_set(err, -errno, "make code executable");
 	item->state = CACHE_SEALED;
 	return 0;

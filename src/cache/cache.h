@@ -72,7 +72,10 @@ struct cache_counts {
 
 /* What the code is wanted for. */
 struct cache_request {
-	const void *bytes; /* the module's, until cache_get is back */
+	/* The module's, until cache_get is back.  NULL: only the stamp is
+	 * known; then nothing but what the index tells of it is looked for,
+	 * and nobody is waited for. */
+	const void *bytes;
 	size_t len;
 	/* The file that they were read from, and its stamp from before they
 	 * were read: spares hashing them next time.  -1: none. */

@@ -128,7 +128,8 @@ static enum cache_result cache_file_map(struct cache_item *item, int fd,
 	if (why)
 		return cache_file_miss(item, CACHE_BROKEN, why);
 	head = (const void *)image;
-	if (mprotect(image + head->text_at, len - head->text_at,
+	if (mprotect(image + head->text_at,
+		     code_header_text_end(head) - head->text_at,
 		     PROT_READ | PROT_EXEC) < 0)
 		return cache_file_unmapped(item, "make its text executable");
 	item->state = CACHE_MAPPED;

@@ -71,7 +71,7 @@ int cache_place_use(struct cache *cache, bool make, struct err *err);
 /* cache_key.c: names */
 void cache_key_hex(const uint8_t *bytes, size_t len, char *hex);
 bool cache_key_is_name(const char *name); /* 64 digits */
-void cache_key_make(struct cache_item *item, const struct cache_request *ask);
+bool cache_key_make(struct cache_item *item, const struct cache_request *ask);
 /* The hash of the index was wrong, or may be: from the bytes.  Returns
  * whether the key is another one now. */
 bool cache_key_again(struct cache_item *item, const struct cache_request *ask);

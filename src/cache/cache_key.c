@@ -132,12 +132,16 @@ static bool cache_key_from_index(struct cache_item *item)
 	return true;
 }
 
-void cache_key_make(struct cache_item *item, const struct cache_request *ask)
+bool cache_key_make(struct cache_item *item, const struct cache_request *ask)
 {
 	item->stamped = cache_key_is_stamped(item, ask);
-	if (!cache_key_from_index(item))
+	if (!cache_key_from_index(item)) {
+		if (!ask->bytes)
+			return false;
 		cache_key_hash(item, ask);
+	}
 	cache_key_set(item);
+	return true;
 }
 
 bool cache_key_again(struct cache_item *item, const struct cache_request *ask)
@@ -145,7 +149,7 @@ bool cache_key_again(struct cache_item *item, const struct cache_request *ask)
 	uint8_t told[SHA256_BYTES];
 	char name[CACHE_LINK];
 
-	if (!item->hash_told)
+	if (!item->hash_told || !ask->bytes)
 		return false;
 	memcpy(told, item->hash, sizeof(told));
 	cache_key_hash(item, ask);

@@ -14,6 +14,11 @@ static bool code_header_holds(uint64_t at, uint64_t end, uint64_t count,
 	return at % 4 == 0 && at <= end && count * size <= end - at;
 }
 
+uint64_t code_header_text_end(const struct code_header *header)
+{
+	return header->module_at ? header->module_at : header->file_bytes;
+}
+
 static const char *code_header_check_places(const struct code_header *header,
 					    uint64_t file_bytes)
 {
@@ -23,6 +28,11 @@ static const char *code_header_check_places(const struct code_header *header,
 	    header->text_bytes > file_bytes - header->text_at ||
 	    header->text_bytes > CODE_TEXT_MOST || !header->text_bytes)
 		return "its text is not in it";
+	if (code_header_text_end(header) < header->text_at + header->text_bytes ||
+	    header->module_at % CODE_PAGE || header->module_at > file_bytes ||
+	    header->module_bytes > file_bytes - header->module_at ||
+	    (header->module_bytes && !header->module_at))
+		return "its module is not in it";
 	if (header->functions_at < sizeof(*header) ||
 	    !code_header_holds(header->functions_at, header->landings_at,
 			       (uint64_t)header->function_count + 1,
@@ -38,7 +48,6 @@ static const char *code_header_check_places(const struct code_header *header,
 const char *code_header_check(const void *image, uint64_t len,
 			      uint64_t file_bytes)
 {
-	static const uint64_t nothing[3];
 	struct code_header header;
 
 	if (len < sizeof(header))
@@ -49,8 +58,7 @@ const char *code_header_check(const void *image, uint64_t len,
 	if (header.version != CODE_VERSION ||
 	    header.header_bytes != sizeof(header))
 		return "it is of another version";
-	/* The first one is the compiler's own. */
-	if (memcmp(header.reserved + 1, nothing, sizeof(nothing)) != 0)
+	if (header.reserved)
 		return "it has what this version does not know";
 	return code_header_check_places(&header, file_bytes);
 }

@@ -7,6 +7,8 @@
 
 /* The header alone, of which "len" bytes are there, of a file of file_bytes.
  * All places that it names lie in the file, in their order. */
+/* Where what is executable ends. */
+uint64_t code_header_text_end(const struct code_header *header);
 const char *code_header_check(const void *image, uint64_t len,
 			      uint64_t file_bytes);
 /* The tables behind a header that holds: every place in the text is within

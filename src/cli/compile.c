@@ -107,9 +107,11 @@ static int compile_file(struct compile_work *work)
 	const struct cache_options cache = { .place = work->options->place };
 	const struct vm_options vm = { .cache = &cache };
 	struct err err = { 0 };
-	int result = wasm_file_read_from(work->path, &work->bytes,
-					 &work->source, &err);
+	int result = wasm_file_open(work->path, &work->source, &err);
 
+	if (result >= 0)
+		result = wasm_file_read_from(work->path, &work->bytes,
+					     &work->source, &err);
 	if (result < 0) {
 		fprintf(stderr, "brood: %s\n", err.text);
 		return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;

@@ -424,6 +424,40 @@ static void run_set_deadline(struct run *run)
 		*deadline = 0; /* later than ever */
 }
 
+/* The text names the file. */
+static int run_no_file(const struct err *err, int result)
+{
+	fprintf(stderr, "brood: %s\n", err->text);
+	return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
+}
+
+static int run_read(struct run *run, struct wasm_module **module)
+{
+	struct err err = { 0 };
+	int result = wasm_file_read_from(run->words[0], &run->bytes,
+					 &run->source, &err);
+
+	if (result < 0)
+		return run_no_file(&err, result);
+	run_set_source(run);
+	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, module,
+			     &err) < 0)
+		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	return 0;
+}
+
+/* What the cache knows by its stamp is not even read. */
+static int run_load(struct run *run, struct wasm_module **module)
+{
+	struct err err = { 0 };
+	int result = wasm_file_open(run->words[0], &run->source, &err);
+
+	if (result < 0)
+		return run_no_file(&err, result);
+	run_set_source(run);
+	return vm_load_known(&run->vm, module) ? 0 : run_read(run, module);
+}
+
 static int run_file(struct run *run)
 {
 	struct wasm_module *module;
@@ -432,19 +466,12 @@ static int run_file(struct run *run)
 
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	result = wasm_file_read_from(run->words[0], &run->bytes, &run->source,
-				     &err);
-	if (result < 0) {
-		fprintf(stderr, "brood: %s\n", err.text);
-		return result == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
-	}
+	result = run_load(run, &module);
+	if (result)
+		return result;
 	if (run_grant(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, &module,
-			     &err) < 0)
-		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
 	run_set_deadline(run);
-	run_set_source(run);
 	result = vm_instantiate(&run->vm, module, &run->instance, &err);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);

@@ -133,49 +133,35 @@ static int wasm_file_read_fd(int fd, const char *path, struct buf *bytes,
 	return more ? wasm_file_read_rest(fd, path, size, bytes, err) : 0;
 }
 
-static int wasm_file_read(const char *path, struct buf *bytes, struct err *err)
-{
-	auto_close int fd = -1;
-
-	if (strcmp(path, "-") == 0)
-		return wasm_file_read_fd(STDIN_FILENO, "standard input", bytes,
-					 err);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "open %s", path);
-	return wasm_file_read_fd(fd, path, bytes, err);
-}
-
-static int wasm_file_read_kept(const char *path, struct buf *bytes,
-			       struct wasm_file *file, struct err *err)
+int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 {
 	struct stat st;
-	int rc;
 
 	file->fd = -1;
 	if (strcmp(path, "-") == 0)
-		return wasm_file_read(path, bytes, err);
+		return 0;
 	file->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (file->fd < 0)
 		return err_set(err, -errno, "open %s", path);
 	if (fstat(file->fd, &st) == 0)
 		file_stamp_of(&st, &file->stamp);
-	rc = wasm_file_read_fd(file->fd, path, bytes, err);
-	if (rc < 0)
-		fd_close(&file->fd);
-	return rc;
+	return 0;
 }
 
 int wasm_file_read_from(const char *path, struct buf *bytes,
 			struct wasm_file *file, struct err *err)
 {
 	auto_buf struct buf text = { 0 };
-	const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-	int result = wasm_file_read_kept(path, bytes, file, err);
+	bool is_input = file->fd < 0;
+	const char *name = is_input ? "standard input" : path;
+	int result = wasm_file_read_fd(is_input ? STDIN_FILENO : file->fd, name,
+				       bytes, err);
 
-	if (result < 0 || wasm_file_is_binary(bytes))
+	if (result >= 0 && wasm_file_is_binary(bytes))
 		return result;
 	fd_close(&file->fd);
+	if (result < 0)
+		return result;
 	text = *bytes;
 	*bytes = (struct buf){ 0 };
 	return wat_to_binary(name, text.data, text.len, bytes, err);
@@ -184,8 +170,10 @@ int wasm_file_read_from(const char *path, struct buf *bytes,
 int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err)
 {
 	struct wasm_file file;
-	int result = wasm_file_read_from(path, bytes, &file, err);
+	int result = wasm_file_open(path, &file, err);
 
+	if (result >= 0)
+		result = wasm_file_read_from(path, bytes, &file, err);
 	fd_close(&file.fd);
 	return result;
 }

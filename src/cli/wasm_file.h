@@ -10,11 +10,13 @@
 /* As a module's bytes: text is translated. */
 int wasm_file_read_module(const char *path, struct buf *bytes, struct err *err);
 
-/* The same, and the file that the bytes are from: -1 where they are not those
- * of a file.  The stamp is from before they were read. */
+/* The same in two steps: the file, -1 for standard input, and its bytes.  It
+ * is closed, and -1, where they are not the module's.  The stamp is from
+ * before they were read. */
 struct wasm_file {
 	int fd;
 	struct file_stamp stamp;
 };
+int wasm_file_open(const char *path, struct wasm_file *file, struct err *err);
 int wasm_file_read_from(const char *path, struct buf *bytes,
 			struct wasm_file *file, struct err *err);

@@ -759,7 +759,7 @@ uint32_t jit_place(const struct jit_code *code, uint32_t function, uint32_t at)
 	struct jit_options options = {
 		.options = code->header->options,
 		.features = code->header->features,
-		.without = (uint32_t)code->header->reserved[0]
+		.without = (uint32_t)code->header->without
 	};
 	struct jit_compiler *c = jit_compiler_new(code->module, &options);
 	uint32_t own = function - code->module->imported_functions;

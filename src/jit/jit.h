@@ -44,6 +44,7 @@ int jit_compile(struct jit_compiler *compiler, uint32_t function,
 struct jit_link {
 	struct jit_compiler **compilers;
 	uint32_t count;
+	bool has_module; /* the module's bytes go into the image */
 };
 /* The image's size, a multiple of CODE_PAGE; 0: too large. */
 uint64_t jit_image_bytes(const struct jit_link *link);

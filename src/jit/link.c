@@ -57,7 +57,7 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 		.landing_count = landing_count(link),
 		.functions_at = sizeof(*header),
 		.text_bytes = text_bytes(link),
-		.reserved = { first->options->without },
+		.without = first->options->without,
 	};
 	header->landings_at =
 		header->functions_at +
@@ -66,6 +66,12 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 				  (uint64_t)header->landing_count *
 					  sizeof(struct code_landing));
 	header->file_bytes = rounded(header->text_at + header->text_bytes);
+	if (link->has_module) {
+		header->module_at = header->file_bytes;
+		header->module_bytes = first->module->len;
+		header->file_bytes = rounded(header->module_at +
+					     header->module_bytes);
+	}
 }
 
 uint64_t jit_image_bytes(const struct jit_link *link)
@@ -200,5 +206,8 @@ int jit_image_write(const struct jit_link *link, uint8_t *image)
 	for (uint32_t i = 0; i < link->count; i++)
 		write_part(link->compilers[i], image + header.text_at,
 			   functions, landings);
+	if (link->has_module)
+		memcpy(image + header.module_at, module_of(link)->bytes,
+		       header.module_bytes);
 	return 0;
 }

@@ -85,8 +85,8 @@ void vm_fini(struct vm *vm)
 
 /* Takes the bytes over in any case. */
 static int vm_load_bytes(struct vm *vm, const void *bytes, size_t len,
-			 void *own, struct wasm_module **module,
-			 struct err *err)
+			 void *own, const struct wasm_load_options *options,
+			 struct wasm_module **module, struct err *err)
 {
 	struct vm_module *loaded = calloc(1, sizeof *loaded);
 	struct wasm_error error = { 0 };
@@ -96,7 +96,7 @@ static int vm_load_bytes(struct vm *vm, const void *bytes, size_t len,
 		return err_set(err, -ENOMEM, "load a module");
 	}
 	if (wasm_module_load(&loaded->module, vm->options.host, vm->types,
-			     bytes, len, NULL, &error) < 0) {
+			     bytes, len, options, &error) < 0) {
 		free(loaded);
 		free(own);
 		return err_set(err, -EINVAL, "%s", error.text);
@@ -111,7 +111,26 @@ static int vm_load_bytes(struct vm *vm, const void *bytes, size_t len,
 int vm_load_in_place(struct vm *vm, const void *bytes, size_t len,
 		     struct wasm_module **module, struct err *err)
 {
-	return vm_load_bytes(vm, bytes, len, NULL, module, err);
+	return vm_load_bytes(vm, bytes, len, NULL, NULL, module, err);
+}
+
+/* Bytes that were validated when the object that holds them was made. */
+int vm_load_known(struct vm *vm, struct wasm_module **module)
+{
+	static const struct wasm_load_options known = { .bodies_known = true };
+	struct vm_code *code = vm_code_find_known(vm);
+	const void *bytes;
+	uint64_t len;
+
+	if (!code)
+		return 0;
+	bytes = vm_code_module_bytes(code, &len);
+	if (vm_load_bytes(vm, bytes, len, NULL, &known, module, NULL) < 0) {
+		vm_code_forget(code);
+		return 0;
+	}
+	vm_code_attach(code, *module);
+	return 1;
 }
 
 int vm_load(struct vm *vm, const void *bytes, size_t len,
@@ -123,7 +142,7 @@ int vm_load(struct vm *vm, const void *bytes, size_t len,
 		return err_set(err, -ENOMEM, "load a module of %zu bytes", len);
 	if (len)
 		memcpy(own, bytes, len);
-	return vm_load_bytes(vm, own, len, own, module, err);
+	return vm_load_bytes(vm, own, len, own, NULL, module, err);
 }
 
 static struct wasm_name vm_name_of(const char *text)

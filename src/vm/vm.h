@@ -73,6 +73,10 @@ int vm_load(struct vm *vm, const void *bytes, size_t len,
 /* The same without a copy: the bytes stay as they are until vm_fini. */
 int vm_load_in_place(struct vm *vm, const void *bytes, size_t len,
 		     struct wasm_module **module, struct err *err);
+/* The module that options.code.source stands for, by its stamp, where the
+ * cache has its code: neither read nor validated, for both was done by who
+ * compiled it.  1, or 0: it is not known. */
+int vm_load_known(struct vm *vm, struct wasm_module **module);
 /* Names one thing, or all exports of an instance; what had the name before
  * has it no more. */
 int vm_define(struct vm *vm, const char *module, const char *name,

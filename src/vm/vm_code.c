@@ -159,12 +159,15 @@ static bool vm_code_write_own(struct vm_code *code, const struct jit_link *link)
 
 /* CLAIM 1.6 1.7 */
 static bool vm_code_write_object(struct vm_code *code,
-				 const struct jit_link *link)
+				 const struct jit_link *parts)
 {
-	uint64_t bytes = jit_image_bytes(link);
+	struct jit_link link = *parts;
+	uint64_t bytes;
 
+	link.has_module = true;
+	bytes = jit_image_bytes(&link);
 	if (!bytes || cache_reserve(code->object, bytes, NULL) < 0 ||
-	    jit_image_write(link, code->object->image) < 0 ||
+	    jit_image_write(&link, code->object->image) < 0 ||
 	    cache_seal(code->object, NULL) < 0)
 		return false;
 	cache_publish(code->object);
@@ -211,7 +214,8 @@ static void vm_code_make(struct vm_code *code, const struct wasm_module *module)
 	struct vm_compile compile = { .module = module };
 
 	if (vm_code_compile(&compile, &code->options)) {
-		struct jit_link link = { compile.compilers, compile.count };
+		struct jit_link link = { compile.compilers, compile.count,
+					 false };
 
 		if (vm_code_write(code, &link))
 			vm_code_open(code, module);
@@ -306,6 +310,68 @@ static struct vm_code *vm_code_of(const struct wasm_module *of,
 	}
 	vm_unlock(NULL);
 	return code;
+}
+
+/* Known modules */
+
+static const struct code_header *vm_code_header(const struct vm_code *code)
+{
+	return (const struct code_header *)code->image;
+}
+
+/* As an instance with a guarded memory will want it. */
+struct vm_code *vm_code_find_known(struct vm *vm)
+{
+	const struct vm_code_options *wanted = &vm->options.code;
+	struct cache_request request = wanted->source;
+	struct vm_code *code;
+
+	if (!wanted->cache || wanted->via == VM_INTERPRETED ||
+	    wanted->without || request.fd < 0)
+		return NULL;
+	code = calloc(1, sizeof(*code));
+	if (!code)
+		return NULL;
+	code->options.options = vm->options.store.fuel ? CODE_FUEL : 0;
+	code->options.features = jit_features() & ~wanted->without_features;
+	request.bytes = NULL;
+	request.len = request.stamp.size;
+	request.options = code->options.options;
+	request.features = code->options.features;
+	if (cache_get(wanted->cache, &request, &code->object) == CACHE_HIT) {
+		code->image = code->object->image;
+		code->image_bytes = code->object->len;
+		if (vm_code_header(code)->module_bytes)
+			return code;
+	}
+	vm_code_forget(code);
+	return NULL;
+}
+
+const void *vm_code_module_bytes(const struct vm_code *code, uint64_t *len)
+{
+	const struct code_header *header = vm_code_header(code);
+
+	*len = header->module_bytes;
+	return code->image + header->module_at;
+}
+
+void vm_code_attach(struct vm_code *code, struct wasm_module *module)
+{
+	module->has_tail_calls = vm_code_header(code)->options & CODE_TAILS;
+	code->options.options |= vm_code_header(code)->options & CODE_TAILS;
+	code->is_entered = true;
+	code->code.module = module;
+	vm_code_open(code, module);
+	code->next = module->code_data;
+	module->code_data = code;
+	module->code_drop = vm_code_drop;
+}
+
+void vm_code_forget(struct vm_code *code)
+{
+	vm_code_drop_image(code);
+	free(code);
 }
 
 static bool vm_code_try(struct wasm_instance *instance,

@@ -32,6 +32,14 @@ void vm_keep_give(uint8_t *base, uint64_t len, uint64_t open, bool has_files);
 /* vm_code.c: compiles the instance's module, or finds that it was. */
 int vm_code_bind(void *env, struct wasm_instance *instance);
 
+/* Code that the cache has of options.code.source, with the module's bytes;
+ * NULL: none.  It is attached to the module that is made of them. */
+struct vm_code;
+struct vm_code *vm_code_find_known(struct vm *vm);
+const void *vm_code_module_bytes(const struct vm_code *code, uint64_t *len);
+void vm_code_attach(struct vm_code *code, struct wasm_module *module);
+void vm_code_forget(struct vm_code *code);
+
 /* vm_alarm.c: when the run's deadline is over, its store is made to ask. */
 void vm_alarm_set(struct vm_run *run);
 void vm_alarm_clear(struct vm_run *run);

@@ -116,6 +116,8 @@ static int load_body(struct wasm_loader *loader, uint32_t index)
 		wasm_reader_fail(reader, at, "function body is too large");
 	if (reader->failed)
 		return -1;
+	if (loader->bodies_known)
+		return 0;
 	if (wasm_validate_body(loader->validator, index, NULL, reader->error))
 		return name_function(loader, index);
 	return 0;
@@ -324,6 +326,7 @@ int wasm_module_load(struct wasm_module **module, const struct wasm_host *host,
 	if (!loader.module)
 		return wasm_error_set(error, 0, "out of memory");
 	loader.module->refused = whole.refused;
+	loader.bodies_known = options && options->bodies_known;
 	loader.loaded = loader.module->own;
 	loader.validator = wasm_validator_new(loader.module);
 	if (loader.validator)

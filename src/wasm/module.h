@@ -152,6 +152,9 @@ struct wasm_load_options {
 	/* Features that are refused though the engine has them: bits of enum
 	 * wasm_feature.  0: all is allowed. */
 	uint32_t refused;
+	/* The same bytes were loaded without it before: their bodies are not
+	 * validated now, but each when it is compiled or translated. */
+	bool bodies_known;
 };
 
 /* Decodes and validates.  0, or -1 with *error; nothing stays behind. */

@@ -28,6 +28,7 @@ struct wasm_loader {
 	uint32_t word_count, word_room;
 	uint32_t code_count;
 	bool has_data;
+	bool bodies_known;
 };
 
 /* Room for "more" items behind "count" ones in an array of the arena.  NULL:
