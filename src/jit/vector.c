@@ -666,7 +666,8 @@ static bool shift8(struct jit_compiler *c, const struct recipe *recipe)
 	target = jit_target_over(c, VECTOR, &a);
 	shift_words(c, 0x71, recipe->op, target.reg, ra, by);
 	jit_emit_float(c, PAND, target.reg, target.reg,
-		       same_words(c, 0x0101010101010101 * mask), true);
+		       same_words(c, UINT64_C(0x0101010101010101) * mask),
+		       true);
 	jit_target_release(c, &target, &a);
 	jit_target_finish(c, target, T_V128);
 	return true;
