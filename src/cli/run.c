@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { RUN_SMALL = 8192 }; /* bytes of a module's file */
 enum { RUN_TIMEOUT = 124, RUN_FUEL = 125, RUN_TRAP = 134, RUN_VALUES = 64 };
 
 struct run_options {
@@ -78,7 +79,9 @@ static const struct args_option run_options[] = {
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct run_options, cache),
-	  .help = "where compiled code is kept, or off" },
+	  .help = "where compiled code is kept, or off; of modules under "
+		  "8 KiB it is kept only where this or BROOD_CACHE is "
+		  "given" },
 	{ .name = NULL }
 };
 
@@ -387,12 +390,19 @@ static enum vm_via run_via(const char *word)
 	return strcmp(word, "interp") == 0 ? VM_INTERPRETED : VM_COMPILED;
 }
 
+/* Compiling so little takes no longer than looking for its code. */
+static bool run_is_small(const struct run *run)
+{
+	return run->source.fd >= 0 && !run->options->cache &&
+	       !getenv("BROOD_CACHE") && run->source.stamp.size < RUN_SMALL;
+}
+
 static int run_open(struct run *run, struct err *err)
 {
 	const struct run_options *options = run->options;
 	const struct cache_options cache = { .place = options->cache };
 	struct vm_options vm = {
-		.cache = &cache,
+		.cache = run_is_small(run) ? NULL : &cache,
 		.code = { .via = run_via(options->via) },
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
@@ -449,16 +459,11 @@ static int run_read(struct run *run, struct wasm_module **module)
 /* What the cache knows by its stamp is not even read. */
 static int run_load(struct run *run, struct wasm_module **module)
 {
-	struct err err = { 0 };
-	int result = wasm_file_open(run->words[0], &run->source, &err);
-
-	if (result < 0)
-		return run_no_file(&err, result);
 	run_set_source(run);
 	return vm_load_known(&run->vm, module) ? 0 : run_read(run, module);
 }
 
-static int run_file(struct run *run)
+static int run_start(struct run *run)
 {
 	struct wasm_module *module;
 	struct err err = { 0 };
@@ -478,6 +483,14 @@ static int run_file(struct run *run)
 	if (result > 0)
 		return run_end(run, result);
 	return run->options->invoke ? run_invoke(run) : run_command(run);
+}
+
+static int run_file(struct run *run)
+{
+	struct err err = { 0 };
+	int result = wasm_file_open(run->words[0], &run->source, &err);
+
+	return result < 0 ? run_no_file(&err, result) : run_start(run);
 }
 
 int run_run(int argc, char **argv)
