@@ -450,7 +450,7 @@ static int run_read(struct run *run, struct wasm_module **module)
 	if (result < 0)
 		return run_no_file(&err, result);
 	run_set_source(run);
-	if (vm_load_in_place(&run->vm, run->bytes.data, run->bytes.len, module,
+	if (vm_load_compiled(&run->vm, run->bytes.data, run->bytes.len, module,
 			     &err) < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
 	return 0;

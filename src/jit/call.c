@@ -509,6 +509,9 @@ bool jit_call_operation(struct jit_compiler *c, unsigned operation,
 		       operation == WASM_OP_RETURN_CALL_INDIRECT ||
 		       operation == WASM_OP_RETURN_CALL_REF;
 
+	/* Its module was loaded without a look at its bodies. */
+	if (is_tail && !c->has_tails)
+		c->failed = true;
 	if (is_tail) { /* nothing is in a register but homes */
 		jit_values_flush(c);
 		jit_code_count_turn(c);

@@ -114,6 +114,32 @@ int vm_load_in_place(struct vm *vm, const void *bytes, size_t len,
 	return vm_load_bytes(vm, bytes, len, NULL, NULL, module, err);
 }
 
+static void vm_unload(struct vm *vm)
+{
+	struct vm_module *last = vm->modules;
+
+	vm->modules = last->next;
+	wasm_module_free(last->module);
+	free(last->bytes);
+	free(last);
+}
+
+/* What does not go well is done again in two steps, for the words of its
+ * error, or since it has tail calls and needs other code. */
+int vm_load_compiled(struct vm *vm, const void *bytes, size_t len,
+		     struct wasm_module **module, struct err *err)
+{
+	static const struct wasm_load_options known = { .bodies_known = true };
+
+	if (vm->options.code.via == VM_INTERPRETED ||
+	    vm_load_bytes(vm, bytes, len, NULL, &known, module, NULL) < 0)
+		return vm_load_in_place(vm, bytes, len, module, err);
+	if (vm_code_prepare(vm, *module))
+		return 0;
+	vm_unload(vm);
+	return vm_load_in_place(vm, bytes, len, module, err);
+}
+
 /* Bytes that were validated when the object that holds them was made. */
 int vm_load_known(struct vm *vm, struct wasm_module **module)
 {

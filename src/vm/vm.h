@@ -77,6 +77,11 @@ int vm_load_in_place(struct vm *vm, const void *bytes, size_t len,
  * cache has its code: neither read nor validated, for both was done by who
  * compiled it.  1, or 0: it is not known. */
 int vm_load_known(struct vm *vm, struct wasm_module **module);
+/* As vm_load_in_place, for a module that will have instances with guarded
+ * memories: it is compiled at once, so that its bodies are validated once,
+ * and by all CPUs. */
+int vm_load_compiled(struct vm *vm, const void *bytes, size_t len,
+		     struct wasm_module **module, struct err *err);
 /* Names one thing, or all exports of an instance; what had the name before
  * has it no more. */
 int vm_define(struct vm *vm, const char *module, const char *name,

@@ -374,6 +374,19 @@ void vm_code_forget(struct vm_code *code)
 	free(code);
 }
 
+bool vm_code_prepare(struct vm *vm, struct wasm_module *module)
+{
+	const struct vm_code_options *wanted = &vm->options.code;
+	struct jit_options options = {
+		.options = vm->options.store.fuel ? CODE_FUEL : 0,
+		.features = jit_features() & ~wanted->without_features,
+		.without = wanted->without
+	};
+	const struct vm_code *code = vm_code_of(module, &options, wanted);
+
+	return code && code->is_made;
+}
+
 static bool vm_code_try(struct wasm_instance *instance,
 			const struct vm_code_options *wanted)
 {

@@ -37,6 +37,9 @@ int vm_code_bind(void *env, struct wasm_instance *instance);
 struct vm_code;
 struct vm_code *vm_code_find_known(struct vm *vm);
 const void *vm_code_module_bytes(const struct vm_code *code, uint64_t *len);
+/* Compiles the module, whose bodies need not be valid.  false: they are not,
+ * or it could not be done. */
+bool vm_code_prepare(struct vm *vm, struct wasm_module *module);
 void vm_code_attach(struct vm_code *code, struct wasm_module *module);
 void vm_code_forget(struct vm_code *code);
 

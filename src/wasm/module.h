@@ -152,8 +152,9 @@ struct wasm_load_options {
 	/* Features that are refused though the engine has them: bits of enum
 	 * wasm_feature.  0: all is allowed. */
 	uint32_t refused;
-	/* The same bytes were loaded without it before: their bodies are not
-	 * validated now, but each when it is compiled or translated. */
+	/* Bodies are not validated now, but each when it is compiled or
+	 * translated: who sets this sees to it that this is in time, and to
+	 * has_tail_calls. */
 	bool bodies_known;
 };
 
