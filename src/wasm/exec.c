@@ -78,6 +78,12 @@ typedef out_of_line *out_of_line_pointer;
 typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 
 #define RARE(condition) __builtin_expect(!!(condition), 0)
+/* Nobody knows: no branch is to guess it. */
+#ifdef __clang__
+#define EVEN(condition) __builtin_unpredictable(condition)
+#else
+#define EVEN(condition) __builtin_expect_with_probability(!!(condition), 1, 0.5)
+#endif
 /* Keeps what stands before it apart from what stands behind. */
 #define APART() __asm__ volatile("")
 
@@ -659,11 +665,6 @@ struct wasm_place wasm_exec_place(const uint64_t regs[16])
 uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
-}
-
-bool wasm_interp_takes_faults(void)
-{
-	return true;
 }
 
 const char *wasm_interp_compiler(void)
