@@ -969,6 +969,19 @@ static bool branch_masked(struct translator *t, unsigned operation, bool back,
 	return true;
 }
 
+/* On a test that was taken back. */
+static void branch_by(struct translator *t, const struct made *test,
+		      bool inverted, bool back)
+{
+	char letter = operand_letter(test->operation, 0);
+
+	code_begin(t, handler_of(branch_role(inverted, back), test->operation,
+				 form_of(test->a.place, test->b.place)));
+	code_u32(t, 0);
+	code_operand(t, &test->a, letter);
+	code_operand(t, &test->b, letter);
+}
+
 static bool branch_compared(struct translator *t, bool inverted, bool back)
 {
 	struct made *last = last_made(t), compare;
@@ -992,25 +1005,27 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 	     (letter == 'i' || letter == 'l') &&
 	     branch_steps(t, operation, &compare.b)))
 		return true;
-	code_begin(t, handler_of(branch_role(inverted, back), operation,
-				 form_of(compare.a.place, compare.b.place)));
-	code_u32(t, 0);
-	code_operand(t, &compare.a, letter);
-	code_operand(t, &compare.b, letter);
+	compare.operation = (uint16_t)operation;
+	branch_by(t, &compare, inverted, back);
 	return true;
 }
 
-/* The last instruction is an "and": branch on its bits. */
+/* The last instruction is an "and": branch on its bits.  Or a comparison of
+ * floats, whose inverse is none: branch where it holds not. */
 static void branch_tested(struct translator *t, bool inverted, bool back)
 {
-	struct made and = code_take_back(t);
-	char letter = operand_letter(and.operation, 0);
+	struct made test = code_take_back(t);
 
-	code_begin(t, handler_of(branch_role(inverted, back), and.operation,
-				 form_of(and.a.place, and.b.place)));
-	code_u32(t, 0);
-	code_operand(t, &and.a, letter);
-	code_operand(t, &and.b, letter);
+	branch_by(t, &test, inverted, back);
+}
+
+static bool is_fresh_float_compare(struct translator *t)
+{
+	const struct made *last = last_made(t);
+
+	return last->kind == MADE_COMPARE && last->destination == NONE &&
+	       last->at != NONE && !is_integer_compare(last->operation) &&
+	       t->accumulators[CLASS_INT].producer == last->at;
 }
 
 /* The last instruction added to a slot; the branch is on any slot. */
@@ -1070,7 +1085,8 @@ static bool branch_eqz(struct translator *t, bool inverted, bool back)
 		return false;
 	eqz = code_take_back(t);
 	value_pop(t, 1);
-	if (eqz.a.place == 'r' && is_fresh_and(t, and))
+	if (eqz.a.place == 'r' &&
+	    (is_fresh_and(t, and) || is_fresh_float_compare(t)))
 		branch_tested(t, !inverted, back);
 	else
 		branch_zero(t, operation, &eqz.a, inverted, back);
