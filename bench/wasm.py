@@ -3,9 +3,11 @@
 engine, interleaved and in another order each round.  Told are medians of the
 whole process's CPU time (all its threads; a busy machine disturbs that least)
 as a multiple of native's, with the spread, (most - least) / median; then
-geometric means of these and of the other interpreters' time over ours.  A
-checksum that is not native's is a failure, and so is a kernel that ours cannot
-run; what another engine cannot run is said and left out of its means.
+geometric means of these and of the other interpreters' time over ours: of all
+kernels that both run (the goals are about these), of those without SIMD and of
+those with it.  A checksum that is not native's is a failure, and so is a kernel
+that ours cannot run; what another engine cannot run is said and left out of
+its means.
 
 Then, by the clock: how long the least program takes to say hello, and a large
 one that runs each of its functions once; what a memory's size costs at the
@@ -44,6 +46,8 @@ FILES = os.environ["KERNELS_IN"]
 HERE = os.environ["TMPDIR"]
 TIMER = os.path.join(os.environ["BUILD"], "bench", "spawn_time")
 GOALS = {"clang": {"wasmi": 1.8, "wasm3": 2.4}, "gcc": {"wasmi": 1.6}}
+MEANS = {"all": "all that both run", "scalar": "those without SIMD",
+         "simd": "those with SIMD"}
 NODE_HOST = """
 import { readFileSync } from "node:fs";
 import { WASI } from "node:wasi";
@@ -228,10 +232,11 @@ def show_kernel(name, found, engines):
     print(line, flush=True)
 
 
-def means(found, engines, simd):
+def means(found, engines, kernels):
     """{(above, below): geometric mean} over the kernels that both ran."""
     rows = [row for name, row in found.items()
-            if name.startswith("simd_") == simd]
+            if kernels == "all" or
+            name.startswith("simd_") == (kernels == "simd")]
     pairs = [(e.name, "native") for e in engines]
     pairs += [(o.name, e.name) for o, e in ratios(engines)]
     result = {}
@@ -270,21 +275,22 @@ def bench_kernels(engines, as_json):
             found[name] = row
             if not as_json:
                 show_kernel(name, row, engines)
-    got = {simd: means(found, engines, simd) for simd in (False, True)}
+    got = {which: means(found, engines, which) for which in MEANS}
     if not as_json:
-        show_means("geometric mean", got[False], engines)
-        show_means("with SIMD", got[True], engines)
+        print("geometric means")
+        for which, words in MEANS.items():
+            show_means(words, got[which], engines)
     return found, got
 
 
 def goals(got, engines):
-    """Of all kernels but those with SIMD, which not all engines have."""
+    """Of all kernels that both run: without SIMD where one has none."""
     found = []
     for own in engines:
         if own.ours:
             built_by = own.compiler()
             for other, goal in GOALS[built_by].items():
-                x = got[False].get((other, own.name))
+                x = got["all"].get((other, own.name))
                 if x is not None:
                     found.append({"what": f"{other}'s time over {own.name}'s "
                                   f"({built_by})", "got": x, "goal": goal,
@@ -378,7 +384,7 @@ def show_peaks(title, found, engines):
 
 def show_goals(found):
     if found:
-        print("\ngoals")
+        print("\ngoals, of all kernels that both run")
     for goal in found:
         print(f"  {'met   ' if goal['met'] else 'missed'} {goal['what']}: "
               f"{goal['got']:.2f}x, goal {goal['goal']:.2f}x")
@@ -395,8 +401,8 @@ def main():
     result = {"goals": []}
     if "kernels" in parts:
         result["kernels"], got = bench_kernels(engines, as_json)
-        result["means"] = {f"{above}/{below}{' simd' if simd else ''}": x
-                           for simd, pairs in got.items()
+        result["means"] = {f"{above}/{below} {which}": x
+                           for which, pairs in got.items()
                            for (above, below), x in pairs.items()}
         result["goals"] = goals(got, engines)
     if "start" in parts or "peak" in parts:

@@ -340,13 +340,6 @@ static void doctor_engine(struct doctor_finding *finding)
 		doctor_note(finding, DOCTOR_LESS,
 			    "a CPU with SSE4.2 and POPCNT, for \"brood run\"",
 			    "%.250s", err.text);
-	else if (!wasm_interp_takes_faults())
-		doctor_note(finding, DOCTOR_LESS,
-			    "build with clang-19: its code is faster and "
-			    "checks no address",
-			    "Wasm 3.0, threads, wide arithmetic, custom page "
-			    "sizes; interpreter by %s",
-			    wasm_interp_compiler());
 	else
 		doctor_note(finding, DOCTOR_OK, NULL,
 			    "Wasm 3.0, threads, wide arithmetic, custom page "

@@ -11,7 +11,6 @@
  * where so many addresses are not to be had or the interpreter takes no
  * faults, reserve what they may grow to, or less, and code checks. */
 #include "vm/vm_internal.h"
-#include "wasm/interp.h"
 #include <sys/mman.h>
 
 enum { VM_PAGE = 4096 };
@@ -36,7 +35,7 @@ static uint8_t *vm_reserve(uint64_t bytes)
 static bool vm_memory_may_be_guarded(const struct wasm_memory *memory)
 {
 	return !memory->limits.is64 && memory->limits.page_log2 == 16 &&
-	       memory->bytes <= VM_SPAN / 2 && wasm_interp_takes_faults();
+	       memory->bytes <= VM_SPAN / 2;
 }
 
 /* All of what is wished, else the half, and so on down to what is needed. */

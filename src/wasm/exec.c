@@ -19,10 +19,23 @@
  * context still in their registers.  Cold ones are in section wasm_cold.
  *
  * This file is never sanitised: a sanitizer's calls would push. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#ifndef __clang__
+/* gcc has no convention that keeps arguments where they came; but it leaves a
+ * register alone that is a variable of the whole file.  They are those that
+ * each function keeps for its caller, so that they outlive calls. */
+register const unsigned char *ip __asm__("rbx");
+register unsigned char *frame __asm__("r14");
+register unsigned char *memory __asm__("r12");
+register struct wasm_instance *context __asm__("r15");
+register unsigned long acc __asm__("r13");
+#endif
 #include "wasm/atomic.h"
 #include "wasm/handler_list.h"
 #include "wasm/interp_internal.h"
 #include "wasm/simd.h"
+#pragma GCC diagnostic pop
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-but-set-parameter"
@@ -37,10 +50,17 @@
 #define HOT_SECTION  __attribute__((section("wasm_handlers"), used))
 #define COLD_SECTION __attribute__((section("wasm_cold"), used, noinline))
 
+#define PARAMETERS_FLOAT double acc_d, float acc_f, v128 acc_v
+#define ARGUMENTS_FLOAT	 acc_d, acc_f, acc_v
+#ifdef __clang__
 #define PARAMETERS                                                          \
 	const u8 *ip, u8 *frame, u8 *memory, struct wasm_instance *context, \
-		u64 acc, double acc_d, float acc_f, v128 acc_v
-#define ARGUMENTS ip, frame, memory, context, acc, acc_d, acc_f, acc_v
+		u64 acc, PARAMETERS_FLOAT
+#define ARGUMENTS ip, frame, memory, context, acc, ARGUMENTS_FLOAT
+#else
+#define PARAMETERS PARAMETERS_FLOAT
+#define ARGUMENTS  ARGUMENTS_FLOAT
+#endif
 typedef CONVENTION enum wasm_trap handler(PARAMETERS);
 
 /* Slots: aligned, of any type. */
@@ -58,6 +78,12 @@ typedef out_of_line *out_of_line_pointer;
 typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 
 #define RARE(condition) __builtin_expect(!!(condition), 0)
+/* Nobody knows: no branch is to guess it. */
+#ifdef __clang__
+#define EVEN(condition) __builtin_unpredictable(condition)
+#else
+#define EVEN(condition) __builtin_expect_with_probability(!!(condition), 1, 0.5)
+#endif
 /* Keeps what stands before it apart from what stands behind. */
 #define APART() __asm__ volatile("")
 
@@ -132,8 +158,12 @@ typedef out_of_line_pointer out_of_line_pointer_any WASM_ANY_PLACE;
 
 /* Memory.  An access in a guarded memory is not checked. */
 #define PLACE(index, offset, width) (memory + (u64)(index) + (offset))
+#ifdef __clang__
 #define KEEP_PLACE() \
 	__asm__ volatile("" : : "r"(ip), "r"(frame), "r"(context))
+#else /* what is accessed before is so while ip is what it was */
+#define KEEP_PLACE() __asm__ volatile("" : "+r"(ip) : : "memory")
+#endif
 #define CHECKED(index, offset, width, memory_at)                  \
 	struct wasm_memory *far = context->memories[CONSTANT(u32, memory_at)]; \
 	u64 far_at, far_bytes = __atomic_load_n(&far->bytes,      \
@@ -353,10 +383,10 @@ COLD(fence)
 	NEXT(8);
 }
 
-static inline u8 *memory_of(const struct wasm_instance *context)
+static inline u8 *memory_of(const struct wasm_instance *instance)
 {
-	return context->module->memory_count ? context->memories[0]->base
-					     : NULL;
+	return instance->module->memory_count ? instance->memories[0]->base
+					      : NULL;
 }
 
 /* A host's function is called here and now; a function of another instance
@@ -577,18 +607,42 @@ const uint8_t *wasm_exec_restore(void)
 	return (const uint8_t *)restore_code;
 }
 
+/* Numbers of registers as in wasm_interp_fault. */
+#ifdef __clang__
+enum { REG_IP = 12, REG_FRAME = 13, REG_CONTEXT = 15 };
+
 enum wasm_trap wasm_exec(const uint8_t *ip, uint8_t *frame,
 			 struct wasm_instance *context)
 {
 	return HANDLER_AT(ip)(ip, frame, memory_of(context), context, 0, 0, 0,
 			      (v128){ 0 });
 }
-
-/* Numbers of registers as in wasm_interp_fault. */
-#ifdef __clang__
-enum { REG_IP = 12, REG_FRAME = 13, REG_CONTEXT = 15 };
 #else
-enum { REG_IP = 7, REG_FRAME = 6, REG_CONTEXT = 1 };
+enum { REG_IP = 3, REG_FRAME = 14, REG_CONTEXT = 15 };
+
+/* The caller's registers come back. */
+enum wasm_trap wasm_exec(const uint8_t *at, uint8_t *first,
+			 struct wasm_instance *instance)
+{
+	const u8 *old_ip = ip;
+	u8 *old_frame = frame, *old_memory = memory;
+	struct wasm_instance *old_context = context;
+	u64 old_acc = acc;
+	enum wasm_trap trap;
+
+	ip = at;
+	frame = first;
+	context = instance;
+	memory = memory_of(instance);
+	acc = 0;
+	trap = HANDLER_AT(ip)(0, 0, (v128){ 0 });
+	ip = old_ip;
+	frame = old_frame;
+	memory = old_memory;
+	context = old_context;
+	acc = old_acc;
+	return trap;
+}
 #endif
 
 extern const u8 handlers_begin[] __asm__("__start_wasm_handlers");
@@ -611,15 +665,6 @@ struct wasm_place wasm_exec_place(const uint64_t regs[16])
 uint64_t wasm_exec_fault(void)
 {
 	return (u64)h0_fault;
-}
-
-bool wasm_interp_takes_faults(void)
-{
-#ifdef __clang__
-	return true;
-#else
-	return false;
-#endif
 }
 
 const char *wasm_interp_compiler(void)

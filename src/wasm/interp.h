@@ -65,8 +65,5 @@ void wasm_interp_trace(struct wasm_store *store, struct wasm_instance *instance,
  * the answer is true. */
 bool wasm_interp_fault(struct wasm_store *store, uint64_t regs[16],
 		       uint64_t *rip);
-/* false: no memory may be guarded, since a handler cannot be sent on from a
- * fault.  gcc moves what the handlers share out of its registers. */
-bool wasm_interp_takes_faults(void);
 /* What compiled the handlers: "clang 19.1.7". */
 const char *wasm_interp_compiler(void);

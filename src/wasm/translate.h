@@ -89,7 +89,9 @@ enum made_kind {
 	MADE_LOADED, /* operation with a loaded operand */
 	MADE_TREE,   /* (a OPERATION b) SECOND c */
 	MADE_COPY,
+	MADE_CONSTANT, /* b, to a's slot */
 	MADE_ADD_TWICE,
+	MADE_COPY_ADD,	 /* copies, then a + b to the destination */
 	MADE_GLOBAL,	 /* an own one's value; a: its offset as constant */
 	MADE_GLOBAL_ADD, /* the same plus b */
 };
@@ -339,6 +341,8 @@ enum role {
 	ROLE_COPIED,
 	ROLE_CHOOSE,
 	ROLE_BACK_CHOOSE,
+	ROLE_MASKED,
+	ROLE_MASKED_BACK,
 	ROLES
 };
 unsigned handler_of(enum role role, unsigned operation, unsigned form);
@@ -349,7 +353,7 @@ bool operation_commutes(unsigned operation);
 /* 0: none */
 unsigned operation_loaded_class(unsigned operation);
 unsigned operation_tree_class(unsigned operation);
-enum { TREE_SWAPPED_CLASS = 7 };
+enum { TREE_SWAPPED_CLASS = 7, TREE_CLASSES = 16 };
 
 /* translate_number.c */
 bool number_operation(struct translator *t, unsigned operation,

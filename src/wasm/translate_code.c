@@ -281,9 +281,30 @@ void code_copy(struct translator *t, uint32_t to, uint32_t of,
 	acc_wrote(t, to);
 }
 
+/* Two at once, where the last instruction set another one. */
+static bool constant_more(struct translator *t, uint32_t to, uint64_t constant)
+{
+	struct made first;
+
+	if (last_made(t)->kind != MADE_CONSTANT)
+		return false;
+	first = code_take_back(t);
+	code_begin(t, WASM_H_set_constants);
+	code_slot(t, first.a.slot);
+	code_u64(t, first.b.constant);
+	code_slot(t, to);
+	code_u64(t, constant);
+	return true;
+}
+
 void code_constant(struct translator *t, uint32_t to,
 		   const struct value *constant)
 {
+	if (constant->class != CLASS_V128 &&
+	    constant_more(t, to, constant->constant)) {
+		acc_wrote(t, to);
+		return;
+	}
 	code_begin(t, constant->class == CLASS_V128 ? WASM_H_set_constant_v
 						    : WASM_H_set_constant);
 	code_slot(t, to);
@@ -291,6 +312,11 @@ void code_constant(struct translator *t, uint32_t to,
 		code_bytes(t, (const void *)constant->constant, 16);
 	else
 		code_u64(t, constant->constant);
+	if (constant->class != CLASS_V128) {
+		last_made(t)->kind = MADE_CONSTANT;
+		last_made(t)->a.slot = to;
+		last_made(t)->b.constant = constant->constant;
+	}
 	acc_wrote(t, to);
 }
 
@@ -516,7 +542,7 @@ static void make_shifted(struct translator *t, uint32_t index, struct operand a,
 			 uint32_t shift, struct operand c)
 {
 	struct operand b = { .place = 'i', .constant = shift };
-	unsigned form = (form_of(a.place, 'i') * 8 +
+	unsigned form = (form_of(a.place, 'i') * TREE_CLASSES +
 			 operation_tree_class(WASM_OP_I32_ADD) - 1) *
 				2 +
 			(c.place == 'i');

@@ -260,7 +260,8 @@ static unsigned tree_handler(const struct made *first, unsigned operation,
 		return 0;
 	return handler_of(
 		ROLE_TREE, first->operation,
-		(form_of(first->a.place, first->b.place) * 8 + second - 1) * 2 +
+		(form_of(first->a.place, first->b.place) * TREE_CLASSES +
+		 second - 1) * 2 +
 			constant);
 }
 
@@ -553,6 +554,28 @@ static bool is_condition(struct translator *t, unsigned *form)
 		 last->operation == WASM_OP_I64_EQZ));
 }
 
+static bool is_odd_sum(const struct value *value)
+{
+	return value->place == IS_SUM &&
+	       (value->is_sum_of_locals || value->shift);
+}
+
+/* slot + constant goes to the value's slot, and the accumulator stays. */
+static void sum_to_slot(struct translator *t, uint32_t index)
+{
+	struct value *value = value_at(t, index);
+
+	if (value->place != IS_SUM)
+		return;
+	code_begin(t, WASM_H_set_sum);
+	code_slot(t, own_slot(t, index));
+	code_slot(t, value->slot);
+	code_u32(t, (uint32_t)value->constant);
+	value->place = IN_SLOT;
+	value->slot = own_slot(t, index);
+	acc_wrote(t, value->slot);
+}
+
 /* Both at once; neither value may be in the accumulator. */
 static bool select_compared(struct translator *t)
 {
@@ -564,10 +587,13 @@ static bool select_compared(struct translator *t)
 	if (!is_condition(t, &form) ||
 	    value_top(t, 1)->place == IN_ACCUMULATOR ||
 	    value_top(t, 2)->place == IN_ACCUMULATOR ||
+	    is_odd_sum(value_top(t, 1)) || is_odd_sum(value_top(t, 2)) ||
 	    !handler_of(ROLE_SELECT, last_made(t)->operation, form * 3))
 		return false;
 	compare = code_take_back(t);
 	value_pop(t, 1);
+	sum_to_slot(t, t->height - 2);
+	sum_to_slot(t, t->height - 1);
 	yes = selected(t, t->height - 2);
 	no = selected(t, t->height - 1);
 	if (yes.place == 'i' && no.place == 'i')
@@ -599,11 +625,11 @@ void number_select(struct translator *t)
 	enum value_class class = value_top(t, 1)->class;
 	struct operand condition, yes, no;
 
+	if (class == CLASS_INT && select_compared(t))
+		return;
 	for (uint32_t i = t->height - 3; i < t->height; i++)
 		if (value_at(t, i)->place == IS_SUM)
 			value_make_sum(t, i);
-	if (class == CLASS_INT && select_compared(t))
-		return;
 	yes = selected(t, t->height - 3);
 	no = selected(t, t->height - 2);
 	condition = value_operand(t, t->height - 1);
@@ -662,23 +688,84 @@ static void add_twice(struct translator *t)
 	};
 }
 
-static void set_from_accumulator(struct translator *t, uint32_t local,
-				 enum value_class class, bool is_fresh)
+/* The last instruction set a slot to slot + constant, and the one before
+ * made a copy or two. */
+static void copy_and_add(struct translator *t)
+{
+	const struct made *copy = &t->made[t->last ^ 1];
+	uint32_t slots[4], count;
+	struct made add, *made;
+
+	if (!is_local_plus_constant(last_made(t)) || copy->kind != MADE_COPY ||
+	    copy->copies > 2)
+		return;
+	add = code_take_back(t);
+	count = code_take_copies(t, 2, slots);
+	code_begin(t, WASM_H_copy1_add + count - 1);
+	for (uint32_t i = 0; i < count * 2; i++)
+		code_u32(t, slots[i]);
+	code_slot(t, add.destination);
+	code_slot(t, add.a.slot);
+	code_u32(t, (uint32_t)add.b.constant);
+	made = last_made(t);
+	made->kind = MADE_COPY_ADD;
+	made->copies = count;
+	made->destination = add.destination;
+	made->a = add.a;
+	made->b = add.b;
+	acc_wrote(t, add.destination);
+	t->accumulators[CLASS_INT] = (struct accumulator){
+		.owner = NONE, .producer = NONE, .mirrors = add.destination
+	};
+}
+
+/* The copies stay. */
+static void take_back_add(struct translator *t)
+{
+	const struct made *last = last_made(t);
+	uint32_t slots[4], count = last->copies;
+
+	for (uint32_t i = 0; i < count * 2; i++)
+		slots[i] = code_get_u32(t, last->at + 8 + i * 4);
+	code_take_back(t);
+	for (uint32_t i = 0; i < count; i++)
+		code_copy(t, slots[i * 2] / SLOT_BYTES,
+			  slots[i * 2 + 1] / SLOT_BYTES, CLASS_INT);
+}
+
+static void put_accumulator(struct translator *t, enum value_class class,
+			    uint32_t local)
 {
 	static const uint16_t put[CLASSES] = { WASM_H_put_l, WASM_H_put_d,
 					       WASM_H_put_f, WASM_H_put_v };
+	uint32_t slots[2];
+
+	if (class == CLASS_INT && code_take_copies(t, 1, slots)) {
+		code_begin(t, WASM_H_copy_put);
+		code_u32(t, slots[0]);
+		code_u32(t, slots[1]);
+	} else {
+		code_begin(t, put[class]);
+	}
+	code_slot(t, local);
+}
+
+static void set_from_accumulator(struct translator *t, uint32_t local,
+				 enum value_class class, bool is_fresh)
+{
 	struct accumulator *acc = &t->accumulators[class];
 
 	if (is_fresh && value_is_fresh(t, t->height - 1)) {
 		acc_write(t, class, local);
 		value_pop(t, 1);
-		if (class == CLASS_INT)
+		if (class == CLASS_INT) {
 			add_twice(t);
+			copy_and_add(t);
+		}
 		return;
 	}
 	value_pop(t, 1);
-	code_begin(t, put[class]);
-	code_slot(t, local);
+	put_accumulator(t, class, local);
 	acc_wrote(t, local);
 	acc->mirrors = local;
 	acc->producer = NONE;
@@ -732,6 +819,7 @@ static bool branch_steps(struct translator *t, unsigned operation,
 			 const struct operand *b)
 {
 	struct made step = *last_made(t);
+	bool copied = step.kind == MADE_COPY_ADD;
 	char letter = operand_letter(operation, 0);
 	bool twice = step.kind == MADE_ADD_TWICE && letter == 'i' &&
 		     step.destination == step.a.slot;
@@ -740,11 +828,18 @@ static bool branch_steps(struct translator *t, unsigned operation,
 				 : handler_of(ROLE_STEP, operation,
 					      form_of(step.b.place, b->place));
 
+	if (copied) {
+		step.kind = MADE_BINARY;
+		step.operation = WASM_OP_I32_ADD;
+	}
 	if ((!twice && !is_step(&step, letter)) || b->place == 'r' ||
 	    (b->place == 's' && b->slot == step.a.slot) ||
 	    t->accumulators[CLASS_INT].mirrors != step.a.slot)
 		return false;
-	code_take_back(t);
+	if (copied)
+		take_back_add(t);
+	else
+		code_take_back(t);
 	code_begin(t, handler);
 	code_u32(t, 0);
 	if (twice) {
@@ -842,6 +937,51 @@ static bool branch_global_equal(struct translator *t, unsigned operation,
 			     back, &compare->b);
 }
 
+static bool is_fresh_and(struct translator *t, unsigned operation)
+{
+	const struct made *last = last_made(t);
+
+	return last->kind == MADE_BINARY && last->operation == operation &&
+	       last->destination == NONE && last->at != NONE &&
+	       t->accumulators[CLASS_INT].producer == last->at &&
+	       handler_of(ROLE_BRANCH, operation,
+			  form_of(last->a.place, last->b.place));
+}
+
+/* The same for a local's bits, compared with a constant. */
+static bool branch_masked(struct translator *t, unsigned operation, bool back,
+			  const struct made *compare)
+{
+	const struct made *last = last_made(t);
+	unsigned handler = handler_of(ROLE_MASKED + back, operation, 0);
+	struct made and;
+
+	if (!handler || compare->a.place != 'r' || compare->b.place != 'i' ||
+	    !is_fresh_and(t, WASM_OP_I32_AND) || last->a.place != 's' ||
+	    last->b.place != 'i')
+		return false;
+	and = code_take_back(t);
+	code_begin(t, handler);
+	code_u32(t, 0);
+	code_operand(t, &and.a, 'i');
+	code_operand(t, &and.b, 'i');
+	code_operand(t, &compare->b, 'i');
+	return true;
+}
+
+/* On a test that was taken back. */
+static void branch_by(struct translator *t, const struct made *test,
+		      bool inverted, bool back)
+{
+	char letter = operand_letter(test->operation, 0);
+
+	code_begin(t, handler_of(branch_role(inverted, back), test->operation,
+				 form_of(test->a.place, test->b.place)));
+	code_u32(t, 0);
+	code_operand(t, &test->a, letter);
+	code_operand(t, &test->b, letter);
+}
+
 static bool branch_compared(struct translator *t, bool inverted, bool back)
 {
 	struct made *last = last_made(t), compare;
@@ -860,40 +1000,56 @@ static bool branch_compared(struct translator *t, bool inverted, bool back)
 	}
 	if (branch_loaded_equal(t, operation, back, &compare) ||
 	    branch_global_equal(t, operation, back, &compare) ||
+	    (!inverted && branch_masked(t, operation, back, &compare)) ||
 	    (back && compare.a.place == 'r' &&
 	     (letter == 'i' || letter == 'l') &&
 	     branch_steps(t, operation, &compare.b)))
 		return true;
-	code_begin(t, handler_of(branch_role(inverted, back), operation,
-				 form_of(compare.a.place, compare.b.place)));
-	code_u32(t, 0);
-	code_operand(t, &compare.a, letter);
-	code_operand(t, &compare.b, letter);
+	compare.operation = (uint16_t)operation;
+	branch_by(t, &compare, inverted, back);
 	return true;
 }
 
-static bool is_fresh_and(struct translator *t, unsigned operation)
+/* The last instruction is an "and": branch on its bits.  Or a comparison of
+ * floats, whose inverse is none: branch where it holds not. */
+static void branch_tested(struct translator *t, bool inverted, bool back)
+{
+	struct made test = code_take_back(t);
+
+	branch_by(t, &test, inverted, back);
+}
+
+static bool is_fresh_float_compare(struct translator *t)
 {
 	const struct made *last = last_made(t);
 
-	return last->kind == MADE_BINARY && last->operation == operation &&
-	       last->destination == NONE && last->at != NONE &&
-	       t->accumulators[CLASS_INT].producer == last->at &&
-	       handler_of(ROLE_BRANCH, operation,
-			  form_of(last->a.place, last->b.place));
+	return last->kind == MADE_COMPARE && last->destination == NONE &&
+	       last->at != NONE && !is_integer_compare(last->operation) &&
+	       t->accumulators[CLASS_INT].producer == last->at;
 }
 
-/* The last instruction is an "and": branch on its bits. */
-static void branch_tested(struct translator *t, bool inverted, bool back)
+/* The last instruction added to a slot; the branch is on any slot. */
+static bool branch_added(struct translator *t, uint32_t slot, bool inverted,
+			 bool back)
 {
-	struct made and = code_take_back(t);
-	char letter = operand_letter(and.operation, 0);
+	struct made add;
 
-	code_begin(t, handler_of(branch_role(inverted, back), and.operation,
-				 form_of(and.a.place, and.b.place)));
+	if (!is_local_plus_constant(last_made(t)))
+		return false;
+	add = code_take_back(t);
+	code_begin(t, (inverted ? WASM_H_branch_added_not_zero
+				: WASM_H_branch_added_zero) +
+			      back);
 	code_u32(t, 0);
-	code_operand(t, &and.a, letter);
-	code_operand(t, &and.b, letter);
+	code_slot(t, add.destination);
+	code_slot(t, add.a.slot);
+	code_u32(t, (uint32_t)add.b.constant);
+	code_slot(t, slot);
+	acc_wrote(t, add.destination);
+	t->accumulators[CLASS_INT] = (struct accumulator){
+		.owner = NONE, .producer = NONE, .mirrors = add.destination
+	};
+	return true;
 }
 
 /* On eqz of an operand: "is zero" unless inverted. */
@@ -906,6 +1062,9 @@ static void branch_zero(struct translator *t, unsigned operation,
 			   inverted ? WASM_H_branch_global_not_zero
 				    : WASM_H_branch_global_zero,
 			   back, NULL)))
+		return;
+	if (operation == WASM_OP_I32_EQZ && operand->place == 's' &&
+	    branch_added(t, operand->slot, inverted, back))
 		return;
 	code_begin(t, handler_of(branch_role(inverted, back), operation,
 				 operand->place == 's'));
@@ -926,7 +1085,8 @@ static bool branch_eqz(struct translator *t, bool inverted, bool back)
 		return false;
 	eqz = code_take_back(t);
 	value_pop(t, 1);
-	if (eqz.a.place == 'r' && is_fresh_and(t, and))
+	if (eqz.a.place == 'r' &&
+	    (is_fresh_and(t, and) || is_fresh_float_compare(t)))
 		branch_tested(t, !inverted, back);
 	else
 		branch_zero(t, operation, &eqz.a, inverted, back);
