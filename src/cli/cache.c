@@ -364,10 +364,12 @@ static void cache_show_head(const struct cache_entry *entry, struct buf *out)
 	cache_bits(head->features, cache_features, out);
 	buf_format(out,
 		   "\nfunctions  %u\nlandings   %u\ntext       %lu bytes at "
-		   "%lu\nformat     %u\n",
+		   "%lu\npages      %lu\nsnapshot   %s\nformat     %u\n",
 		   head->function_count, head->landing_count,
 		   (unsigned long)head->text_bytes,
-		   (unsigned long)head->text_at, head->version);
+		   (unsigned long)head->text_at,
+		   (unsigned long)head->page_count,
+		   head->state_bytes ? "yes" : "no", head->version);
 }
 
 static int cache_show(struct cache_work *work)

@@ -27,6 +27,37 @@ static void change(uint8_t *image, const uint8_t *data, size_t size)
 	}
 }
 
+static uint64_t use_runs(const struct code_header *head, uint64_t len)
+{
+	const uint8_t *image = (const void *)head;
+	const struct code_run *run = (const void *)(image + head->runs_at);
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < head->run_count; i++) {
+		uint64_t at = head->pages_at + run[i].file_page * CODE_PAGE;
+
+		require(run[i].count && at < len &&
+			run[i].count <= (len - at) / CODE_PAGE);
+		sum += image[at] + image[at + run[i].count * CODE_PAGE - 1];
+	}
+	return sum;
+}
+
+static uint64_t use_state(const struct code_header *head)
+{
+	const struct code_state *state =
+		(const void *)((const uint8_t *)head + head->state_at);
+	uint64_t sum = 0;
+
+	if (!head->state_bytes)
+		return 0;
+	for (uint32_t i = 0; i < state->item_count; i++)
+		sum += code_state_items(state)[i];
+	for (uint32_t i = 0; i < state->data_count; i++)
+		sum += code_state_data(state)[i];
+	return sum;
+}
+
 /* Reads and calls all that the tables name, as who runs it does. */
 static void use(const struct code_header *head, uint64_t len)
 {
@@ -48,6 +79,7 @@ static void use(const struct code_header *head, uint64_t len)
 			sum += image[head->text_at + landing[at].target];
 		}
 	}
+	sum += use_runs(head, len) + use_state(head);
 	for (uint64_t at = 0; at < head->text_bytes; at += 16)
 		sum += image[head->text_at + at];
 	__asm__ volatile("" : : "r"(sum)); /* as if it were wanted */
