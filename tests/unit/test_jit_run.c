@@ -187,9 +187,9 @@ static void put_function(struct fixture *f, unsigned own,
 		PUT(f, "\x48\x8d\x65\xf0\xb8\x4d\0\0\0");
 		put_end(f);
 		break;
-	case HOLDS: /* mov %rdi,%rbx; xor %edi,%edi */
+	case HOLDS: /* mov %rdi,%rbx; not %rbx; xor %edi,%edi */
 		put_begin(f);
-		PUT(f, "\x48\x89\xfb\x31\xff");
+		PUT(f, "\x48\x89\xfb\x48\xf7\xd3\x31\xff");
 		put_host_call(f);
 		PUT(f, "\x48\x89\xd8"); /* mov %rbx,%rax */
 		put_end(f);
@@ -363,17 +363,20 @@ TEST(traps)
 	teardown(&f);
 }
 
-/* Only a register of the code has the object. */
+/* Only a register of the code has the object: it is handed in inverted, for
+ * slots and the caller's registers are read by the collector too. */
 TEST(collector)
 {
 	union wasm_value slots[7] = { 0 };
 	struct fixture f;
+	uint64_t inverted;
 
 	setup(&f);
 	f.act = COLLECT;
-	slots[0].i64 =
-		(uint64_t)wasm_heap_exception(f.store, f.instance->tags[0]);
+	inverted = ~(uint64_t)wasm_heap_exception(f.store, f.instance->tags[0]);
+	slots[0].i64 = inverted;
 	CHECK_INT(call(&f, HOLDS, slots), WASM_OK);
+	CHECK(slots[0].i64 == ~inverted);
 	CHECK(f.used > 0);
 	wasm_heap_collect(f.store);
 	CHECK(wasm_heap_used(f.store) < f.used);
