@@ -163,6 +163,7 @@ $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 
 # Tests of the engine include what it is made of.
 $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
+$(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(BUILD)/libbrood.a -lpthread

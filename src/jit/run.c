@@ -314,12 +314,16 @@ uint32_t jit_options_of(const struct wasm_instance *instance)
 	return options;
 }
 
+/* The margin comes on top: what was asked for is for code. */
 static bool has_stack(struct wasm_store *store)
 {
-	uint64_t bytes = wasm_store_owner(store)->stack_bytes;
+	uint64_t bytes;
 
 	if (store->native_base)
 		return true;
+	if (__builtin_add_overflow(wasm_store_owner(store)->stack_bytes,
+				   STACK_MARGIN + CALL_BYTES, &bytes))
+		return false;
 	store->native_base = wasm_store_allocate(store, bytes);
 	store->native_bytes = store->native_base ? bytes : 0;
 	return store->native_base != NULL;
