@@ -165,10 +165,9 @@ static void locals_read(struct jit_compiler *c)
 			     sizeof(struct local)))
 		return;
 	for (uint32_t i = 0; i < c->type->param_count; i++)
-		*local_at(c, i) = (struct local){
-			.type = (uint8_t)jit_type_of(c->type->params[i]),
-			.reg = NO_REG
-		};
+		*local_at(c, i) = (struct local){ .type = (uint8_t)jit_type_of(
+							  c->type->params[i]),
+						  .reg = NO_REG };
 	for (uint32_t i = 0; i < named_count(c); i++) {
 		uint32_t index = named(c, i);
 		wasm_type type = wasm_validator_local(c->validator, index);

@@ -444,7 +444,7 @@ void jit_homes_load(struct jit_compiler *c);
 void jit_out_operation(struct jit_compiler *c, unsigned operation,
 		       const struct wasm_immediates *immediates);
 void jit_function_return(struct jit_compiler *c);
-/* A turn of a loop, or a call: counts it, or looks at interruptions. */
+/* A turn of a loop, or a call, where they are counted. */
 void jit_code_count_turn(struct jit_compiler *c);
 /* rsp as the prologue left it. */
 void jit_code_restore_stack(struct jit_compiler *c);

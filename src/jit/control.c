@@ -268,29 +268,13 @@ static void params_to_slots(struct jit_compiler *c, const struct label *label)
 	}
 }
 
-/* Looks whether someone wants the run to end. */
-static void poll(struct jit_compiler *c)
-{
-	struct cold *cold;
-
-	jit_load_rm(c, SCRATCH,
-		    rm_at(CONTEXT, offsetof(struct wasm_instance, store)),
-		    T_I64);
-	emit_imm8(&c->e, 0x83, 7,
-		  rm_at(SCRATCH, offsetof(struct wasm_store, interrupt)), 0);
-	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_POLL);
-	jit_code_jump_if(c, CC_NE, &cold->fixes);
-	cold->back = code_here(c);
-}
-
+/* Without fuel nothing: who wants the run to end stops it where it is. */
 void jit_code_count_turn(struct jit_compiler *c)
 {
 	struct cold *cold;
 
-	if (!c->has_fuel) {
-		poll(c);
+	if (!c->has_fuel)
 		return;
-	}
 	emit_imm8(&c->e, 0x83 | OP_W, 5,
 		  rm_at(CONTEXT, offsetof(struct wasm_instance, fuel)), 1);
 	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_FUEL);

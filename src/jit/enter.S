@@ -117,6 +117,8 @@ FUNCTION(jit_native_out)
 	jnz out_trapped
 	cmpq $0, INSTANCE_FUEL(%r13)
 	js out_refill
+	cmpl $0, STORE_INTERRUPT(%rbx)
+	jne out_refill
 out_back:
 	mov %r12, %rsp
 	pop %r14
@@ -171,9 +173,12 @@ FUNCTION(jit_native_call_host)
 	lea ARGUMENTS_BYTES+32(%rsp), %rcx
 	mov STORE_THREAD_STACK(%rbx), %rsp
 	call jit_call_out
-	mov %r12, %rsp
 	test %eax, %eax
 	jnz call_trapped
+	cmpl $0, STORE_INTERRUPT(%rbx)
+	jne call_interrupted
+call_back:
+	mov %r12, %rsp
 	mov ARGUMENTS_RESULT(%rsp), %rax
 	movups ARGUMENTS_VECTOR(%rsp), %xmm0
 	add $ARGUMENTS_BYTES, %rsp
@@ -181,7 +186,13 @@ FUNCTION(jit_native_call_host)
 	pop %r12
 	pop %rbx
 	ret
+call_interrupted:
+	mov %r13, %rdi
+	call jit_refill
+	test %eax, %eax
+	jz call_back
 call_trapped:
+	mov %r12, %rsp
 	add $ARGUMENTS_BYTES, %rsp
 	pop %r14
 	pop %r12

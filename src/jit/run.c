@@ -16,6 +16,7 @@ AT(wasm_instance, fuel, INSTANCE_FUEL);
 AT(wasm_instance, store, INSTANCE_STORE);
 AT(wasm_instance, native_limit, INSTANCE_NATIVE_LIMIT);
 AT(wasm_instance, memory_base, INSTANCE_MEMORY_BASE);
+AT(wasm_store, interrupt, STORE_INTERRUPT);
 AT(wasm_store, native_stack, STORE_NATIVE_STACK);
 AT(wasm_store, native_frame, STORE_NATIVE_FRAME);
 AT(wasm_store, native_pc, STORE_NATIVE_PC);
@@ -181,8 +182,11 @@ void jit_fuel_collect(struct wasm_store *store, const struct wasm_instance *but)
 			wasm_interp_give_fuel(store, instance);
 }
 
+/* Work out of line has used up a slice, or someone has set the word. */
 enum wasm_trap jit_refill(struct wasm_instance *context)
 {
+	if (context->fuel >= 0)
+		return wasm_interp_poll(context->store);
 	jit_fuel_collect(context->store, context);
 	return wasm_interp_refill(context, 0);
 }

@@ -132,10 +132,14 @@ struct vm_run {
 	int64_t deadline_ns; /* 0: none */
 	struct vm_run *outer;
 	struct vm_run *next, **link; /* of those with a deadline */
+	int thread;		     /* that one's */
 };
 void vm_enter(struct vm_run *run, struct wasm_store *store,
 	      int64_t deadline_ns);
 void vm_leave(struct vm_run *run);
+/* From any thread: ends the run of a store that is running, with
+ * WASM_TRAP_interrupted, or the next one's first call out. */
+void vm_interrupt(struct wasm_store *store);
 
 /* The hooks of a process, for those who use the core themselves.  Before
  * them: vm_prepare, which fails where the CPU lacks what the engine is built
