@@ -133,6 +133,18 @@ static int wasm_file_read_fd(int fd, const char *path, struct buf *bytes,
 	return more ? wasm_file_read_rest(fd, path, size, bytes, err) : 0;
 }
 
+/* Where standard input is closed, the file must not become it. */
+static int wasm_file_open_high(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), high;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return high;
+}
+
 int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 {
 	struct stat st;
@@ -140,7 +152,7 @@ int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 	file->fd = -1;
 	if (strcmp(path, "-") == 0)
 		return 0;
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	file->fd = wasm_file_open_high(path);
 	if (file->fd < 0)
 		return err_set(err, -errno, "open %s", path);
 	if (fstat(file->fd, &st) == 0)
