@@ -133,18 +133,6 @@ static int wasm_file_read_fd(int fd, const char *path, struct buf *bytes,
 	return more ? wasm_file_read_rest(fd, path, size, bytes, err) : 0;
 }
 
-/* Where standard input is closed, the file must not become it. */
-static int wasm_file_open_high(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), high;
-
-	if (fd < 0 || fd > STDERR_FILENO)
-		return fd;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	close(fd);
-	return high;
-}
-
 int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 {
 	struct stat st;
@@ -152,8 +140,12 @@ int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 	file->fd = -1;
 	if (strcmp(path, "-") == 0)
 		return 0;
-	file->fd = wasm_file_open_high(path);
+	file->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (file->fd < 0)
+		return err_set(err, -errno, "open %s", path);
+	/* Where standard input is closed, the file must not become it. */
+	if (file->fd <= STDERR_FILENO &&
+	    fd_raise(&file->fd, STDERR_FILENO + 1) < 0)
 		return err_set(err, -errno, "open %s", path);
 	if (fstat(file->fd, &st) == 0)
 		file_stamp_of(&st, &file->stamp);
