@@ -33,9 +33,20 @@ enum vm_via {
 	VM_COMPILED, /* compiled, or there is no instance */
 	VM_INTERPRETED,
 };
+/* How the last instance that was made runs, and what that took. */
+enum vm_way { VM_NO_WAY, VM_BY_COMPILED, VM_BY_MAPPED, VM_BY_INTERPRETER };
+struct vm_code_told {
+	enum vm_way way;
+	const char *why;   /* of the interpreter */
+	uint32_t compiled; /* functions, by this VM */
+};
 /* store->code_data, where there is one. */
 struct vm_code_options {
 	enum vm_via via;
+	struct vm_code_told *told; /* NULL: nobody asks */
+	/* Called now and then while much is compiled; NULL: nobody looks. */
+	void (*progress)(void *progress_env);
+	void *progress_env;
 	/* For tests: bits of enum jit_without, and of enum code_feature. */
 	uint32_t without, without_features;
 	struct cache *cache; /* where code is kept, NULL: nowhere */
