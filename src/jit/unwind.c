@@ -133,6 +133,15 @@ find_landing(const struct walk *walk, const struct wasm_exception *exception)
 	return NULL;
 }
 
+/* As the interpreter counts it. */
+static uint32_t frame_fuel(const struct walk *walk)
+{
+	const struct code_function *function =
+		&walk->code->functions[walk->own];
+
+	return FRAME_FUEL + function[1].landing - function->landing;
+}
+
 static bool land(struct wasm_store *store, struct wasm_instance *context,
 		 struct jit_landed *landed)
 {
@@ -144,7 +153,7 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 
 	while (is_there) {
 		landing = find_landing(&walk, exception);
-		context->fuel -= FRAME_FUEL;
+		context->fuel -= frame_fuel(&walk);
 		if (landing)
 			break;
 		is_there = walk_out(&walk);
