@@ -6,13 +6,17 @@
  *	struct code_header
  *	struct code_function functions[function_count + 1]
  *	struct code_landing landings[landing_count]
+ *	struct code_run runs[run_count]
  *	padding up to a page
  *	text: stubs, then the functions in their order, literals behind each
  *	padding up to a page
  *	the module
+ *	padding up to a page
+ *	pages of the runs, one run behind the other
  *
  * Who has the object needs nothing else to run the module: its bytes are in
- * it, and have been validated.
+ * it, and have been validated, and so are the pages that its memories begin
+ * with, which are mapped copy-on-write.
  *
  * The order of bytes is the machine's.  Offsets count from the begin of the
  * file, those in tables from the begin of the text. */
@@ -21,7 +25,7 @@
 
 #define CODE_MAGIC "\177BROODC" /* and its end, 8 bytes */
 enum {
-	CODE_VERSION = 1,
+	CODE_VERSION = 2,
 	CODE_PAGE = 4096,
 	CODE_KEY_BYTES = 32,
 	CODE_SUM_BYTES = 32,
@@ -64,15 +68,29 @@ struct code_header {
 	/* The module's bytes, validated by who compiled it, from a page on;
 	 * 0: they are not here. */
 	uint64_t module_at, module_bytes;
+	/* What memories begin with: the pages from a page on, behind all but
+	 * the state. */
+	uint32_t run_count, reserved_too; /* 0 */
+	uint64_t runs_at;
+	uint64_t pages_at, page_count;
 	uint64_t reserved; /* 0 */
 };
-_Static_assert(sizeof(struct code_header) == 168, "part of the format");
+_Static_assert(sizeof(struct code_header) == 200, "part of the format");
 
 /* A defined function, in the module's order; the last one is their end. */
 struct code_function {
 	uint32_t at;	  /* where it is called through a pointer */
 	uint32_t landing; /* its first one; they end where the next's begin */
 };
+
+/* Pages of a memory, ascending and disjoint; all others are zero.  Their
+ * content is in the object's pages, in the order of the runs. */
+struct code_run {
+	uint64_t page, count; /* of CODE_PAGE bytes, in the memory; > 0 */
+	uint64_t file_page;   /* the first one among the object's pages */
+	uint32_t memory, reserved;
+};
+_Static_assert(sizeof(struct code_run) == 32, "part of the format");
 
 /* What a try_table catches, innermost and first first. */
 struct code_landing {

@@ -127,6 +127,7 @@ void cache_drop(struct cache_object *object)
 	cache_published(object, NULL);
 	cache_range_give(item);
 	fd_close(&item->lock);
+	fd_close(&object->fd);
 	for (link = &item->cache->items; *link != item; link = &(*link)->next)
 		;
 	*link = item->next;
@@ -158,7 +159,7 @@ static struct cache_item *cache_new_item(struct cache *cache,
 	if (!item)
 		return NULL;
 	item->cache = cache;
-	item->lock = -1;
+	item->lock = item->object.fd = -1;
 	item->options = request->options & ~(uint32_t)CODE_TAILS;
 	item->features = request->features;
 	cache_name(item, request->name);

@@ -93,6 +93,9 @@ struct cache_object {
 	uint64_t len;
 	uint8_t key[CODE_KEY_BYTES];
 	enum cache_result result;
+	/* The file of a hit that has pages, where the process has descriptors
+	 * to spare; -1: none.  They are mapped copy-on-write from it. */
+	int fd;
 	char why[128]; /* of a miss, for people */
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int cache_file_open(int root, const char *hex, bool system, struct stat *st,
@@ -139,9 +140,23 @@ static enum cache_result cache_file_map(struct cache_item *item, int fd,
 	return CACHE_HIT;
 }
 
+/* Half of the descriptors that the process may have are left to others; they
+ * are given from the lowest one on, so that a number tells how many there
+ * are. */
+static void cache_file_keep(struct cache_item *item, int *fd)
+{
+	const struct code_header *head = (const void *)item->object.image;
+	struct rlimit limit;
+
+	if (head->page_count && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    fd_raise(fd, 3) >= 0 && (rlim_t)*fd < limit.rlim_cur / 2)
+		item->object.fd = steal_fd(fd);
+}
+
 static enum cache_result cache_file_try(struct cache_item *item, int root,
 					bool system)
 {
+	enum cache_result result;
 	const char *why;
 	struct stat st;
 	auto_close int fd =
@@ -155,7 +170,10 @@ static enum cache_result cache_file_try(struct cache_item *item, int root,
 		return cache_file_miss(item, CACHE_UNTRUSTED, why);
 	file_stamp_of(&st, &item->found);
 	item->found_system = system;
-	return cache_file_map(item, fd, (uint64_t)st.st_size);
+	result = cache_file_map(item, fd, (uint64_t)st.st_size);
+	if (result == CACHE_HIT)
+		cache_file_keep(item, &fd);
+	return result;
 }
 
 /* CLAIM 1.9: the system's folder first.  What is wrong there is told only

@@ -14,9 +14,66 @@ static bool code_header_holds(uint64_t at, uint64_t end, uint64_t count,
 	return at % 4 == 0 && at <= end && count * size <= end - at;
 }
 
+static uint64_t code_header_page_up(uint64_t bytes)
+{
+	return (bytes + CODE_PAGE - 1) & ~(uint64_t)(CODE_PAGE - 1);
+}
+
 uint64_t code_header_text_end(const struct code_header *header)
 {
-	return header->module_at ? header->module_at : header->file_bytes;
+	return header->text_at + code_header_page_up(header->text_bytes);
+}
+
+static bool code_header_text_holds(const struct code_header *header)
+{
+	uint64_t end = header->file_bytes;
+
+	return header->text_at % CODE_PAGE == 0 && header->text_at <= end &&
+	       header->text_bytes <= end - header->text_at &&
+	       header->text_bytes <= CODE_TEXT_MOST && header->text_bytes;
+}
+
+/* Behind the text; where there is none both are zero. */
+static bool code_header_module_holds(const struct code_header *header,
+				     uint64_t end)
+{
+	if (!header->module_at)
+		return header->module_bytes == 0;
+	return header->module_at % CODE_PAGE == 0 &&
+	       header->module_at >= code_header_text_end(header) &&
+	       header->module_at <= end &&
+	       header->module_bytes <= end - header->module_at;
+}
+
+/* Behind text and module, likewise. */
+static bool code_header_pages_hold(const struct code_header *header,
+				   uint64_t end)
+{
+	uint64_t at = header->pages_at;
+
+	if (!at)
+		return header->page_count == 0 && header->run_count == 0;
+	return at % CODE_PAGE == 0 && at >= code_header_text_end(header) &&
+	       at >= header->module_at + header->module_bytes && at <= end &&
+	       header->page_count == (end - at) / CODE_PAGE;
+}
+
+static const char *code_header_check_tables_at(const struct code_header *header)
+{
+	if (header->functions_at < sizeof(*header) ||
+	    !code_header_holds(header->functions_at, header->landings_at,
+			       (uint64_t)header->function_count + 1,
+			       sizeof(struct code_function)))
+		return "its functions are not in it";
+	if (!code_header_holds(header->landings_at, header->runs_at,
+			       header->landing_count,
+			       sizeof(struct code_landing)))
+		return "its landings are not in it";
+	if (header->runs_at % 8 ||
+	    !code_header_holds(header->runs_at, header->text_at,
+			       header->run_count, sizeof(struct code_run)))
+		return "its runs of pages are not in it";
+	return NULL;
 }
 
 static const char *code_header_check_places(const struct code_header *header,
@@ -24,26 +81,13 @@ static const char *code_header_check_places(const struct code_header *header,
 {
 	if (header->file_bytes != file_bytes || file_bytes % CODE_PAGE)
 		return "it is not as long as it says";
-	if (header->text_at % CODE_PAGE || header->text_at > file_bytes ||
-	    header->text_bytes > file_bytes - header->text_at ||
-	    header->text_bytes > CODE_TEXT_MOST || !header->text_bytes)
+	if (!code_header_text_holds(header))
 		return "its text is not in it";
-	if (code_header_text_end(header) <
-		    header->text_at + header->text_bytes ||
-	    header->module_at % CODE_PAGE || header->module_at > file_bytes ||
-	    header->module_bytes > file_bytes - header->module_at ||
-	    (header->module_bytes && !header->module_at))
+	if (!code_header_module_holds(header, file_bytes))
 		return "its module is not in it";
-	if (header->functions_at < sizeof(*header) ||
-	    !code_header_holds(header->functions_at, header->landings_at,
-			       (uint64_t)header->function_count + 1,
-			       sizeof(struct code_function)))
-		return "its functions are not in it";
-	if (!code_header_holds(header->landings_at, header->text_at,
-			       header->landing_count,
-			       sizeof(struct code_landing)))
-		return "its landings are not in it";
-	return NULL;
+	if (!code_header_pages_hold(header, file_bytes))
+		return "its pages are not in it";
+	return code_header_check_tables_at(header);
 }
 
 const char *code_header_check(const void *image, uint64_t len,
@@ -59,7 +103,7 @@ const char *code_header_check(const void *image, uint64_t len,
 	if (header.version != CODE_VERSION ||
 	    header.header_bytes != sizeof(header))
 		return "it is of another version";
-	if (header.reserved)
+	if (header.reserved || header.reserved_too)
 		return "it has what this version does not know";
 	return code_header_check_places(&header, file_bytes);
 }
@@ -77,11 +121,37 @@ static const char *code_header_check_landings(const struct code_header *header)
 	return NULL;
 }
 
+/* "next": the first page that may come, of the same memory. */
+static const char *code_header_check_runs(const struct code_header *header)
+{
+	const struct code_run *run =
+		(const void *)((const char *)header + header->runs_at);
+	uint64_t pages = 0, next = 0;
+	uint32_t memory = 0;
+
+	for (uint32_t i = 0; i < header->run_count; i++, run++) {
+		if (run->memory > memory)
+			next = 0;
+		if (run->memory < memory || run->page < next || !run->count ||
+		    run->page > UINT64_MAX / CODE_PAGE - run->count ||
+		    run->reserved)
+			return "a run of pages is out of order";
+		if (run->file_page != pages ||
+		    run->count > header->page_count - pages)
+			return "a run's pages are not in it";
+		pages += run->count;
+		next = run->page + run->count;
+		memory = run->memory;
+	}
+	return pages == header->page_count ? NULL : "a page is in no run";
+}
+
 const char *code_header_check_tables(const struct code_header *header)
 {
 	const struct code_function *function =
 		(const void *)((const char *)header + header->functions_at);
 	uint32_t at = 0, landing = 0;
+	const char *why;
 
 	for (uint64_t i = 0; i <= header->function_count; i++, function++) {
 		if (function->at < at || function->at > header->text_bytes)
@@ -94,5 +164,6 @@ const char *code_header_check_tables(const struct code_header *header)
 	}
 	if (landing != header->landing_count)
 		return "a landing is no function's";
-	return code_header_check_landings(header);
+	why = code_header_check_landings(header);
+	return why ? why : code_header_check_runs(header);
 }

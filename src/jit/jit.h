@@ -45,6 +45,10 @@ struct jit_link {
 	struct jit_compiler **compilers;
 	uint32_t count;
 	bool has_module; /* the module's bytes go into the image */
+	/* What memories begin with; jit_image_write leaves the pages zero. */
+	const struct code_run *runs;
+	uint32_t run_count;
+	uint64_t page_count;
 };
 /* The image's size, a multiple of CODE_PAGE; 0: too large. */
 uint64_t jit_image_bytes(const struct jit_link *link);

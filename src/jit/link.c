@@ -55,6 +55,7 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 		.features = first->options->features,
 		.function_count = own_count(first->module),
 		.landing_count = landing_count(link),
+		.run_count = link->run_count,
 		.functions_at = sizeof(*header),
 		.text_bytes = text_bytes(link),
 		.without = first->options->without,
@@ -62,15 +63,22 @@ static void lay_out(const struct jit_link *link, struct code_header *header)
 	header->landings_at =
 		header->functions_at +
 		(header->function_count + 1ull) * sizeof(struct code_function);
-	header->text_at = rounded(header->landings_at +
-				  (uint64_t)header->landing_count *
-					  sizeof(struct code_landing));
+	header->runs_at =
+		header->landings_at +
+		(uint64_t)header->landing_count * sizeof(struct code_landing);
+	header->text_at = rounded(header->runs_at +
+				  header->run_count * sizeof(struct code_run));
 	header->file_bytes = rounded(header->text_at + header->text_bytes);
 	if (link->has_module) {
 		header->module_at = header->file_bytes;
 		header->module_bytes = first->module->len;
 		header->file_bytes =
 			rounded(header->module_at + header->module_bytes);
+	}
+	if (link->run_count) {
+		header->pages_at = header->file_bytes;
+		header->page_count = link->page_count;
+		header->file_bytes += link->page_count * CODE_PAGE;
 	}
 }
 
@@ -201,6 +209,9 @@ int jit_image_write(const struct jit_link *link, uint8_t *image)
 	memcpy(image, &header, sizeof(header));
 	functions = (struct code_function *)(image + header.functions_at);
 	landings = (struct code_landing *)(image + header.landings_at);
+	if (link->run_count)
+		memcpy(image + header.runs_at, link->runs,
+		       link->run_count * sizeof(*link->runs));
 	place_functions(link, functions, header.function_count);
 	write_stubs(image + header.text_at);
 	for (uint32_t i = 0; i < link->count; i++)

@@ -360,9 +360,14 @@ static int vm_make_instance(struct vm *vm, const struct wasm_module *module,
 {
 	struct wasm_error error = { 0 };
 	struct vm_run run;
-	bool outermost = vm_begin(vm, &run);
-	int result =
-		wasm_instantiate(vm->store, module, imports, instance, &error);
+	bool outermost;
+	int result;
+
+	/* Code that comes with pages, before memories are made. */
+	if (vm->options.code.cache)
+		vm_code_prepare(vm, module);
+	outermost = vm_begin(vm, &run);
+	result = wasm_instantiate(vm->store, module, imports, instance, &error);
 
 	vm_end(vm, &run, outermost);
 	return result < 0 ? err_set(err, -EINVAL, "%s", error.text) : result;

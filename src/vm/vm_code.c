@@ -178,21 +178,41 @@ static bool vm_code_write_own(struct vm_code *code, const struct jit_link *link)
 	return jit_image_write(link, code->image) == 0 && vm_code_seal(code);
 }
 
+/* What was reserved is zero. */
+static bool vm_code_write_parts(struct vm_code *code,
+				const struct jit_link *link)
+{
+	uint64_t bytes = jit_image_bytes(link);
+	const struct code_header *header;
+
+	if (!bytes || cache_reserve(code->object, bytes, NULL) < 0 ||
+	    jit_image_write(link, code->object->image) < 0)
+		return false;
+	header = (const struct code_header *)code->object->image;
+	vm_image_put(code->code.module, link->runs, link->run_count,
+		     code->object->image + header->pages_at);
+	return cache_seal(code->object, NULL) == 0;
+}
+
 /* CLAIM 1.6 1.7 */
 static bool vm_code_write_object(struct vm_code *code,
 				 const struct jit_link *parts)
 {
+	const struct wasm_module *module = code->code.module;
 	struct jit_link link = *parts;
-	uint64_t bytes;
+	struct vm_pages pages;
+	bool is_written;
 
+	vm_image_pages(module, &pages);
 	link.has_module = true;
-	bytes = jit_image_bytes(&link);
-	if (!bytes || cache_reserve(code->object, bytes, NULL) < 0 ||
-	    jit_image_write(&link, code->object->image) < 0 ||
-	    cache_seal(code->object, NULL) < 0)
-		return false;
-	cache_publish(code->object);
-	return true;
+	link.runs = pages.runs;
+	link.run_count = pages.count;
+	link.page_count = pages.page_count;
+	is_written = vm_code_write_parts(code, &link);
+	vm_pages_fini(&pages);
+	if (is_written)
+		cache_publish(code->object);
+	return is_written;
 }
 
 static void vm_code_drop_image(struct vm_code *code)
@@ -238,8 +258,8 @@ static void vm_code_make(struct vm_code *code, const struct wasm_module *module,
 	code->why = "there is not enough memory to compile it";
 
 	if (vm_code_compile(&compile, &code->options)) {
-		struct jit_link link = { compile.compilers, compile.count,
-					 false };
+		struct jit_link link = { .compilers = compile.compilers,
+					 .count = compile.count };
 
 		if (vm_code_write(code, &link))
 			vm_code_open(code, module);
@@ -339,6 +359,16 @@ static struct vm_code *vm_code_of(const struct wasm_module *of,
 	return code;
 }
 
+struct cache_object *vm_code_object(const struct wasm_module *module)
+{
+	struct vm_code *code = module->code_data;
+
+	while (code &&
+	       (!code->is_made || !code->object || code->object->fd < 0))
+		code = code->next;
+	return code ? code->object : NULL;
+}
+
 /* Known modules */
 
 static const struct code_header *vm_code_header(const struct vm_code *code)
@@ -401,11 +431,12 @@ void vm_code_forget(struct vm_code *code)
 	free(code);
 }
 
-bool vm_code_prepare(struct vm *vm, struct wasm_module *module)
+bool vm_code_prepare(struct vm *vm, const struct wasm_module *module)
 {
 	const struct vm_code_options *wanted = &vm->options.code;
 	struct jit_options options = {
-		.options = vm->options.store.fuel ? CODE_FUEL : 0,
+		.options = (vm->options.store.fuel ? CODE_FUEL : 0) |
+			   (module->has_tail_calls ? CODE_TAILS : 0),
 		.features = jit_features() & ~wanted->without_features,
 		.without = wanted->without
 	};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copy-on-write images: the active data segments of a memory, laid out once
- * a module in pages of a sealed file without a name, which are mapped into
- * each instance, so that an instance costs what it touches.
+/* Copy-on-write images: the active data segments of a memory, laid out in
+ * pages that are mapped into each instance, so that an instance costs what it
+ * touches.
  *
- *	memory  ....DDDD..DD......................DDD....
- *	            |run    |                     |run|
- *	file        DDDD..DDDDD
+ * The pages are in the code object, where the module has one that is a file:
+ * then all processes share them.  Else they are laid out once a module in a
+ * sealed file without a name.
  *
  * There is an image only where the result is what the segments would give
  * one by one: their offsets are constants, they lie within the memory, and
@@ -28,24 +28,22 @@
 #endif
 
 enum {
-	IMAGE_PAGE = 4096,
 	IMAGE_LEAST = 16 * 1024, /* bytes of data: less is copied as fast */
-	IMAGE_GAP = 16,		 /* pages that do not end a run */
-	IMAGE_RUNS_MOST = 64,
+	IMAGE_RUNS_MOST = 64,	 /* of all memories */
 };
 
-struct vm_image_run {
-	uint64_t page, count, file_page;
-};
-
+/* A memory's; without runs it has none. */
 struct vm_image {
-	int fd; /* -1: no image */
+	int fd;
+	uint64_t pages_at; /* in the file */
+	const struct code_run *runs;
 	uint32_t run_count;
-	struct vm_image_run *runs;
 };
 
 /* module->host_data */
 struct vm_images {
+	int fd; /* a file of its own, or -1 */
+	struct vm_pages pages;
 	uint32_t count;
 	struct vm_image image[]; /* by memory */
 };
@@ -108,89 +106,57 @@ static uint64_t vm_image_weigh(const struct wasm_module *module, uint32_t index)
 	return sum;
 }
 
-static int vm_image_compare(const void *a, const void *b)
+/* Whose memories may have an image, and pays. */
+static bool vm_image_pays(const struct wasm_module *module, uint32_t index)
 {
-	const struct vm_image_run *left = a, *right = b;
-
-	return (left->page > right->page) - (left->page < right->page);
+	return index >= module->imported_memories &&
+	       vm_image_weigh(module, index) >= IMAGE_LEAST;
 }
 
-/* Sorted runs become fewer, with their places in the file; the file's pages. */
-static uint64_t vm_image_merge(struct vm_image *image)
+static int vm_image_add(const struct wasm_module *module, uint32_t index,
+			struct vm_pages *pages)
 {
-	struct vm_image_run *last = image->runs;
-	uint64_t pages = 0;
-
-	qsort(image->runs, image->run_count, sizeof *image->runs,
-	      vm_image_compare);
-	for (uint32_t i = 1; i < image->run_count; i++) {
-		const struct vm_image_run *run = &image->runs[i];
-		uint64_t end = run->page + run->count;
-
-		if (run->page > last->page + last->count + IMAGE_GAP)
-			*++last = *run;
-		else if (end > last->page + last->count)
-			last->count = end - last->page;
-	}
-	image->run_count = (uint32_t)(last - image->runs) + 1;
-	for (uint32_t i = 0; i < image->run_count; i++) {
-		image->runs[i].file_page = pages;
-		pages += image->runs[i].count;
-	}
-	return pages;
-}
-
-/* A run for each segment that has bytes. */
-static int vm_image_find_runs(struct vm_image *image,
-			      const struct wasm_module *module, uint32_t index)
-{
-	uint64_t offset;
-
-	image->runs = calloc(module->data_count, sizeof *image->runs);
-	if (!image->runs)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < module->data_count; i++) {
-		const struct wasm_data *data = &module->datas[i];
-		struct vm_image_run *run = &image->runs[image->run_count];
-
-		if (data->mode != WASM_ACTIVE || data->memory != index ||
-		    !data->len || !vm_image_offset(&data->offset, &offset))
-			continue;
-		run->page = offset / IMAGE_PAGE;
-		run->count =
-			(offset + data->len - 1) / IMAGE_PAGE + 1 - run->page;
-		image->run_count++;
-	}
-	return 0;
-}
-
-static uint64_t vm_image_file_offset(const struct vm_image *image,
-				     uint64_t offset)
-{
-	const struct vm_image_run *run = image->runs;
-
-	while (offset / IMAGE_PAGE >= run->page + run->count)
-		run++;
-	return run->file_page * IMAGE_PAGE + offset - run->page * IMAGE_PAGE;
-}
-
-static int vm_image_write(struct vm_image *image,
-			  const struct wasm_module *module, uint32_t index)
-{
-	uint64_t offset;
 	int result = 0;
 
 	for (uint32_t i = 0; i < module->data_count && result >= 0; i++) {
 		const struct wasm_data *data = &module->datas[i];
+		uint64_t offset;
 
-		if (data->mode != WASM_ACTIVE || data->memory != index ||
-		    !data->len || !vm_image_offset(&data->offset, &offset))
-			continue;
-		result = fd_pwrite_all(image->fd, data->bytes, data->len,
-				       vm_image_file_offset(image, offset),
-				       NULL);
+		if (data->mode == WASM_ACTIVE && data->memory == index &&
+		    vm_image_offset(&data->offset, &offset))
+			result = vm_pages_add_bytes(pages, index, offset,
+						    data->bytes, data->len);
 	}
 	return result;
+}
+
+void vm_image_pages(const struct wasm_module *module, struct vm_pages *pages)
+{
+	int result = 0;
+
+	*pages = (struct vm_pages){ 0 };
+	if (!vm_image_is_unseen(module))
+		return;
+	for (uint32_t i = 0; i < module->memory_count && result >= 0; i++)
+		if (vm_image_pays(module, i))
+			result = vm_image_add(module, i, pages);
+	vm_pages_settle(pages);
+	if (result < 0 || pages->count > IMAGE_RUNS_MOST)
+		vm_pages_fini(pages);
+}
+
+void vm_image_put(const struct wasm_module *module, const struct code_run *runs,
+		  uint32_t count, uint8_t *to)
+{
+	for (uint32_t i = 0; i < module->data_count; i++) {
+		const struct wasm_data *data = &module->datas[i];
+		uint64_t offset;
+
+		if (data->mode == WASM_ACTIVE &&
+		    vm_image_offset(&data->offset, &offset))
+			vm_pages_put(runs, count, to, data->memory, offset,
+				     data->bytes, data->len);
+	}
 }
 
 /* Descriptors are given from the lowest one on, so that a number tells how
@@ -217,65 +183,88 @@ static int vm_image_file(void)
 	return fd;
 }
 
-static void vm_image_fini(struct vm_image *image)
+static int vm_image_write(int fd, const struct wasm_module *module,
+			  const struct vm_pages *pages)
 {
-	fd_close(&image->fd);
-	free(image->runs);
-	image->runs = NULL;
-	image->run_count = 0;
-}
+	uint64_t bytes = pages->page_count * CODE_PAGE;
+	uint8_t *to;
 
-static int vm_image_build(struct vm_image *image,
-			  const struct wasm_module *module, uint32_t index)
-{
-	uint64_t pages;
-
-	if (vm_image_find_runs(image, module, index) < 0)
-		return -ENOMEM;
-	pages = vm_image_merge(image);
-	if (image->run_count > IMAGE_RUNS_MOST)
-		return -E2BIG;
-	image->fd = vm_image_file();
-	if (image->fd < 0 ||
-	    ftruncate(image->fd, (off_t)(pages * IMAGE_PAGE)) < 0)
+	if (ftruncate(fd, (off_t)bytes) < 0)
 		return -errno;
-	if (vm_image_write(image, module, index) < 0)
-		return -EIO;
-	if (fcntl(image->fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+	to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (to == MAP_FAILED)
 		return -errno;
-	return 0;
+	vm_image_put(module, pages->runs, pages->count, to);
+	munmap(to, bytes);
+	return fcntl(fd, F_ADD_SEALS,
+		     F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) <
+			       0
+		       ? -errno
+		       : 0;
 }
 
 static void vm_images_drop(struct wasm_module *module)
 {
 	struct vm_images *images = module->host_data;
 
-	for (uint32_t i = 0; images && i < images->count; i++)
-		vm_image_fini(&images->image[i]);
+	if (images) {
+		vm_pages_fini(&images->pages);
+		fd_close(&images->fd);
+	}
 	free(images);
 	module->host_data = NULL;
+}
+
+/* Each memory gets its runs, of pages that the file has from pages_at on. */
+static void vm_images_share(struct vm_images *images, int fd, uint64_t pages_at,
+			    const struct code_run *runs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct vm_image *image;
+
+		if (runs[i].memory >= images->count)
+			return;
+		image = &images->image[runs[i].memory];
+		if (!image->run_count)
+			*image = (struct vm_image){ fd, pages_at, &runs[i], 0 };
+		image->run_count++;
+	}
+}
+
+static void vm_images_build(struct vm_images *images,
+			    const struct wasm_module *module)
+{
+	struct vm_pages *pages = &images->pages;
+
+	vm_image_pages(module, pages);
+	if (!pages->count)
+		return;
+	images->fd = vm_image_file();
+	if (images->fd >= 0 && vm_image_write(images->fd, module, pages) == 0)
+		vm_images_share(images, images->fd, 0, pages->runs,
+				pages->count);
 }
 
 /* Without memory, or a file, there are no images, and data is copied. */
 static struct vm_images *vm_images_make(const struct wasm_module *module)
 {
-	bool unseen = vm_image_is_unseen(module);
+	const struct cache_object *object = vm_code_object(module);
 	struct vm_images *images =
 		calloc(1, sizeof *images + module->memory_count *
 						   sizeof(struct vm_image));
 
 	if (!images)
 		return NULL;
+	images->fd = -1;
 	images->count = module->memory_count;
-	for (uint32_t i = 0; i < images->count; i++) {
-		struct vm_image *image = &images->image[i];
+	if (object) {
+		const struct code_header *head = (const void *)object->image;
 
-		image->fd = -1;
-		if (unseen && i >= module->imported_memories &&
-		    vm_image_weigh(module, i) >= IMAGE_LEAST &&
-		    vm_image_build(image, module, i) < 0)
-			vm_image_fini(image);
+		vm_images_share(images, object->fd, head->pages_at,
+				(const void *)(object->image + head->runs_at),
+				head->run_count);
+	} else {
+		vm_images_build(images, module);
 	}
 	return images;
 }
@@ -299,19 +288,23 @@ const struct vm_image *vm_image_of(const struct wasm_module *module,
 		}
 		vm_unlock(NULL);
 	}
-	return images && images->image[index].fd >= 0 ? &images->image[index]
-						      : NULL;
+	return images && images->image[index].run_count ? &images->image[index]
+							: NULL;
 }
 
-int vm_image_map(const struct vm_image *image, uint8_t *base)
+int vm_image_map(const struct vm_image *image, struct wasm_memory *memory)
 {
 	for (uint32_t i = 0; i < image->run_count; i++) {
-		const struct vm_image_run *run = &image->runs[i];
+		const struct code_run *run = &image->runs[i];
+		uint64_t room = (memory->bytes + CODE_PAGE - 1) / CODE_PAGE;
 
-		if (mmap(base + run->page * IMAGE_PAGE, run->count * IMAGE_PAGE,
-			 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
-			 image->fd,
-			 (off_t)(run->file_page * IMAGE_PAGE)) == MAP_FAILED)
+		if (run->page > room || run->count > room - run->page)
+			return -EINVAL;
+		if (mmap(memory->base + run->page * CODE_PAGE,
+			 run->count * CODE_PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_FIXED, image->fd,
+			 (off_t)(image->pages_at +
+				 run->file_page * CODE_PAGE)) == MAP_FAILED)
 			return -errno;
 	}
 	return 0;

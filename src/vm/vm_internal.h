@@ -19,13 +19,37 @@ int vm_memory_make(void *env, struct wasm_memory *memory,
 int vm_memory_grow(void *env, struct wasm_memory *memory, uint64_t new_bytes);
 void vm_memory_drop(void *env, struct wasm_memory *memory);
 
+/* vm_pages.c: pages of memories that are not zero, as runs. */
+struct vm_pages {
+	struct code_run *runs;
+	uint32_t count, room;
+	uint64_t page_count; /* of all runs, once they are settled */
+};
+int vm_pages_add(struct vm_pages *pages, uint32_t memory, uint64_t page);
+/* Those that hold a byte that is not 0 of these, which come at "at". */
+int vm_pages_add_bytes(struct vm_pages *pages, uint32_t memory, uint64_t at,
+		       const uint8_t *bytes, uint64_t len);
+void vm_pages_settle(struct vm_pages *pages);
+void vm_pages_fini(struct vm_pages *pages);
+bool vm_pages_are_zero(const uint8_t *bytes, uint64_t len);
+/* Copies bytes that come at "at" in the memory to where the runs, settled,
+ * have their pages; what lies in no run is left out. */
+void vm_pages_put(const struct code_run *runs, uint32_t count, uint8_t *to,
+		  uint32_t memory, uint64_t at, const uint8_t *bytes,
+		  uint64_t len);
+
 /* vm_image.c: the active data segments of a module's memory, as pages that
  * are mapped into each instance.  NULL: there is none, or it does not pay. */
 struct vm_image;
 const struct vm_image *vm_image_of(const struct wasm_module *module,
 				   uint32_t index);
 /* 0, or a negative errno, and then the memory may have holes. */
-int vm_image_map(const struct vm_image *image, uint8_t *base);
+int vm_image_map(const struct vm_image *image, struct wasm_memory *memory);
+/* The pages that the module's memories begin with; none, where there would
+ * be too many runs, or what is wrong with a segment has to be seen. */
+void vm_image_pages(const struct wasm_module *module, struct vm_pages *pages);
+void vm_image_put(const struct wasm_module *module, const struct code_run *runs,
+		  uint32_t count, uint8_t *to);
 
 /* vm_keep.c: anonymous mappings of "len" bytes of which the first "open" can
  * be read and written, and are zero.  NULL: none is kept. */
@@ -44,9 +68,11 @@ struct vm_code *vm_code_find_known(struct vm *vm);
 const void *vm_code_module_bytes(const struct vm_code *code, uint64_t *len);
 /* Compiles the module, whose bodies need not be valid.  false: they are not,
  * or it could not be done. */
-bool vm_code_prepare(struct vm *vm, struct wasm_module *module);
+bool vm_code_prepare(struct vm *vm, const struct wasm_module *module);
 void vm_code_attach(struct vm_code *code, struct wasm_module *module);
 void vm_code_forget(struct vm_code *code);
+/* An object of the module that is a file with pages; NULL: there is none. */
+struct cache_object *vm_code_object(const struct wasm_module *module);
 
 /* vm_alarm.c: when the run's deadline is over, its store is made to ask. */
 void vm_alarm_set(struct vm_run *run);

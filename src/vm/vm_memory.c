@@ -127,7 +127,7 @@ int vm_memory_make(void *env, struct wasm_memory *memory,
 	if (!image)
 		return 0;
 	memory->host_data = (void *)image; /* it is mapped, whole or in part */
-	if (vm_image_map(image, memory->base) == 0)
+	if (vm_image_map(image, memory) == 0)
 		return 1;
 	vm_memory_drop(env, memory);
 	memory->host_data = NULL;

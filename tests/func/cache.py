@@ -16,10 +16,10 @@ import warm
 TAP = warm.Tap()
 CODE = os.path.join(os.environ["XDG_CACHE_HOME"], "brood/code")
 PAGE = 4096
-HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ4Q")
+HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ3QII4Q")
 
 
-def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=1):
+def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=2):
     """A code object with its right checksum."""
     tables = b"".join(struct.pack("=II", 16 * i, 0)
                       for i in range(functions + 1))
@@ -29,7 +29,8 @@ def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=1):
         return HEAD.pack(b"\x7fBROODC\0", version, HEAD.size,
                          bytes.fromhex(key), total, options, features,
                          functions, 0, HEAD.size, HEAD.size + len(tables),
-                         text_at, text, text_at + text, 0, 0, 0, 0)
+                         text_at, text, text_at + text, 0, 0, 0, 0, 0,
+                         HEAD.size + len(tables), 0, 0, 0)
 
     rest = tables.ljust(text_at - HEAD.size, b"\0") + b"\xc3" * text
     total = hashlib.sha256(head(bytes(32)) + rest).digest()

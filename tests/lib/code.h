@@ -56,9 +56,8 @@ static inline void code_made_write(uint8_t *image, uint32_t functions,
 	};
 	head->landings_at = head->functions_at +
 			    ((uint64_t)functions + 1) * sizeof(*function);
-	head->text_at = (head->landings_at + landings * sizeof(*landing) +
-			 CODE_PAGE - 1) /
-			CODE_PAGE * CODE_PAGE;
+	head->runs_at = head->landings_at + landings * sizeof(*landing);
+	head->text_at = (head->runs_at + CODE_PAGE - 1) / CODE_PAGE * CODE_PAGE;
 	function = (struct code_function *)(image + head->functions_at);
 	landing = (struct code_landing *)(image + head->landings_at);
 	for (uint32_t i = 0; i <= functions; i++)
