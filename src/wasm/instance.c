@@ -416,12 +416,13 @@ static int instance_fill(struct wasm_instance *instance,
 		return wasm_error_set(error, 0, "no memory for an instance");
 	if (memories_make(instance, placed, error) < 0)
 		return -1;
-	instance->codes =
-		wasm_interp_codes(instance->module, is_unguarded(instance));
-	if (!instance->codes)
-		return wasm_error_set(error, 0, "no memory for an instance");
 	if (host->bind && host->bind(host->env, instance) < 0)
 		return wasm_error_set(error, 0, "its code cannot be compiled");
+	if (!instance->native)
+		instance->codes = wasm_interp_codes(instance->module,
+						    is_unguarded(instance));
+	if (!instance->native && !instance->codes)
+		return wasm_error_set(error, 0, "no memory for an instance");
 	trap = globals_make(instance);
 	if (!trap)
 		trap = tables_make(instance, error);
@@ -473,7 +474,7 @@ struct wasm_function *wasm_instance_function(struct wasm_instance *instance,
 	function->type = module->functions[index].type;
 	function->index = index;
 	function->instance = instance;
-	function->code = &instance->codes[own];
+	function->code = instance->codes ? &instance->codes[own] : NULL;
 	function->native = instance->store->host->native_call;
 	if (instance->bind_function)
 		instance->bind_function(function);

@@ -69,7 +69,8 @@ struct wasm_function {
 	uint32_t type;	/* number in the registry */
 	uint32_t index; /* in its instance; a host's: free to use */
 	struct wasm_instance *instance; /* NULL: a host's */
-	struct wasm_code *code;		/* of its instance's module */
+	/* Of its instance's module; NULL where that is compiled. */
+	struct wasm_code *code;
 	/* NULL: interpreted.  Else a host's, or the way into compiled code for
 	 * callers that are not ("instance" tells). */
 	wasm_host_call *host;
@@ -141,7 +142,7 @@ struct wasm_instance {
 	/* Makes a function one of compiled code; NULL: interpreted. */
 	void (*bind_function)(struct wasm_function *function);
 	struct wasm_function *own_functions; /* filled as they are named */
-	struct wasm_code *codes;	     /* of the functions, interp.h */
+	struct wasm_code *codes; /* interp.h; NULL: it is compiled */
 	struct wasm_tag **tags;
 	const struct wasm_module *module;
 	wasm_ref **elems; /* [elem_count] evaluated items; NULL: dropped */

@@ -89,11 +89,7 @@ int wasm_interp_prepare(struct wasm_module *module)
 		return -1;
 	codes->next_room = CHUNK_FIRST;
 	module->interp = codes;
-	module->codes = make_codes(module, false);
-	if (module->codes)
-		return 0;
-	wasm_interp_drop(module);
-	return -1;
+	return 0;
 }
 
 struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
@@ -101,16 +97,15 @@ struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
 {
 	struct code_store *store = module->interp;
 	const struct wasm_host *host = module->host;
-	struct wasm_code *codes = module->codes;
+	/* Modules do not change but for their codes, under the lock. */
+	struct wasm_module *of = (struct wasm_module *)module;
+	struct wasm_code **codes = checked ? &store->checked : &of->codes;
 
-	if (!checked)
-		return codes;
 	host->lock(host->env);
-	if (!store->checked)
-		store->checked = make_codes((struct wasm_module *)module, true);
-	codes = store->checked;
+	if (!*codes)
+		*codes = make_codes(of, checked);
 	host->unlock(host->env);
-	return codes;
+	return *codes;
 }
 
 static void release_codes(const struct wasm_module *module,

@@ -25,10 +25,11 @@ struct wasm_code {
 	void *places;	  /* code offset -> module offset, handlers of try */
 };
 
-/* Gives every defined function its stub.  Part of loading. */
+/* Part of loading. */
 int wasm_interp_prepare(struct wasm_module *module);
 void wasm_interp_drop(struct wasm_module *module);
-/* module->codes, or those that check each access to memory 0: for instances
+/* Every defined function with its stub, made when they are first asked for:
+ * module->codes, or those that check each access to memory 0: for instances
  * whose memory 0 is not guarded.  NULL without memory. */
 struct wasm_code *wasm_interp_codes(const struct wasm_module *module,
 				    bool checked);
