@@ -217,6 +217,7 @@ static void put_image(struct fixture *f)
 		.landing_count = 1,
 		.functions_at = sizeof(*header),
 		.landings_at = (uint64_t)((uint8_t *)landing - f->image),
+		.runs_at = (uint64_t)((uint8_t *)(landing + 1) - f->image),
 		.text_at = TEXT_AT,
 		.text_bytes = text_now(f),
 		.file_bytes = IMAGE_BYTES,
