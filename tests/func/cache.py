@@ -185,7 +185,7 @@ def looks_wrong():
     """What would not be mapped is listed with the reason."""
     made = {
         "cut": put("cut"), "writable": put("writable"),
-        "version": put("version", version=2), "renamed": put("renamed"),
+        "version": put("version", version=3), "renamed": put("renamed"),
         "link": put("link"),
     }
     path = {n: os.path.join(CODE, k) for n, k in made.items()}
