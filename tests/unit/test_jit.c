@@ -11,6 +11,9 @@ enum { PARTS = 3, FRAMES_TOLD = 40 };
 struct scene {
 	const char *parts[PARTS + 1]; /* modules "0", "1", ...: their texts */
 	bool is_deep; /* a stack's end is not at the same depth */
+	/* A host is called in a frame's place: only the interpreter has that
+	 * frame still. */
+	bool has_tails;
 	bool stressed;
 };
 
@@ -155,7 +158,8 @@ static void tell_call(struct vm *vm, struct wasm_function *function,
 
 	if (trap) {
 		buf_format(text, " trap: %s: ", wasm_trap_text(trap));
-		tell_trace(vm->store, scene->is_deep, text);
+		if (!scene->has_tails)
+			tell_trace(vm->store, scene->is_deep, text);
 	}
 	for (uint32_t i = 0; !trap && i < type->result_count; i++)
 		buf_format(text, " %lx.%lx", (unsigned long)results[i].words[0],
@@ -510,7 +514,8 @@ static const char thrower[] =
 
 TEST(exceptions_go_through_all)
 {
-	struct scene scene = { .parts = { thrower, CATCHER, CATCHER } };
+	struct scene scene = { .parts = { thrower, CATCHER, CATCHER },
+			       .has_tails = true };
 
 	check_scene(&scene, WANT("1.throw_one 6.0 4e.0", "1.throw_all 2.0",
 				 "1.throw_ref d.0 8.0", "1.throw_none_all 2.0",
@@ -549,20 +554,21 @@ TEST(a_tail_call_of_a_host_leaves_its_caller)
 			   "  (block $no (try_table (catch $t $no) (catch $u $h)"
 			   "    (call $in (ref.func $f))))"
 			   "  (return (i32.const 1))) (i32.const 2))"
-			   "(func (export \"trap\") (call $in (ref.func $g))))" }
+			   "(func (export \"trap\") (call $in (ref.func $g))))" },
+		.has_tails = true,
 	};
 
 	check_scene(&scene, WANT("1.own 3.0", "1.caught 2.0", "1.deeper 2.0",
-				 "1.trap trap: out of bounds memory access: "
-				 "3 frames"));
+				 "1.trap trap: out of bounds memory access: "));
 }
 
 /* Two instances of one module: each catches what is its own. */
 TEST(tags_of_instances_differ)
 {
 	static const char module[] =
-		"(module (type $f (func)) (tag $t)"
+		"(module (type $f (func))"
 		"(import \"h\" \"apply\" (func $apply (param funcref)))"
+		"(tag $t)"
 		"(table (export \"table\") 2 funcref)"
 		"(func (export \"throw\") (throw $t))"
 		"(func (export \"tail\") (param funcref)"
@@ -602,7 +608,8 @@ TEST(tags_of_instances_differ)
 		"  (ref.func $t10)))"
 		"(func (export \"111\") (result i32) (call $try1"
 		"  (ref.func $t11))))";
-	const struct scene scene = { .parts = { module, module, user } };
+	const struct scene scene = { .parts = { module, module, user },
+				     .has_tails = true };
 
 	check_scene(&scene, WANT("2.000 2.0", "2.001 trap: ", "2.010 2.0",
 				 "2.011 trap: ", "2.100 trap: ", "2.101 2.0",
@@ -654,11 +661,8 @@ TEST(fuel_is_neither_lost_nor_made)
 		int64_t same = fuel_of(VM_INTERPRETED, names[i], 1000);
 		int64_t more = fuel_of(VM_INTERPRETED, names[i], 1001000);
 
-		printf("# %s: %ld %ld, interpreted %ld %ld\n", names[i],
-		       (long)few, (long)many, (long)same, (long)more);
-		CHECK_INT((many - few) % 1000000, 0);
-		CHECK(few > 1000 && few <= same && same <= 4 * few);
-		CHECK(many <= more && more <= 4 * many);
+		CHECK(few >= 2000 && llabs(few - same) < 8);
+		CHECK(many >= 2002000 && llabs(many - more) < 8);
 	}
 }
 
