@@ -14,6 +14,7 @@ struct scene {
 	/* A host is called in a frame's place: only the interpreter has that
 	 * frame still. */
 	bool has_tails;
+	bool has_references; /* of functions: told as set or not */
 	bool stressed;
 };
 
@@ -162,8 +163,12 @@ static void tell_call(struct vm *vm, struct wasm_function *function,
 			tell_trace(vm->store, scene->is_deep, text);
 	}
 	for (uint32_t i = 0; !trap && i < type->result_count; i++)
-		buf_format(text, " %lx.%lx", (unsigned long)results[i].words[0],
-			   (unsigned long)results[i].words[1]);
+		if (scene->has_references && type->results[i] == WASM_FUNCREF)
+			buf_text(text, results[i].i64 ? " f" : " null");
+		else
+			buf_format(text, " %lx.%lx",
+				   (unsigned long)results[i].words[0],
+				   (unsigned long)results[i].words[1]);
 	buf_text(text, "\n");
 	vm->store->exception = 0;
 	CHECK(!vm->store->native_stack && !vm->store->depth);
@@ -614,6 +619,260 @@ TEST(tags_of_instances_differ)
 	check_scene(&scene, WANT("2.000 2.0", "2.001 trap: ", "2.010 2.0",
 				 "2.011 trap: ", "2.100 trap: ", "2.101 2.0",
 				 "2.110 trap: ", "2.111 2.0"));
+}
+
+/* Values of each kind and number, into code, out of it, and through. */
+
+static const char *const kinds[] = { "i32", "i64",  "f32",
+				     "f64", "v128", "funcref" };
+enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
+
+static const char *kind_at(unsigned i, unsigned seed)
+{
+	return kinds[(i * 7 + i * i * seed + seed) % KINDS];
+}
+
+static void kinds_put(struct buf *text, const char *word, unsigned count,
+		      unsigned seed)
+{
+	if (count)
+		buf_format(text, " (%s", word);
+	for (unsigned i = 0; i < count; i++)
+		buf_format(text, " %s", kind_at(i, seed));
+	if (count)
+		buf_text(text, ")");
+}
+
+static void constant_put(struct buf *text, unsigned i, unsigned seed)
+{
+	const char *kind = kind_at(i, seed);
+
+	if (kind == kinds[4])
+		buf_format(text, " (v128.const i64x2 %u %d)", i + 3,
+			   -(int)i - 9);
+	else if (kind == kinds[5])
+		buf_format(text,
+			   i & 1 ? " (ref.func $self)" : " (ref.null func)");
+	else
+		buf_format(text, " (%s.const %d)", kind, 17 - 5 * (int)i);
+}
+
+/* Part 0 takes so many and gives so many, the last of what it got first; part
+ * 1 calls it in each way; and "mixed" hosts take and give what they can. */
+static void callee_put(struct buf *text, unsigned params, unsigned results,
+		       unsigned seed)
+{
+	buf_text(text, "(module (memory 1) (elem declare func $self)"
+		       "(func $self (export \"take\")");
+	kinds_put(text, "param", params, seed);
+	kinds_put(text, "result", results, seed + 1);
+	for (unsigned i = 0; i < results; i++) {
+		unsigned from = params;
+
+		while (from > 0 &&
+		       kind_at(from - 1, seed) != kind_at(i, seed + 1))
+			from--;
+		if (from && kind_at(i, seed + 1) != kinds[5])
+			buf_format(text, " (local.get %u)", from - 1);
+		else if (kind_at(i, seed + 1) == kinds[5])
+			buf_text(text, " (ref.null func)");
+		else
+			constant_put(text, i, seed + 1);
+	}
+	buf_text(text, "))");
+}
+
+static void arguments_put(struct buf *text, unsigned params, unsigned seed)
+{
+	for (unsigned i = 0; i < params; i++)
+		constant_put(text, i, seed);
+}
+
+static void caller_put(struct buf *text, unsigned params, unsigned results,
+		       unsigned seed)
+{
+	buf_text(text, "(module (type $t (func");
+	kinds_put(text, "param", params, seed);
+	kinds_put(text, "result", results, seed + 1);
+	buf_text(text, ")) (import \"0\" \"take\" (func $take (type $t)))"
+		       "(table funcref (elem $take $own))"
+		       "(func $self) (elem declare func $self $take)"
+		       "(func $own (type $t)");
+	for (unsigned i = 0; i < params; i++)
+		buf_format(text, " (local.get %u)", i);
+	buf_text(text, " (call $take))");
+	for (unsigned way = 0; way < 6; way++) {
+		buf_format(text, "(func (export \"w%u\")", way);
+		kinds_put(text, "result", results, seed + 1);
+		arguments_put(text, params, seed);
+		switch (way) {
+		case 0: buf_text(text, " (call $take))"); break;
+		case 1: buf_text(text, " (return_call $take))"); break;
+		case 2: buf_text(text, " (call $own))"); break;
+		case 3: buf_text(text, " (return_call $own))"); break;
+		case 4:
+			buf_text(text, " (call_indirect (type $t)"
+				       " (i32.const 0)))");
+			break;
+		case 5:
+			buf_text(text, " (return_call_ref $t"
+				       " (ref.func $take)))");
+			break;
+		}
+	}
+	buf_text(text, ")");
+}
+
+TEST(values_of_all_kinds_and_numbers)
+{
+	static const unsigned counts[] = { 0, 1, 2, 5, 9, 20 };
+	enum { COUNTS = sizeof(counts) / sizeof(*counts) };
+
+	for (unsigned i = 0; i < COUNTS * COUNTS; i++) {
+		unsigned params = counts[i / COUNTS],
+			 results = counts[i % COUNTS];
+		auto_buf struct buf callee = { 0 }, caller = { 0 };
+		struct scene scene = { .has_tails = true };
+
+		callee_put(&callee, params, results, i);
+		caller_put(&caller, params, results, i);
+		scene.parts[0] = buf_string(&callee);
+		scene.parts[1] = buf_string(&caller);
+		scene.parts[2] = scene.parts[1];
+		scene.has_references = true;
+		check_scene(&scene, WANT("1.w0", "1.w5", "2.w5"));
+	}
+}
+
+/* Tail calls between functions of few arguments and of many, of one instance
+ * and of two, a million of them. */
+TEST(a_million_tail_calls)
+{
+	static const char base[] =
+		"(module (type $many (func (param i32 i64 i64 i64 i64 i64 i64"
+		"  i64 v128 f64) (result i32 i64 v128)))"
+		"(type $few (func (param i32) (result i32 i64 v128)))"
+		"(table (export \"table\") 2 funcref)"
+		"(func $few (export \"few\") (type $few)"
+		"  (if (i32.eqz (local.get 0)) (then (return (i32.const 1)"
+		"    (i64.const 2) (v128.const i64x2 3 4))))"
+		"  (return_call_indirect (type $many) (i32.sub (local.get 0)"
+		"    (i32.const 1)) (i64.const 1) (i64.const 2) (i64.const 3)"
+		"    (i64.const 4) (i64.const 5) (i64.const 6) (i64.const 7)"
+		"    (v128.const i64x2 8 9) (f64.const 10) (i32.const 1)))"
+		"(elem (i32.const 0) func $few))";
+	static const char other[] =
+		"(module (import \"0\" \"table\" (table 2 funcref))"
+		"(type $many (func (param i32 i64 i64 i64 i64 i64 i64"
+		"  i64 v128 f64) (result i32 i64 v128)))"
+		"(type $few (func (param i32) (result i32 i64 v128)))"
+		"(func $many (type $many)"
+		"  (if (i64.ne (i64.const 7) (local.get 7)) (then"
+		"    (unreachable)))"
+		"  (if (i32.and (local.get 0) (i32.const 1)) (then"
+		"    (return_call $many (i32.sub (local.get 0) (i32.const 1))"
+		"      (local.get 1) (local.get 2) (local.get 3) (local.get 4)"
+		"      (local.get 5) (local.get 6) (local.get 7) (local.get 8)"
+		"      (local.get 9))))"
+		"  (return_call_indirect (type $few) (local.get 0)"
+		"    (i32.const 0)))"
+		"(elem (i32.const 1) func $many)"
+		"(func (export \"run\") (result i32 i64 v128)"
+		"  (call_indirect (type $few) (i32.const 1000000)"
+		"    (i32.const 0)))"
+		"(func (export \"tail\") (result i32 i64 v128)"
+		"  (return_call_indirect (type $few) (i32.const 1000000)"
+		"    (i32.const 0))))";
+	static const struct way ways[] = { { 3, 0, 0 },
+					   { 3, JIT_WITHOUT_POOL, 1 },
+					   { 3, 127, 0 } };
+	const struct scene scene = { .parts = { base, other } };
+	auto_buf struct buf expected = { 0 };
+
+	play(&scene, &(struct way){ 0 }, &expected);
+	CHECK_TEXT(buf_string(&expected), "1.run 1.0 2.0 3.4\n"
+					  "1.tail 1.0 2.0 3.4\n");
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		compare(&scene, &ways[i], &expected);
+}
+
+/* Host and code call each other until it is too deep: with compiled and with
+ * interpreted parts the same number of times. */
+static const char again[] =
+	"(module (import \"h\" \"apply\" (func $apply (param funcref)))"
+	"(import \"h\" \"attempt\" (func $attempt (param funcref)"
+	"  (result i32)))"
+	"(global $n (mut i32) (i32.const 0))"
+	"(func $again (global.set $n (i32.add (global.get $n)"
+	"  (i32.const 1))) (call $apply (ref.func $again)))"
+	"(elem declare func $again $deep)"
+	"(func (export \"depth\") (result i32 i32)"
+	"  (call $attempt (ref.func $again)) (global.get $n))"
+	"(func $down (param i64 i64) (result i64) (i64.add (local.get 1)"
+	"  (call $down (local.get 1) (local.get 0))))"
+	"(func $deep (drop (call $down (i64.const 1) (i64.const 2))))"
+	"(func (export \"deep\") (result i32 i32)"
+	"  (call $attempt (ref.func $deep)) (call $attempt (ref.func $deep)))"
+	"(func (export \"well\") (result i64 i64 i64) (i64.const 1)"
+	"  (i64.const 2) (i64.const 3)))";
+static const char again_from[] =
+	"(module (import \"h\" \"apply\" (func $apply (param funcref)))"
+	"(import \"0\" \"depth\" (func $depth (result i32 i32)))"
+	"(import \"0\" \"deep\" (func $deep (result i32 i32)))"
+	"(import \"0\" \"well\" (func $well (result i64 i64 i64)))"
+	"(func $run (call $depth) (drop) (drop) (call $deep) (drop) (drop))"
+	"(elem declare func $run)"
+	"(func (export \"run\") (result i64 i64 i64) (call $apply"
+	"  (ref.func $run)) (call $apply (ref.func $run)) (call $well)))";
+
+TEST(hosts_and_code_in_each_other)
+{
+	const struct scene scene = { .parts = { again, again_from, again_from },
+				     .is_deep = true };
+
+	check_scene(&scene, WANT("0.depth a.0 ", "0.deep a.0 a.0",
+				 "1.run 1.0 2.0 3.0"));
+}
+
+/* Objects that only compiled frames and registers know. */
+TEST(collections_see_compiled_frames)
+{
+	static const char part[] =
+		"(module (type $s (struct (field (mut i64)) (field (mut"
+		"  (ref null $s)))))"
+		"(type $v (func (param (ref $s) (ref $s)) (result i64)))"
+		"(import \"h\" \"collect\" (func $collect))"
+		"(func $new (param i64) (result (ref $s)) (struct.new $s"
+		"  (local.get 0) (ref.null $s)))"
+		"(func $sum (param (ref $s) (ref $s)) (result i64)"
+		"  (call $collect) (drop (call $new (i64.const 1000)))"
+		"  (i64.add (struct.get $s 0 (local.get 0))"
+		"    (struct.get $s 0 (local.get 1))))"
+		"(func $many (param (ref $s) (ref $s) (ref $s) (ref $s)"
+		"  (ref $s) (ref $s) (ref $s) (ref $s) (ref $s)) (result i64)"
+		"  (call $collect) (i64.sub (call $sum (local.get 8)"
+		"  (local.get 0)) (call $sum (local.get 4) (local.get 6))))"
+		"(func (export \"kept\") (result i64) (local $a (ref null $s))"
+		"  (local $n i32) (local $r i64)"
+		"  (loop $l (local.set $a (call $new (i64.extend_i32_u"
+		"    (local.get $n)))) (struct.set $s 1 (ref.as_non_null"
+		"    (local.get $a)) (call $new (i64.const 7)))"
+		"    (call $collect)"
+		"    (local.set $r (i64.add (local.get $r) (call $sum"
+		"      (ref.as_non_null (local.get $a)) (ref.as_non_null"
+		"      (struct.get $s 1 (local.get $a))))))"
+		"    (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n)"
+		"      (i32.const 1))) (i32.const 20)))) (local.get $r))"
+		"(func (export \"stacked\") (result i64) (call $many"
+		"  (call $new (i64.const 1)) (call $new (i64.const 2))"
+		"  (call $new (i64.const 3)) (call $new (i64.const 4))"
+		"  (call $new (i64.const 50)) (call $new (i64.const 6))"
+		"  (call $new (i64.const 70)) (call $new (i64.const 8))"
+		"  (call $new (i64.const 900)))))";
+	const struct scene scene = { .parts = { part, part, part },
+				     .stressed = true };
+
+	check_scene(&scene, WANT("0.kept 14a.0", "0.stacked 30d.0"));
 }
 
 /* Fuel */
