@@ -138,10 +138,13 @@ out_trapped:
 	jmp jit_native_trap
 
 /* Called as a compiled function is: rax the function, which is a host's or
- * interpreted, r13 who calls. */
+ * interpreted; r13 is the callee's instance where it has one, else that of
+ * who calls, or has called in its place: not always the frame's. */
 FUNCTION(jit_native_call_host)
-	lea -CALL_BYTES(%rsp), %r11
-	cmp INSTANCE_NATIVE_LIMIT(%r13), %r11
+	mov INSTANCE_STORE(%r13), %r11
+	mov STORE_NATIVE_BASE(%r11), %r11
+	add $(STACK_MARGIN + CALL_BYTES), %r11
+	cmp %r11, %rsp
 	jb call_too_deep
 	push %rbx
 	push %r12
@@ -197,9 +200,14 @@ call_trapped:
 	pop %r14
 	pop %r12
 	pop %rbx
-	jmp jit_native_trap
+	jmp call_stopped
 call_too_deep:
 	mov $TRAP_STACK, %eax
+/* Of a frame that calls, the context is in it; no frame: C has called. */
+call_stopped:
+	test %rbp, %rbp
+	jz jit_native_trap
+	mov -8(%rbp), %r13
 	jmp jit_native_trap
 
 	.section .note.GNU-stack, "", @progbits

@@ -6,10 +6,6 @@
 #include "wasm/interp.h"
 #include "wasm/store.h"
 
-/* Of a run's stack, below the limit that code knows: for the signal handlers
- * of the process, and for what is pushed on the way out. */
-enum { STACK_MARGIN = 64 << 10 };
-
 #define AT(type, field, at) \
 	_Static_assert(offsetof(struct type, field) == (at), #field)
 AT(wasm_instance, fuel, INSTANCE_FUEL);
@@ -21,6 +17,7 @@ AT(wasm_store, native_stack, STORE_NATIVE_STACK);
 AT(wasm_store, native_frame, STORE_NATIVE_FRAME);
 AT(wasm_store, native_pc, STORE_NATIVE_PC);
 AT(wasm_store, thread_stack, STORE_THREAD_STACK);
+AT(wasm_store, native_base, STORE_NATIVE_BASE);
 AT(jit_entry, code, ENTRY_CODE);
 AT(jit_entry, context, ENTRY_CONTEXT);
 AT(jit_entry, stack, ENTRY_STACK);
@@ -273,7 +270,23 @@ static void results_put(const struct wasm_deftype *type,
 	}
 }
 
-/* The slots lie on the compiled stack, where the collector sees them. */
+/* What the callers' instances have of the fuel is there for whoever runs now. */
+static enum wasm_trap call_out(struct wasm_function *function,
+			       struct wasm_instance *caller,
+			       union wasm_value *slots)
+{
+	struct wasm_store *store = caller->store;
+
+	if (function->host) {
+		jit_fuel_collect(store, caller);
+		return wasm_interp_host(caller, function, slots);
+	}
+	jit_fuel_collect(store, NULL);
+	return wasm_call(store, function, slots, slots);
+}
+
+/* The slots lie on the compiled stack, where the collector sees them.  An
+ * interpreted function's "caller" is its own instance. */
 enum wasm_trap jit_call_out(struct wasm_function *function,
 			    struct wasm_instance *caller,
 			    struct jit_arguments *arguments,
@@ -288,12 +301,11 @@ enum wasm_trap jit_call_out(struct wasm_function *function,
 				     slot_count(type) * sizeof(*slots));
 	enum wasm_trap trap;
 
-	if ((uint8_t *)slots < caller->native_limit)
+	if ((uint8_t *)slots < store->native_base + STACK_MARGIN)
 		return WASM_TRAP_stack;
 	store->native_stack = (uint8_t *)slots;
 	arguments_get(&images, type, slots);
-	trap = function->host ? wasm_interp_host(caller, function, slots)
-			      : wasm_call(store, function, slots, slots);
+	trap = call_out(function, caller, slots);
 	if (!trap)
 		results_put(type, slots, arguments, stack_arguments);
 	return trap;

@@ -101,16 +101,19 @@ static struct walk walk_begin(const struct wasm_store *store,
 static void trace(struct wasm_store *store, struct wasm_instance *context)
 {
 	struct walk walk = walk_begin(store, context);
+	const uint8_t *pc = NULL;
 	bool is_there = walk_find(&walk);
+	uint32_t at = 0;
 
 	for (; is_there; is_there = walk_out(&walk)) {
 		uint32_t function =
 			walk.own + walk.code->module->imported_functions;
-		uint32_t at = store->trace_count < WASM_TRACE_MOST
-				      ? jit_place(walk.code, function,
-						  walk.offset - 1)
-				      : 0;
 
+		/* A recursion's frames are alike: one of them costs a
+		 * compilation of its function. */
+		if (store->trace_count < WASM_TRACE_MOST && walk.pc != pc)
+			at = jit_place(walk.code, function, walk.offset - 1);
+		pc = walk.pc;
 		wasm_interp_trace(store, walk.context, function, at);
 	}
 }
