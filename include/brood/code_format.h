@@ -7,6 +7,7 @@
  *	struct code_function functions[function_count + 1]
  *	struct code_landing landings[landing_count]
  *	struct code_run runs[run_count]
+ *	struct code_state, if it is a snapshot
  *	padding up to a page
  *	text: stubs, then the functions in their order, literals behind each
  *	padding up to a page
@@ -17,6 +18,9 @@
  * Who has the object needs nothing else to run the module: its bytes are in
  * it, and have been validated, and so are the pages that its memories begin
  * with, which are mapped copy-on-write.
+ *
+ * An object may have the state of an instance instead of text and module: a
+ * snapshot of what a function of the module's has left.
  *
  * The order of bytes is the machine's.  Offsets count from the begin of the
  * file, those in tables from the begin of the text. */
@@ -73,9 +77,10 @@ struct code_header {
 	uint32_t run_count, reserved_too; /* 0 */
 	uint64_t runs_at;
 	uint64_t pages_at, page_count;
-	uint64_t reserved; /* 0 */
+	uint64_t state_at, state_bytes; /* behind the runs; 0: no snapshot */
+	uint64_t reserved;		/* 0 */
 };
-_Static_assert(sizeof(struct code_header) == 200, "part of the format");
+_Static_assert(sizeof(struct code_header) == 216, "part of the format");
 
 /* A defined function, in the module's order; the last one is their end. */
 struct code_function {
@@ -91,6 +96,61 @@ struct code_run {
 	uint32_t memory, reserved;
 };
 _Static_assert(sizeof(struct code_run) == 32, "part of the format");
+
+/* What an instance is besides its memories' pages.  Behind it:
+ *
+ *	struct code_value globals[global_count]	 own ones
+ *	uint64_t memory_bytes[memory_count]
+ *	struct code_list lists[list_count]	 tables, then element segments
+ *	uint32_t items[item_count]		 of the lists, in their order
+ *	uint8_t data_kept[data_count]		 0: the segment was dropped
+ *
+ * A reference is 0 for null, else the function's index and 1. */
+struct code_state {
+	uint32_t global_count, memory_count, list_count, item_count, data_count;
+	uint32_t reserved[3]; /* 0 */
+};
+_Static_assert(sizeof(struct code_state) == 32, "part of the format");
+struct code_value {
+	uint64_t words[2];
+};
+/* The first "used" items are items[first ..]; the others are null. */
+struct code_list {
+	uint64_t length;
+	uint32_t used, first;
+};
+
+static inline struct code_value *
+code_state_globals(const struct code_state *state)
+{
+	return (struct code_value *)(state + 1);
+}
+static inline uint64_t *code_state_memories(const struct code_state *state)
+{
+	return (uint64_t *)(code_state_globals(state) + state->global_count);
+}
+static inline struct code_list *code_state_lists(const struct code_state *state)
+{
+	return (struct code_list *)(code_state_memories(state) +
+				    state->memory_count);
+}
+static inline uint32_t *code_state_items(const struct code_state *state)
+{
+	return (uint32_t *)(code_state_lists(state) + state->list_count);
+}
+static inline uint8_t *code_state_data(const struct code_state *state)
+{
+	return (uint8_t *)(code_state_items(state) + state->item_count);
+}
+static inline uint64_t code_state_bytes(const struct code_state *state)
+{
+	return sizeof(*state) +
+	       state->global_count * (uint64_t)sizeof(struct code_value) +
+	       state->memory_count * (uint64_t)sizeof(uint64_t) +
+	       state->list_count * (uint64_t)sizeof(struct code_list) +
+	       state->item_count * (uint64_t)sizeof(uint32_t) +
+	       state->data_count;
+}
 
 /* What a try_table catches, innermost and first first. */
 struct code_landing {

@@ -131,6 +131,7 @@ void cache_drop(struct cache_object *object)
 	for (link = &item->cache->items; *link != item; link = &(*link)->next)
 		;
 	*link = item->next;
+	free(item->init);
 	free(item);
 }
 
@@ -158,6 +159,10 @@ static struct cache_item *cache_new_item(struct cache *cache,
 
 	if (!item)
 		return NULL;
+	if (request->init && !(item->init = strdup(request->init))) {
+		free(item);
+		return NULL;
+	}
 	item->cache = cache;
 	item->lock = item->object.fd = -1;
 	item->options = request->options & ~(uint32_t)CODE_TAILS;

@@ -84,6 +84,8 @@ struct cache_request {
 	const char *name;  /* for lists, NULL: none */
 	uint32_t options;  /* bits of enum code_option, but TAILS */
 	uint32_t features; /* bits of enum code_feature */
+	/* The snapshot that this function leaves; NULL: code. */
+	const char *init;
 };
 
 struct cache;

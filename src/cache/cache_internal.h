@@ -44,6 +44,7 @@ struct cache_item {
 	struct cache_item *next;
 	enum cache_state state;
 	uint32_t options, features;
+	char *init; /* a snapshot's function, or NULL */
 	char hex[CACHE_HEX + 1], name[CACHE_NAME];
 	/* The module. */
 	uint8_t hash[SHA256_BYTES];
@@ -77,7 +78,8 @@ bool cache_key_make(struct cache_item *item, const struct cache_request *ask);
 bool cache_key_again(struct cache_item *item, const struct cache_request *ask);
 void cache_key_remember(const struct cache_item *item);
 const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
-			    uint32_t features, uint8_t key[CODE_KEY_BYTES]);
+			    uint32_t features, const char *init,
+			    uint8_t key[CODE_KEY_BYTES]);
 
 /* cache_range.c: addresses */
 int cache_range_open(struct cache *cache, uint64_t bytes, struct err *err);

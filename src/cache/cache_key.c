@@ -50,7 +50,8 @@ static int cache_key_digit(char c)
 }
 
 const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
-			    uint32_t features, uint8_t key[CODE_KEY_BYTES])
+			    uint32_t features, const char *init,
+			    uint8_t key[CODE_KEY_BYTES])
 {
 	uint32_t words[3] = { options & ~(uint32_t)CODE_TAILS, features,
 			      CODE_VERSION };
@@ -60,13 +61,15 @@ const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
 	sha256_add(&sha, CACHE_ENGINE, sizeof(CACHE_ENGINE));
 	sha256_add(&sha, hash, SHA256_BYTES);
 	sha256_add(&sha, words, sizeof(words));
+	if (init)
+		sha256_add(&sha, init, strlen(init));
 	sha256_end(&sha, key);
 	return key;
 }
 
 static void cache_key_set(struct cache_item *item)
 {
-	cache_key_of(item->hash, item->options, item->features,
+	cache_key_of(item->hash, item->options, item->features, item->init,
 		     item->object.key);
 	cache_key_hex(item->object.key, CODE_KEY_BYTES, item->hex);
 }

@@ -30,7 +30,8 @@ static bool code_header_text_holds(const struct code_header *header)
 
 	return header->text_at % CODE_PAGE == 0 && header->text_at <= end &&
 	       header->text_bytes <= end - header->text_at &&
-	       header->text_bytes <= CODE_TEXT_MOST && header->text_bytes;
+	       header->text_bytes <= CODE_TEXT_MOST &&
+	       !header->text_bytes == !!header->state_bytes;
 }
 
 /* Behind the text; where there is none both are zero. */
@@ -58,6 +59,20 @@ static bool code_header_pages_hold(const struct code_header *header,
 	       header->page_count == (end - at) / CODE_PAGE;
 }
 
+/* Between runs and text; where there is none both are zero. */
+static bool code_header_state_holds(const struct code_header *header)
+{
+	uint64_t at = header->state_at;
+
+	if (!header->state_bytes)
+		return at == 0;
+	return at % 16 == 0 && at <= header->text_at &&
+	       at >= header->runs_at +
+			       header->run_count * sizeof(struct code_run) &&
+	       header->state_bytes >= sizeof(struct code_state) &&
+	       header->state_bytes <= header->text_at - at;
+}
+
 static const char *code_header_check_tables_at(const struct code_header *header)
 {
 	if (header->functions_at < sizeof(*header) ||
@@ -73,6 +88,8 @@ static const char *code_header_check_tables_at(const struct code_header *header)
 	    !code_header_holds(header->runs_at, header->text_at,
 			       header->run_count, sizeof(struct code_run)))
 		return "its runs of pages are not in it";
+	if (!code_header_state_holds(header))
+		return "its state is not in it";
 	return NULL;
 }
 
@@ -146,6 +163,28 @@ static const char *code_header_check_runs(const struct code_header *header)
 	return pages == header->page_count ? NULL : "a page is in no run";
 }
 
+static const char *code_header_check_state(const struct code_header *header)
+{
+	const struct code_state *state =
+		(const void *)((const char *)header + header->state_at);
+	const struct code_list *list;
+	uint64_t items = 0;
+
+	if (!header->state_bytes)
+		return NULL;
+	if (code_state_bytes(state) != header->state_bytes ||
+	    state->reserved[0] || state->reserved[1] || state->reserved[2])
+		return "its state is not as long as it says";
+	list = code_state_lists(state);
+	for (uint32_t i = 0; i < state->list_count; i++, list++) {
+		if (list->first != items || list->used > list->length ||
+		    list->used > state->item_count - items)
+			return "a list of its state is not in it";
+		items += list->used;
+	}
+	return items == state->item_count ? NULL : "an item is in no list";
+}
+
 const char *code_header_check_tables(const struct code_header *header)
 {
 	const struct code_function *function =
@@ -165,5 +204,7 @@ const char *code_header_check_tables(const struct code_header *header)
 	if (landing != header->landing_count)
 		return "a landing is no function's";
 	why = code_header_check_landings(header);
-	return why ? why : code_header_check_runs(header);
+	if (!why)
+		why = code_header_check_runs(header);
+	return why ? why : code_header_check_state(header);
 }

@@ -12,6 +12,9 @@
 #include "launch/registry.h"
 #include <stdbool.h>
 
+/* How a module's run ends: the time is over, no fuel is left, a trap. */
+enum { CLI_TIMEOUT = 124, CLI_FUEL = 125, CLI_TRAP = 134 };
+
 enum {
 	CLI_USAGE = 100,
 	CLI_SYSTEM = 111,

@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "cache/cache.h"
 #include "cli/cli.h"
+#include "cli/init.h"
 #include "cli/wasm_file.h"
 #include "vm/vm.h"
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 
 struct compile_options {
-	const char *place;
+	const char *place, *init;
 	bool quiet;
 };
 
@@ -22,6 +23,11 @@ static const struct args_option compile_options[] = {
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct compile_options, place),
 	  .help = "the folder, if it is not the usual one" },
+	{ .name = "--init",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct compile_options, init),
+	  .help = "keep what this export leaves, for brood run --init" },
 	{ .name = "--quiet",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct compile_options, quiet),
@@ -40,7 +46,16 @@ const struct args_verb compile_args = {
 		"with --cache /var/cache/brood/code compiles for all users "
 		"of machines with the same CPU features.\n\n"
 		"The code is for runs without --fuel.\n\n"
-		"Exit codes: 0; 126 a file is no valid module; 127 there is "
+		"With --init the export NAME runs once in a fresh instance, "
+		"with the standard streams and no other grant, and what it "
+		"leaves (memories, globals, tables) is put into the cache "
+		"too, where \"brood run --init NAME\" starts from it. Random "
+		"numbers and times that NAME reads are frozen into the "
+		"snapshot. What cannot be kept is refused with a line: open "
+		"files, shared or imported memories, objects of the heap, a "
+		"NAME that traps or exits.\n\n"
+		"Exit codes: 0; 126 a file is no valid module, or its "
+		"snapshot is refused; 134 NAME trapped; 127 there is "
 		"no such file; 100 a wrong use; 111 the system did not allow "
 		"it. With several files it is the worst one's, and the "
 		"others are compiled.",
@@ -55,6 +70,7 @@ struct compile_work {
 	struct wasm_file source;
 	struct buf bytes;
 	struct vm vm;
+	struct init init;
 	uint64_t began_ns;
 	struct progress progress;
 };
@@ -88,26 +104,67 @@ static int compile_tell(const struct compile_work *work,
 }
 
 /* The module is compiled while it is loaded. */
-static int compile_make(struct compile_work *work, struct cache_object **object,
-			struct err *err, int *code)
+static int compile_make(struct compile_work *work, struct wasm_module **module,
+			struct cache_object **object, struct err *err,
+			int *code)
 {
-	struct wasm_module *module;
 	int result;
 
 	*code = CLI_NOT_EXECUTABLE;
 	result = vm_load_compiled(&work->vm, work->bytes.data, work->bytes.len,
-				  &module, err);
+				  module, err);
 	if (result < 0)
 		return result;
 	*code = CLI_SYSTEM;
-	result = vm_compile(&work->vm, module, object, err);
+	result = vm_compile(&work->vm, *module, object, err);
 	return result < 0 ? result : cache_published(*object, err);
+}
+
+static int compile_tell_snapshot(const struct compile_work *work,
+				 const struct cache_object *object)
+{
+	auto_buf struct buf line = { 0 };
+
+	if (work->options->quiet)
+		return 0;
+	if (work->init.is_found)
+		buf_format(&line, "%s: what %s leaves is there\n", work->path,
+			   work->options->init);
+	else
+		buf_format(&line, "%s: %lu KiB of what %s leaves\n", work->path,
+			   (unsigned long)object->len / 1024,
+			   work->options->init);
+	return cli_print(buf_string(&line));
+}
+
+static int compile_snapshot(struct compile_work *work,
+			    const struct wasm_module *module)
+{
+	struct cache_object *object;
+	struct err err = { 0 };
+	int code = init_open(&work->init, &work->vm, module,
+			     work->options->init, work->path);
+
+	if (code)
+		return code;
+	object = vm_snapshot_object(work->init.snapshot);
+	if (!object)
+		return compile_fail(work,
+				    (err_set(&err, -ENOMEM,
+					     "the snapshot is too large for "
+					     "the cache"),
+				     &err),
+				    CLI_SYSTEM);
+	if (cache_published(object, &err) < 0)
+		return compile_fail(work, &err, CLI_SYSTEM);
+	return compile_tell_snapshot(work, object);
 }
 
 static int compile_module(struct compile_work *work)
 {
 	struct cache_object *object;
 	struct err err = { 0 };
+	struct wasm_module *module;
 	int code, result;
 
 	work->vm.options.code.source = (struct cache_request){
@@ -118,10 +175,14 @@ static int compile_module(struct compile_work *work)
 		.name = work->path,
 	};
 	progress_start(&work->progress, "brood: compiling");
-	result = compile_make(work, &object, &err, &code);
+	result = compile_make(work, &module, &object, &err, &code);
 	progress_end(&work->progress);
-	return result < 0 ? compile_fail(work, &err, code)
-			  : compile_tell(work, object);
+	if (result < 0)
+		return compile_fail(work, &err, code);
+	code = compile_tell(work, object);
+	if (code || !work->options->init)
+		return code;
+	return compile_snapshot(work, module);
 }
 
 static int compile_file(struct compile_work *work)
@@ -153,8 +214,10 @@ static int compile_one(const struct compile_options *options, const char *path)
 				     .began_ns = clock_ns() };
 	int code = compile_file(&work);
 
+	init_close(&work.init);
 	if (work.vm.store)
 		vm_fini(&work.vm);
+	init_fini(&work.init);
 	fd_close(&work.source.fd);
 	buf_fini(&work.bytes);
 	return code;

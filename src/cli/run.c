@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
 #include "cli/wasm_value.h"
@@ -21,10 +22,10 @@
 #include <unistd.h>
 
 enum { RUN_SMALL = 8192 }; /* bytes of a module's file */
-enum { RUN_TIMEOUT = 124, RUN_FUEL = 125, RUN_TRAP = 134, RUN_VALUES = 64 };
+enum { RUN_VALUES = 64 };
 
 struct run_options {
-	const char *invoke, *via, *cache, *report;
+	const char *invoke, *init, *via, *cache, *report;
 	bool verbose;
 	struct args_list folders, read_only, environment, listen;
 	long fuel, timeout_ms, max_memory;
@@ -36,6 +37,12 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct run_options, invoke),
 	  .help = "call this export, print its results" },
+	{ .name = "--init",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, init),
+	  .help = "start from what this export leaves, which runs only "
+		  "where no snapshot of that is kept" },
 	{ .name = "--dir",
 	  .value = "HOST[::GUEST]",
 	  .kind = ARGS_LIST,
@@ -115,6 +122,17 @@ const struct args_verb run_args = {
 		"_initialize if there is one, with the arguments as the "
 		"types of its parameters say, and prints the results, one a "
 		"line.\n\n"
+		"With --init it starts from a snapshot: memories, globals and "
+		"tables as the export NAME leaves them (and _initialize "
+		"before it, if there is one, which is not called again). "
+		"Where the cache has none, NAME runs first, with the "
+		"standard streams and no other grant, and the snapshot is "
+		"kept for all later starts, whatever they are granted: "
+		"random numbers and times that NAME reads are the same in "
+		"all of them. What cannot be kept is refused: open files, "
+		"shared or imported memories, objects of the heap, a NAME "
+		"that traps or exits. See brood-compile(1) to make it "
+		"ahead.\n\n"
 		"FILE is read whole before it runs. A trap is told with the "
 		"functions that led to it.\n\n"
 		"Exit codes: the program's own; 134 a trap; 124 --timeout is "
@@ -146,12 +164,15 @@ struct run {
 	struct vm vm;
 	struct wasi *wasi;
 	struct wasm_instance *instance;
+	struct init init;
 };
 
 static void run_fini(struct run *run)
 {
+	init_close(&run->init);
 	if (run->vm.store)
 		vm_fini(&run->vm);
+	init_fini(&run->init);
 	wasi_close(run->wasi);
 	buf_fini(&run->bytes);
 	while (run->socket_count)
@@ -263,20 +284,9 @@ static int run_grant(struct run *run, struct err *err)
 	return wasi_define(run->wasi, &run->vm, err);
 }
 
-/* How it ended, as an exit code. */
 static int run_end(struct run *run, enum wasm_trap trap)
 {
-	auto_buf struct buf text = { 0 };
-
-	if (trap == WASM_OK)
-		return 0;
-	if (trap == WASM_TRAP_exit)
-		return run->vm.store->exit_code;
-	vm_describe_trap(&run->vm, trap, &text);
-	fprintf(stderr, "brood: %s: %s", run->file, buf_string(&text));
-	return trap == WASM_TRAP_deadline ? RUN_TIMEOUT
-	       : trap == WASM_TRAP_fuel	  ? RUN_FUEL
-					  : RUN_TRAP;
+	return init_end(&run->vm, run->file, trap);
 }
 
 static struct wasm_function *run_find(const struct run *run, const char *name)
@@ -388,7 +398,7 @@ static int run_invoke(struct run *run)
 	code = run_arguments(run, type, values);
 	if (code)
 		return code;
-	if (first && first != function)
+	if (first && first != function && !run->options->init)
 		code = run_plain(run, "_initialize", first, &trap);
 	if (code)
 		return code;
@@ -530,6 +540,15 @@ static void run_tell(const struct run *run)
 		run_report(run, report);
 }
 
+static int run_instantiate(struct run *run, const struct wasm_module *module,
+			   struct err *err)
+{
+	if (run->init.snapshot)
+		return vm_snapshot_instantiate(run->init.snapshot,
+					       &run->instance, err);
+	return vm_instantiate(&run->vm, module, &run->instance, err);
+}
+
 static int run_start(struct run *run)
 {
 	struct wasm_module *module;
@@ -541,10 +560,15 @@ static int run_start(struct run *run)
 	result = run_load(run, &module);
 	if (result)
 		return result;
+	run_set_deadline(run);
+	if (run->options->init)
+		result = init_open(&run->init, &run->vm, module,
+				   run->options->init, run->file);
+	if (result)
+		return result;
 	if (run_grant(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	run_set_deadline(run);
-	result = vm_instantiate(&run->vm, module, &run->instance, &err);
+	result = run_instantiate(run, module, &err);
 	run_tell(run);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);

@@ -61,6 +61,8 @@ int jit_code_open(struct jit_code *code, const struct wasm_module *module,
 	*code = (struct jit_code){ .module = module, .header = header };
 	if (fault)
 		return refuse(error, fault);
+	if (!header->text_bytes)
+		return refuse(error, "it has no code");
 	if (header->function_count !=
 	    module->function_count - module->imported_functions)
 		return refuse(error, "it is of another module");

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "vm/vm_internal.h"
 #include "vm/vm_names.h"
+#include "wasm/state.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +357,7 @@ static void vm_end(struct vm *vm, struct vm_run *run, bool outermost)
 
 static int vm_make_instance(struct vm *vm, const struct wasm_module *module,
 			    const struct wasm_extern *imports,
+			    const struct wasm_state *from,
 			    struct wasm_instance **instance, struct err *err)
 {
 	struct wasm_error error = { 0 };
@@ -367,7 +369,8 @@ static int vm_make_instance(struct vm *vm, const struct wasm_module *module,
 	if (vm->options.code.cache)
 		vm_code_prepare(vm, module);
 	outermost = vm_begin(vm, &run);
-	result = wasm_instantiate(vm->store, module, imports, instance, &error);
+	result = wasm_instantiate_from(vm->store, module, imports, from,
+				       instance, &error);
 
 	vm_end(vm, &run, outermost);
 	return result < 0 ? err_set(err, -EINVAL, "%s", error.text) : result;
@@ -375,6 +378,13 @@ static int vm_make_instance(struct vm *vm, const struct wasm_module *module,
 
 int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 		   struct wasm_instance **instance, struct err *err)
+{
+	return vm_instantiate_from(vm, module, NULL, instance, err);
+}
+
+int vm_instantiate_from(struct vm *vm, const struct wasm_module *module,
+			const struct wasm_state *from,
+			struct wasm_instance **instance, struct err *err)
 {
 	struct wasm_extern *imports;
 	int result;
@@ -385,7 +395,8 @@ int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 		return err_set(err, -ENOMEM, "make an instance");
 	result = vm_link(vm, module, imports, err);
 	if (result >= 0)
-		result = vm_make_instance(vm, module, imports, instance, err);
+		result = vm_make_instance(vm, module, imports, from, instance,
+					  err);
 	free(imports);
 	return result;
 }

@@ -118,6 +118,34 @@ int vm_instantiate(struct vm *vm, const struct wasm_module *module,
  * memories and no fuel, or finds that it was; *object is the VM's cache's. */
 int vm_compile(struct vm *vm, const struct wasm_module *module,
 	       struct cache_object **object, struct err *err);
+/* Snapshots: instances that begin as the one that an exported function has
+ * left, which neither takes nor gives anything.
+ *
+ *	found = vm_snapshot_open(vm, module, "init", &snapshot, &err);
+ *	if (!found) {
+ *		vm_snapshot_run(snapshot, &err);
+ *		vm_snapshot_keep(snapshot, &err);
+ *	}
+ *	vm_snapshot_instantiate(snapshot, &instance, &err);
+ *	vm_snapshot_close(snapshot);
+ *
+ * Open: 1 where the cache has it, 0 where it has to be made; init's text
+ * stays as it is.  Close it in any case, before vm_fini; instances stay. */
+struct vm_snapshot;
+int vm_snapshot_open(struct vm *vm, const struct wasm_module *module,
+		     const char *init, struct vm_snapshot **snapshot,
+		     struct err *err);
+/* Makes an instance of what is defined in the VM now, calls its _initialize,
+ * if there is one, and the function.  0; > 0 a trap; < 0 with err. */
+int vm_snapshot_run(struct vm_snapshot *snapshot, struct err *err);
+/* Puts what the run has left into the cache, if there is one.  < 0: why it
+ * cannot be kept. */
+int vm_snapshot_keep(struct vm_snapshot *snapshot, struct err *err);
+/* The cache's, NULL: it is in no cache. */
+struct cache_object *vm_snapshot_object(const struct vm_snapshot *snapshot);
+int vm_snapshot_instantiate(struct vm_snapshot *snapshot,
+			    struct wasm_instance **instance, struct err *err);
+void vm_snapshot_close(struct vm_snapshot *snapshot);
 /* wasm_call with the VM's deadline set, and entered. */
 enum wasm_trap vm_call(struct vm *vm, struct wasm_function *function,
 		       const union wasm_value *arguments,

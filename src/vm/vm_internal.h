@@ -58,6 +58,12 @@ uint8_t *vm_keep_take(uint64_t len, uint64_t open);
  * anonymous. */
 void vm_keep_give(uint8_t *base, uint64_t len, uint64_t open, bool has_files);
 
+/* vm.c: vm_instantiate, from a state where there is one. */
+struct wasm_state;
+int vm_instantiate_from(struct vm *vm, const struct wasm_module *module,
+			const struct wasm_state *from,
+			struct wasm_instance **instance, struct err *err);
+
 /* vm_code.c: compiles the instance's module, or finds that it was. */
 int vm_code_bind(void *env, struct wasm_instance *instance);
 

@@ -137,6 +137,35 @@ static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 	return r;
 }
 
+static uint32_t wasi_count(const struct wasi *wasi)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < wasi->fd_room; i++)
+		count += wasi->fds[i].host >= 0;
+	return count;
+}
+
+static void wasi_note(struct wasi *wasi)
+{
+	wasi->granted = wasi_count(wasi);
+	for (uint32_t i = 0; i < WASI_FIRST && i < wasi->fd_room; i++) {
+		wasi->has_standard[i] = wasi->fds[i].host >= 0;
+		wasi->standard_flags[i] = wasi->fds[i].flags;
+	}
+}
+
+bool wasi_is_untouched(const struct wasi *wasi)
+{
+	if (wasi_count(wasi) != wasi->granted)
+		return false;
+	for (uint32_t i = 0; i < WASI_FIRST && i < wasi->fd_room; i++)
+		if (wasi->has_standard[i] != (wasi->fds[i].host >= 0) ||
+		    wasi->standard_flags[i] != wasi->fds[i].flags)
+			return false;
+	return true;
+}
+
 static void wasi_bind(struct wasi *wasi)
 {
 	for (int version = 0; version < 2; version++)
@@ -165,6 +194,7 @@ int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 		wasi_close(new);
 		return r;
 	}
+	wasi_note(new);
 	*wasi = new;
 	return 0;
 }

@@ -27,6 +27,9 @@ struct wasi;
 int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 	      struct err *err);
 void wasi_close(struct wasi *wasi);
+/* Has the guest the standard streams as they were granted, and as many
+ * descriptors open as then? */
+bool wasi_is_untouched(const struct wasi *wasi);
 /* Defines wasi_snapshot_preview1 and its older form wasi_unstable in the VM,
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);

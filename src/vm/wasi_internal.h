@@ -46,6 +46,11 @@ struct wasi {
 	struct wasi_words arguments, environment;
 	struct wasi_fd *fds;
 	uint32_t fd_room;
+	/* As it was granted: the standard streams that there are, their
+	 * flags, and how many descriptors in all. */
+	bool has_standard[3];
+	uint16_t standard_flags[3];
+	uint32_t granted;
 	bool has_openat2;
 	bool has_nosignal; /* RWF_NOSIGNAL, until it fails */
 	struct wasi_binding bindings[2][WASI_FUNCTIONS];

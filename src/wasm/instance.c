@@ -5,6 +5,7 @@
  * nothing behind; a trap after it leaves the instance. */
 #include "wasm/decode.h"
 #include "wasm/interp.h"
+#include "wasm/state.h"
 #include "wasm/store.h"
 #include <string.h>
 
@@ -404,9 +405,20 @@ static bool is_unguarded(const struct wasm_instance *instance)
 	       memory->limits.page_log2 == 16;
 }
 
+static enum wasm_trap instance_begin(struct wasm_instance *instance,
+				     struct wasm_error *error)
+{
+	enum wasm_trap trap = globals_make(instance);
+
+	if (!trap)
+		trap = tables_make(instance, error);
+	return trap ? trap : elems_evaluate(instance);
+}
+
 /* All that nobody else can see. */
 static int instance_fill(struct wasm_instance *instance,
-			 const struct wasm_extern *imports, uint8_t *placed,
+			 const struct wasm_extern *imports,
+			 const struct wasm_state *from, uint8_t *placed,
 			 struct wasm_error *error)
 {
 	const struct wasm_host *host = instance->store->host;
@@ -414,7 +426,8 @@ static int instance_fill(struct wasm_instance *instance,
 
 	if (imports_take(instance, imports) < 0 || tags_make(instance) < 0)
 		return wasm_error_set(error, 0, "no memory for an instance");
-	if (memories_make(instance, placed, error) < 0)
+	if ((from ? wasm_state_make_memories(instance, from, error)
+		  : memories_make(instance, placed, error)) < 0)
 		return -1;
 	if (host->bind && host->bind(host->env, instance) < 0)
 		return wasm_error_set(error, 0, "its code cannot be compiled");
@@ -423,11 +436,9 @@ static int instance_fill(struct wasm_instance *instance,
 						    is_unguarded(instance));
 	if (!instance->native && !instance->codes)
 		return wasm_error_set(error, 0, "no memory for an instance");
-	trap = globals_make(instance);
-	if (!trap)
-		trap = tables_make(instance, error);
-	if (!trap)
-		trap = elems_evaluate(instance);
+	if (from)
+		return wasm_state_fill(instance, from, error);
+	trap = instance_begin(instance, error);
 	if (trap)
 		return wasm_error_set(error, 0, "no instance: %s",
 				      wasm_trap_text(trap));
@@ -437,6 +448,17 @@ static int instance_fill(struct wasm_instance *instance,
 int wasm_instantiate(struct wasm_store *store, const struct wasm_module *module,
 		     const struct wasm_extern *imports,
 		     struct wasm_instance **instance, struct wasm_error *error)
+{
+	return wasm_instantiate_from(store, module, imports, NULL, instance,
+				     error);
+}
+
+int wasm_instantiate_from(struct wasm_store *store,
+			  const struct wasm_module *module,
+			  const struct wasm_extern *imports,
+			  const struct wasm_state *from,
+			  struct wasm_instance **instance,
+			  struct wasm_error *error)
 {
 	uint8_t placed[(WASM_MEMORIES_MOST + 7) / 8] = { 0 };
 	struct wasm_own *last = wasm_store_owner(store)->first;
@@ -451,12 +473,12 @@ int wasm_instantiate(struct wasm_store *store, const struct wasm_module *module,
 	*instance = instance_make(store, module);
 	if (!*instance)
 		return wasm_error_set(error, 0, "no memory for an instance");
-	if (instance_fill(*instance, imports, placed, error) < 0) {
+	if (instance_fill(*instance, imports, from, placed, error) < 0) {
 		wasm_store_end_after(store, last);
 		*instance = NULL;
 		return -1;
 	}
-	return (int)instance_run(*instance, placed);
+	return from ? 0 : (int)instance_run(*instance, placed);
 }
 
 struct wasm_function *wasm_instance_function(struct wasm_instance *instance,

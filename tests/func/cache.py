@@ -16,7 +16,7 @@ import warm
 TAP = warm.Tap()
 CODE = os.path.join(os.environ["XDG_CACHE_HOME"], "brood/code")
 PAGE = 4096
-HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ3QII4Q")
+HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ3QII6Q")
 
 
 def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=2):
@@ -30,7 +30,7 @@ def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=2):
                          bytes.fromhex(key), total, options, features,
                          functions, 0, HEAD.size, HEAD.size + len(tables),
                          text_at, text, text_at + text, 0, 0, 0, 0, 0,
-                         HEAD.size + len(tables), 0, 0, 0)
+                         HEAD.size + len(tables), 0, 0, 0, 0, 0)
 
     rest = tables.ljust(text_at - HEAD.size, b"\0") + b"\xc3" * text
     total = hashlib.sha256(head(bytes(32)) + rest).digest()

@@ -208,7 +208,7 @@ static void image_make(struct image *image)
 	static const struct jit_options options = { 0 };
 	struct wasm_error error = { 0 };
 	struct jit_compiler *compiler;
-	struct jit_link link = { &compiler, 1, false };
+	struct jit_link link = { .compilers = &compiler, .count = 1 };
 	const struct wasm_module *module;
 
 	CHECK(made_open(&image->made, NULL, SUMS));
