@@ -418,7 +418,8 @@ static enum vm_via run_via(const char *word)
 static bool run_is_small(const struct run *run)
 {
 	return run->source.fd >= 0 && !run->options->cache &&
-	       !getenv("BROOD_CACHE") && run->source.stamp.size < RUN_SMALL;
+	       !run->options->init && !getenv("BROOD_CACHE") &&
+	       run->source.stamp.size < RUN_SMALL;
 }
 
 static void run_progress(void *env)
