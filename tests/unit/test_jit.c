@@ -884,6 +884,37 @@ TEST(collections_see_compiled_frames)
 	check_scene(&scene, WANT("0.kept 14a.0", "0.stacked 30d.0"));
 }
 
+/* A result that goes to a local whose old value is on the stack still. */
+TEST(old_values_are_kept_out_of_the_way)
+{
+	static const char part[] =
+		"(module (type $a (array (mut i16)))"
+		"(type $s (struct (field (mut i32)) (field f64)))"
+		"(func $get (param $x i32) (param $a (ref $a)) (param $s"
+		"  (ref $s)) (result i32 i32 i32 i32) (local $y i32)"
+		"  (local.get $x) (local.set $x (array.get_u $a (ref.as_non_null"
+		"    (local.get $a)) (i32.add (local.get $x) (i32.const 1))))"
+		"  (local.get $x) (local.set $x (struct.get $s 0"
+		"    (ref.as_non_null (local.get $s))))"
+		"  (local.get $x) (local.set $x (array.len (ref.as_non_null"
+		"    (local.get $a)))) (local.get $x))"
+		"(func (export \"objects\") (result i32 i32 i32 i32)"
+		"  (call $get (i32.const 0) (array.new_fixed $a 2 (i32.const 7)"
+		"  (i32.const 8)) (struct.new $s (i32.const 9) (f64.const 1))))"
+		"(func $lane (param $v v128) (param $n i64) (result v128 v128)"
+		"  (local $w v128) (local.set $w (i64x2.replace_lane 0"
+		"    (local.get $v) (i64.add (local.get $n) (i64.const 1))))"
+		"  (local.set $v (i32x4.add (local.get $v) (local.get $w)))"
+		"  (i64x2.replace_lane 1 (local.get $w) (i64.add (local.get $n)"
+		"    (i64.const 5))) (local.get $v))"
+		"(func (export \"lanes\") (result v128 v128) (call $lane"
+		"  (v128.const i64x2 3 4) (i64.const 10))))";
+	const struct scene scene = { .parts = { part, part, part } };
+
+	check_scene(&scene,
+		    WANT("0.objects 0.0 8.0 9.0 2.0", "0.lanes b.f e.8"));
+}
+
 /* Fuel */
 
 static const char burning[] =
