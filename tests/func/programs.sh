@@ -172,7 +172,13 @@ same() { # NAME WORD...
 	same_way interpreted --via interp
 	same_way uncached --via compiled --cache off
 	same_way brood --via compiled --cache "$folder/cache"
-	same_way cached --via compiled --cache "$folder/cache"
+	: >"$folder/events"
+	BROOD_EVENTS=$folder/events same_way cached --via compiled \
+		--cache "$folder/cache"
+	cp "$folder/events" "$folder/difference"
+	grep -q '"cache.map"' "$folder/events" &&
+		! grep -q '"code.compile"' "$folder/events"
+	ok $? "and nothing is compiled then"
 }
 
 reset() {
