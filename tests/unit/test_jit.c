@@ -338,6 +338,15 @@ static const char trapping[] =
 	"  (local.get 0)))"
 	"(func $f_load_folded " DEEP " (i32.add (local.get 0)"
 	"  (i32.load offset=65533 (local.get 0))))"
+	"(func $f_load_wide " DEEP " (i32.wrap_i64 (i64.add (i64.const 7)"
+	"  (i64.extend_i32_u (i32.load offset=65533 (local.get 0))))))"
+	"(func $f_load_compared " DEEP " (i32.lt_s (local.get 0)"
+	"  (i32.load offset=65533 (local.get 0))))"
+	"(func $f_load_float " DEEP " (i32.trunc_sat_f64_s (f64.mul"
+	"  (f64.const 2) (f64.load offset=65532 (local.get 0)))))"
+	"(func $f_load_vector " DEEP " (i32x4.extract_lane 1 (i32x4.add"
+	"  (v128.const i32x4 1 2 3 4) (v128.load offset=65525"
+	"  (local.get 0)))))"
 	"(func $f_store " DEEP " (i64.store offset=65529 (local.get 0)"
 	"  (i64.const 1)) (i32.const 1))"
 	"(func $f_trunc " DEEP " (i32.trunc_f32_u (f32.const nan)))"
@@ -375,7 +384,7 @@ static const char trapping[] =
 /* clang-format off */
 #define EACH(X)                                                          \
 	X("unreachable") X("div") X("over") X("rem") X("load")           \
-	X("load_far") X("load_folded") X("store") X("trunc") X("trunc2") \
+	X("load_far") X("load_folded") X("load_wide") X("load_compared") X("load_float") X("load_vector") X("store") X("trunc") X("trunc2") \
 	X("null") X("undefined") X("type") X("ref") X("table") X("fill") \
 	X("array") X("struct") X("cast") X("throw") X("atomic")          \
 	X("simd") X("host") X("host_throws") X("nested") X("loop")
@@ -875,6 +884,37 @@ TEST(collections_see_compiled_frames)
 	check_scene(&scene, WANT("0.kept 14a.0", "0.stacked 30d.0"));
 }
 
+/* A result that goes to a local whose old value is on the stack still. */
+TEST(old_values_are_kept_out_of_the_way)
+{
+	static const char part[] =
+		"(module (type $a (array (mut i16)))"
+		"(type $s (struct (field (mut i32)) (field f64)))"
+		"(func $get (param $x i32) (param $a (ref $a)) (param $s"
+		"  (ref $s)) (result i32 i32 i32 i32) (local $y i32)"
+		"  (local.get $x) (local.set $x (array.get_u $a (ref.as_non_null"
+		"    (local.get $a)) (i32.add (local.get $x) (i32.const 1))))"
+		"  (local.get $x) (local.set $x (struct.get $s 0"
+		"    (ref.as_non_null (local.get $s))))"
+		"  (local.get $x) (local.set $x (array.len (ref.as_non_null"
+		"    (local.get $a)))) (local.get $x))"
+		"(func (export \"objects\") (result i32 i32 i32 i32)"
+		"  (call $get (i32.const 0) (array.new_fixed $a 2 (i32.const 7)"
+		"  (i32.const 8)) (struct.new $s (i32.const 9) (f64.const 1))))"
+		"(func $lane (param $v v128) (param $n i64) (result v128 v128)"
+		"  (local $w v128) (local.set $w (i64x2.replace_lane 0"
+		"    (local.get $v) (i64.add (local.get $n) (i64.const 1))))"
+		"  (local.set $v (i32x4.add (local.get $v) (local.get $w)))"
+		"  (i64x2.replace_lane 1 (local.get $w) (i64.add (local.get $n)"
+		"    (i64.const 5))) (local.get $v))"
+		"(func (export \"lanes\") (result v128 v128) (call $lane"
+		"  (v128.const i64x2 3 4) (i64.const 10))))";
+	const struct scene scene = { .parts = { part, part, part } };
+
+	check_scene(&scene,
+		    WANT("0.objects 0.0 8.0 9.0 2.0", "0.lanes b.f e.8"));
+}
+
 /* Fuel */
 
 static const char burning[] =
@@ -922,6 +962,50 @@ TEST(fuel_is_neither_lost_nor_made)
 
 		CHECK(few >= 2000 && llabs(few - same) < 8);
 		CHECK(many >= 2002000 && llabs(many - more) < 8);
+	}
+}
+
+/* What a caller's instance has in hand is there for those that it calls,
+ * compiled or not, through each other and through the host. */
+TEST(fuel_is_shared_among_instances)
+{
+	static const char spends[] =
+		"(module (func (export \"spend\") (param i32)"
+		"  (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0)"
+		"  (i32.const 1)))))))";
+	static const char asks[] =
+		"(module (import \"h\" \"apply\" (func $apply"
+		"  (param funcref)))"
+		"(import \"0\" \"spend\" (func $spend (param i32)))"
+		"(func $f (call $spend (i32.const 300)))"
+		"(elem declare func $f)"
+		"(func (export \"ask\") (call $spend (i32.const 300))"
+		"  (call $apply (ref.func $f)) (call $f)))";
+	static const char all[] =
+		"(module (import \"1\" \"ask\" (func $ask)) (func"
+		"  (export \"all\") (param i32) (result i32) (call $ask)"
+		"  (call $ask) (i32.const 0)))";
+	static const char *const parts[] = { spends, asks, all };
+	int64_t used[8];
+
+	for (unsigned compiled = 0; compiled < 8; compiled++) {
+		struct vm_options options = { .store.fuel = 4000 };
+		struct way way = { compiled, 0, 0 };
+		struct made made = { 0 };
+
+		CHECK_INT(vm_init(&made.vm, &options, &made_err), 0);
+		define_hosts(&made.vm);
+		for (unsigned i = 0; i < PARTS; i++)
+			CHECK(add_part(&made, i, parts[i], &way));
+		CHECK_INT(made_call(&made, "all", 0, 0, NULL), WASM_OK);
+		used[compiled] = 4000 - made.vm.store->fuel_left;
+		CHECK(llabs(used[compiled] - used[0]) < 24);
+		CHECK(used[compiled] > 1800 && used[compiled] < 2000);
+		/* What is left is all that there is. */
+		CHECK_INT(made_call(&made, "all", 0, 0, NULL), WASM_OK);
+		CHECK_INT(made_call(&made, "all", 0, 0, NULL), WASM_TRAP_fuel);
+		CHECK_INT(made.vm.store->fuel_left, 0);
+		made_close(&made);
 	}
 }
 
