@@ -169,19 +169,21 @@ $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(BUILD)/libbrood.a -lpthread
+	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a -lpthread
 $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
-# The generator of modules, for fuzz_wasm_generated and differential.
+# The generator of modules, for several tests.
 $(BUILD)/tests/fuzz/made/%.o: tests/fuzz/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
 GENERATOR := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/made/%.o, \
 	$(wildcard tests/fuzz/generate*.c tests/fuzz/play.c))
+$(BUILD)/tests/unit/test_snapshot: $(GENERATOR)
+$(BUILD)/tests/unit/test_snapshot: UNIT_OBJECTS := $(GENERATOR)
 $(BUILD)/tests/fuzz/fuzz_wasm_generated: $(GENERATOR)
 $(BUILD)/tests/fuzz/fuzz_wasm_generated: FUZZ_OBJECTS := $(GENERATOR)
 $(BUILD)/tests/fuzz/differential: tests/fuzz/differential.c $(GENERATOR) \

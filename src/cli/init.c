@@ -51,7 +51,7 @@ static int init_grant(struct init *init, struct vm *vm, struct err *err)
 static int init_keep(struct init *init, struct err *err)
 {
 	if (!wasi_is_untouched(init->wasi))
-		return err_set(err, -ENOTSUP,
+		return err_set(err, -EINVAL,
 			       "it has opened or closed a descriptor");
 	return vm_snapshot_keep(init->snapshot, err);
 }
@@ -66,7 +66,7 @@ static int init_make(struct init *init, struct vm *vm, const char *function,
 		return init_fail(file, function, &err, CLI_SYSTEM);
 	result = vm_snapshot_run(init->snapshot, &err);
 	if (result == WASM_TRAP_exit)
-		result = err_set(&err, -ECANCELED, "it has ended the program");
+		result = err_set(&err, -EINVAL, "it has ended the program");
 	if (result > 0)
 		return init_end(vm, file, result);
 	if (result == 0)

@@ -414,7 +414,8 @@ static enum vm_via run_via(const char *word)
 	return strcmp(word, "interp") == 0 ? VM_INTERPRETED : VM_COMPILED;
 }
 
-/* Compiling so little takes no longer than looking for its code. */
+/* Compiling so little takes no longer than looking for its code; what a
+ * function leaves may have taken long. */
 static bool run_is_small(const struct run *run)
 {
 	return run->source.fd >= 0 && !run->options->cache &&

@@ -221,7 +221,7 @@ int vm_snapshot_keep(struct vm_snapshot *snapshot, struct err *err)
 	int result;
 
 	if (why)
-		return err_set(err, -ENOTSUP, "%s", why);
+		return err_set(err, -EINVAL, "%s", why);
 	if (snapshot_find_pages(snapshot, &pages) < 0)
 		result = err_set(err, -ENOMEM, "memory for a snapshot");
 	else

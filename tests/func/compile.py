@@ -190,8 +190,86 @@ def ways():
            "and without a file it is interpreted, and told why", (r, told))
 
 
+def init_module(name, body):
+    """Exports "init", which says so and fills memory and a table, and "get",
+    which uses both; and what the body says."""
+    path = os.path.join(HERE, name)
+    with open(path, "w") as f:
+        f.write("""(module (import "wasi_snapshot_preview1" "fd_write"
+              (func $write (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "fd_close"
+              (func $close (param i32) (result i32)))
+          (import "wasi_snapshot_preview1" "proc_exit"
+              (func $exit (param i32)))
+          (memory (export "memory") 1) (table $t 2 funcref)
+          (data (i32.const 16) "init\\0a")
+          (elem declare func $seven) (func $seven (result i32) i32.const 7)
+          (func (export "init")
+              (i32.store (i32.const 0) (i32.const 16))
+              (i32.store (i32.const 4) (i32.const 5))
+              (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+                                 (i32.const 8)))
+              (drop (memory.grow (i32.const 10)))
+              (i32.store (i32.const 600000) (i32.const 35))
+              (table.set $t (i32.const 1) (ref.func $seven)))
+          (func (export "get") (result i32)
+              (i32.add (call_indirect $t (result i32) (i32.const 1))
+                       (i32.load (i32.const 600000))))
+          """ + body + ")")
+    return path
+
+
+def snapshots():
+    path = init_module("init.wat", """
+        (func (export "_initialize")
+            (i32.store (i32.const 32)
+                (i32.add (i32.load (i32.const 32)) (i32.const 1))))
+        (func (export "begun") (result i32) (i32.load (i32.const 32)))
+        (func (export "traps") unreachable)
+        (func (export "takes") (param i32))
+        (func (export "exits") (call $exit (i32.const 0)))
+        (func (export "closes") (drop (call $close (i32.const 0))))""")
+
+    def start(*words, get="get", init="init"):
+        return warm.brood("run", "--init", init, *words, "--invoke", get,
+                          path)
+
+    r = start()
+    TAP.ok(r.out == b"init\n42\n", "the first start runs init", r)
+    r = [start(), start("--fuel", "1000000"), start("--timeout", "9s")]
+    TAP.ok(all(x.out == b"42\n" for x in r), "the next ones do not", r)
+    r = start(get="begun")
+    TAP.ok(r.out == b"1\n", "_initialize has run once, before", r)
+    r = [start("--via", "interp"), start("--cache", "off")]
+    TAP.ok(all(x.out == b"init\n42\n" for x in r),
+           "without a cache init runs each time", r)
+    r = start("--max-memory", "128k")
+    TAP.ok(r.status == 126 and b"larger than the limit" in r.err,
+           "what is larger than a memory may be is refused", r)
+    other = init_module("ahead.wat", "")
+    r = warm.brood("compile", "--init", "init", other)
+    TAP.ok(r.status == 0 and b"\ninit\n" in r.out and
+           b" of what init leaves\n" in r.out, "compile --init", r)
+    r = warm.brood("compile", "--init", "init", other)
+    TAP.ok(r.status == 0 and r.out.endswith(b"what init leaves is there\n"),
+           "compile --init of what is there", r)
+    r = warm.brood("run", "--init", "init", "--invoke", "get", other)
+    TAP.ok(r.out == b"42\n", "and runs start from it", r)
+    for init, status, why in (("none", 126, b"no function"),
+                              ("takes", 126, b"has parameters"),
+                              ("exits", 126, b"has ended the program"),
+                              ("closes", 126, b"descriptor"),
+                              ("traps", 134, b"unreachable")):
+        for _ in range(2):
+            r = start(init=init)
+        TAP.ok(r.status == status and why in r.err and not r.out and
+               (status == 134 or r.err.count(b"\n") == 1),
+               f"--init {init} is refused, each time", r)
+
+
 ahead()
 compile_fails()
+snapshots()
 kinds()
 system()
 ways()
