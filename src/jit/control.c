@@ -153,20 +153,23 @@ static void table_entry(struct jit_compiler *c, struct label *label,
 	}
 }
 
-static void table_stubs(struct jit_compiler *c)
+static void table_stub(struct jit_compiler *c, struct label *label)
 {
-	for (uint32_t i = 0; i < c->label_count; i++) {
-		struct label *label = jit_label_at(c, i);
+	if (label->table != c->table_serial || label->table_stub == NONE)
+		return;
+	jit_code_bind(c, label->table_stub);
+	label->table_stub = NONE;
+	values_bring(c, label);
+	if (jit_code_room(c, 64))
+		jump(c, label);
+}
 
-		if (label->table != c->table_serial ||
-		    label->table_stub == NONE)
-			continue;
-		jit_code_bind(c, label->table_stub);
-		label->table_stub = NONE;
-		values_bring(c, label);
-		if (jit_code_room(c, 64))
-			jump(c, label);
-	}
+/* By the entries, the default too: there may be far more labels. */
+static void table_stubs(struct jit_compiler *c, struct wasm_reader reader,
+			uint32_t count)
+{
+	for (uint32_t i = 0; i <= count && !c->failed; i++)
+		table_stub(c, jit_label_at(c, wasm_read_u32(&reader)));
 }
 
 /* The bounds check's way to the default label counts as an entry too. */
@@ -198,6 +201,7 @@ static void branch_table(struct jit_compiler *c,
 {
 	struct wasm_reader reader = wasm_reader_of(
 		immediates->bytes, (size_t)(c->reader.end - immediates->bytes));
+	const struct wasm_reader entries = reader;
 	struct operand index = jit_pop(c);
 	uint32_t here = NONE, table;
 	unsigned reg;
@@ -221,7 +225,7 @@ static void branch_table(struct jit_compiler *c,
 		table_entry(c, label, code_here(c) - 4, table);
 	}
 	jit_release(c, &index);
-	table_stubs(c);
+	table_stubs(c, entries, immediates->count);
 	jit_become_dead(c);
 }
 

@@ -118,6 +118,15 @@ static void trace(struct wasm_store *store, struct wasm_instance *context)
 	}
 }
 
+/* So that a run which throws through many frames meets its deadline. */
+static uint32_t frame_fuel(const struct walk *walk)
+{
+	const struct code_function *function =
+		&walk->code->functions[walk->own];
+
+	return FRAME_FUEL + function[1].landing - function->landing;
+}
+
 static const struct code_landing *
 find_landing(const struct walk *walk, const struct wasm_exception *exception)
 {

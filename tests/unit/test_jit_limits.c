@@ -426,6 +426,17 @@ static void large_put(struct buf *text, int kind, unsigned parts)
 		repeat(text, " i32.add", parts - 1);
 		buf_text(text, ")");
 		break;
+	case 5: /* tables of branches among many labels */
+		buf_text(text, "(func (param i32) (result i32)");
+		repeat(text, " block (result i32)", parts);
+		buf_text(text, " i32.const 1");
+		repeat(text,
+		       " block local.get 0 br_if 0 i32.const 7"
+		       " local.get 0 br_table 1 1 2 end",
+		       parts / 10);
+		repeat(text, " end", parts);
+		buf_text(text, ")");
+		break;
 	}
 	buf_text(text, "(func (export \"well\") (result i32)"
 		       " (i32.const 5)))");
@@ -483,8 +494,15 @@ TEST(large_modules_cost_what_they_are)
 	}
 }
 
-/* What looks at all values for each of them takes minutes here, and is ended
- * by who runs the tests. */
+/* What looks at all values, or labels, for each of them takes minutes here,
+ * and is ended by who runs the tests. */
+TEST(tables_of_branches_among_a_million_labels)
+{
+	struct cost cost = cost_of(5, 500000);
+
+	CHECK(cost.image > 500000 && cost.image < 32000000);
+}
+
 TEST(a_million_values_at_once)
 {
 	struct cost cost = cost_of(4, 1000000);
