@@ -71,6 +71,7 @@ struct compile_work {
 	struct buf bytes;
 	struct vm vm;
 	struct init init;
+	int stdio[3];
 	uint64_t began_ns;
 	struct progress progress;
 };
@@ -143,7 +144,7 @@ static int compile_snapshot(struct compile_work *work,
 	struct cache_object *object;
 	struct err err = { 0 };
 	int code = init_open(&work->init, &work->vm, module,
-			     work->options->init, work->path);
+			     work->options->init, work->path, work->stdio);
 
 	if (code)
 		return code;
@@ -212,7 +213,10 @@ static int compile_one(const struct compile_options *options, const char *path)
 				     .path = path,
 				     .source = { .fd = -1 },
 				     .began_ns = clock_ns() };
-	int code = compile_file(&work);
+	int code;
+
+	init_stdio(work.stdio);
+	code = compile_file(&work);
 
 	init_close(&work.init);
 	if (work.vm.store)

@@ -32,15 +32,17 @@ static int init_fail(const char *file, const char *function,
 	return code;
 }
 
-static int init_stdio(int fd)
+void init_stdio(int stdio[3])
 {
-	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+	for (int fd = 0; fd < 3; fd++)
+		stdio[fd] = fcntl(fd, F_GETFD) < 0 ? -1 : fd;
 }
 
-static int init_grant(struct init *init, struct vm *vm, struct err *err)
+static int init_grant(struct init *init, struct vm *vm, const int stdio[3],
+		      struct err *err)
 {
 	const struct wasi_options options = {
-		.stdio = { init_stdio(0), init_stdio(1), init_stdio(2) },
+		.stdio = { stdio[0], stdio[1], stdio[2] },
 	};
 
 	if (wasi_open(&init->wasi, &options, err) < 0)
@@ -57,12 +59,12 @@ static int init_keep(struct init *init, struct err *err)
 }
 
 static int init_make(struct init *init, struct vm *vm, const char *function,
-		     const char *file)
+		     const char *file, const int stdio[3])
 {
 	struct err err = { 0 };
 	int result;
 
-	if (init_grant(init, vm, &err) < 0)
+	if (init_grant(init, vm, stdio, &err) < 0)
 		return init_fail(file, function, &err, CLI_SYSTEM);
 	result = vm_snapshot_run(init->snapshot, &err);
 	if (result == WASM_TRAP_exit)
@@ -77,7 +79,7 @@ static int init_make(struct init *init, struct vm *vm, const char *function,
 
 int init_open(struct init *init, struct vm *vm,
 	      const struct wasm_module *module, const char *function,
-	      const char *file)
+	      const char *file, const int stdio[3])
 {
 	struct err err = { 0 };
 	int found =
@@ -86,7 +88,7 @@ int init_open(struct init *init, struct vm *vm,
 	if (found < 0)
 		return init_fail(file, function, &err, CLI_SYSTEM);
 	init->is_found = found > 0;
-	return found ? 0 : init_make(init, vm, function, file);
+	return found ? 0 : init_make(init, vm, function, file, stdio);
 }
 
 void init_close(struct init *init)

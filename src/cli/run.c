@@ -165,6 +165,7 @@ struct run {
 	struct wasi *wasi;
 	struct wasm_instance *instance;
 	struct init init;
+	int stdio[3];
 };
 
 static void run_fini(struct run *run)
@@ -258,11 +259,6 @@ static int run_listen(struct run *run, struct err *err)
 	return 0;
 }
 
-static int run_stdio(int fd)
-{
-	return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
-}
-
 static int run_grant(struct run *run, struct err *err)
 {
 	struct wasi_options wasi = {
@@ -271,7 +267,7 @@ static int run_grant(struct run *run, struct err *err)
 		.environment = run->environment,
 		.folders = run->folders,
 		.sockets = run->sockets,
-		.stdio = { run_stdio(0), run_stdio(1), run_stdio(2) },
+		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
 	};
 
 	if (run_add_all(run, err) < 0 || run_listen(run, err) < 0)
@@ -565,7 +561,7 @@ static int run_start(struct run *run)
 	run_set_deadline(run);
 	if (run->options->init)
 		result = init_open(&run->init, &run->vm, module,
-				   run->options->init, run->file);
+				   run->options->init, run->file, run->stdio);
 	if (result)
 		return result;
 	if (run_grant(run, &err) < 0)
@@ -598,6 +594,7 @@ int run_run(int argc, char **argv)
 		return code;
 	run.file = strcmp(run.words[0], "-") == 0 ? "standard input"
 						  : run.words[0];
+	init_stdio(run.stdio);
 	code = run_file(&run);
 	run_fini(&run);
 	return code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Snapshots: what an instance is comes back whole, costs what is written, and
- * is refused where it cannot be kept or does not fit. */
+ * is refused where it cannot be kept or does not fit.  So does initial data. */
 #include "cache/code_header.h"
 #include "fuzz/generate.h"
 #include "lib/cached.h"
@@ -258,6 +258,58 @@ TEST(an_instance_costs_what_it_writes)
 	       mapped_kb(memory->base, memory->bytes, "Private_Dirty"));
 	CHECK(mapped_kb(memory->base, memory->bytes, "Rss") >= 11900);
 	CHECK(mapped_kb(memory->base, memory->bytes, "Private_Dirty") <= 64);
+	close_vm(&kept);
+}
+
+/* Data of 1 MiB, and a page in the middle of it that is zero. */
+static char *data_text(void)
+{
+	auto_buf struct buf text = { 0 };
+
+	buf_text(&text, "(module (memory 32) (func (export \"get\")"
+			" (param i32) (result i32)"
+			" (i32.load8_u (local.get 0)))"
+			"(data (i32.const 65536) \"");
+	for (int i = 0; i < 1 << 20; i++)
+		buf_text(&text, i >> 12 == 100 ? "\\00" : "d");
+	buf_text(&text, "\"))");
+	return strdup(buf_string(&text));
+}
+
+static void compile(const char *text)
+{
+	struct cache_object *object;
+	struct kept_vm kept;
+
+	CHECK_INT(open_vm(&kept, text, "none"), 0);
+	CHECK_INT(vm_compile(&kept.made.vm, kept.made.module, &object,
+			     &made_err),
+		  0);
+	CHECK_INT(cache_published(object, &made_err), 0);
+	close_vm(&kept);
+}
+
+TEST(data_is_mapped_from_the_code_object)
+{
+	auto_folder char *folder = cached_folder();
+	auto_free char *text = data_text();
+	const struct wasm_memory *memory;
+	struct kept_vm kept;
+	uint32_t value = 0;
+
+	compile(text);
+	CHECK_INT(open_vm(&kept, text, "none"), 0);
+	CHECK_INT(made_instantiate(&kept.made), 0);
+	memory = kept.made.instance->memories[0];
+	for (uint32_t i = 0; i < 1 << 20; i += 4096) {
+		CHECK_INT(made_call(&kept.made, "get", 65536 + i, 0, &value),
+			  WASM_OK);
+		if (value != (i >> 12 == 100 ? 0 : 'd'))
+			CHECK_INT((int)i, -1);
+	}
+	CHECK_INT(memory->base[65535] | memory->base[65536 + (1 << 20)], 0);
+	CHECK(mapped_kb(memory->base, memory->bytes, "Rss") >= 1024);
+	CHECK(mapped_kb(memory->base, memory->bytes, "Private_Dirty") <= 16);
 	close_vm(&kept);
 }
 
