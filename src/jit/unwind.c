@@ -118,7 +118,8 @@ static void trace(struct wasm_store *store, struct wasm_instance *context)
 	}
 }
 
-/* So that a run which throws through many frames meets its deadline. */
+/* So that a run which throws through many frames meets its deadline; as the
+ * interpreter counts it. */
 static uint32_t frame_fuel(const struct walk *walk)
 {
 	const struct code_function *function =
@@ -143,15 +144,6 @@ find_landing(const struct walk *walk, const struct wasm_exception *exception)
 			return landing;
 	}
 	return NULL;
-}
-
-/* As the interpreter counts it. */
-static uint32_t frame_fuel(const struct walk *walk)
-{
-	const struct code_function *function =
-		&walk->code->functions[walk->own];
-
-	return FRAME_FUEL + function[1].landing - function->landing;
 }
 
 static bool land(struct wasm_store *store, struct wasm_instance *context,
