@@ -55,7 +55,7 @@ static bool compile_all(const struct wasm_module *module,
 
 static bool link_image(struct jit_compiler *compiler, struct times *times)
 {
-	struct jit_link link = { &compiler, 1, false };
+	struct jit_link link = { .compilers = &compiler, .count = 1 };
 	uint8_t *image;
 
 	times->image_bytes = jit_image_bytes(&link);

@@ -113,6 +113,7 @@ static enum cache_result cache_file_map(struct cache_item *item, int fd,
 {
 	const struct code_header *head;
 	const char *why;
+	uint64_t text_bytes;
 	uint8_t *image;
 
 	if (len < sizeof(*head) || len % CODE_PAGE)
@@ -129,9 +130,12 @@ static enum cache_result cache_file_map(struct cache_item *item, int fd,
 	if (why)
 		return cache_file_miss(item, CACHE_BROKEN, why);
 	head = (const void *)image;
-	if (mprotect(image + head->text_at,
-		     code_header_text_end(head) - head->text_at,
-		     PROT_READ | PROT_EXEC) < 0)
+	text_bytes = code_header_text_end(head) - head->text_at;
+	/* Mapped so, not made so: where memory may not become executable, a
+	 * file still may be mapped as a program is. */
+	if (text_bytes && mmap(image + head->text_at, text_bytes,
+			       PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
+			       fd, (off_t)head->text_at) == MAP_FAILED)
 		return cache_file_unmapped(item, "make its text executable");
 	item->state = CACHE_MAPPED;
 	return CACHE_HIT;

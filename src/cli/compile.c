@@ -2,6 +2,7 @@
 /* brood compile: fills the code cache ahead of the first run. */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/progress.h"
 #include "cache/cache.h"
 #include "cli/cli.h"
 #include "cli/init.h"
@@ -72,7 +73,13 @@ struct compile_work {
 	struct init init;
 	int stdio[3];
 	uint64_t began_ns;
+	struct progress progress;
 };
+
+static void compile_progress(void *env)
+{
+	progress_tick(&((struct compile_work *)env)->progress);
+}
 
 static int compile_fail(const struct compile_work *work, const struct err *err,
 			int code)
@@ -95,6 +102,23 @@ static int compile_tell(const struct compile_work *work,
 		buf_format(&line, "%s: %lu KiB of code in %.0f ms\n",
 			   work->path, (unsigned long)object->len / 1024, ms);
 	return cli_print(buf_string(&line));
+}
+
+/* The module is compiled while it is loaded. */
+static int compile_make(struct compile_work *work, struct wasm_module **module,
+			struct cache_object **object, struct err *err,
+			int *code)
+{
+	int result;
+
+	*code = CLI_NOT_EXECUTABLE;
+	result = vm_load_compiled(&work->vm, work->bytes.data, work->bytes.len,
+				  module, err);
+	if (result < 0)
+		return result;
+	*code = CLI_SYSTEM;
+	result = vm_compile(&work->vm, *module, object, err);
+	return result < 0 ? result : cache_published(*object, err);
 }
 
 static int compile_tell_snapshot(const struct compile_work *work,
@@ -140,13 +164,10 @@ static int compile_snapshot(struct compile_work *work,
 static int compile_module(struct compile_work *work)
 {
 	struct cache_object *object;
-	struct wasm_module *module;
 	struct err err = { 0 };
-	int code;
+	struct wasm_module *module;
+	int code, result;
 
-	if (vm_load_in_place(&work->vm, work->bytes.data, work->bytes.len,
-			     &module, &err) < 0)
-		return compile_fail(work, &err, CLI_NOT_EXECUTABLE);
 	work->vm.options.code.source = (struct cache_request){
 		.bytes = work->bytes.data,
 		.len = work->bytes.len,
@@ -154,9 +175,11 @@ static int compile_module(struct compile_work *work)
 		.stamp = work->source.stamp,
 		.name = work->path,
 	};
-	if (vm_compile(&work->vm, module, &object, &err) < 0 ||
-	    cache_published(object, &err) < 0)
-		return compile_fail(work, &err, CLI_SYSTEM);
+	progress_start(&work->progress, "brood: compiling");
+	result = compile_make(work, &module, &object, &err, &code);
+	progress_end(&work->progress);
+	if (result < 0)
+		return compile_fail(work, &err, code);
 	code = compile_tell(work, object);
 	if (code || !work->options->init)
 		return code;
@@ -166,7 +189,9 @@ static int compile_module(struct compile_work *work)
 static int compile_file(struct compile_work *work)
 {
 	const struct cache_options cache = { .place = work->options->place };
-	const struct vm_options vm = { .cache = &cache };
+	const struct vm_options vm = { .cache = &cache,
+				       .code = { .progress = compile_progress,
+						 .progress_env = work } };
 	struct err err = { 0 };
 	int result = wasm_file_open(work->path, &work->source, &err);
 

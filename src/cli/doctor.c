@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "cli/cli.h"
+#include "jit/jit.h"
 #include "lib/stub.h"
 #include "lib/where.h"
 #include "vm/vm.h"
@@ -347,6 +348,39 @@ static void doctor_engine(struct doctor_finding *finding)
 			    wasm_interp_compiler());
 }
 
+static bool doctor_may_execute(void)
+{
+	void *page = mmap(NULL, CODE_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool may = page != MAP_FAILED &&
+		   mprotect(page, CODE_PAGE, PROT_READ | PROT_EXEC) == 0;
+
+	if (page != MAP_FAILED)
+		munmap(page, CODE_PAGE);
+	return may;
+}
+
+static void doctor_compiler(struct doctor_finding *finding)
+{
+	static const char *const names[] = { "AVX", "AVX2", "BMI1", "BMI2",
+					     "LZCNT" };
+	auto_buf struct buf text = { 0 };
+	uint32_t features = jit_features();
+
+	if (!doctor_may_execute()) {
+		doctor_note(finding, DOCTOR_LESS,
+			    "memory that may be executed, for compiled code",
+			    "not made executable; byte code is interpreted, "
+			    "but for what is in the cache");
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (features >> i & 1)
+			buf_format(&text, " %s", names[i]);
+	doctor_note(finding, DOCTOR_OK, NULL, "for x86-64-v2%s%s",
+		    features ? " with" : "", buf_string(&text));
+}
+
 static void doctor_refused(struct doctor_finding *finding)
 {
 	doctor_note(finding, DOCTOR_OK, NULL,
@@ -368,6 +402,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "randomisation", doctor_random, false },
 	{ "/proc/PID/exe", doctor_exe_link, false },
 	{ "Wasm engine", doctor_engine, false },
+	{ "Wasm compiler", doctor_compiler, false },
 	{ "Wasm refused", doctor_refused, false },
 	{ "userfaultfd", doctor_userfault, true },
 	{ "KVM", doctor_kvm, true },

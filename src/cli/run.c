@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/init.h"
 #include "cli/listen.h"
@@ -23,7 +25,8 @@ enum { RUN_SMALL = 8192 }; /* bytes of a module's file */
 enum { RUN_VALUES = 64 };
 
 struct run_options {
-	const char *invoke, *init, *via, *cache;
+	const char *invoke, *init, *via, *cache, *report;
+	bool verbose;
 	struct args_list folders, read_only, environment, listen;
 	long fuel, timeout_ms, max_memory;
 };
@@ -89,6 +92,15 @@ static const struct args_option run_options[] = {
 	  .help = "where compiled code is kept, or off; of modules under "
 		  "8 KiB it is kept only where this or BROOD_CACHE is "
 		  "given" },
+	{ .name = "--report",
+	  .value = "FILE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, report),
+	  .help = "append one JSON line on how it ran" },
+	{ .name = "--verbose",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct run_options, verbose),
+	  .help = "tell on stderr how it runs, and why" },
 	{ .name = NULL }
 };
 
@@ -146,6 +158,8 @@ struct run {
 	int sockets[32];
 	size_t socket_count;
 	struct wasm_file source;
+	struct vm_code_told told;
+	struct progress progress;
 	struct buf bytes;
 	struct vm vm;
 	struct wasi *wasi;
@@ -405,13 +419,21 @@ static bool run_is_small(const struct run *run)
 	       run->source.stamp.size < RUN_SMALL;
 }
 
+static void run_progress(void *env)
+{
+	progress_tick(&((struct run *)env)->progress);
+}
+
 static int run_open(struct run *run, struct err *err)
 {
 	const struct run_options *options = run->options;
 	const struct cache_options cache = { .place = options->cache };
 	struct vm_options vm = {
 		.cache = run_is_small(run) ? NULL : &cache,
-		.code = { .via = run_via(options->via) },
+		.code = { .via = run_via(options->via),
+			  .told = &run->told,
+			  .progress = run_progress,
+			  .progress_env = run },
 		.store = { .fuel = options->fuel,
 			   .memory_bytes = (uint64_t)options->max_memory },
 	};
@@ -458,10 +480,11 @@ static int run_read(struct run *run, struct wasm_module **module)
 	if (result < 0)
 		return run_no_file(&err, result);
 	run_set_source(run);
-	if (vm_load_compiled(&run->vm, run->bytes.data, run->bytes.len, module,
-			     &err) < 0)
-		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
-	return 0;
+	progress_start(&run->progress, "brood: compiling");
+	result = vm_load_compiled(&run->vm, run->bytes.data, run->bytes.len,
+				  module, &err);
+	progress_end(&run->progress);
+	return result < 0 ? run_fail(run, &err, CLI_NOT_EXECUTABLE) : 0;
 }
 
 /* What the cache knows by its stamp is not even read. */
@@ -469,6 +492,50 @@ static int run_load(struct run *run, struct wasm_module **module)
 {
 	run_set_source(run);
 	return vm_load_known(&run->vm, module) ? 0 : run_read(run, module);
+}
+
+static const char *const run_ways[] = {
+	[VM_NO_WAY] = "not at all",
+	[VM_BY_COMPILED] = "compiled",
+	[VM_BY_MAPPED] = "mapped",
+	[VM_BY_INTERPRETER] = "interpreted",
+};
+
+static void run_report(const struct run *run, const char *path)
+{
+	auto_buf struct buf line = { 0 };
+	auto_close int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	struct json json;
+
+	if (fd < 0)
+		return;
+	json_start(&json, &line);
+	json_open(&json, NULL);
+	json_text(&json, "way", run_ways[run->told.way]);
+	json_text(&json, "program", run->file);
+	if (run->told.why)
+		json_text(&json, "reason", run->told.why);
+	json_number(&json, "compiled", run->told.compiled);
+	json_number(&json, "pid", getpid());
+	json_close(&json);
+	buf_text(&line, "\n");
+	fd_write_all(fd, buf_string(&line), line.len, NULL);
+}
+
+/* As "brood launch" does. */
+static void run_tell(const struct run *run)
+{
+	const char *report = run->options->report;
+
+	if (!report)
+		report = getenv("BROOD_REPORT");
+	if (run->options->verbose || getenv("BROOD_VERBOSE"))
+		fprintf(stderr, "brood: %s: %s%s%s\n", run->file,
+			run_ways[run->told.way], run->told.why ? ": " : "",
+			run->told.why ? run->told.why : "");
+	if (report && *report)
+		run_report(run, report);
 }
 
 static int run_instantiate(struct run *run, const struct wasm_module *module,
@@ -500,6 +567,7 @@ static int run_start(struct run *run)
 	if (run_grant(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	result = run_instantiate(run, module, &err);
+	run_tell(run);
 	if (result < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
 	if (result > 0)

@@ -143,6 +143,10 @@ int wasm_file_open(const char *path, struct wasm_file *file, struct err *err)
 	file->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (file->fd < 0)
 		return err_set(err, -errno, "open %s", path);
+	/* Where standard input is closed, the file must not become it. */
+	if (file->fd <= STDERR_FILENO &&
+	    fd_raise(&file->fd, STDERR_FILENO + 1) < 0)
+		return err_set(err, -errno, "open %s", path);
 	if (fstat(file->fd, &st) == 0)
 		file_stamp_of(&st, &file->stamp);
 	return 0;

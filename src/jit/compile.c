@@ -165,10 +165,9 @@ static void locals_read(struct jit_compiler *c)
 			     sizeof(struct local)))
 		return;
 	for (uint32_t i = 0; i < c->type->param_count; i++)
-		*local_at(c, i) = (struct local){
-			.type = (uint8_t)jit_type_of(c->type->params[i]),
-			.reg = NO_REG
-		};
+		*local_at(c, i) = (struct local){ .type = (uint8_t)jit_type_of(
+							  c->type->params[i]),
+						  .reg = NO_REG };
 	for (uint32_t i = 0; i < named_count(c); i++) {
 		uint32_t index = named(c, i);
 		wasm_type type = wasm_validator_local(c->validator, index);
@@ -643,6 +642,7 @@ static void function_begin(struct jit_compiler *c)
 	c->height = c->settled = c->label_count = c->fix_count = 0;
 	c->literal_count = c->literal_use_count = c->cold_count = 0;
 	c->dead_depth = c->table_serial = c->most_slots = c->out_bytes = 0;
+	c->held_from[GENERAL] = c->held_from[VECTOR] = 0;
 	c->frame_fixes = NONE;
 	c->keeps_context = c->weights.call_count != 0;
 	c->slot_bytes = c->weights.has_simd || c->has_vectors ? 16 : 8;

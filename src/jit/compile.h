@@ -169,6 +169,7 @@ struct jit_compiler {
 		literal_use_count, cold_count, catch_count, call_count,
 		function_count, landing_count;
 	uint32_t table_serial;
+	uint32_t held_from[2]; /* values below hold no register of the file */
 	uint32_t free[2], all[2]; /* registers for values: sets */
 	/* Locals whose homes calls do not keep. */
 	uint32_t caller_kept[24], caller_kept_count;
@@ -307,6 +308,10 @@ static inline struct operand jit_pop(struct jit_compiler *c)
 	operand.index = c->height;
 	if (c->settled > c->height)
 		c->settled = c->height;
+	if (c->held_from[GENERAL] > c->height)
+		c->held_from[GENERAL] = c->height;
+	if (c->held_from[VECTOR] > c->height)
+		c->held_from[VECTOR] = c->height;
 	if (operand.value.place == IN_LOCAL)
 		local_at(c, operand.value.index)->pending--;
 	return operand;
@@ -444,7 +449,7 @@ void jit_homes_load(struct jit_compiler *c);
 void jit_out_operation(struct jit_compiler *c, unsigned operation,
 		       const struct wasm_immediates *immediates);
 void jit_function_return(struct jit_compiler *c);
-/* A turn of a loop, or a call: counts it, or looks at interruptions. */
+/* A turn of a loop, or a call, where they are counted. */
 void jit_code_count_turn(struct jit_compiler *c);
 /* rsp as the prologue left it. */
 void jit_code_restore_stack(struct jit_compiler *c);

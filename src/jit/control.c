@@ -153,20 +153,23 @@ static void table_entry(struct jit_compiler *c, struct label *label,
 	}
 }
 
-static void table_stubs(struct jit_compiler *c)
+static void table_stub(struct jit_compiler *c, struct label *label)
 {
-	for (uint32_t i = 0; i < c->label_count; i++) {
-		struct label *label = jit_label_at(c, i);
+	if (label->table != c->table_serial || label->table_stub == NONE)
+		return;
+	jit_code_bind(c, label->table_stub);
+	label->table_stub = NONE;
+	values_bring(c, label);
+	if (jit_code_room(c, 64))
+		jump(c, label);
+}
 
-		if (label->table != c->table_serial ||
-		    label->table_stub == NONE)
-			continue;
-		jit_code_bind(c, label->table_stub);
-		label->table_stub = NONE;
-		values_bring(c, label);
-		if (jit_code_room(c, 64))
-			jump(c, label);
-	}
+/* By the entries, the default too: there may be far more labels. */
+static void table_stubs(struct jit_compiler *c, struct wasm_reader reader,
+			uint32_t count)
+{
+	for (uint32_t i = 0; i <= count && !c->failed; i++)
+		table_stub(c, jit_label_at(c, wasm_read_u32(&reader)));
 }
 
 /* The bounds check's way to the default label counts as an entry too. */
@@ -198,6 +201,7 @@ static void branch_table(struct jit_compiler *c,
 {
 	struct wasm_reader reader = wasm_reader_of(
 		immediates->bytes, (size_t)(c->reader.end - immediates->bytes));
+	const struct wasm_reader entries = reader;
 	struct operand index = jit_pop(c);
 	uint32_t here = NONE, table;
 	unsigned reg;
@@ -221,7 +225,7 @@ static void branch_table(struct jit_compiler *c,
 		table_entry(c, label, code_here(c) - 4, table);
 	}
 	jit_release(c, &index);
-	table_stubs(c);
+	table_stubs(c, entries, immediates->count);
 	jit_become_dead(c);
 }
 
@@ -268,29 +272,13 @@ static void params_to_slots(struct jit_compiler *c, const struct label *label)
 	}
 }
 
-/* Looks whether someone wants the run to end. */
-static void poll(struct jit_compiler *c)
-{
-	struct cold *cold;
-
-	jit_load_rm(c, SCRATCH,
-		    rm_at(CONTEXT, offsetof(struct wasm_instance, store)),
-		    T_I64);
-	emit_imm8(&c->e, 0x83, 7,
-		  rm_at(SCRATCH, offsetof(struct wasm_store, interrupt)), 0);
-	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_POLL);
-	jit_code_jump_if(c, CC_NE, &cold->fixes);
-	cold->back = code_here(c);
-}
-
+/* Without fuel nothing: who wants the run to end stops it where it is. */
 void jit_code_count_turn(struct jit_compiler *c)
 {
 	struct cold *cold;
 
-	if (!c->has_fuel) {
-		poll(c);
+	if (!c->has_fuel)
 		return;
-	}
 	emit_imm8(&c->e, 0x83 | OP_W, 5,
 		  rm_at(CONTEXT, offsetof(struct wasm_instance, fuel)), 1);
 	cold = jit_code_cold(c, COLD_OUT, JIT_OUT_FUEL);

@@ -117,6 +117,8 @@ FUNCTION(jit_native_out)
 	jnz out_trapped
 	cmpq $0, INSTANCE_FUEL(%r13)
 	js out_refill
+	cmpl $0, STORE_INTERRUPT(%rbx)
+	jne out_refill
 out_back:
 	mov %r12, %rsp
 	pop %r14
@@ -136,10 +138,13 @@ out_trapped:
 	jmp jit_native_trap
 
 /* Called as a compiled function is: rax the function, which is a host's or
- * interpreted, r13 who calls. */
+ * interpreted; r13 is the callee's instance where it has one, else that of
+ * who calls, or has called in its place: not always the frame's. */
 FUNCTION(jit_native_call_host)
-	lea -CALL_BYTES(%rsp), %r11
-	cmp INSTANCE_NATIVE_LIMIT(%r13), %r11
+	mov INSTANCE_STORE(%r13), %r11
+	mov STORE_NATIVE_BASE(%r11), %r11
+	add $(STACK_MARGIN + CALL_BYTES), %r11
+	cmp %r11, %rsp
 	jb call_too_deep
 	push %rbx
 	push %r12
@@ -171,9 +176,12 @@ FUNCTION(jit_native_call_host)
 	lea ARGUMENTS_BYTES+32(%rsp), %rcx
 	mov STORE_THREAD_STACK(%rbx), %rsp
 	call jit_call_out
-	mov %r12, %rsp
 	test %eax, %eax
 	jnz call_trapped
+	cmpl $0, STORE_INTERRUPT(%rbx)
+	jne call_interrupted
+call_back:
+	mov %r12, %rsp
 	mov ARGUMENTS_RESULT(%rsp), %rax
 	movups ARGUMENTS_VECTOR(%rsp), %xmm0
 	add $ARGUMENTS_BYTES, %rsp
@@ -181,14 +189,25 @@ FUNCTION(jit_native_call_host)
 	pop %r12
 	pop %rbx
 	ret
+call_interrupted:
+	mov %r13, %rdi
+	call jit_refill
+	test %eax, %eax
+	jz call_back
 call_trapped:
+	mov %r12, %rsp
 	add $ARGUMENTS_BYTES, %rsp
 	pop %r14
 	pop %r12
 	pop %rbx
-	jmp jit_native_trap
+	jmp call_stopped
 call_too_deep:
 	mov $TRAP_STACK, %eax
+/* Of a frame that calls, the context is in it; no frame: C has called. */
+call_stopped:
+	test %rbp, %rbp
+	jz jit_native_trap
+	mov -8(%rbp), %r13
 	jmp jit_native_trap
 
 	.section .note.GNU-stack, "", @progbits

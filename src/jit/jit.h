@@ -27,7 +27,7 @@ struct jit_options {
 	uint32_t without;  /* bits of enum jit_without */
 };
 
-/* What this CPU has: bits of enum code_feature. */
+/* What this CPU has of what the compiler uses: bits of enum code_feature. */
 uint32_t jit_features(void);
 
 struct jit_compiler;
@@ -80,9 +80,12 @@ uint32_t jit_options_of(const struct wasm_instance *instance);
  * that are not. */
 extern const void *const jit_native_call;
 
-/* For the fault handler, as wasm_interp_fault: true when the fault was one of
- * compiled code, which goes on at its trap. */
-bool jit_fault(struct wasm_store *store, uint64_t regs[16], uint64_t *rip);
+/* For signal handlers, as wasm_interp_fault: true when compiled code of the
+ * store is at rip; it goes on with the trap.  Any instruction may be the one
+ * where it is, so that a run can be ended which never looks. */
+bool jit_stop(struct wasm_store *store, uint64_t regs[16], uint64_t *rip,
+	      enum wasm_trap trap);
+bool jit_is_code(const struct wasm_store *store, uint64_t rip);
 
 /* Where in the module an address of the text comes from: the function is
  * compiled once more.  "at" counts from the text's begin; the operation's

@@ -325,11 +325,10 @@ static struct field_way way_of(wasm_type type)
 	}
 }
 
+/* Its operands are released when nothing is moved any more. */
 static void field_load(struct jit_compiler *c, const struct field_way *way,
-		       struct rm rm, bool is_signed)
+		       struct target target, struct rm rm, bool is_signed)
 {
-	struct target target = jit_target_new(c, file_of(way->type));
-
 	if (file_of(way->type) == VECTOR)
 		jit_emit_x(c, way->load, target.reg, rm);
 	else
@@ -362,11 +361,13 @@ static void struct_get(struct jit_compiler *c, const struct wasm_field *field,
 	struct field_way way = way_of(field->type);
 	struct operand object = jit_pop(c);
 	unsigned reg = jit_operand_reg(c, &object);
+	struct target target;
 
 	check_null(c, reg, WASM_TRAP_null_struct);
+	target = jit_target_new(c, file_of(way.type));
 	jit_release(c, &object);
-	field_load(c, &way, rm_at(reg, (int32_t)(HEADER + field->offset)),
-		   is_signed);
+	field_load(c, &way, target,
+		   rm_at(reg, (int32_t)(HEADER + field->offset)), is_signed);
 }
 
 static void struct_set(struct jit_compiler *c, const struct wasm_field *field)
@@ -408,10 +409,11 @@ static void array_get(struct jit_compiler *c, const struct wasm_field *field,
 	struct field_way way = way_of(field->type);
 	struct operand index = jit_pop(c), array = jit_pop(c);
 	struct rm rm = element_rm(c, &array, &index, way.bytes);
+	struct target target = jit_target_new(c, file_of(way.type));
 
 	jit_release(c, &index);
 	jit_release(c, &array);
-	field_load(c, &way, rm, is_signed);
+	field_load(c, &way, target, rm, is_signed);
 }
 
 static void array_set(struct jit_compiler *c, const struct wasm_field *field)
@@ -433,11 +435,13 @@ static void array_len(struct jit_compiler *c)
 	static const struct field_way way = { T_I32, 0x8b, 0x8b, 0, 4 };
 	struct operand array = jit_pop(c);
 	unsigned reg = jit_operand_reg(c, &array);
+	struct target target;
 
 	check_null(c, reg, WASM_TRAP_null_array);
+	target = jit_target_new(c, GENERAL);
 	jit_release(c, &array);
-	field_load(c, &way, rm_at(reg, offsetof(struct wasm_object, length)),
-		   false);
+	field_load(c, &way, target,
+		   rm_at(reg, offsetof(struct wasm_object, length)), false);
 }
 
 static bool object(struct jit_compiler *c, unsigned operation,

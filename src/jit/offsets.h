@@ -7,10 +7,12 @@
 #define INSTANCE_NATIVE_LIMIT 56
 #define INSTANCE_MEMORY_BASE  64
 
+#define STORE_INTERRUPT	   64
 #define STORE_NATIVE_STACK 96
 #define STORE_NATIVE_FRAME 104
 #define STORE_NATIVE_PC	   112
 #define STORE_THREAD_STACK 120
+#define STORE_NATIVE_BASE  128
 
 /* struct jit_entry */
 #define ENTRY_CODE    0
@@ -27,6 +29,9 @@
 #define ARGUMENTS_BYTES	  192
 /* What a call out of code may push before C looks at the limit. */
 #define CALL_BYTES 512
+/* Of a run's stack, below the limit that code knows: for the signal handlers
+ * of the process, and for what is pushed on the way out. */
+#define STACK_MARGIN 0x10000
 
 /* struct jit_landed */
 #define LANDED_PC	 0

@@ -4,7 +4,8 @@
 #include "cache/code_header.h"
 #include "jit/jit.h"
 
-/* As the process's begin has asked the CPU, and whether the system keeps the
+/* What the compiler uses; of the others code would only differ in its key.
+ * As the process's begin has asked the CPU, and whether the system keeps the
  * registers: asking again is slow where a hypervisor answers. */
 uint32_t jit_features(void)
 {
@@ -12,21 +13,12 @@ uint32_t jit_features(void)
 
 	if (__builtin_cpu_supports("avx"))
 		features |= CODE_AVX;
-	if (__builtin_cpu_supports("avx2"))
-		features |= CODE_AVX2;
 	if (__builtin_cpu_supports("bmi"))
 		features |= CODE_BMI1;
 	if (__builtin_cpu_supports("bmi2"))
 		features |= CODE_BMI2;
 	if (__builtin_cpu_supports("lzcnt"))
 		features |= CODE_LZCNT;
-	if (__builtin_cpu_supports("fma"))
-		features |= CODE_FMA;
-	if (__builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw") &&
-	    __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512vl"))
-		features |= CODE_AVX512;
 	return features;
 }
 

@@ -34,14 +34,6 @@ enum wasm_trap jit_out_place(const struct wasm_instance *context,
 	return WASM_OK;
 }
 
-enum wasm_trap jit_out_poll(struct wasm_instance *context, uint8_t *frame,
-			    const uint8_t *ip)
-{
-	(void)frame;
-	(void)ip;
-	return wasm_interp_poll(context->store);
-}
-
 /* Slices that other instances of the store hold come back first, so that what
  * is left is known. */
 enum wasm_trap jit_out_fuel(struct wasm_instance *context, uint8_t *frame,

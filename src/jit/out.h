@@ -14,8 +14,8 @@
 #include "wasm/operations.h"
 
 enum jit_out {
-	JIT_OUT_POLL = WASM_OPERATIONS, /* an interruption was seen */
-	JIT_OUT_FUEL,	  /* the slice is used up; this turn is counted */
+	/* The slice is used up; this turn is counted. */
+	JIT_OUT_FUEL = WASM_OPERATIONS,
 	JIT_OUT_CALLEE,	  /* function, word 1 its type: traps if it is other */
 	JIT_OUT_REF_TEST, /* reference, word 1 a type as in the module */
 	JIT_OUT_REF_CAST, /* likewise; traps */
@@ -23,7 +23,6 @@ enum jit_out {
 };
 extern out_of_line *const jit_outs[JIT_OUTS];
 
-out_of_line jit_out_poll;
 out_of_line jit_out_fuel;
 out_of_line jit_out_callee;
 out_of_line jit_out_ref_test;

@@ -6,20 +6,18 @@
 #include "wasm/interp.h"
 #include "wasm/store.h"
 
-/* Of a run's stack, below the limit that code knows: for the signal handlers
- * of the process, and for what is pushed on the way out. */
-enum { STACK_MARGIN = 64 << 10 };
-
 #define AT(type, field, at) \
 	_Static_assert(offsetof(struct type, field) == (at), #field)
 AT(wasm_instance, fuel, INSTANCE_FUEL);
 AT(wasm_instance, store, INSTANCE_STORE);
 AT(wasm_instance, native_limit, INSTANCE_NATIVE_LIMIT);
 AT(wasm_instance, memory_base, INSTANCE_MEMORY_BASE);
+AT(wasm_store, interrupt, STORE_INTERRUPT);
 AT(wasm_store, native_stack, STORE_NATIVE_STACK);
 AT(wasm_store, native_frame, STORE_NATIVE_FRAME);
 AT(wasm_store, native_pc, STORE_NATIVE_PC);
 AT(wasm_store, thread_stack, STORE_THREAD_STACK);
+AT(wasm_store, native_base, STORE_NATIVE_BASE);
 AT(jit_entry, code, ENTRY_CODE);
 AT(jit_entry, context, ENTRY_CONTEXT);
 AT(jit_entry, stack, ENTRY_STACK);
@@ -181,8 +179,11 @@ void jit_fuel_collect(struct wasm_store *store, const struct wasm_instance *but)
 			wasm_interp_give_fuel(store, instance);
 }
 
+/* Work out of line has used up a slice, or someone has set the word. */
 enum wasm_trap jit_refill(struct wasm_instance *context)
 {
+	if (context->fuel >= 0)
+		return wasm_interp_poll(context->store);
 	jit_fuel_collect(context->store, context);
 	return wasm_interp_refill(context, 0);
 }
@@ -269,7 +270,23 @@ static void results_put(const struct wasm_deftype *type,
 	}
 }
 
-/* The slots lie on the compiled stack, where the collector sees them. */
+/* What the callers' instances have of the fuel is there for whoever runs now. */
+static enum wasm_trap call_out(struct wasm_function *function,
+			       struct wasm_instance *caller,
+			       union wasm_value *slots)
+{
+	struct wasm_store *store = caller->store;
+
+	if (function->host) {
+		jit_fuel_collect(store, caller);
+		return wasm_interp_host(caller, function, slots);
+	}
+	jit_fuel_collect(store, NULL);
+	return wasm_call(store, function, slots, slots);
+}
+
+/* The slots lie on the compiled stack, where the collector sees them.  An
+ * interpreted function's "caller" is its own instance. */
 enum wasm_trap jit_call_out(struct wasm_function *function,
 			    struct wasm_instance *caller,
 			    struct jit_arguments *arguments,
@@ -284,12 +301,11 @@ enum wasm_trap jit_call_out(struct wasm_function *function,
 				     slot_count(type) * sizeof(*slots));
 	enum wasm_trap trap;
 
-	if ((uint8_t *)slots < caller->native_limit)
+	if ((uint8_t *)slots < store->native_base + STACK_MARGIN)
 		return WASM_TRAP_stack;
 	store->native_stack = (uint8_t *)slots;
 	arguments_get(&images, type, slots);
-	trap = function->host ? wasm_interp_host(caller, function, slots)
-			      : wasm_call(store, function, slots, slots);
+	trap = call_out(function, caller, slots);
 	if (!trap)
 		results_put(type, slots, arguments, stack_arguments);
 	return trap;
@@ -314,12 +330,16 @@ uint32_t jit_options_of(const struct wasm_instance *instance)
 	return options;
 }
 
+/* The margin comes on top: what was asked for is for code. */
 static bool has_stack(struct wasm_store *store)
 {
-	uint64_t bytes = wasm_store_owner(store)->stack_bytes;
+	uint64_t bytes;
 
 	if (store->native_base)
 		return true;
+	if (__builtin_add_overflow(wasm_store_owner(store)->stack_bytes,
+				   STACK_MARGIN + CALL_BYTES, &bytes))
+		return false;
 	store->native_base = wasm_store_allocate(store, bytes);
 	store->native_bytes = store->native_base ? bytes : 0;
 	return store->native_base != NULL;

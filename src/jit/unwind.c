@@ -50,16 +50,43 @@ static bool walk_find(struct walk *walk)
 	return true;
 }
 
-/* Who calls has its context in its frame. */
+static struct wasm_instance *find_instance(const struct wasm_store *store,
+					   uint64_t context)
+{
+	struct wasm_instance *instance = store->instances;
+
+	while (instance && (uint64_t)instance != context)
+		instance = instance->next;
+	return instance;
+}
+
+static bool is_frame(const struct wasm_store *store, const uint8_t *frame)
+{
+	const uint8_t *end = store->native_base + store->native_bytes;
+
+	return frame >= store->native_stack && frame <= end - 16 &&
+	       (uintptr_t)frame % 8 == 0;
+}
+
+/* Who calls has its context in its frame.  A run that was stopped between two
+ * instructions of a call may be without its frame: the trace ends there. */
 static bool walk_out(struct walk *walk)
 {
+	const struct wasm_store *store = walk->context->store;
+	struct wasm_instance *context;
 	uint8_t *frame = walk->frame;
 
+	if (!is_frame(store, frame))
+		return false;
 	memcpy(&walk->pc, frame + 8, sizeof(walk->pc));
 	memcpy(&walk->frame, frame, sizeof(walk->frame));
-	if (!walk->frame)
+	if (!is_frame(store, walk->frame) || walk->frame <= frame)
 		return false;
-	memcpy(&walk->context, walk->frame - 8, sizeof(walk->context));
+	memcpy(&context, walk->frame - 8, sizeof(context));
+	if (context != walk->context &&
+	    !find_instance(store, (uint64_t)context))
+		return false;
+	walk->context = context;
 	return walk_find(walk);
 }
 
@@ -74,18 +101,31 @@ static struct walk walk_begin(const struct wasm_store *store,
 static void trace(struct wasm_store *store, struct wasm_instance *context)
 {
 	struct walk walk = walk_begin(store, context);
+	const uint8_t *pc = NULL;
 	bool is_there = walk_find(&walk);
+	uint32_t at = 0;
 
 	for (; is_there; is_there = walk_out(&walk)) {
 		uint32_t function =
 			walk.own + walk.code->module->imported_functions;
-		uint32_t at = store->trace_count < WASM_TRACE_MOST
-				      ? jit_place(walk.code, function,
-						  walk.offset - 1)
-				      : 0;
 
+		/* A recursion's frames are alike: one of them costs a
+		 * compilation of its function. */
+		if (store->trace_count < WASM_TRACE_MOST && walk.pc != pc)
+			at = jit_place(walk.code, function, walk.offset - 1);
+		pc = walk.pc;
 		wasm_interp_trace(store, walk.context, function, at);
 	}
+}
+
+/* So that a run which throws through many frames meets its deadline; as the
+ * interpreter counts it. */
+static uint32_t frame_fuel(const struct walk *walk)
+{
+	const struct code_function *function =
+		&walk->code->functions[walk->own];
+
+	return FRAME_FUEL + function[1].landing - function->landing;
 }
 
 static const struct code_landing *
@@ -117,7 +157,7 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 
 	while (is_there) {
 		landing = find_landing(&walk, exception);
-		context->fuel -= FRAME_FUEL;
+		context->fuel -= frame_fuel(&walk);
 		if (landing)
 			break;
 		is_there = walk_out(&walk);
@@ -143,35 +183,44 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 	return trap;
 }
 
-/* Faults */
+/* Stops */
 
-static struct wasm_instance *find_instance(const struct wasm_store *store,
-					   uint64_t context)
+static struct wasm_instance *find_code(const struct wasm_store *store,
+				       uint64_t rip)
 {
 	struct wasm_instance *instance = store->instances;
 
-	while (instance && (uint64_t)instance != context)
+	while (instance && !is_in_text(instance->native, (const uint8_t *)rip))
 		instance = instance->next;
 	return instance;
 }
 
+bool jit_is_code(const struct wasm_store *store, uint64_t rip)
+{
+	return find_code(store, rip) != NULL;
+}
+
 enum { REGISTER_RAX = 0, REGISTER_RSP = 4, REGISTER_R13 = 13 };
 
-/* As if the instruction had called the trap's stub. */
-bool jit_fault(struct wasm_store *store, uint64_t regs[16], uint64_t *rip)
+/* As if the instruction had called the trap's stub.  Around a call to another
+ * instance r13 may be that one's already. */
+bool jit_stop(struct wasm_store *store, uint64_t regs[16], uint64_t *rip,
+	      enum wasm_trap trap)
 {
 	const struct wasm_instance *context =
 		find_instance(store, regs[REGISTER_R13]);
 	uint64_t rsp = regs[REGISTER_RSP], back = *rip + 1;
 
-	if (!context || !is_in_text(context->native, (const uint8_t *)*rip) ||
-	    rsp < (uint64_t)store->native_base + 4096 ||
+	if (!context || !is_in_text(context->native, (const uint8_t *)*rip))
+		context = find_code(store, *rip);
+	if (!context || rsp < (uint64_t)store->native_base + 4096 ||
 	    rsp > (uint64_t)store->native_base + store->native_bytes)
 		return false;
 	rsp -= sizeof(back);
 	memcpy((void *)rsp, &back, sizeof(back));
 	regs[REGISTER_RSP] = rsp;
-	regs[REGISTER_RAX] = WASM_TRAP_memory_bounds;
+	regs[REGISTER_RAX] = trap;
+	regs[REGISTER_R13] = (uint64_t)context;
 	*rip = (uint64_t)jit_native_trap;
 	return true;
 }

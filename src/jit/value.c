@@ -63,10 +63,35 @@ void jit_push_slot(struct jit_compiler *c, unsigned type)
 	jit_push(c, (struct value){ .place = IN_SLOT, .type = (uint8_t)type });
 }
 
+static void push_local_now(struct jit_compiler *c, uint32_t index)
+{
+	const struct local *local = local_at(c, index);
+	unsigned type = local->type;
+	struct operand operand = {
+		{ .place = IN_LOCAL, .type = (uint8_t)type, .index = index },
+		c->height
+	};
+	unsigned reg;
+
+	if (!jit_code_room(c, 256))
+		return;
+	reg = jit_take(c, file_of(type));
+	jit_operand_to(c, &operand, reg);
+	jit_push_reg(c, type, reg);
+}
+
+/* Far above what is settled a local's value is taken at once: so those that
+ * mean it are found among few. */
+enum { LOCALS_MEANT = 4096 };
+
 void jit_push_local(struct jit_compiler *c, uint32_t index)
 {
 	struct local *local = local_at(c, index);
 
+	if (__builtin_expect(c->height - c->settled >= LOCALS_MEANT, 0)) {
+		push_local_now(c, index);
+		return;
+	}
 	local->pending++;
 	jit_push(c, (struct value){ .place = IN_LOCAL,
 				    .type = local->type,
@@ -113,13 +138,26 @@ static void value_to_slot(struct jit_compiler *c, uint32_t index)
 	value_at(c, index)->place = IN_SLOT;
 }
 
+static uint32_t held_from(const struct jit_compiler *c, enum file file)
+{
+	return c->held_from[file] > c->settled ? c->held_from[file]
+					       : c->settled;
+}
+
+static bool holds_reg_of(struct jit_compiler *c, uint32_t index, enum file file)
+{
+	const struct value *value = value_at(c, index);
+
+	return holds_reg(value) && held_in(value) == file;
+}
+
 /* The deepest value that is in a register makes room. */
 static void spill_one(struct jit_compiler *c, enum file file)
 {
-	for (uint32_t i = c->settled; i < c->height; i++)
-		if (holds_reg(value_at(c, i)) &&
-		    held_in(value_at(c, i)) == file) {
+	for (uint32_t i = held_from(c, file); i < c->height; i++)
+		if (holds_reg_of(c, i, file)) {
 			value_to_slot(c, i);
+			c->held_from[file] = i;
 			return;
 		}
 	c->failed = true; /* never: operations hold fewer than there are */
@@ -168,11 +206,10 @@ void jit_operand_leave(struct jit_compiler *c, struct operand *operand,
 /* A value that is in the way moves on. */
 static void move_away(struct jit_compiler *c, enum file file, unsigned reg)
 {
-	for (uint32_t i = c->settled; i < c->height; i++) {
+	for (uint32_t i = held_from(c, file); i < c->height; i++) {
 		struct value *value = value_at(c, i);
 
-		if (!holds_reg(value) || value->reg != reg ||
-		    held_in(value) != file)
+		if (!holds_reg_of(c, i, file) || value->reg != reg)
 			continue;
 		if (c->free[file]) {
 			unsigned to = jit_take(c, file);
@@ -392,8 +429,10 @@ bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand)
 void jit_local_keep(struct jit_compiler *c, uint32_t index)
 {
 	struct local *local = local_at(c, index);
-	uint32_t i = c->height;
+	uint32_t i = c->settled + LOCALS_MEANT;
 
+	if (i > c->height)
+		i = c->height;
 	if (!local->pending || !jit_code_room(c, 256 + 32ull * local->pending))
 		return;
 	while (local->pending && i > 0) {
@@ -411,6 +450,8 @@ void jit_local_keep(struct jit_compiler *c, uint32_t index)
 		jit_operand_to(c, &(struct operand){ *value, i }, reg);
 		value->place = IN_REG;
 		value->reg = (uint8_t)reg;
+		if (c->held_from[file_of(value->type)] > i)
+			c->held_from[file_of(value->type)] = i;
 		local->pending--;
 	}
 }
@@ -430,11 +471,19 @@ void jit_values_flush(struct jit_compiler *c)
 
 void jit_values_spill(struct jit_compiler *c, uint32_t below)
 {
+	uint32_t i;
+
 	if (!jit_code_room(c, 1024))
 		return;
-	for (uint32_t i = c->settled; i < below; i++)
+	i = held_from(c, GENERAL) < held_from(c, VECTOR) ? held_from(c, GENERAL)
+							 : held_from(c, VECTOR);
+	for (; i < below; i++)
 		if (holds_reg(value_at(c, i)))
 			value_to_slot(c, i);
+	if (c->held_from[GENERAL] < below)
+		c->held_from[GENERAL] = below;
+	if (c->held_from[VECTOR] < below)
+		c->held_from[VECTOR] = below;
 }
 
 void jit_values_drop_to(struct jit_compiler *c, uint32_t height)

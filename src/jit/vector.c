@@ -806,6 +806,18 @@ static void replace_float(struct jit_compiler *c, const struct recipe *recipe,
 		jit_emit_float(c, PD(0x14), to, ra, rm_reg(rb), false);
 }
 
+/* Registers of two files: equal numbers are not the same register. */
+static void replace_int(struct jit_compiler *c, const struct recipe *recipe,
+			unsigned lane, unsigned to, unsigned ra, unsigned rb)
+{
+	if (c->has_avx) {
+		emit_vex_imm8(&c->e, recipe->op, to, ra, rm_reg(rb), lane);
+		return;
+	}
+	jit_move(c, to, ra, T_V128);
+	emit_imm8(&c->e, recipe->op, to, rm_reg(rb), lane);
+}
+
 static void replace(struct jit_compiler *c, const struct recipe *recipe,
 		    unsigned lane)
 {
@@ -816,7 +828,7 @@ static void replace(struct jit_compiler *c, const struct recipe *recipe,
 	if (!recipe->op)
 		replace_float(c, recipe, lane, target.reg, ra, rb);
 	else
-		apply_two_imm(c, recipe->op, target.reg, ra, rm_reg(rb), lane);
+		replace_int(c, recipe, lane, target.reg, ra, rb);
 	jit_target_release(c, &target, &a);
 	jit_target_release(c, &target, &b);
 	jit_target_finish(c, target, T_V128);

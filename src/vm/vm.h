@@ -33,9 +33,20 @@ enum vm_via {
 	VM_COMPILED, /* compiled, or there is no instance */
 	VM_INTERPRETED,
 };
+/* How the last instance that was made runs, and what that took. */
+enum vm_way { VM_NO_WAY, VM_BY_COMPILED, VM_BY_MAPPED, VM_BY_INTERPRETER };
+struct vm_code_told {
+	enum vm_way way;
+	const char *why;   /* of the interpreter */
+	uint32_t compiled; /* functions, by this VM */
+};
 /* store->code_data, where there is one. */
 struct vm_code_options {
 	enum vm_via via;
+	struct vm_code_told *told; /* NULL: nobody asks */
+	/* Called now and then while much is compiled; NULL: nobody looks. */
+	void (*progress)(void *progress_env);
+	void *progress_env;
 	/* For tests: bits of enum jit_without, and of enum code_feature. */
 	uint32_t without, without_features;
 	struct cache *cache; /* where code is kept, NULL: nowhere */
@@ -160,10 +171,14 @@ struct vm_run {
 	int64_t deadline_ns; /* 0: none */
 	struct vm_run *outer;
 	struct vm_run *next, **link; /* of those with a deadline */
+	int thread;		     /* that one's */
 };
 void vm_enter(struct vm_run *run, struct wasm_store *store,
 	      int64_t deadline_ns);
 void vm_leave(struct vm_run *run);
+/* From any thread: ends the run of a store that is running, with
+ * WASM_TRAP_interrupted, or the next one's first call out. */
+void vm_interrupt(struct wasm_store *store);
 
 /* The hooks of a process, for those who use the core themselves.  Before
  * them: vm_prepare, which fails where the CPU lacks what the engine is built

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled code does not look at the clock, only at a word of its store.  One
- * thread of the process sleeps until the next deadline of any run, and then
- * sets that word, again and again until the run is over.  It is there from
- * the first deadline on, and once more in a child that forks. */
+/* Compiled code does not look at the clock.  One thread of the process sleeps
+ * until the next deadline of any run, and then stops that run's thread, again
+ * and again until the run is over: a signal may find it on its way to compiled
+ * code, and not yet there.  The thread is there from the first deadline on,
+ * and once more in a child that forks. */
 #include "base/clock.h"
 #include "vm/vm_internal.h"
 #include <pthread.h>
@@ -29,6 +30,7 @@ static int64_t vm_alarm_ring(int64_t now)
 		if (at <= now) {
 			__atomic_fetch_or(&run->store->interrupt, WASM_ASK,
 					  __ATOMIC_RELAXED);
+			vm_stop(run->thread);
 			at = now + AGAIN_NS;
 		}
 		if (!next || at < next)
@@ -100,6 +102,7 @@ void vm_alarm_set(struct vm_run *run)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, vm_alarm_prepare);
+	vm_stop_install();
 	pthread_mutex_lock(&vm_alarm.lock);
 	if (!vm_alarm.has_thread)
 		vm_alarm.has_thread = vm_alarm_start();

@@ -29,12 +29,14 @@ struct vm_code {
 	uint64_t image_bytes;
 	struct cache_object *object; /* whose the image is; NULL: its own */
 	bool is_entered, is_made;    /* made: else it cannot be */
+	const char *why;	     /* it cannot */
 };
 
 /* Compiling */
 
 struct vm_compile {
 	const struct wasm_module *module;
+	const struct vm_code_options *wanted;
 	struct jit_compiler *compilers[THREADS_MOST];
 	unsigned count;
 	uint32_t next; /* function; atomic */
@@ -43,6 +45,7 @@ struct vm_compile {
 struct vm_compile_thread {
 	struct vm_compile *compile;
 	struct jit_compiler *compiler;
+	bool shows; /* its work is looked at */
 };
 
 static uint32_t vm_code_take(struct vm_compile *compile, uint32_t *end)
@@ -57,21 +60,34 @@ static uint32_t vm_code_take(struct vm_compile *compile, uint32_t *end)
 	return first;
 }
 
+static bool vm_code_some(struct vm_compile *compile,
+			 struct jit_compiler *compiler, uint32_t first,
+			 uint32_t end)
+{
+	struct wasm_error error;
+
+	for (uint32_t i = first; i < end; i++)
+		if (jit_compile(compiler, i, &error) < 0) {
+			__atomic_store_n(&compile->failed, 1, __ATOMIC_RELAXED);
+			return false;
+		}
+	return true;
+}
+
 static void *vm_code_work(void *data)
 {
 	struct vm_compile_thread *thread = data;
 	struct vm_compile *compile = thread->compile;
-	struct wasm_error error;
 	uint32_t i, end;
 
 	for (i = vm_code_take(compile, &end); i < end;
-	     i = vm_code_take(compile, &end))
-		for (; i < end; i++)
-			if (jit_compile(thread->compiler, i, &error) < 0) {
-				__atomic_store_n(&compile->failed, 1,
-						 __ATOMIC_RELAXED);
-				return NULL;
-			}
+	     i = vm_code_take(compile, &end)) {
+		if (!vm_code_some(compile, thread->compiler, i, end))
+			return NULL;
+		if (thread->shows)
+			compile->wanted->progress(
+				compile->wanted->progress_env);
+	}
 	return NULL;
 }
 
@@ -100,8 +116,10 @@ static void vm_code_run_threads(struct vm_compile *compile)
 	bool runs[THREADS_MOST] = { false };
 
 	for (unsigned i = 0; i < compile->count; i++) {
-		work[i] = (struct vm_compile_thread){ compile,
-						      compile->compilers[i] };
+		work[i] = (struct vm_compile_thread){
+			compile, compile->compilers[i],
+			i == 0 && compile->wanted->progress
+		};
 		if (i > 0)
 			runs[i] = pthread_create(&threads[i], NULL,
 						 vm_code_work, &work[i]) == 0;
@@ -138,9 +156,12 @@ static bool vm_code_seal(struct vm_code *code)
 		(const struct code_header *)code->image;
 	uint64_t text_at = header->text_at;
 
-	return mprotect(code->image, text_at, PROT_READ) == 0 &&
-	       mprotect(code->image + text_at, code->image_bytes - text_at,
-			PROT_READ | PROT_EXEC) == 0;
+	if (mprotect(code->image, text_at, PROT_READ) == 0 &&
+	    mprotect(code->image + text_at, code->image_bytes - text_at,
+		     PROT_READ | PROT_EXEC) == 0)
+		return true;
+	code->why = "the system lets it make no memory executable";
+	return false;
 }
 
 static bool vm_code_write_own(struct vm_code *code, const struct jit_link *link)
@@ -229,9 +250,12 @@ static bool vm_code_open(struct vm_code *code, const struct wasm_module *module)
 }
 
 /* CLAIM 1.5 */
-static void vm_code_make(struct vm_code *code, const struct wasm_module *module)
+static void vm_code_make(struct vm_code *code, const struct wasm_module *module,
+			 const struct vm_code_options *wanted)
 {
-	struct vm_compile compile = { .module = module };
+	struct vm_compile compile = { .module = module, .wanted = wanted };
+
+	code->why = "there is not enough memory to compile it";
 
 	if (vm_code_compile(&compile, &code->options)) {
 		struct jit_link link = { .compilers = compile.compilers,
@@ -247,6 +271,9 @@ static void vm_code_make(struct vm_code *code, const struct wasm_module *module)
 		jit_compiler_free(compile.compilers[i]);
 	if (!code->is_made)
 		vm_code_drop_image(code);
+	else if (wanted->told)
+		wanted->told->compiled +=
+			module->function_count - module->imported_functions;
 }
 
 /* CLAIM 1.9 1.12 */
@@ -277,7 +304,7 @@ static void vm_code_fill(struct vm_code *code, const struct wasm_module *module,
 			 const struct vm_code_options *wanted)
 {
 	if (!vm_code_find_object(code, module, wanted))
-		vm_code_make(code, module);
+		vm_code_make(code, module, wanted);
 }
 
 /* Of modules */
@@ -418,6 +445,15 @@ bool vm_code_prepare(struct vm *vm, const struct wasm_module *module)
 	return code && code->is_made;
 }
 
+static void vm_code_tell(const struct vm_code_options *wanted, enum vm_way way,
+			 const char *why)
+{
+	if (!wanted->told)
+		return;
+	wanted->told->way = way;
+	wanted->told->why = why;
+}
+
 static bool vm_code_try(struct wasm_instance *instance,
 			const struct vm_code_options *wanted)
 {
@@ -427,8 +463,21 @@ static bool vm_code_try(struct wasm_instance *instance,
 				       .without = wanted->without };
 	const struct vm_code *code =
 		vm_code_of(instance->module, &options, wanted);
+	const char *why = "there is no memory for a stack";
 
-	return code && code->is_made && jit_bind(instance, &code->code);
+	if (code && !code->is_made)
+		why = code->why;
+	else if (code && jit_bind(instance, &code->code))
+		why = NULL;
+	if (why)
+		vm_code_tell(wanted, VM_BY_INTERPRETER, why);
+	else
+		vm_code_tell(wanted,
+			     code->object && code->object->result == CACHE_HIT
+				     ? VM_BY_MAPPED
+				     : VM_BY_COMPILED,
+			     NULL);
+	return !why;
 }
 
 int vm_code_bind(void *env, struct wasm_instance *instance)
@@ -439,8 +488,11 @@ int vm_code_bind(void *env, struct wasm_instance *instance)
 	(void)env;
 	if (!wanted)
 		wanted = &usual;
-	if (wanted->via == VM_INTERPRETED || vm_code_try(instance, wanted) ||
-	    wanted->via == VM_AUTO)
+	if (wanted->via == VM_INTERPRETED) {
+		vm_code_tell(wanted, VM_BY_INTERPRETER, "told so");
+		return 0;
+	}
+	if (vm_code_try(instance, wanted) || wanted->via == VM_AUTO)
 		return 0;
 	return -1;
 }

@@ -13,10 +13,13 @@
 #include "jit/jit.h"
 #include "vm/vm_internal.h"
 #include "wasm/interp.h"
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 /* Of the process, not of its threads' callers: a handler is found by nothing
  * else.  initial-exec: reading it in the handler must not allocate. */
@@ -53,15 +56,18 @@ static const int vm_fault_registers[16] = {
 	REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15
 };
 
-static bool vm_fault_take(struct wasm_store *store, mcontext_t *context)
+/* The thread goes on with a trap: of its own, a fault, or of others. */
+static bool vm_fault_take(struct wasm_store *store, mcontext_t *context,
+			  enum wasm_trap trap)
 {
 	uint64_t registers[16];
 	uint64_t rip = (uint64_t)context->gregs[REG_RIP];
 
 	for (int i = 0; i < 16; i++)
 		registers[i] = (uint64_t)context->gregs[vm_fault_registers[i]];
-	if (!wasm_interp_fault(store, registers, &rip) &&
-	    !jit_fault(store, registers, &rip))
+	if (!(trap == WASM_TRAP_memory_bounds &&
+	      wasm_interp_fault(store, registers, &rip)) &&
+	    !jit_stop(store, registers, &rip, trap))
 		return false;
 	for (int i = 0; i < 16; i++)
 		context->gregs[vm_fault_registers[i]] = (greg_t)registers[i];
@@ -107,7 +113,8 @@ static void vm_fault_handle(int number, siginfo_t *info, void *context)
 	/* The innermost run alone can be the one that faults. */
 	if (vm_running && info->si_code > 0 &&
 	    vm_fault_of_store(vm_running->store, (uintptr_t)info->si_addr) &&
-	    vm_fault_take(vm_running->store, &here->uc_mcontext))
+	    vm_fault_take(vm_running->store, &here->uc_mcontext,
+			  WASM_TRAP_memory_bounds))
 		return;
 	if (earlier->sa_handler == SIG_IGN && info->si_code <= 0)
 		return;
@@ -128,6 +135,59 @@ static void vm_fault_set(void)
 	sigaction(SIGBUS, NULL, &vm_fault_before[1]);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
+}
+
+/* Stopping.  Compiled code looks at nothing; who wants it to end sends its
+ * thread a signal, and when that finds it there, the host is asked.  Where it
+ * finds other code, that looks when it goes back.  SIGURG does nothing to who
+ * does not expect it. */
+
+static struct sigaction vm_stop_before;
+
+static void vm_stop_handle(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *here = context;
+	uint64_t rip = (uint64_t)here->uc_mcontext.gregs[REG_RIP];
+	int error = errno;
+	enum wasm_trap trap;
+
+	if (vm_running && jit_is_code(vm_running->store, rip)) {
+		trap = wasm_interp_poll(vm_running->store);
+		if (trap)
+			vm_fault_take(vm_running->store, &here->uc_mcontext,
+				      trap);
+	}
+	errno = error;
+	if (vm_stop_before.sa_handler == SIG_DFL ||
+	    vm_stop_before.sa_handler == SIG_IGN)
+		return;
+	if (vm_stop_before.sa_flags & SA_SIGINFO)
+		vm_stop_before.sa_sigaction(number, info, context);
+	else
+		vm_stop_before.sa_handler(number);
+}
+
+static void vm_stop_set(void)
+{
+	struct sigaction action = { .sa_sigaction = vm_stop_handle,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK |
+						SA_RESTART };
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGURG, NULL, &vm_stop_before);
+	sigaction(SIGURG, &action, NULL);
+}
+
+void vm_stop_install(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, vm_stop_set);
+}
+
+void vm_stop(pid_t thread)
+{
+	syscall(SYS_tgkill, getpid(), thread, SIGURG);
 }
 
 void vm_fault_install(void)

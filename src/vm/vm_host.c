@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* From here on a block is pages of its own, which cost nothing until they
  * are touched, however often blocks come and go; malloc's own threshold
@@ -117,15 +118,43 @@ void vm_enter(struct vm_run *run, struct wasm_store *store, int64_t deadline_ns)
 	/* The handler of a fault sees the whole of it or nothing. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	vm_running = run;
+	run->thread = gettid();
+	__atomic_store_n(&store->thread, run->thread, __ATOMIC_RELAXED);
 	if (deadline_ns)
 		vm_alarm_set(run);
 }
 
 void vm_leave(struct vm_run *run)
 {
-	vm_running = run->outer;
+	struct wasm_store *store = run->store;
+
 	if (run->deadline_ns)
 		vm_alarm_clear(run);
+	vm_running = run->outer;
+	if (!vm_run_of(store))
+		__atomic_store_n(&store->thread, 0, __ATOMIC_RELAXED);
+}
+
+static bool vm_is_interrupted(const struct wasm_store *store)
+{
+	return !(store->interrupt & WASM_INTERRUPT);
+}
+
+/* A signal may find the thread on its way to compiled code. */
+void vm_interrupt(struct wasm_store *store)
+{
+	enum { TRIES = 100 };
+
+	vm_stop_install();
+	__atomic_fetch_or(&store->interrupt, WASM_INTERRUPT, __ATOMIC_RELAXED);
+	for (int i = 0; i < TRIES && !vm_is_interrupted(store); i++) {
+		int thread = __atomic_load_n(&store->thread, __ATOMIC_RELAXED);
+
+		if (!thread)
+			return;
+		vm_stop(thread);
+		clock_sleep_ms(1);
+	}
 }
 
 const struct wasm_host vm_host = {

@@ -3,10 +3,15 @@
  * and the run that is innermost on this thread. */
 #pragma once
 #include "vm/vm.h"
+#include <sys/types.h>
 
 /* vm_fault.c */
 void vm_fault_install(void);
 extern __thread struct vm_run *vm_running;
+
+/* Looks at a thread that may run compiled code: is it to go on? */
+void vm_stop_install(void);
+void vm_stop(pid_t thread);
 
 /* vm_memory.c */
 int vm_memory_make(void *env, struct wasm_memory *memory,

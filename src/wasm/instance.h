@@ -170,7 +170,8 @@ struct wasm_store {
 	 * many.  < 0: no limit. */
 	int64_t fuel_left;
 	/* Set by anyone, at any time: the next poll ends the run
-	 * (WASM_INTERRUPT), or asks the host whether to go on. */
+	 * (WASM_INTERRUPT), or asks the host whether to go on.  Compiled code
+	 * polls when it comes back from calls out; the host stops it. */
 	volatile uint32_t interrupt;
 	uint32_t depth; /* of calls from the host into code */
 	/* The interpreter's: where code stopped. */
@@ -195,6 +196,7 @@ struct wasm_store {
 	struct wasm_roots *roots;
 	void *own; /* instance.c's list of what is owned */
 	void *host_data;
+	int thread; /* the host's: where it runs, 0: nowhere; atomic */
 	const void *code_data; /* for host->bind */
 };
 

@@ -20,7 +20,8 @@ os.makedirs(WORK, exist_ok=True)
 MODULE = os.path.join(WORK, "many.wasm")
 FUNCTIONS = 6000
 RANGE = 1 << 30
-HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ4Q")
+VERSION = 2  # of the format
+HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ")  # and more
 
 
 def claim(number, good, evidence, detail=""):
@@ -234,7 +235,7 @@ def key_of(engine, module, options, features):
     return hashlib.sha256(
         b"brood code 1 " + engine.encode() + b"\0" +
         hashlib.sha256(module).digest() +
-        struct.pack("=III", options, features, 1)).hexdigest()
+        struct.pack("=III", options, features, VERSION)).hexdigest()
 
 
 def engines(path):
@@ -269,7 +270,7 @@ def incompatible(folder, path, one):
             ("code of other options",
              summed(good[:80] + struct.pack("=I", 1) + good[84:])),
             ("another version of the format",
-             summed(good[:8] + struct.pack("=I", 2) + good[12:])),
+             summed(good[:8] + struct.pack("=I", VERSION + 1) + good[12:])),
             ("cut off", good[:-4096]), ("empty", b""),
             ("a flipped bit of the text",
              good[:-1000] + bytes([good[-1000] ^ 4]) + good[-999:]),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modules compiled ahead or by their first run, and found by all others."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -145,6 +146,50 @@ def at_once():
            (left, [o for o in out if o != want][:3]))
 
 
+def report(path, *words, preexec=None):
+    """The line that the run tells of itself."""
+    told = os.path.join(HERE, "report")
+    if os.path.exists(told):
+        os.unlink(told)
+    r = warm.run([warm.BROOD, "run", "--report", told, *words, "--invoke",
+                  "get", path], preexec=preexec)
+    with open(told) as f:
+        return r, json.loads(f.read())
+
+
+def nothing_executable():
+    """PR_SET_MDWE (since 6.3): memory that may be executed is not made."""
+    if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0:
+        os._exit(77)
+
+
+def ways():
+    path, want = module("ways.wat", 4000)
+    r, first = report(path)
+    r2, second = report(path)
+    TAP.ok((r.out, r2.out) == (want, want) and
+           (first["way"], first["compiled"]) == ("compiled", 1001) and
+           (second["way"], second["compiled"]) == ("mapped", 0),
+           "--report: compiled, then mapped and nothing compiled",
+           (first, second))
+    r, told = report(path, "--via", "interp")
+    TAP.ok(r.out == want and told["way"] == "interpreted" and
+           told["reason"] == "told so", "--report: interpreted", told)
+    r = warm.run(["/bin/true"], preexec=nothing_executable)
+    if r.status == 77:
+        TAP.skip("memory that may not become executable",
+                 "the kernel is older than 6.3")
+        return
+    r, told = report(path, preexec=nothing_executable)
+    TAP.ok(r.out == want and told["way"] == "mapped",
+           "where memory may not become executable, a file is mapped",
+           (r, told))
+    r, told = report(path, "--cache", "off", preexec=nothing_executable)
+    TAP.ok(r.out == want and told["way"] == "interpreted" and
+           "executable" in told["reason"],
+           "and without a file it is interpreted, and told why", (r, told))
+
+
 def init_module(name, body):
     """Exports "init", which says so and fills memory and a table, and "get",
     which uses both; and what the body says."""
@@ -227,5 +272,6 @@ compile_fails()
 snapshots()
 kinds()
 system()
+ways()
 at_once()
 TAP.done()

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Generated modules give here what they give in other engines, trap for trap:
-# in node, in wabt's interpreter, in wasmtime where Python has it.
+# Generated modules give here, interpreted and compiled, what they give in
+# other engines, trap for trap: in node, in wabt's interpreter, in wasmtime
+# where Python has it.  And compiled in each way of the compiler they give
+# what they give interpreted.
 #	DIFFERENTIAL=N		modules for each engine (300)
 #	DIFFERENTIAL_FIRST=N	the first one's number (1)
 #	DIFFERENTIAL_PYTHON=P	the Python that has wasmtime (python3)
@@ -94,6 +96,15 @@ compare() { # NAME FEATURES NORMALISE
 		rm -f "$folder"/*.wasm
 		"$tool" make "$folder" "$at" "$size" "$2" || return 1
 		"$tool" run "$folder"/*.wasm 2>&1 | "$3" >"$folder/ours"
+		"$tool" run compiled "$folder"/*.wasm 2>&1 | "$3" \
+			>"$folder/compiled"
+		if ! diff "$folder/ours" "$folder/compiled" \
+			>"$folder/difference"; then
+			differ=1
+			echo "# interpreted and compiled differ:"
+			head -8 "$folder/difference" | sed 's/^/# /'
+			keep compiled
+		fi
 		"with_$1" "$folder"/*.wasm 2>&1 | "$3" >"$folder/theirs"
 		if ! diff "$folder/ours" "$folder/theirs" >"$folder/difference" &&
 			[ "$1" = wabt ]; then
@@ -130,6 +141,14 @@ else
 	failed=1
 	echo "not ok 1 - 400 modules have each operation"
 	echo "# $never"
+fi
+count=2
+if "$tool" compare "$first" "$total" >"$folder/differ"; then
+	echo "ok 2 - $total modules, each compiled in 18 ways"
+else
+	failed=$((failed + 1))
+	echo "not ok 2 - $total modules, each compiled in 18 ways"
+	head -20 "$folder/differ" | sed 's/^/# /'
 fi
 if command -v node >/dev/null; then
 	has=$(node "$fuzz/differential.mjs" --features)

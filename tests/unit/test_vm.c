@@ -745,7 +745,7 @@ TEST(fuel_ends_a_run)
 static void *interrupt_soon(void *store)
 {
 	clock_sleep_ms(30);
-	((struct wasm_store *)store)->interrupt = 1;
+	vm_interrupt(store);
 	return NULL;
 }
 
