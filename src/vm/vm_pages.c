@@ -21,10 +21,12 @@ bool vm_pages_are_zero(const uint8_t *bytes, uint64_t len)
 
 int vm_pages_add(struct vm_pages *pages, uint32_t memory, uint64_t page)
 {
-	struct code_run *last = pages->runs + pages->count - 1, *runs;
+	struct code_run *last = NULL, *runs;
 	uint32_t room = pages->room ? 2 * pages->room : 16;
 
-	if (pages->count && last->memory == memory &&
+	if (pages->count)
+		last = &pages->runs[pages->count - 1];
+	if (last && last->memory == memory &&
 	    last->page + last->count == page) {
 		last->count++;
 		return 0;
