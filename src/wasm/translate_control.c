@@ -466,6 +466,7 @@ static void begin_if(struct translator *t,
 	if (is_delayed)
 		code_resume(t, &delayed);
 	at = number_branch(t, true, false);
+	t->barrier = t->used;
 	label = push_label(t, LABEL_IF, immediates);
 	if (label)
 		label->else_at = at;

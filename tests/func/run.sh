@@ -254,9 +254,14 @@ for depth in 100000 150000 170000 200000 220000 240000 250000 260000; do
 	[ $status = 134 ] && head -1 err | grep -q 'call stack exhausted' || break
 done
 ok $? "a frame that does not fit, before its function is translated"
-run --invoke run "$here/fused.wat"
-[ $status = 0 ] && [ "$(cat out)" = -1038222321 ]
-ok $? "instructions made of several"
+for way in interp compiled; do
+	run --via $way --invoke run "$here/fused.wat"
+	[ $status = 0 ] && [ "$(cat out)" = -1038222321 ]
+	ok $? "instructions made of several, $way"
+	run --via $way --timeout 20s --invoke sum "$here/repeat.wat"
+	[ $status = 0 ] && [ "$(cat out)" = 42 ]
+	ok $? "a br_table behind an if at a loop's head, $way"
+done
 run --invoke throw functions.wat
 [ $status = 134 ] && head -1 err | grep -q 'trap: .*exception'
 ok $? "an exception that nobody catches"
