@@ -135,7 +135,7 @@ void vm_leave(struct vm_run *run)
 		__atomic_store_n(&store->thread, 0, __ATOMIC_RELAXED);
 }
 
-static bool vm_is_interrupted(const struct wasm_store *store)
+static bool vm_has_noticed(const struct wasm_store *store)
 {
 	return !(store->interrupt & WASM_INTERRUPT);
 }
@@ -147,7 +147,7 @@ void vm_interrupt(struct wasm_store *store)
 
 	vm_stop_install();
 	__atomic_fetch_or(&store->interrupt, WASM_INTERRUPT, __ATOMIC_RELAXED);
-	for (int i = 0; i < TRIES && !vm_is_interrupted(store); i++) {
+	for (int i = 0; i < TRIES && !vm_has_noticed(store); i++) {
 		int thread = __atomic_load_n(&store->thread, __ATOMIC_RELAXED);
 
 		if (!thread)
