@@ -351,7 +351,7 @@ void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
 void jit_operand_store(struct jit_compiler *c, const struct operand *operand,
 		       struct rm rm);
 /* Is it a constant that fits a sign-extended 32-bit immediate? */
-bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand);
+bool jit_is_immediate(const struct operand *operand);
 /* Values IN_LOCAL of it become values of their own. */
 void jit_local_keep(struct jit_compiler *c, uint32_t local);
 /* All to their slots, from "settled" on; constants stay. */

@@ -247,7 +247,7 @@ static void store(struct jit_compiler *c, const struct access *access,
 		  const struct wasm_immediates *immediates)
 {
 	struct operand value = jit_pop(c);
-	bool is_constant = jit_is_immediate(c, &value);
+	bool is_constant = jit_is_immediate(&value);
 	unsigned reg = is_constant ? NO_REG : jit_operand_reg(c, &value);
 	struct address address = jit_address_of(c, immediates, access->bytes);
 

@@ -195,10 +195,10 @@ static void compare(struct jit_compiler *c, unsigned type, unsigned condition)
 		swap(&a, &b);
 		condition = mirrored(condition);
 	}
-	if (jit_is_immediate(c, &b) && immediate_of(&b) == 0 &&
+	if (jit_is_immediate(&b) && immediate_of(&b) == 0 &&
 	    jit_is_in_reg(c, &a)) {
 		jit_operand_test(c, &a);
-	} else if (jit_is_immediate(c, &b)) {
+	} else if (jit_is_immediate(&b)) {
 		jit_emit_alu(c, ALU_CMP, type, jit_operand_rm(c, &a),
 			     immediate_of(&b));
 		jit_release(c, &a);
@@ -314,7 +314,7 @@ static bool add_by_lea(struct jit_compiler *c, const struct operand *a,
 	if ((recipe->what != ALU_ADD && !is_sub) || !jit_is_in_reg(c, a) ||
 	    jit_reg_of(c, a) == to)
 		return false;
-	if (jit_is_immediate(c, b) && immediate_of(b) != INT32_MIN)
+	if (jit_is_immediate(b) && immediate_of(b) != INT32_MIN)
 		rm = rm_at(jit_reg_of(c, a),
 			   is_sub ? -immediate_of(b) : immediate_of(b));
 	else if (!is_sub && jit_is_in_reg(c, b) && jit_reg_of(c, b) != to)
@@ -359,7 +359,7 @@ static void alu(struct jit_compiler *c, const struct recipe *recipe)
 	target = jit_target_over(c, GENERAL, &a);
 	if (add_by_lea(c, &a, &b, recipe, target.reg)) {
 		;
-	} else if (jit_is_immediate(c, &b)) {
+	} else if (jit_is_immediate(&b)) {
 		jit_operand_to(c, &a, target.reg);
 		jit_emit_alu(c, recipe->what, recipe->type, rm_reg(target.reg),
 			     immediate_of(&b));
@@ -391,7 +391,7 @@ static void multiply(struct jit_compiler *c, unsigned type)
 
 	if (a.value.place == IS_CONSTANT)
 		swap(&a, &b);
-	if (jit_is_immediate(c, &b)) {
+	if (jit_is_immediate(&b)) {
 		struct rm rm = jit_operand_rm(c, &a);
 
 		target = jit_target_over(c, GENERAL, &a);

@@ -136,6 +136,20 @@ static uint8_t *stack_for(const struct wasm_store *store,
 	return (uint8_t *)((uintptr_t)(top - bytes) & ~(uintptr_t)15);
 }
 
+/* Several results lie as slots do, on both sides. */
+static void results_copy(const struct wasm_deftype *type, union wasm_value *to,
+			 const union wasm_value *from)
+{
+	for (uint32_t i = 0; i < type->result_count; i++) {
+		unsigned only = jit_type_of(type->results[i]);
+
+		if (only == T_V128)
+			to[i] = from[i];
+		else
+			slot_set(&to[i], from[i].i64, only);
+	}
+}
+
 static void results_get(const struct jit_entry *entry,
 			const struct wasm_deftype *type,
 			union wasm_value *slots)
@@ -146,13 +160,7 @@ static void results_get(const struct jit_entry *entry,
 	unsigned only;
 
 	if (type->result_count > 1) {
-		for (uint32_t i = 0; i < type->result_count; i++) {
-			only = jit_type_of(type->results[i]);
-			if (only == T_V128)
-				slots[i] = results[i];
-			else
-				slot_set(&slots[i], results[i].i64, only);
-		}
+		results_copy(type, slots, results);
 		return;
 	}
 	if (!type->result_count)
@@ -256,13 +264,7 @@ static void results_put(const struct wasm_deftype *type,
 	unsigned only;
 
 	if (type->result_count > 1) {
-		for (uint32_t i = 0; i < type->result_count; i++) {
-			only = jit_type_of(type->results[i]);
-			if (only == T_V128)
-				results[i] = slots[i];
-			else
-				slot_set(&results[i], slots[i].i64, only);
-		}
+		results_copy(type, results, slots);
 	} else if (type->result_count) {
 		only = jit_type_of(type->results[0]);
 		arguments->result = word_of(slots, only);

@@ -203,15 +203,25 @@ void jit_operand_leave(struct jit_compiler *c, struct operand *operand,
 	value->reg = (uint8_t)reg;
 }
 
+/* What lies far below the top is soon not looked for again: it goes to its
+ * slot rather than to another register, from which it could be driven away
+ * as often. */
+enum { DEEP = 64 };
+
+static bool is_deep(const struct jit_compiler *c, uint32_t index)
+{
+	return c->height - index > DEEP;
+}
+
 /* A value that is in the way moves on. */
 static void move_away(struct jit_compiler *c, enum file file, unsigned reg)
 {
-	for (uint32_t i = held_from(c, file); i < c->height; i++) {
+	for (uint32_t i = c->height; i-- > held_from(c, file);) {
 		struct value *value = value_at(c, i);
 
 		if (!holds_reg_of(c, i, file) || value->reg != reg)
 			continue;
-		if (c->free[file]) {
+		if (c->free[file] && !is_deep(c, i)) {
 			unsigned to = jit_take(c, file);
 
 			jit_move(c, to, reg,
@@ -414,11 +424,10 @@ void jit_operand_store(struct jit_compiler *c, const struct operand *operand,
 	}
 }
 
-bool jit_is_immediate(struct jit_compiler *c, const struct operand *operand)
+bool jit_is_immediate(const struct operand *operand)
 {
 	const struct value *value = &operand->value;
 
-	(void)c;
 	return value->place == IS_CONSTANT && file_of(value->type) == GENERAL &&
 	       (value->type == T_I32 ||
 		(int64_t)value->constant == (int32_t)value->constant);
@@ -441,12 +450,11 @@ void jit_local_keep(struct jit_compiler *c, uint32_t index)
 
 		if (value->place != IN_LOCAL || value->index != index)
 			continue;
-		reg = jit_take(c, file_of(value->type));
-		value = value_at(c, i);
-		if (value->place != IN_LOCAL) { /* taking wrote it out */
-			give(c, file_of(value->type), reg);
+		if (is_deep(c, i)) {
+			value_to_slot(c, i);
 			continue;
 		}
+		reg = jit_take(c, file_of(value->type));
 		jit_operand_to(c, &(struct operand){ *value, i }, reg);
 		value->place = IN_REG;
 		value->reg = (uint8_t)reg;

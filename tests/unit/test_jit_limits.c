@@ -437,6 +437,18 @@ static void large_put(struct buf *text, int kind, unsigned parts)
 		repeat(text, " end", parts);
 		buf_text(text, ")");
 		break;
+	case 6: /* registers in use far below those that are asked for */
+		buf_text(text, "(func (param i32) (local i32)");
+		repeat(text, " local.get 0 i32.clz local.get 1", 8);
+		repeat(text, " i32.const 7", parts);
+		repeat(text,
+		       " local.get 0 local.get 0 i32.div_u"
+		       " local.get 0 local.get 0 i32.div_u drop drop"
+		       " local.get 0 local.set 1",
+		       parts);
+		repeat(text, " drop", parts + 16);
+		buf_text(text, ")");
+		break;
 	}
 	buf_text(text, "(func (export \"well\") (result i32)"
 		       " (i32.const 5)))");
@@ -508,6 +520,13 @@ TEST(a_million_values_at_once)
 	struct cost cost = cost_of(4, 1000000);
 
 	CHECK(cost.image > 16000000 && cost.image < 32000000);
+}
+
+TEST(registers_below_many_values)
+{
+	struct cost cost = cost_of(6, 300000);
+
+	CHECK(cost.image > 500000 && cost.image < 64000000);
 }
 
 TEST_MAIN
