@@ -69,7 +69,7 @@ static void cache_find_place(struct cache *cache,
 		cache_off(cache, &err);
 		return;
 	}
-	cache->system = cache_place_open(cache_system_folder(), true, NULL);
+	cache->system = store_folder_open(cache_system_folder(), true, NULL);
 	if (cache->system < 0)
 		cache->system = -1;
 	rc = cache_place_use(cache, false, &err);

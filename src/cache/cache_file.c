@@ -16,26 +16,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-int cache_file_open(int root, const char *hex, bool system, struct stat *st,
-		    const char **why)
-{
-	auto_close int fd = openat(
-		root, hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	*why = NULL;
-	if (fd < 0 && errno == ENOENT)
-		return -1;
-	if (fd < 0)
-		*why = errno == ELOOP ? "it is a link" : "it cannot be opened";
-	else if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
-		*why = "it is not a regular file";
-	else if (st->st_mode & (S_IWGRP | S_IWOTH))
-		*why = "others may write it";
-	else if (!cache_place_trusts(st, system))
-		*why = "it belongs to another user";
-	return *why ? -1 : steal_fd(&fd);
-}
-
 static void cache_file_sum(const uint8_t *image, uint64_t len,
 			   uint8_t sum[SHA256_BYTES])
 {
@@ -160,9 +140,9 @@ static enum cache_result cache_file_try(struct cache_item *item, int root,
 	enum cache_result result;
 	const char *why;
 	struct stat st;
-	auto_close int fd =
-		root < 0 ? -1
-			 : cache_file_open(root, item->hex, system, &st, &why);
+	auto_close int fd = root < 0 ? -1
+				     : store_object_open(root, item->hex,
+							 system, &st, &why);
 
 	memset(&item->found, 0, sizeof(item->found));
 	if (root < 0 || (fd < 0 && !why))

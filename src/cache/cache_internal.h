@@ -19,10 +19,11 @@
 #pragma once
 #include "base/sha256.h"
 #include "cache/cache.h"
+#include "store/store.h"
 #include <pthread.h>
 #include <sys/stat.h>
 
-enum { CACHE_HEX = 2 * CODE_KEY_BYTES, CACHE_NAME = 64, CACHE_LINK = 256 };
+enum { CACHE_HEX = STORE_HEX, CACHE_NAME = 64, CACHE_LINK = STORE_TEXT };
 
 struct cache {
 	char *folder;  /* NULL: off */
@@ -62,16 +63,10 @@ struct cache_item {
 	struct err err;
 };
 
-/* cache_place.c: where, and whom to trust */
-bool cache_place_trusts(const struct stat *st, bool system);
-/* A folder that only its trusted owner writes; -ENOENT: there is none. */
-int cache_place_open(const char *folder, bool system, struct err *err);
-int cache_place_make(const char *folder, struct err *err);
+/* cache_place.c: where */
 int cache_place_use(struct cache *cache, bool make, struct err *err);
 
 /* cache_key.c: names */
-void cache_key_hex(const uint8_t *bytes, size_t len, char *hex);
-bool cache_key_is_name(const char *name); /* 64 digits */
 bool cache_key_make(struct cache_item *item, const struct cache_request *ask);
 /* The hash of the index was wrong, or may be: from the bytes.  Returns
  * whether the key is another one now. */
@@ -90,27 +85,17 @@ void cache_range_give(struct cache_item *item);
 /* cache_file.c: one object's file */
 enum cache_result cache_file_look(struct cache_item *item);
 const char *cache_file_verify(const uint8_t *image, uint64_t len);
-/* Opened and trusted; else -1 and *why. */
-int cache_file_open(int root, const char *hex, bool system, struct stat *st,
-		    const char **why);
 
 /* cache_seen.c: what was found right */
 bool cache_seen(const struct cache_item *item);
 void cache_seen_note(const struct cache_item *item);
 void cache_seen_use(const struct cache_item *item);
-struct cache_seen {
-	int64_t used_s;
-	char name[CACHE_NAME];
-};
-bool cache_seen_read(int root, const char *hex, struct cache_seen *seen);
 
 /* cache_publish.c */
 int cache_publish_lock(struct cache_item *item);
 void cache_publish_run(struct cache_item *item);
 
 /* cache_lock.c: bytes of the folder's lock file */
-int cache_lock_open(int root, struct err *err);
-int cache_lock_byte(int fd, off_t at); /* 0, or -EWOULDBLOCK */
 off_t cache_lock_place(const uint8_t key[CODE_KEY_BYTES]);
 
 /* cache_sweep.c: after a publish */

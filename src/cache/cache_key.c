@@ -27,28 +27,6 @@ enum { CACHE_INDEX_LEAST = 64 * 1024 }; /* hashing fewer is as fast */
 #define CACHE_RACY_NS UINT64_C(2000000000)
 #define CACHE_ENGINE  "brood code 1 " CACHE_ENGINE_ID
 
-void cache_key_hex(const uint8_t *bytes, size_t len, char *hex)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++) {
-		*hex++ = digits[bytes[i] >> 4];
-		*hex++ = digits[bytes[i] & 15];
-	}
-	*hex = 0;
-}
-
-bool cache_key_is_name(const char *name)
-{
-	return strspn(name, "0123456789abcdef") == CACHE_HEX &&
-	       !name[CACHE_HEX];
-}
-
-static int cache_key_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
 const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
 			    uint32_t features, const char *init,
 			    uint8_t key[CODE_KEY_BYTES])
@@ -71,7 +49,7 @@ static void cache_key_set(struct cache_item *item)
 {
 	cache_key_of(item->hash, item->options, item->features, item->init,
 		     item->object.key);
-	cache_key_hex(item->object.key, CODE_KEY_BYTES, item->hex);
+	store_hex(item->object.key, CODE_KEY_BYTES, item->hex);
 }
 
 static void cache_key_hash(struct cache_item *item,
@@ -91,7 +69,7 @@ static bool cache_key_is_stamped(struct cache_item *item,
 
 	if (ask->fd < 0 || ask->len < CACHE_INDEX_LEAST ||
 	    fstat(ask->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    !cache_place_trusts(&st, false))
+	    !store_trusts(&st, false))
 		return false;
 	file_stamp_of(&st, &item->stamp);
 	now = clock_wall_ns();
@@ -108,7 +86,7 @@ static void cache_key_index_name(const struct cache_item *item,
 	char hex[CACHE_HEX + 1];
 
 	sha256_of(&item->stamp, sizeof(item->stamp), sum);
-	cache_key_hex(sum, SHA256_BYTES, hex);
+	store_hex(sum, SHA256_BYTES, hex);
 	snprintf(name, CACHE_LINK, "index/%s", hex);
 }
 
@@ -124,13 +102,11 @@ static bool cache_key_from_index(struct cache_item *item)
 	if (len < 0)
 		return false;
 	hex[len] = 0;
-	if (!cache_key_is_name(hex)) {
+	if (!store_is_name(hex)) {
 		unlinkat(item->cache->root, name, 0);
 		return false;
 	}
-	for (int i = 0; i < SHA256_BYTES; i++)
-		item->hash[i] = (uint8_t)(cache_key_digit(hex[2 * i]) << 4 |
-					  cache_key_digit(hex[2 * i + 1]));
+	store_from_hex(hex, item->hash);
 	item->hash_told = true;
 	return true;
 }
@@ -173,7 +149,7 @@ void cache_key_remember(const struct cache_item *item)
 	if (!item->stamped || item->hash_told || root < 0)
 		return;
 	cache_key_index_name(item, name);
-	cache_key_hex(item->hash, SHA256_BYTES, hex);
+	store_hex(item->hash, SHA256_BYTES, hex);
 	if (symlinkat(hex, root, name) < 0 && errno == ENOENT &&
 	    mkdirat(root, "index", 0700) == 0)
 		(void)!symlinkat(hex, root, name);

@@ -50,7 +50,7 @@ static void cache_list_use(struct cache_uses *uses, size_t from,
 static bool cache_list_is_object(const struct map *map)
 {
 	return map->ino && (map->prot & PROT_EXEC) &&
-	       cache_key_is_name(file_base(map->name));
+	       store_is_name(file_base(map->name));
 }
 
 static void cache_list_process(pid_t pid, struct cache_uses *uses)
@@ -84,7 +84,7 @@ static uint8_t *cache_list_map(int root, const char *hex, bool system,
 			       uint64_t *len, const char **why)
 {
 	struct stat st;
-	auto_close int fd = cache_file_open(root, hex, system, &st, why);
+	auto_close int fd = store_object_open(root, hex, system, &st, why);
 	void *image;
 
 	if (fd < 0) {
@@ -109,7 +109,7 @@ static const char *cache_list_check(const uint8_t *image, uint64_t len,
 
 	if (why)
 		return why;
-	cache_key_hex(head->key, CODE_KEY_BYTES, key);
+	store_hex(head->key, CODE_KEY_BYTES, key);
 	return strcmp(key, hex) == 0 ? NULL : "it has another key";
 }
 
@@ -131,15 +131,15 @@ static int cache_list_entry(int root, const char *hex, bool system,
 			    const struct cache_uses *uses,
 			    struct cache_entry *entry)
 {
-	struct cache_seen seen;
+	struct store_seen seen;
 	struct stat st;
 
 	*entry = (struct cache_entry){ .system = system };
 	if (fstatat(root, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	memcpy(entry->key, hex, sizeof(entry->key));
-	cache_seen_read(root, hex, &seen);
-	memcpy(entry->name, seen.name, sizeof(entry->name));
+	store_seen_read(root, hex, &seen);
+	memcpy(entry->name, seen.text, sizeof(entry->name));
 	entry->bytes = (uint64_t)st.st_size;
 	entry->made_s = st.st_mtime;
 	entry->used_s = seen.used_s > st.st_mtime ? seen.used_s : st.st_mtime;
@@ -159,7 +159,7 @@ int cache_each(const char *folder, cache_visit *visit, void *context,
 	       struct err *err)
 {
 	bool system = cache_list_is_system(folder);
-	int root = cache_place_open(folder, system, err), rc = 0;
+	int root = store_folder_open(folder, system, err), rc = 0;
 	struct cache_uses uses = { 0 };
 	struct cache_entry entry;
 	struct dirent *name;
@@ -174,7 +174,7 @@ int cache_each(const char *folder, cache_visit *visit, void *context,
 	}
 	cache_list_uses(&uses);
 	while (rc == 0 && (name = readdir(dir)))
-		if (cache_key_is_name(name->d_name) &&
+		if (store_is_name(name->d_name) &&
 		    cache_list_entry(root, name->d_name, system, &uses,
 				     &entry) == 0)
 			rc = visit(&entry, context);
@@ -186,12 +186,12 @@ int cache_each(const char *folder, cache_visit *visit, void *context,
 const char *cache_verify(const char *folder, const char *key)
 {
 	bool system = cache_list_is_system(folder);
-	auto_close int root = cache_place_open(folder, system, NULL);
+	auto_close int root = store_folder_open(folder, system, NULL);
 	const char *why = "the cache cannot be opened";
 	uint64_t len = 0;
 	uint8_t *image;
 
-	if (!cache_key_is_name(key))
+	if (!store_is_name(key))
 		return "it is no key";
 	image = root < 0 ? NULL : cache_list_map(root, key, system, &len, &why);
 	if (!image)
@@ -205,15 +205,13 @@ const char *cache_verify(const char *folder, const char *key)
 
 int cache_remove(const char *folder, const char *key, struct err *err)
 {
-	auto_close int root = cache_place_open(folder, false, err);
-	char seen[CACHE_LINK];
+	auto_close int root = store_folder_open(folder, false, err);
 
 	if (root < 0)
 		return root;
-	if (!cache_key_is_name(key))
+	if (!store_is_name(key))
 		return err_set(err, -EINVAL, "%s is no key", key);
-	snprintf(seen, sizeof(seen), "seen/%s", key);
-	unlinkat(root, seen, 0);
+	store_seen_forget(root, key);
 	if (unlinkat(root, key, 0) < 0)
 		return err_set(err, -errno, "remove %.16s", key);
 	return 0;

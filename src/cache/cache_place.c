@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a VM's cache is.  The system's folder is root's and looked at first;
  * its own is named by the VM, the environment, or found below the user's
- * cache folder.  A folder is opened once, judged by its descriptor, and all
- * names below are reached from there, one step each: nobody else can put a
- * link in between. */
+ * cache folder. */
 #include "base/fd.h"
 #include "cache/cache_internal.h"
 #include <errno.h>
@@ -52,43 +50,12 @@ char *cache_folder(const struct cache_options *options, struct err *err)
 	return folder;
 }
 
-bool cache_place_trusts(const struct stat *st, bool system)
-{
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return false;
-	return st->st_uid == 0 || (!system && st->st_uid == geteuid());
-}
-
-int cache_place_open(const char *folder, bool system, struct err *err)
-{
-	auto_close int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, -errno, "open %s", folder);
-	if (!cache_place_trusts(&st, system))
-		return err_set(err, -EPERM,
-			       "%s can be written by others (user %u, mode %o)",
-			       folder, st.st_uid, st.st_mode & 07777);
-	return steal_fd(&fd);
-}
-
-int cache_place_make(const char *folder, struct err *err)
-{
-	int fd = cache_place_open(folder, false, err), rc;
-
-	if (fd >= 0 || fd != -ENOENT)
-		return fd;
-	rc = file_make_dirs(folder, 0700, err);
-	return rc < 0 ? rc : cache_place_open(folder, false, err);
-}
-
 int cache_place_use(struct cache *cache, bool make, struct err *err)
 {
 	if (cache->root >= 0)
 		return 0;
-	cache->root = make ? cache_place_make(cache->folder, err)
-			   : cache_place_open(cache->folder, false, err);
+	cache->root = make ? store_folder_make(cache->folder, err)
+			   : store_folder_open(cache->folder, false, err);
 	if (cache->root < 0) {
 		int code = cache->root;
 

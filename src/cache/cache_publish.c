@@ -22,11 +22,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct cache_draft {
-	int fd;
-	char name[64]; /* "": it has none */
-};
-
 int cache_publish_lock(struct cache_item *item)
 {
 	auto_close int fd = -1;
@@ -36,9 +31,9 @@ int cache_publish_lock(struct cache_item *item)
 		return 0;
 	rc = cache_place_use(item->cache, true, &item->err);
 	if (rc >= 0)
-		rc = fd = cache_lock_open(item->cache->root, &item->err);
+		rc = fd = store_lock_open(item->cache->root, &item->err);
 	if (rc >= 0)
-		rc = cache_lock_byte(fd, cache_lock_place(item->object.key));
+		rc = store_lock_byte(fd, cache_lock_place(item->object.key));
 	if (rc == -EWOULDBLOCK || rc == -EAGAIN || rc == -EACCES)
 		return fd >= 0 ? -EWOULDBLOCK : rc;
 	if (rc < 0)
@@ -47,33 +42,8 @@ int cache_publish_lock(struct cache_item *item)
 	return 0;
 }
 
-static int cache_publish_named(int root, struct cache_draft *draft,
-			       struct err *err)
-{
-	snprintf(draft->name, sizeof(draft->name), ".new.%d.%lx", getpid(),
-		 (unsigned long)(uintptr_t)draft);
-	unlinkat(root, draft->name, 0);
-	draft->fd = openat(root, draft->name,
-			   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			   0400);
-	if (draft->fd < 0)
-		return err_set(err, -errno, "make a file of code");
-	cache_lock_byte(draft->fd, 0);
-	return 0;
-}
-
-static int cache_publish_open(int root, struct cache_draft *draft,
-			      struct err *err)
-{
-	*draft = (struct cache_draft){ .fd = -1 };
-	if (process_feature("o_tmpfile"))
-		draft->fd =
-			openat(root, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0400);
-	return draft->fd >= 0 ? 0 : cache_publish_named(root, draft, err);
-}
-
-static int cache_publish_write(const struct cache_item *item, int fd,
-			       struct err *err)
+static int cache_publish_write(const struct cache_item *item,
+			       struct store_draft *draft, struct err *err)
 {
 	const struct cache_object *object = &item->object;
 	struct code_header head;
@@ -81,15 +51,11 @@ static int cache_publish_write(const struct cache_item *item, int fd,
 
 	memcpy(&head, object->image, sizeof(head));
 	sha256_of(object->image, object->len, head.sum);
-	rc = fd_write_all(fd, &head, sizeof(head), err);
+	rc = fd_write_all(draft->fd, &head, sizeof(head), err);
 	if (rc >= 0)
-		rc = fd_write_all(fd, object->image + sizeof(head),
+		rc = fd_write_all(draft->fd, object->image + sizeof(head),
 				  object->len - sizeof(head), err);
-	if (rc < 0)
-		return rc;
-	if (fchmod(fd, 0444) < 0 || fsync(fd) < 0)
-		return err_set(err, -errno, "sync a file of code");
-	return 0;
+	return rc < 0 ? rc : store_draft_sync(draft, err);
 }
 
 /* The file that was found wrong, not one that has replaced it. */
@@ -100,85 +66,33 @@ static void cache_publish_clear(const struct cache_item *item)
 
 	if (fstatat(root, item->hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
-	if (S_ISREG(st.st_mode) && cache_place_trusts(&st, false) &&
+	if (S_ISREG(st.st_mode) && store_trusts(&st, false) &&
 	    (st.st_dev != item->found.dev || st.st_ino != item->found.ino))
 		return;
 	unlinkat(root, item->hex, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
 }
 
-static int cache_publish_link_fd(int root, int fd, const char *hex)
-{
-	char from[64];
-
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, from, root, hex, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	if (errno == EEXIST)
-		return -EEXIST;
-	/* Without /proc this is for those who may open any file. */
-	return linkat(fd, "", root, hex, AT_EMPTY_PATH) == 0 ? 0 : -errno;
-}
-
-static int cache_publish_link(const struct cache_item *item,
-			      const struct cache_draft *draft, struct err *err)
-{
-	int root = item->cache->root, rc;
-
-	if (!draft->name[0])
-		rc = cache_publish_link_fd(root, draft->fd, item->hex);
-	else
-		rc = linkat(root, draft->name, root, item->hex, 0) == 0
-			     ? 0
-			     : -errno;
-	if (rc < 0 && rc != -EEXIST)
-		return err_set(err, rc, "name a file of code");
-	return rc;
-}
-
-static void cache_publish_close(int root, struct cache_draft *draft)
-{
-	if (draft->name[0])
-		unlinkat(root, draft->name, 0);
-	fd_close(&draft->fd);
-}
-
-/* Where there are unnamed files that cannot be named. */
-static bool cache_publish_wants_name(const struct cache_draft *draft, int rc)
-{
-	return !draft->name[0] && (rc == -ENOENT || rc == -EOPNOTSUPP);
-}
-
-static int cache_publish_file(struct cache_item *item, bool named)
+static int cache_publish_file(struct cache_item *item)
 {
 	int root = item->cache->root, rc;
 	struct err *err = &item->err;
-	struct cache_draft draft = { .fd = -1 };
+	struct store_draft draft;
 	struct stat st;
 
-	rc = named ? cache_publish_named(root, &draft, err)
-		   : cache_publish_open(root, &draft, err);
+	rc = store_draft_open(root, &draft, err);
 	if (rc >= 0)
-		rc = cache_publish_write(item, draft.fd, err);
+		rc = cache_publish_write(item, &draft, err);
 	if (rc >= 0) {
 		cache_publish_clear(item);
-		rc = cache_publish_link(item, &draft, err);
+		rc = store_draft_link(root, &draft, item->hex, err);
 	}
-	/* Its last change: a link, or the end of one, changes the stamp. */
-	if (draft.name[0]) {
-		unlinkat(root, draft.name, 0);
-		draft.name[0] = 0;
-		named = true;
-	}
+	/* A link, or the end of one, changes the stamp. */
 	if (rc == 0 && fstat(draft.fd, &st) == 0) {
 		file_stamp_of(&st, &item->found);
 		item->found_system = false;
 		cache_seen_note(item);
 	}
-	if (!named && cache_publish_wants_name(&draft, rc)) {
-		cache_publish_close(root, &draft);
-		return cache_publish_file(item, true);
-	}
-	cache_publish_close(root, &draft);
+	store_draft_close(root, &draft);
 	return rc == -EEXIST ? 0 : rc;
 }
 
@@ -187,7 +101,7 @@ void cache_publish_run(struct cache_item *item)
 	int rc;
 
 	err_clear(&item->err);
-	rc = cache_publish_file(item, false);
+	rc = cache_publish_file(item);
 	fd_close(&item->lock);
 	item->published = rc;
 	log_event(rc < 0 ? "cache.unpublished" : "cache.publish",

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-	CACHE_LITTER_S = 60,
 	CACHE_SWEEP_S = 60,
 	CACHE_LINKS_MOST = 4096,
 	CACHE_LINK_AGE_S = CACHE_AGE_DAYS * 24 * 60 * 60,
@@ -63,7 +62,7 @@ static struct cache_row *cache_sweep_room(struct cache_rows *rows)
 
 static int cache_sweep_add(struct cache_rows *rows, int root, const char *hex)
 {
-	struct cache_seen seen;
+	struct store_seen seen;
 	struct cache_row *row;
 	struct stat st;
 
@@ -72,30 +71,14 @@ static int cache_sweep_add(struct cache_rows *rows, int root, const char *hex)
 	row = cache_sweep_room(rows);
 	if (!row)
 		return -ENOMEM;
-	cache_seen_read(root, hex, &seen);
+	store_seen_read(root, hex, &seen);
 	memcpy(row->hex, hex, sizeof(row->hex));
-	memcpy(row->name, seen.name, sizeof(row->name));
+	memcpy(row->name, seen.text, sizeof(row->name));
 	row->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 	row->made_s = st.st_mtime;
 	row->used_s = seen.used_s > st.st_mtime ? seen.used_s : st.st_mtime;
 	rows->bytes += row->bytes;
 	return 0;
-}
-
-/* A file that is being written is locked. */
-static void cache_sweep_draft(int root, const char *name)
-{
-	auto_close int fd = openat(root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-
-	if (fd < 0 && fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
-	if (fd >= 0 && fstat(fd, &st) < 0)
-		return;
-	if (st.st_mtime + CACHE_LITTER_S > time(NULL))
-		return;
-	if (fd < 0 || cache_lock_byte(fd, 0) == 0)
-		unlinkat(root, name, 0);
 }
 
 static int cache_sweep_read(int root, struct cache_rows *rows)
@@ -107,10 +90,10 @@ static int cache_sweep_read(int root, struct cache_rows *rows)
 	if (!dir)
 		return -errno;
 	while (rc >= 0 && (entry = readdir(dir)))
-		if (cache_key_is_name(entry->d_name))
+		if (store_is_name(entry->d_name))
 			rc = cache_sweep_add(rows, root, entry->d_name);
-		else if (strncmp(entry->d_name, ".new.", 5) == 0)
-			cache_sweep_draft(root, entry->d_name);
+		else
+			store_draft_sweep(root, entry->d_name);
 	closedir(dir);
 	return rc;
 }
@@ -118,7 +101,7 @@ static int cache_sweep_read(int root, struct cache_rows *rows)
 /* The system's objects are not looked for: their records age. */
 static bool cache_sweep_has_object(int root, const char *name)
 {
-	return !cache_key_is_name(name) || faccessat(root, name, F_OK, 0) == 0;
+	return !store_is_name(name) || faccessat(root, name, F_OK, 0) == 0;
 }
 
 /* Records that nothing needs: of objects that went, and old ones. */
@@ -153,11 +136,8 @@ static int cache_sweep_order(const void *a, const void *b)
 
 static void cache_sweep_remove(int root, const struct cache_row *row)
 {
-	char seen[CACHE_LINK];
-
-	snprintf(seen, sizeof(seen), "seen/%s", row->hex);
 	unlinkat(root, row->hex, 0);
-	unlinkat(root, seen, 0);
+	store_seen_forget(root, row->hex);
 	log_event("cache.evict", "\"key\":\"%s\",\"bytes\":%lu", row->hex,
 		  (unsigned long)row->bytes);
 }
@@ -253,9 +233,9 @@ void cache_sweep(struct cache *cache, const char *but, uint64_t bytes)
 		.most_bytes = cache->most_bytes,
 		.age_s = CACHE_LINK_AGE_S,
 	};
-	auto_close int lock = cache_lock_open(cache->root, NULL);
+	auto_close int lock = store_lock_open(cache->root, NULL);
 
-	if (lock >= 0 && cache_lock_byte(lock, 0) == 0 &&
+	if (lock >= 0 && store_lock_byte(lock, 0) == 0 &&
 	    cache_sweep_is_due(cache, lock, bytes))
 		cache_sweep_all(cache->root, &prune, but, NULL);
 }
@@ -263,19 +243,19 @@ void cache_sweep(struct cache *cache, const char *but, uint64_t bytes)
 int cache_prune(const char *folder, const struct cache_prune *prune,
 		struct err *err)
 {
-	auto_close int root = cache_place_open(folder, false, NULL);
+	auto_close int root = store_folder_open(folder, false, NULL);
 	auto_close int lock = -1;
 
 	if (root == -ENOENT)
 		return 0;
 	if (root < 0)
-		return cache_place_open(folder, false, err);
+		return store_folder_open(folder, false, err);
 	if (prune->dry)
 		return cache_sweep_all(root, prune, NULL, err);
-	lock = cache_lock_open(root, err);
+	lock = store_lock_open(root, err);
 	if (lock < 0)
 		return lock;
-	if (cache_lock_byte(lock, 0) < 0)
+	if (store_lock_byte(lock, 0) < 0)
 		return err_set(err, -EBUSY, "another looks through the cache");
 	return cache_sweep_all(root, prune, NULL, err);
 }
