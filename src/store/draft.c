@@ -109,8 +109,10 @@ int store_draft_link(int root, struct store_draft *draft, const char *hex,
 	}
 	if (draft->name[0]) {
 		rc = linkat(root, draft->name, root, hex, 0) == 0 ? 0 : -errno;
-		unlinkat(root, draft->name, 0);
-		draft->name[0] = 0;
+		if (rc == 0) {
+			unlinkat(root, draft->name, 0);
+			draft->name[0] = 0;
+		}
 	}
 	if (rc < 0 && rc != -EEXIST)
 		return err_set(err, rc, "name a new file");

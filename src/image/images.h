@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The folder of images: layers and states by their ids, tips by their names.
+ *
+ *	HEX		a layer, or a state (store/store.h tells the rest)
+ *	tips/NAME	a tip; replaced as a whole, never changed
+ *
+ *  1. A tip is published while the lock's first byte is held for sharing, and
+ *     everything that it names is leased by who publishes it.
+ *  2. What no tip names and nobody leases may be removed, by who holds that
+ *     byte alone.
+ *  3. So whatever a tip names is there; only a tip makes a layer needed. */
+#pragma once
+#include "base/err.h"
+#include "store/store.h"
+
+struct images {
+	char *folder;
+	int root, tips; /* tips: -1 while there is no such folder */
+};
+/* folder NULL: BROOD_IMAGES, or $XDG_DATA_HOME/brood/images.  A folder that
+ * is not there is made if "make", else -ENOENT. */
+int images_open(struct images *images, const char *folder, bool make,
+		struct err *err);
+void images_close(struct images *images);
+char *images_folder(const char *folder, struct err *err); /* malloced */
+
+/* A tip's name: letters, digits, "._-", beginning with no ".", at most 64. */
+bool images_is_name(const char *name);
+/* The lock of invariants 1 and 2; released by closing it. */
+int images_lock(const struct images *images, bool shared, struct err *err);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers, written: data first, then what tells of them, and last the name. */
+#include "bare/crc.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "image/chunks.h"
+#include "image/layer.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LAYER_PART = 1 << 20 };
+
+struct layer_writing {
+	const struct images *images;
+	struct store_draft draft;
+	union {
+		struct layer_header head;
+		uint8_t page[LAYER_PAGE];
+	};
+	struct extents extents;
+	struct chunks chunks;
+	uint8_t *part;
+};
+
+static uint64_t layer_up(uint64_t bytes, uint64_t align)
+{
+	return (bytes + align - 1) / align * align;
+}
+
+static void layer_set_header(struct layer_writing *writing,
+			     const struct layer_plan *plan, uint64_t data_bytes)
+{
+	struct layer_header *head = &writing->head;
+	bool base = plan->kind == LAYER_BASE;
+
+	memcpy(head->magic, LAYER_MAGIC, sizeof(head->magic));
+	head->version = LAYER_VERSION;
+	head->header_bytes = head->page_bytes = LAYER_PAGE;
+	head->kind = plan->kind;
+	head->ram_bytes = plan->ram_bytes;
+	head->extents_at = LAYER_PAGE;
+	head->extent_count = writing->extents.count;
+	head->hashes_at = head->extents_at +
+			  head->extent_count * sizeof(struct layer_extent);
+	head->hash_count = chunks_of(data_bytes);
+	head->data_at =
+		layer_up(head->hashes_at + head->hash_count * SHA256_BYTES,
+			 base ? LAYER_BASE_ALIGN : LAYER_PAGE);
+	head->data_bytes = data_bytes;
+	head->file_bytes =
+		head->data_at + (base ? plan->ram_bytes : data_bytes);
+	if (plan->parent)
+		memcpy(head->parent, plan->parent, LAYER_ID);
+	memcpy(head->shape, plan->shape, LAYER_ID);
+	head->region_count = plan->region_count;
+	if (plan->region_count)
+		memcpy(head->regions, plan->regions,
+		       plan->region_count * sizeof(*plan->regions));
+}
+
+static int layer_prepare(struct layer_writing *writing,
+			 const struct layer_plan *plan, uint64_t data_bytes,
+			 struct err *err)
+{
+	struct layer_header *head = &writing->head;
+	void *hashes;
+
+	layer_set_header(writing, plan, data_bytes);
+	hashes = calloc(head->hash_count + 1, SHA256_BYTES);
+	writing->part = malloc(LAYER_PART);
+	chunks_start(&writing->chunks, hashes, head->hash_count);
+	if (!hashes || !writing->part)
+		return err_set(err, -ENOMEM, "write a layer");
+	if (ftruncate(writing->draft.fd, (off_t)head->file_bytes) < 0)
+		return err_set(err, -errno, "write a layer of %lu bytes",
+			       (unsigned long)head->file_bytes);
+	return 0;
+}
+
+static int layer_put(struct layer_writing *writing, uint64_t at, size_t len,
+		     struct err *err)
+{
+	chunks_add(&writing->chunks, writing->part, len);
+	return fd_pwrite_all(writing->draft.fd, writing->part, len, at, err);
+}
+
+static int layer_put_extent(struct layer_writing *writing,
+			    struct layer_extent *extent,
+			    const struct source *source, struct err *err)
+{
+	uint64_t done = 0;
+	int rc = 0;
+
+	while (rc >= 0 && done < extent->bytes) {
+		uint64_t left = extent->bytes - done;
+		size_t len = left < LAYER_PART ? (size_t)left : LAYER_PART;
+
+		rc = source->read(source->context, extent->offset + done,
+				  writing->part, len, err);
+		if (rc < 0)
+			break;
+		extent->sum = crc_of(extent->sum, writing->part, len);
+		rc = layer_put(writing, extent->file_at + done, len, err);
+		done += len;
+	}
+	return rc;
+}
+
+static int layer_put_extents(struct layer_writing *writing,
+			     const struct source *source, struct err *err)
+{
+	const struct layer_header *head = &writing->head;
+	uint64_t stream = 0;
+	int rc = 0;
+
+	for (uint64_t i = 0; rc >= 0 && i < writing->extents.count; i++) {
+		struct layer_extent *extent = &writing->extents.extent[i];
+
+		if (extent->flags & LAYER_ZERO)
+			continue;
+		extent->file_at =
+			head->data_at +
+			(head->kind == LAYER_BASE ? extent->offset : stream);
+		stream += extent->bytes;
+		rc = layer_put_extent(writing, extent, source, err);
+	}
+	return rc;
+}
+
+static int layer_put_tables(struct layer_writing *writing, struct err *err)
+{
+	struct layer_header *head = &writing->head;
+	int fd = writing->draft.fd, rc;
+
+	chunks_end(&writing->chunks);
+	chunks_id(writing->page, writing->extents.extent,
+		  (const void *)writing->chunks.hashes, head->id);
+	head->sum = chunks_header_sum(writing->page);
+	rc = fd_pwrite_all(fd, writing->extents.extent,
+			   head->extent_count * sizeof(struct layer_extent),
+			   head->extents_at, err);
+	if (rc >= 0)
+		rc = fd_pwrite_all(fd, writing->chunks.hashes,
+				   head->hash_count * SHA256_BYTES,
+				   head->hashes_at, err);
+	if (rc >= 0)
+		rc = fd_pwrite_all(fd, writing->page, LAYER_PAGE, 0, err);
+	return rc < 0 ? err_wrap(err, "write a layer") : 0;
+}
+
+/* Who comes by now finds it, and it is seen as right by who made it. */
+static int layer_name(struct layer_writing *writing, const char *hex,
+		      struct err *err)
+{
+	const struct images *images = writing->images;
+	struct file_stamp stamp;
+	struct stat st;
+	int rc = store_draft_link(images->root, &writing->draft, hex, err);
+
+	if (rc < 0)
+		return rc;
+	if (fstat(writing->draft.fd, &st) == 0) {
+		file_stamp_of(&st, &stamp);
+		store_seen_note(images->root, hex, &stamp, "layer");
+	}
+	return 0;
+}
+
+/* The descriptor that is kept cannot write. */
+static int layer_publish(struct layer_writing *writing, struct layer *layer,
+			 struct err *err)
+{
+	const struct images *images = writing->images;
+	char hex[STORE_HEX + 1];
+	int rc = store_draft_sync(&writing->draft, err);
+
+	store_hex(writing->head.id, LAYER_ID, hex);
+	if (rc < 0)
+		return rc;
+	rc = store_object_lease(writing->draft.fd);
+	if (rc < 0 && rc != -ENOENT) /* it has no name yet */
+		return err_set(err, rc, "lease a new layer");
+	rc = layer_name(writing, hex, err);
+	if (rc == -EEXIST &&
+	    layer_open(images, writing->head.id, layer, err) >= 0)
+		return 0;
+	if (rc == -EEXIST) { /* what has its name is damaged */
+		rc = store_object_remove(images->root, hex);
+		if (rc >= 0)
+			rc = layer_name(writing, hex, err);
+		else
+			err_set(err, rc, "replace the damaged layer %s/%s",
+				images->folder, hex);
+	}
+	return rc < 0 ? rc : layer_open(images, writing->head.id, layer, err);
+}
+
+static int layer_finish(struct layer_writing *writing, struct layer *layer,
+			int rc, struct err *err)
+{
+	if (rc >= 0)
+		rc = layer_put_tables(writing, err);
+	if (rc >= 0)
+		rc = layer_publish(writing, layer, err);
+	store_draft_close(writing->images->root, &writing->draft);
+	extents_fini(&writing->extents);
+	free(writing->chunks.hashes);
+	free(writing->part);
+	if (rc >= 0)
+		log_event("image.layer", "\"id\":\"%s\",\"bytes\":%lu",
+			  layer->hex, (unsigned long)layer->head.data_bytes);
+	return rc;
+}
+
+int layer_write(const struct images *images, const struct layer_plan *plan,
+		const struct pages *pages, const struct source *source,
+		struct layer *layer, struct err *err)
+{
+	struct layer_writing writing = { .images = images };
+	int rc = store_draft_open(images->root, &writing.draft, err);
+
+	*layer = LAYER_NONE;
+	if (rc >= 0)
+		rc = extents_of(pages, plan->kind, plan->flags,
+				&writing.extents, err);
+	if (rc >= 0)
+		rc = layer_prepare(&writing, plan, writing.extents.data_bytes,
+				   err);
+	if (rc >= 0)
+		rc = layer_put_extents(&writing, source, err);
+	return layer_finish(&writing, layer, rc, err);
+}
+
+static int layer_put_file(struct layer_writing *writing, int fd,
+			  struct err *err)
+{
+	const struct layer_header *head = &writing->head;
+	uint64_t done = 0;
+	int rc = 0;
+
+	while (rc >= 0 && done < head->data_bytes) {
+		uint64_t left = head->data_bytes - done;
+		size_t len = left < LAYER_PART ? (size_t)left : LAYER_PART;
+
+		rc = fd_pread_all(fd, writing->part, len, done, err);
+		if (rc >= 0)
+			rc = layer_put(writing, head->data_at + done, len, err);
+		done += len;
+	}
+	return rc;
+}
+
+int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
+		      struct layer *layer, struct err *err)
+{
+	const struct layer_plan plan = { .kind = LAYER_STATE, .shape = shape };
+	struct layer_writing writing = { .images = images };
+	struct stat st;
+	int rc = store_draft_open(images->root, &writing.draft, err);
+
+	*layer = LAYER_NONE;
+	if (rc >= 0 && fstat(fd, &st) < 0)
+		rc = err_set(err, -errno, "read the state of devices");
+	if (rc >= 0)
+		rc = layer_prepare(&writing, &plan, (uint64_t)st.st_size, err);
+	if (rc >= 0)
+		rc = layer_put_file(&writing, fd, err);
+	return layer_finish(&writing, layer, rc, err);
+}

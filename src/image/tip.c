@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tips: the one mutable thing is which file has a tip's name. */
+#include "image/tip.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "image/runs.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIP_BYTES_MOST                                             \
+	(sizeof(struct tip_header) + LAYER_DEPTH_MOST * LAYER_ID + \
+	 (uint64_t)TIP_RUNS_MOST * sizeof(struct tip_run) + TIP_WORDS_MOST)
+
+void tip_close(struct tip *tip)
+{
+	for (uint32_t i = 0; i < tip->layer_count; i++)
+		layer_close(&tip->layers[i]);
+	layer_close(&tip->state);
+	free(tip->runs);
+	free(tip->words);
+	*tip = TIP_EMPTY;
+}
+
+/* ---- the form ------------------------------------------------------------ */
+
+static void tip_hash(const void *data, uint64_t len, uint8_t id[LAYER_ID])
+{
+	struct tip_header head;
+	struct sha256 sha;
+
+	memcpy(&head, data, sizeof(head));
+	memset(head.id, 0, sizeof(head.id));
+	sha256_start(&sha);
+	sha256_add(&sha, &head, sizeof(head));
+	sha256_add(&sha, (const uint8_t *)data + sizeof(head),
+		   len - sizeof(head));
+	sha256_end(&sha, id);
+}
+
+static const char *tip_check_header(const struct tip_header *head, uint64_t len)
+{
+	if (memcmp(head->magic, TIP_MAGIC, sizeof(head->magic)) != 0)
+		return "it is no tip";
+	if (head->version != LAYER_VERSION ||
+	    head->header_bytes != sizeof(*head))
+		return "it is a tip of another version";
+	if (!head->layer_count || head->layer_count > LAYER_DEPTH_MOST)
+		return "it has no layers, or too many";
+	if (!head->run_count || head->run_count > TIP_RUNS_MOST)
+		return "it has no pieces, or too many";
+	if (head->words_bytes > TIP_WORDS_MOST || head->has_working > 1)
+		return "its words are too long";
+	if (!head->ram_bytes || head->ram_bytes > LAYER_RAM_MOST ||
+	    head->ram_bytes % LAYER_PAGE)
+		return "its memory has an impossible size";
+	if (head->file_bytes != len ||
+	    len != sizeof(*head) + head->layer_count * LAYER_ID +
+			    head->run_count * sizeof(struct tip_run) +
+			    head->words_bytes)
+		return "it is cut off, or too long";
+	return NULL;
+}
+
+static const uint8_t (*tip_layers(const struct tip_header *head))[LAYER_ID]
+{
+	return (const void *)(head + 1);
+}
+
+static const struct tip_run *tip_runs(const struct tip_header *head)
+{
+	return (const void *)(tip_layers(head) + head->layer_count);
+}
+
+const char *tip_check(const void *data, uint64_t len)
+{
+	const struct tip_header *head = data;
+	uint8_t id[LAYER_ID];
+	const char *why, *words;
+
+	if (len < sizeof(*head))
+		return "it is cut off, or no tip";
+	why = tip_check_header(head, len);
+	if (why)
+		return why;
+	tip_hash(data, len, id);
+	if (memcmp(id, head->id, sizeof(id)) != 0)
+		return "it is damaged";
+	words = (const char *)(tip_runs(head) + head->run_count);
+	if (memchr(words, 0, head->words_bytes) ||
+	    json_check(words, head->words_bytes, NULL) < 0)
+		return "its words are damaged";
+	return runs_check(tip_runs(head), head->run_count, head->ram_bytes,
+			  head->layer_count);
+}
+
+/* ---- read ---------------------------------------------------------------- */
+
+static int tip_load(const struct images *images, const char *name,
+		    struct buf *data, struct err *err)
+{
+	auto_close int fd = -1;
+	const char *why = NULL;
+	struct stat st;
+
+	if (!images_is_name(name))
+		return err_set(err, -EINVAL, "%.64s is no name of a tip", name);
+	if (images->tips < 0)
+		return err_set(err, -ENOENT, "tip %s in %s", name,
+			       images->folder);
+	fd = store_object_open(images->tips, name, false, &st, &why);
+	if (fd < 0 && !why)
+		return err_set(err, -ENOENT, "tip %s in %s", name,
+			       images->folder);
+	if (fd >= 0 && (uint64_t)st.st_size > TIP_BYTES_MOST)
+		why = "it is too long";
+	if (!why) {
+		char *room = buf_room(data, (size_t)st.st_size);
+
+		if (!room)
+			return err_set(err, -ENOMEM, "read tip %s", name);
+		if (fd_read_all(fd, room, (size_t)st.st_size, err) < 0)
+			return err_wrap(err, "read tip %s", name);
+		buf_used(data, (size_t)st.st_size);
+		why = tip_check(data->data, data->len);
+	}
+	return why ? err_set(err, -EBADMSG, "tip %s/tips/%s: %s",
+			     images->folder, name, why)
+		   : 0;
+}
+
+static int tip_take(struct tip *tip, const char *name, const struct buf *data,
+		    struct err *err)
+{
+	const struct tip_header *head = (const void *)data->data;
+	size_t bytes = head->run_count * sizeof(*tip->runs);
+
+	*tip = TIP_EMPTY;
+	memcpy(tip->name, name, strlen(name) + 1);
+	tip->ram_bytes = head->ram_bytes;
+	tip->has_working = head->has_working;
+	memcpy(tip->shape, head->shape, LAYER_ID);
+	memcpy(tip->id, head->id, LAYER_ID);
+	tip->run_count = head->run_count;
+	tip->runs = malloc(bytes);
+	tip->words = strndup((const char *)(tip_runs(head) + head->run_count),
+			     head->words_bytes);
+	if (!tip->runs || !tip->words) {
+		tip_close(tip);
+		return err_set(err, -ENOMEM, "read tip %s", name);
+	}
+	memcpy(tip->runs, tip_runs(head), bytes);
+	return 0;
+}
+
+int tip_read(const struct images *images, const char *name, struct tip *tip,
+	     uint8_t (*layers)[LAYER_ID], uint8_t state[LAYER_ID],
+	     struct err *err)
+{
+	auto_buf struct buf data = { 0 };
+	const struct tip_header *head;
+	int rc = tip_load(images, name, &data, err);
+
+	*tip = TIP_EMPTY;
+	if (rc >= 0)
+		rc = tip_take(tip, name, &data, err);
+	if (rc < 0)
+		return rc;
+	head = (const void *)data.data;
+	memcpy(layers, tip_layers(head), head->layer_count * LAYER_ID);
+	memcpy(state, head->state, LAYER_ID);
+	return (int)head->layer_count;
+}
+
+/* ---- chains -------------------------------------------------------------- */
+
+/* Does the layer go on top of what is there? */
+static int tip_fits(const struct tip *tip, const struct layer *layer,
+		    struct err *err)
+{
+	const struct layer_header *head = &layer->head;
+	const struct layer *below =
+		tip->layer_count ? &tip->layers[tip->layer_count - 1] : NULL;
+
+	if (tip->layer_count == LAYER_DEPTH_MOST)
+		return err_set(err, -E2BIG,
+			       "a chain of more than %d layers; \"brood image "
+			       "fold\" makes one of them",
+			       LAYER_DEPTH_MOST);
+	if (!below)
+		return head->kind == LAYER_BASE
+			       ? 0
+			       : err_set(err, -EINVAL, "layer %.16s is no base",
+					 layer->hex);
+	if (tip->has_working)
+		return err_set(err, -EINVAL,
+			       "layer %.16s stands on a working set",
+			       layer->hex);
+	if (memcmp(head->parent, below->head.id, LAYER_ID) != 0) {
+		char parent[STORE_HEX + 1];
+
+		store_hex(head->parent, LAYER_ID, parent);
+		return err_set(err, -EINVAL,
+			       "layer %.16s is a difference to %.16s, not to "
+			       "%.16s",
+			       layer->hex, parent, below->hex);
+	}
+	if (head->ram_bytes != below->head.ram_bytes)
+		return err_set(err, -EINVAL,
+			       "layer %.16s has %lu bytes of memory, its "
+			       "parent %lu",
+			       layer->hex, (unsigned long)head->ram_bytes,
+			       (unsigned long)below->head.ram_bytes);
+	if (memcmp(head->shape, below->head.shape, LAYER_ID) != 0)
+		return err_set(err, -EINVAL,
+			       "layer %.16s is of a machine of another shape "
+			       "than its parent",
+			       layer->hex);
+	return 0;
+}
+
+static int tip_add(struct tip *tip, struct layer *layer, struct err *err)
+{
+	int rc = tip_fits(tip, layer, err);
+
+	if (rc < 0)
+		return rc;
+	if (!tip->layer_count) {
+		tip->ram_bytes = layer->head.ram_bytes;
+		memcpy(tip->shape, layer->head.shape, LAYER_ID);
+	}
+	tip->has_working = layer->head.kind == LAYER_WORKING;
+	tip->layers[tip->layer_count++] = *layer;
+	*layer = LAYER_NONE;
+	return 0;
+}
+
+static int tip_add_id(const struct images *images, struct tip *tip,
+		      const uint8_t id[LAYER_ID], struct err *err)
+{
+	struct layer layer;
+	int rc = layer_open(images, id, &layer, err);
+
+	if (rc < 0)
+		return rc;
+	rc = tip_add(tip, &layer, err);
+	layer_close(&layer);
+	return rc;
+}
+
+static int tip_set_runs(struct tip *tip, struct err *err)
+{
+	free(tip->runs);
+	tip->runs = NULL;
+	return runs_of(tip->layers, tip->layer_count, &tip->runs,
+		       &tip->run_count, err);
+}
+
+int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
+		uint32_t count, struct tip *tip, struct err *err)
+{
+	int rc = 0;
+
+	*tip = TIP_EMPTY;
+	for (uint32_t i = 0; rc >= 0 && i < count; i++)
+		rc = tip_add_id(images, tip, ids[i], err);
+	if (rc >= 0)
+		rc = tip->layer_count
+			     ? tip_set_runs(tip, err)
+			     : err_set(err, -EINVAL, "a chain without layers");
+	if (rc < 0)
+		tip_close(tip);
+	return rc;
+}
+
+int tip_push(struct tip *tip, struct layer *layer, struct err *err)
+{
+	int rc = tip_add(tip, layer, err);
+
+	return rc < 0 ? rc : tip_set_runs(tip, err);
+}
+
+/* ---- open ---------------------------------------------------------------- */
+
+/* A tip says what its layers come to; that is believed as far as it stays
+ * within their files. */
+static int tip_check_files(const struct images *images, const struct tip *tip,
+			   struct err *err)
+{
+	for (uint32_t i = 0; i < tip->run_count; i++) {
+		const struct tip_run *run = &tip->runs[i];
+		const struct layer_header *head;
+
+		if (run->layer == TIP_ZERO)
+			continue;
+		head = &tip->layers[run->layer].head;
+		if (run->file_at < head->data_at ||
+		    run->file_at > head->file_bytes ||
+		    run->bytes > head->file_bytes - run->file_at)
+			return err_set(err, -EBADMSG,
+				       "tip %s/tips/%s: a piece of it is out "
+				       "of its layer",
+				       images->folder, tip->name);
+	}
+	return 0;
+}
+
+static int tip_open_state(const struct images *images, struct tip *tip,
+			  const uint8_t state[LAYER_ID], struct err *err)
+{
+	int rc;
+
+	if (!layer_is_id(state))
+		return 0;
+	rc = layer_open(images, state, &tip->state, err);
+	if (rc < 0)
+		return rc;
+	if (tip->state.head.kind != LAYER_STATE ||
+	    memcmp(tip->state.head.shape, tip->shape, LAYER_ID) != 0)
+		return err_set(err, -EBADMSG,
+			       "layer %s/%s: it is no state of such a machine",
+			       images->folder, tip->state.hex);
+	return 0;
+}
+
+/* Once more when its layers went away between reading it and leasing them:
+ * then it has been replaced. */
+int tip_open(const struct images *images, const char *name, struct tip *tip,
+	     struct err *err)
+{
+	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID], state[LAYER_ID];
+	int rc = -EAGAIN;
+
+	for (int again = 0; again < 3; again++) {
+		int count = tip_read(images, name, tip, layers, state, err);
+		uint64_t ram_bytes = tip->ram_bytes;
+
+		rc = count;
+		tip->has_working = false;
+		for (int i = 0; rc >= 0 && i < count; i++)
+			rc = tip_add_id(images, tip, layers[i], err);
+		if (rc >= 0 && tip->ram_bytes != ram_bytes)
+			rc = err_set(err, -EBADMSG,
+				     "tip %s/tips/%s: its layers have another "
+				     "size",
+				     images->folder, name);
+		if (rc >= 0)
+			rc = tip_open_state(images, tip, state, err);
+		if (rc >= 0)
+			rc = tip_check_files(images, tip, err);
+		if (rc >= 0)
+			return 0;
+		tip_close(tip);
+		if (count < 0 || rc != -ENOENT)
+			break;
+	}
+	return rc;
+}
+
+/* ---- publish ------------------------------------------------------------- */
+
+static void tip_build(struct tip *tip, struct buf *data)
+{
+	size_t words = tip->words ? strlen(tip->words) : 0;
+	struct tip_header head = {
+		.magic = TIP_MAGIC,
+		.version = LAYER_VERSION,
+		.header_bytes = sizeof(head),
+		.ram_bytes = tip->ram_bytes,
+		.layer_count = tip->layer_count,
+		.run_count = tip->run_count,
+		.words_bytes = (uint32_t)words,
+		.has_working = tip->has_working,
+	};
+
+	head.file_bytes = sizeof(head) + tip->layer_count * LAYER_ID +
+			  tip->run_count * sizeof(*tip->runs) + words;
+	memcpy(head.shape, tip->shape, LAYER_ID);
+	if (tip->state.fd >= 0)
+		memcpy(head.state, tip->state.head.id, LAYER_ID);
+	buf_add(data, &head, sizeof(head));
+	for (uint32_t i = 0; i < tip->layer_count; i++)
+		buf_add(data, tip->layers[i].head.id, LAYER_ID);
+	buf_add(data, tip->runs, tip->run_count * sizeof(*tip->runs));
+	buf_text(data, tip->words ? tip->words : "");
+	if (data->failed)
+		return;
+	tip_hash(data->data, data->len, head.id);
+	memcpy(data->data, &head, sizeof(head));
+	memcpy(tip->id, head.id, LAYER_ID);
+}
+
+/* CLAIM 2.5 2.6: from here on the layers are what the name means. */
+int tip_publish(const struct images *images, struct tip *tip, const char *name,
+		struct err *err)
+{
+	auto_buf struct buf data = { 0 };
+	auto_free char *path = NULL;
+	auto_close int lock = -1;
+	const char *why;
+	int rc;
+
+	if (!images_is_name(name))
+		return err_set(err, -EINVAL,
+			       "%.64s is no name of a tip: letters, digits, "
+			       "\"._-\", at most 64",
+			       name);
+	tip_build(tip, &data);
+	path = file_format("%s/tips/%s", images->folder, name);
+	if (data.failed || !path)
+		return err_set(err, -ENOMEM, "write tip %s", name);
+	why = tip_check(data.data, data.len);
+	if (why)
+		return err_set(err, -EINVAL, "write tip %s: %s", name, why);
+	lock = images_lock(images, true, err);
+	if (lock < 0)
+		return lock;
+	rc = file_publish(path, data.data, data.len, 0444, err);
+	if (rc < 0)
+		return rc;
+	memmove(tip->name, name, strlen(name) + 1);
+	log_event("image.tip", "\"name\":\"%s\",\"layers\":%u,\"runs\":%u",
+		  name, tip->layer_count, tip->run_count);
+	return 0;
+}
+
+int tip_remove(const struct images *images, const char *name, struct err *err)
+{
+	if (!images_is_name(name) || images->tips < 0)
+		return err_set(err, -ENOENT, "tip %.64s in %s", name,
+			       images->folder);
+	if (unlinkat(images->tips, name, 0) < 0)
+		return err_set(err, -errno, "tip %s in %s", name,
+			       images->folder);
+	return 0;
+}
+
+/* ---- all of them ----------------------------------------------------------
+ */
+
+static int tip_is_shown(const struct dirent *entry)
+{
+	return images_is_name(entry->d_name) && !file_draft_mark(entry->d_name);
+}
+
+int tip_each(const struct images *images, tip_visit *visit, void *context,
+	     struct err *err)
+{
+	struct dirent **entries;
+	int count, rc = 0;
+
+	if (images->tips < 0)
+		return 0;
+	count = scandirat(images->tips, ".", &entries, tip_is_shown, alphasort);
+	if (count < 0)
+		return err_set(err, -errno, "look into %s/tips",
+			       images->folder);
+	for (int i = 0; i < count; i++) {
+		if (rc == 0)
+			rc = visit(entries[i]->d_name, context);
+		free(entries[i]);
+	}
+	free(entries);
+	return rc;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tip: what a memory is made of, opened for use, and published.  The order
+ * of its layers is the order in which they are applied: a later one covers
+ * those before it. */
+#pragma once
+#include "base/err.h"
+#include "image/layer.h"
+
+struct tip {
+	char name[65]; /* "": it has none */
+	uint64_t ram_bytes;
+	uint8_t shape[LAYER_ID], id[LAYER_ID];
+	struct layer layers[LAYER_DEPTH_MOST];
+	uint32_t layer_count;
+	bool has_working;   /* the last one */
+	struct layer state; /* fd -1: none */
+	struct tip_run *runs;
+	uint32_t run_count;
+	char *words; /* JSON */
+};
+#define TIP_EMPTY ((struct tip){ .state = { .fd = -1 } })
+void tip_close(struct tip *tip);
+#define auto_tip __attribute__((cleanup(tip_close)))
+
+/* Everything it is made of is opened, leased, and was found right once. */
+int tip_open(const struct images *images, const char *name, struct tip *tip,
+	     struct err *err);
+/* Without looking at its layers: name, ids, runs and words. */
+int tip_read(const struct images *images, const char *name, struct tip *tip,
+	     uint8_t (*layers)[LAYER_ID], uint8_t state[LAYER_ID],
+	     struct err *err);
+/* A chain of layers that no tip names: base first. */
+int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
+		uint32_t count, struct tip *tip, struct err *err);
+/* The same layers with one more on top, which is taken over. */
+int tip_push(struct tip *tip, struct layer *layer, struct err *err);
+/* Gives it that name, in place of what had it; all of its layers and its
+ * state are leased by the caller. */
+int tip_publish(const struct images *images, struct tip *tip, const char *name,
+		struct err *err);
+int tip_remove(const struct images *images, const char *name, struct err *err);
+
+typedef int tip_visit(const char *name, void *context);
+/* In the order of names; stops at a result that is not 0. */
+int tip_each(const struct images *images, tip_visit *visit, void *context,
+	     struct err *err);
+
+const char *tip_check(const void *data, uint64_t len); /* its form */
