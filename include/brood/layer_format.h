@@ -20,13 +20,15 @@
  * chain below it.
  *
  * A state is an object of the same envelope without extents: its data are
- * what a hypervisor wrote of its devices.
+ * what a hypervisor wrote of its devices.  So is a disk: its data are what a
+ * machine wrote over another disk.
  *
  * A tip is the point of commitment: it names a state and the layers from the
  * base up, and holds what they come to, so that a start reads nothing else:
  *
  *	struct tip_header
  *	uint8_t layers[layer_count][32]
+ *	uint8_t disks[disk_count][32]
  *	struct tip_run runs[run_count]
  *	char words[words_bytes]		JSON: what machine this is
  *
@@ -44,6 +46,7 @@ enum {
 	LAYER_DEPTH_MOST = 64, /* layers of a chain, the base counted */
 	LAYER_REGIONS_MOST = 8,
 	LAYER_BASE_ALIGN = 2 << 20, /* of a base's data */
+	TIP_DISKS_MOST = 32,
 	TIP_RUNS_MOST = 30000,
 	TIP_WORDS_MOST = 65536,
 };
@@ -55,6 +58,7 @@ enum layer_kind {
 	LAYER_DIFF = 2,
 	LAYER_WORKING = 3, /* what a start reads, over its tip's last layer */
 	LAYER_STATE = 4,
+	LAYER_DISK = 5,
 };
 
 enum layer_flag {
@@ -102,12 +106,13 @@ struct tip_header {
 	/* The last of the layers is a working set: what it holds is the same
 	 * as without it. */
 	uint32_t has_working;
+	uint32_t disk_count, reserved;
 	uint64_t file_bytes;
 	uint8_t shape[LAYER_ID];
 	uint8_t state[LAYER_ID]; /* zeros: none */
 	uint8_t id[LAYER_ID];	 /* SHA-256 of the file, this as zero */
 };
-_Static_assert(sizeof(struct tip_header) == 144, "part of the format");
+_Static_assert(sizeof(struct tip_header) == 152, "part of the format");
 
 /* A piece of the memory that comes from one layer; sorted, disjoint, and
  * together all of it. */

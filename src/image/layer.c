@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { LAYER_PART = 1 << 20 };
-#define LAYER_STATE_MOST (UINT64_C(1) << 32)
+#define LAYER_FILE_MOST (UINT64_C(1) << 44)
 
 /* ---- the form ---------------------------------------------------------- */
 
@@ -30,19 +30,24 @@ bool layer_is_id(const uint8_t id[LAYER_ID])
 	return memcmp(id, none, sizeof(none)) != 0;
 }
 
+static bool layer_is_memory(const struct layer_header *head)
+{
+	return head->kind != LAYER_STATE && head->kind != LAYER_DISK;
+}
+
 static const char *layer_check_kind(const struct layer_header *head)
 {
 	bool child = head->kind == LAYER_DIFF || head->kind == LAYER_WORKING;
 
-	if (head->kind < LAYER_BASE || head->kind > LAYER_STATE)
+	if (head->kind < LAYER_BASE || head->kind > LAYER_DISK)
 		return "it is of no known kind";
 	if (child != layer_is_id(head->parent))
 		return child ? "it has no parent" : "a base has no parent";
-	if (head->kind == LAYER_STATE)
+	if (!layer_is_memory(head))
 		return head->ram_bytes || head->extent_count ||
 				       head->region_count ||
-				       head->data_bytes > LAYER_STATE_MOST
-			       ? "a state has no memory"
+				       head->data_bytes > LAYER_FILE_MOST
+			       ? "what is no memory has some"
 			       : NULL;
 	if (!head->ram_bytes || head->ram_bytes > LAYER_RAM_MOST ||
 	    !layer_is_paged(head->ram_bytes))
@@ -161,7 +166,7 @@ const char *layer_check_extents(const struct layer_header *head,
 		if (!(extent->flags & LAYER_ZERO))
 			stream += extent->bytes;
 	}
-	if (head->kind != LAYER_STATE && stream != head->data_bytes)
+	if (layer_is_memory(head) && stream != head->data_bytes)
 		return "it has data that no extent tells of";
 	return NULL;
 }

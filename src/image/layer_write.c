@@ -262,7 +262,7 @@ int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
 
 	*layer = LAYER_NONE;
 	if (rc >= 0 && fstat(fd, &st) < 0)
-		rc = err_set(err, -errno, "read the state of devices");
+		rc = err_set(err, -errno, "read what is to be kept");
 	if (rc >= 0)
 		rc = layer_prepare(&writing, &plan, (uint64_t)st.st_size, err);
 	if (rc >= 0)

@@ -14,14 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TIP_BYTES_MOST                                             \
-	(sizeof(struct tip_header) + LAYER_DEPTH_MOST * LAYER_ID + \
+#define TIP_BYTES_MOST                                    \
+	(sizeof(struct tip_header) +                      \
+	 (LAYER_DEPTH_MOST + TIP_DISKS_MOST) * LAYER_ID + \
 	 (uint64_t)TIP_RUNS_MOST * sizeof(struct tip_run) + TIP_WORDS_MOST)
 
 void tip_close(struct tip *tip)
 {
 	for (uint32_t i = 0; i < tip->layer_count; i++)
 		layer_close(&tip->layers[i]);
+	for (uint32_t i = 0; i < tip->disk_count; i++)
+		layer_close(&tip->disks[i]);
 	layer_close(&tip->state);
 	free(tip->runs);
 	free(tip->words);
@@ -53,6 +56,8 @@ static const char *tip_check_header(const struct tip_header *head, uint64_t len)
 		return "it is a tip of another version";
 	if (!head->layer_count || head->layer_count > LAYER_DEPTH_MOST)
 		return "it has no layers, or too many";
+	if (head->disk_count > TIP_DISKS_MOST || head->reserved)
+		return "it has too many disks";
 	if (!head->run_count || head->run_count > TIP_RUNS_MOST)
 		return "it has no pieces, or too many";
 	if (head->words_bytes > TIP_WORDS_MOST || head->has_working > 1)
@@ -75,7 +80,8 @@ static const uint8_t (*tip_layers(const struct tip_header *head))[LAYER_ID]
 
 static const struct tip_run *tip_runs(const struct tip_header *head)
 {
-	return (const void *)(tip_layers(head) + head->layer_count);
+	return (const void *)(tip_layers(head) + head->layer_count +
+			      head->disk_count);
 }
 
 const char *tip_check(const void *data, uint64_t len)
@@ -160,8 +166,7 @@ static int tip_take(struct tip *tip, const char *name, const struct buf *data,
 }
 
 int tip_read(const struct images *images, const char *name, struct tip *tip,
-	     uint8_t (*layers)[LAYER_ID], uint8_t state[LAYER_ID],
-	     struct err *err)
+	     struct tip_ids *ids, struct err *err)
 {
 	auto_buf struct buf data = { 0 };
 	const struct tip_header *head;
@@ -173,9 +178,13 @@ int tip_read(const struct images *images, const char *name, struct tip *tip,
 	if (rc < 0)
 		return rc;
 	head = (const void *)data.data;
-	memcpy(layers, tip_layers(head), head->layer_count * LAYER_ID);
-	memcpy(state, head->state, LAYER_ID);
-	return (int)head->layer_count;
+	ids->layer_count = head->layer_count;
+	ids->disk_count = head->disk_count;
+	memcpy(ids->layers, tip_layers(head), head->layer_count * LAYER_ID);
+	memcpy(ids->disks, tip_layers(head) + head->layer_count,
+	       head->disk_count * LAYER_ID);
+	memcpy(ids->state, head->state, LAYER_ID);
+	return 0;
 }
 
 /* ---- chains -------------------------------------------------------------- */
@@ -311,53 +320,79 @@ static int tip_check_files(const struct images *images, const struct tip *tip,
 	return 0;
 }
 
-static int tip_open_state(const struct images *images, struct tip *tip,
-			  const uint8_t state[LAYER_ID], struct err *err)
+/* A state or a disk of such a machine. */
+static int tip_open_file(const struct images *images, const struct tip *tip,
+			 enum layer_kind kind, const uint8_t id[LAYER_ID],
+			 struct layer *layer, struct err *err)
 {
-	int rc;
+	int rc = layer_open(images, id, layer, err);
 
-	if (!layer_is_id(state))
-		return 0;
-	rc = layer_open(images, state, &tip->state, err);
 	if (rc < 0)
 		return rc;
-	if (tip->state.head.kind != LAYER_STATE ||
-	    memcmp(tip->state.head.shape, tip->shape, LAYER_ID) != 0)
-		return err_set(err, -EBADMSG,
-			       "layer %s/%s: it is no state of such a machine",
-			       images->folder, tip->state.hex);
-	return 0;
+	if (layer->head.kind == kind &&
+	    memcmp(layer->head.shape, tip->shape, LAYER_ID) == 0)
+		return 0;
+	rc = err_set(err, -EBADMSG,
+		     "layer %s/%s: it is no %s of such a machine",
+		     images->folder, layer->hex,
+		     kind == LAYER_DISK ? "disk" : "state");
+	layer_close(layer);
+	return rc;
 }
 
-/* Once more when its layers went away between reading it and leasing them:
- * then it has been replaced. */
+static int tip_open_files(const struct images *images, struct tip *tip,
+			  const struct tip_ids *ids, struct err *err)
+{
+	int rc = 0;
+
+	if (layer_is_id(ids->state))
+		rc = tip_open_file(images, tip, LAYER_STATE, ids->state,
+				   &tip->state, err);
+	for (uint32_t i = 0; rc >= 0 && i < ids->disk_count; i++) {
+		rc = tip_open_file(images, tip, LAYER_DISK, ids->disks[i],
+				   &tip->disks[i], err);
+		tip->disk_count += rc >= 0;
+	}
+	return rc;
+}
+
+static int tip_open_layers(const struct images *images, struct tip *tip,
+			   const struct tip_ids *ids, struct err *err)
+{
+	uint64_t ram_bytes = tip->ram_bytes;
+	int rc = 0;
+
+	tip->has_working = false;
+	for (uint32_t i = 0; rc >= 0 && i < ids->layer_count; i++)
+		rc = tip_add_id(images, tip, ids->layers[i], err);
+	if (rc >= 0 && tip->ram_bytes != ram_bytes)
+		rc = err_set(err, -EBADMSG,
+			     "tip %s/tips/%s: its layers have another size",
+			     images->folder, tip->name);
+	return rc;
+}
+
+/* Again when something went away between reading its name and leasing it:
+ * then the tip has been replaced. */
 int tip_open(const struct images *images, const char *name, struct tip *tip,
 	     struct err *err)
 {
-	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID], state[LAYER_ID];
+	struct tip_ids ids;
 	int rc = -EAGAIN;
 
 	for (int again = 0; again < 3; again++) {
-		int count = tip_read(images, name, tip, layers, state, err);
-		uint64_t ram_bytes = tip->ram_bytes;
-
-		rc = count;
-		tip->has_working = false;
-		for (int i = 0; rc >= 0 && i < count; i++)
-			rc = tip_add_id(images, tip, layers[i], err);
-		if (rc >= 0 && tip->ram_bytes != ram_bytes)
-			rc = err_set(err, -EBADMSG,
-				     "tip %s/tips/%s: its layers have another "
-				     "size",
-				     images->folder, name);
+		rc = tip_read(images, name, tip, &ids, err);
+		if (rc < 0)
+			return rc;
+		rc = tip_open_layers(images, tip, &ids, err);
 		if (rc >= 0)
-			rc = tip_open_state(images, tip, state, err);
+			rc = tip_open_files(images, tip, &ids, err);
 		if (rc >= 0)
 			rc = tip_check_files(images, tip, err);
 		if (rc >= 0)
 			return 0;
 		tip_close(tip);
-		if (count < 0 || rc != -ENOENT)
+		if (rc != -ENOENT)
 			break;
 	}
 	return rc;
@@ -377,9 +412,11 @@ static void tip_build(struct tip *tip, struct buf *data)
 		.run_count = tip->run_count,
 		.words_bytes = (uint32_t)words,
 		.has_working = tip->has_working,
+		.disk_count = tip->disk_count,
 	};
 
-	head.file_bytes = sizeof(head) + tip->layer_count * LAYER_ID +
+	head.file_bytes = sizeof(head) +
+			  (tip->layer_count + tip->disk_count) * LAYER_ID +
 			  tip->run_count * sizeof(*tip->runs) + words;
 	memcpy(head.shape, tip->shape, LAYER_ID);
 	if (tip->state.fd >= 0)
@@ -387,6 +424,8 @@ static void tip_build(struct tip *tip, struct buf *data)
 	buf_add(data, &head, sizeof(head));
 	for (uint32_t i = 0; i < tip->layer_count; i++)
 		buf_add(data, tip->layers[i].head.id, LAYER_ID);
+	for (uint32_t i = 0; i < tip->disk_count; i++)
+		buf_add(data, tip->disks[i].head.id, LAYER_ID);
 	buf_add(data, tip->runs, tip->run_count * sizeof(*tip->runs));
 	buf_text(data, tip->words ? tip->words : "");
 	if (data->failed)

@@ -12,8 +12,10 @@ struct tip {
 	uint8_t shape[LAYER_ID], id[LAYER_ID];
 	struct layer layers[LAYER_DEPTH_MOST];
 	uint32_t layer_count;
-	bool has_working;   /* the last one */
-	struct layer state; /* fd -1: none */
+	bool has_working;		    /* the last one */
+	struct layer state;		    /* fd -1: none */
+	struct layer disks[TIP_DISKS_MOST]; /* in an order of the machine's */
+	uint32_t disk_count;
 	struct tip_run *runs;
 	uint32_t run_count;
 	char *words; /* JSON */
@@ -25,10 +27,16 @@ void tip_close(struct tip *tip);
 /* Everything it is made of is opened, leased, and was found right once. */
 int tip_open(const struct images *images, const char *name, struct tip *tip,
 	     struct err *err);
-/* Without looking at its layers: name, ids, runs and words. */
+/* What it names. */
+struct tip_ids {
+	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID];
+	uint8_t disks[TIP_DISKS_MOST][LAYER_ID];
+	uint8_t state[LAYER_ID]; /* zeros: none */
+	uint32_t layer_count, disk_count;
+};
+/* Without looking at its layers: name, runs and words alone are set. */
 int tip_read(const struct images *images, const char *name, struct tip *tip,
-	     uint8_t (*layers)[LAYER_ID], uint8_t state[LAYER_ID],
-	     struct err *err);
+	     struct tip_ids *ids, struct err *err);
 /* A chain of layers that no tip names: base first. */
 int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
 		uint32_t count, struct tip *tip, struct err *err);
