@@ -262,7 +262,8 @@ static int fd_limit_connect(int socket, int timeout_ms)
 			  sizeof limit);
 }
 
-int fd_connect(const char *path, int timeout_ms, struct err *err)
+static int fd_connect_as(int type, const char *path, int timeout_ms,
+			 struct err *err)
 {
 	struct sockaddr_un address;
 	auto_close int folder = -1;
@@ -271,7 +272,7 @@ int fd_connect(const char *path, int timeout_ms, struct err *err)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket");
 	if (fd_limit_connect(fd, timeout_ms) < 0)
@@ -283,6 +284,16 @@ int fd_connect(const char *path, int timeout_ms, struct err *err)
 		return err_set(err, errno == EAGAIN ? -ETIME : -errno,
 			       "connect to %s", path);
 	return steal_fd(&fd);
+}
+
+int fd_connect(const char *path, int timeout_ms, struct err *err)
+{
+	return fd_connect_as(SOCK_SEQPACKET, path, timeout_ms, err);
+}
+
+int fd_connect_stream(const char *path, int timeout_ms, struct err *err)
+{
+	return fd_connect_as(SOCK_STREAM, path, timeout_ms, err);
 }
 
 int fd_wait(int fd, short events, int timeout_ms)
