@@ -49,8 +49,8 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/cache/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
-	$(JIT_OBJECTS) $(call objects,host,src/agent/frames.c)
+	src/cache/*.c src/vm/*.c src/machine/*.c src/agent/frames.c src/lib/*.c) \
+	$(WASM_OBJECTS) $(WAT_OBJECTS) $(JIT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -69,7 +69,8 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
+	machine doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
