@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
 export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
 export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
 mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
-verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor man completions
+verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache machine doctor man completions
 	version keep"
 count=0 failed=0
 
