@@ -46,8 +46,8 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/cache/*.c src/vm/*.c src/machine/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
-	$(JIT_OBJECTS)
+	src/cache/*.c src/vm/*.c src/machine/*.c src/lib/*.c) \
+	$(WASM_OBJECTS) $(WAT_OBJECTS) $(JIT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -141,6 +141,13 @@ $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
 	@tools/engine-id "$(if $(SAN),sanitised,plain)" $(ENGINE_SOURCES) >$@
 $(BUILD)/host/src/cache/cache_key.o: | $(BUILD)/gen/cache/engine_id.h
+# What a guest runs to show what an accelerator is worth.
+$(BUILD)/gen/machine/selftest.inc: src/machine/selftest.S $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) -c $< -o $(@:.inc=.o)
+	objcopy -O binary -j .text $(@:.inc=.o) $(@:.inc=.bin)
+	od -An -v -tx1 $(@:.inc=.bin) | sed 's/ \(..\)/0x\1,/g' >$@
+$(BUILD)/host/src/machine/selftest.o: $(BUILD)/gen/machine/selftest.inc
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)
