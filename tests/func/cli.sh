@@ -161,6 +161,15 @@ run doctor
 { [ $status = 0 ] || [ $status = 111 ]; } &&
 	grep -q kernel "$folder/out" && grep -q ptrace "$folder/out"
 ok $? "doctor looks and ends"
+if command -v qemu-system-x86_64 >/dev/null; then
+	grep -Eq '^(ok|less) *QEMU *[0-9.]+, /.*kvm: ' "$folder/out"
+	ok $? "doctor tells which QEMU, and why with or without KVM"
+else
+	skip "doctor on QEMU" "no qemu-system-x86_64"
+fi
+BROOD_QEMU=/nowhere/qemu run doctor
+grep -q '^less *QEMU *BROOD_QEMU: /nowhere/qemu: No such' "$folder/out"
+ok $? "doctor tells that there is no such QEMU"
 XDG_CACHE_HOME=/proc/nowhere run doctor
 [ $status = 111 ] && grep -q '^missing *cache' "$folder/out"
 ok $? "doctor finds a cache folder that cannot be"
