@@ -32,6 +32,7 @@ struct line {
 	int fd;		  /* -1: not open, or gone */
 	const char *path; /* NULL: the usual one */
 	char found[64];
+	int searched; /* how often, before it was the usual one */
 	bool is_terminal;
 	bool hung;	   /* nobody is at the other end */
 	uint64_t again_ns; /* when it is tried again, if hung or not open */

@@ -9,6 +9,7 @@ void line_init(struct line *line, const char *path)
 {
 	line->fd = -1;
 	line->path = path;
+	line->searched = 0;
 	line->is_terminal = line->hung = false;
 	line->again_ns = line->heard_ns = 0;
 	line->from = line->to = line->begun = 0;
@@ -34,13 +35,14 @@ bool line_try(struct line *line)
 	return line->fd >= 0;
 }
 
-/* A terminal that was hung up stays so until it is opened again.  What was
- * on its way has no reader; a host that comes begins with a hello. */
-static void line_hang(struct line *line)
+/* A terminal that was hung up, or a device that is gone, stays so until it
+ * is opened again.  What was on its way has no reader; a host that comes
+ * begins with a hello.  A virtio port just has nobody at its other end. */
+static void line_hang(struct line *line, long result)
 {
 	line->hung = true;
 	line->again_ns = words_now_ns() + AGENT_AGAIN_MS * 1000000ull;
-	if (!line->is_terminal)
+	if (!line->is_terminal && result == 0)
 		return;
 	raw_1(close, line->fd);
 	line->fd = -1;
@@ -65,7 +67,7 @@ void line_read(struct line *line)
 		line->heard_ns = words_now_ns();
 	}
 	if (line_is_over(n))
-		line_hang(line);
+		line_hang(line, n);
 }
 
 /* n bytes have gone: where does the frame end that has begun? */
@@ -100,7 +102,7 @@ void line_write(struct line *line)
 	if (n > 0)
 		line_advance(line, n);
 	if (line_is_over(n))
-		line_hang(line);
+		line_hang(line, n);
 }
 
 void line_forget(struct line *line)

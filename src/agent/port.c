@@ -12,6 +12,8 @@
 #define PORT_FOLDER "/sys/class/virtio-ports/"
 #define PORT_NAME   "org.brood.agent"
 
+enum { PORT_SEARCHES = 4 };
+
 struct port_entry { /* of getdents64 */
 	uint64_t ino, off;
 	uint16_t len;
@@ -63,7 +65,9 @@ static bool port_search(struct line *line, const char *entries, long len)
 	return false;
 }
 
-static void port_find(struct line *line)
+/* false: not yet.  The host tells the names of virtio ports a moment after
+ * the driver is there. */
+static bool port_find(struct line *line)
 {
 	_Alignas(8) char entries[2048];
 	bool found = false;
@@ -79,8 +83,11 @@ static void port_find(struct line *line)
 	}
 	if (fd >= 0)
 		raw_1(close, fd);
+	if (!found && fd >= 0 && ++line->searched < PORT_SEARCHES)
+		return false;
 	if (!found)
 		port_name(line, "ttyS1");
+	return true;
 }
 
 /* Bytes as they are, whatever the modem lines say.  A break is no byte. */
@@ -113,7 +120,8 @@ int port_open(struct line *line)
 	long fd;
 
 	if (!path) {
-		port_find(line);
+		if (!port_find(line))
+			return -EAGAIN;
 		path = line->found;
 	}
 	fd = raw_4(openat, AT_FDCWD, path,

@@ -182,6 +182,11 @@ static int image_build_add_modules(struct image *image, struct err *err)
 			? image_modules_open(modules, plan->kernel, err)
 			: 0;
 
+	/* a virtio device is found by its bus, of which no list tells */
+	for (int i = 0; i < plan->module_count && r >= 0; i++)
+		if (strncmp(plan->modules[i], "virtio", 6) == 0)
+			r = image_modules_add(modules, &image->tree,
+					      "virtio_pci", err);
 	for (int i = 0; i < plan->module_count && r >= 0; i++)
 		r = image_modules_add(modules, &image->tree, plan->modules[i],
 				      err);
@@ -221,8 +226,8 @@ static int image_build_write_file(struct cpio *cpio,
 				  const struct image_node *node,
 				  struct err *err)
 {
-	auto_close int fd = open(node->source, O_RDONLY | O_CLOEXEC |
-						       O_NOFOLLOW | O_NONBLOCK);
+	auto_close int fd =
+		open(node->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int r;
 
