@@ -235,7 +235,7 @@ on_hole:
 .macro no_gate count
 	.fill \count * 2, 8, 0
 .endm
-	.balign 8
+	.balign 8, 0
 idt:
 	no_gate 3
 	gate on_int3
