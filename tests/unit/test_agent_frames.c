@@ -14,7 +14,8 @@ struct wire { /* bytes as they come over the line */
 
 static void wire_bytes(struct wire *wire, const void *bytes, size_t len)
 {
-	memcpy(wire->bytes + wire->len, bytes, len);
+	if (len)
+		memcpy(wire->bytes + wire->len, bytes, len);
 	wire->len += len;
 }
 
