@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The choice between KVM and translation. */
 #include "machine/accel.h"
-#include "bare/machine.h"
+#include "bare/host.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -54,7 +54,7 @@ int accel_device(const char *path, struct err *err)
 /* What the outcome depends on; false where it cannot be told. */
 static bool accel_key(const char *qemu, struct buf *key)
 {
-	uint64_t boot = machine_boot();
+	uint64_t boot = host_boot();
 	struct file_stamp stamp;
 	struct stat program, device;
 

@@ -4,7 +4,7 @@
  * follows clears it.  Every mapping refuses to replace another. */
 #include "bare/fact.h"
 #include "bare/image_check.h"
-#include "bare/machine.h"
+#include "bare/host.h"
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
 #include <asm/prctl.h>
@@ -226,10 +226,10 @@ static _Noreturn void hatch_jump(const struct starter *starter,
 static bool hatch_is_at_home(struct starter *starter)
 {
 	const struct program_image *image = starter->image;
-	uint64_t boot = machine_boot();
+	uint64_t boot = host_boot();
 
 	if ((boot && boot == image->boot) ||
-	    machine_identity() == image->machine)
+	    host_identity() == image->machine)
 		return true;
 	text_reason(starter, "the image is of another CPU or kernel", "", "");
 	starter->stale = true;
