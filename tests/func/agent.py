@@ -294,6 +294,7 @@ def check_names():
         done, why = line.unique(**wish)
         p = line.run("cat", "/etc/machine-id")
         TAP.ok(p.out.decode().strip() == wish["machine_id"], "and again", p)
+        check_secret(guest)
         line.run("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc")
         done, why = line.unique(**wish)
         TAP.ok(done == al.NAMED and why.startswith("/etc/machine-id"),
@@ -302,6 +303,37 @@ def check_names():
         guest.close()
     TAP.ok((os.uname().nodename, read("/etc/machine-id")) == before,
            "this system's names are what they were")
+
+
+def memory_has(pid, data):
+    with open(f"/proc/{pid}/mem", "rb", 0) as f:
+        for start, end, rights, _, _, name in warm.maps(pid):
+            if rights[0] == "r" and not name.startswith("[v"):
+                f.seek(start)
+                if data in f.read(end - start):
+                    return True
+    return False
+
+
+def check_secret(guest):
+    """A seed in pieces, behind other frames; in a user namespace it is for
+    no generator."""
+    line, pid = guest.line, guest.pid()
+    seed = random.Random(4).randbytes(64)
+    line.raw(al.frame(99, 1, seed[8:56]))
+    line.until(lambda: line.frames)
+    TAP.ok(memory_has(pid, seed[8:56]), "the agent's memory can be read")
+    data = al.frame(99, 1, b"x" * 50) + al.frame(
+        al.UNIQUE, 2, al.unique_payload(seed))
+    line.raw(data[:130])
+    time.sleep(0.1)
+    line.raw(data[130:])
+    done, _, why = al.DONE_FORM.unpack(line.wait(al.DONE, 2))
+    TAP.ok(done == 0 and why.startswith(b"seed the generator: not permitted"),
+           "who may not seed says so", why)
+    TAP.ok(not any(memory_has(pid, seed[i:i + 16]) for i in range(0, 64, 16)),
+           "no piece of the seed stays in the agent's memory")
+    line.hello()
 
 
 def read(path):
