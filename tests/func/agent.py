@@ -252,6 +252,46 @@ def check_noise(line):
     TAP.ok(line.run("true").status == 0, "so are those that make no sense")
 
 
+def check_storm(guest, seconds=4):
+    """Processes that come, read, write and die at random, hellos and noise
+    between them; then everything is as at the start."""
+    rng = random.Random(5)
+    line = guest.line
+    end = time.monotonic() + seconds
+    count = started = 0
+    line.hello()
+    while time.monotonic() < end:
+        count += 1
+        alive = [p for p in line.processes.values() if not p.over()]
+        what = rng.random()
+        try:
+            if what < 0.3 or not alive:
+                started += 1
+                line.start(*rng.choice((
+                    ["cat"], ["true"], ["head", "-c", "70000", "/dev/zero"],
+                    ["sh", "-c", "cat >/dev/null & sleep .05; echo x >&2"],
+                    ["sleep", "5"], ["nonesuch"])))
+            elif what < 0.75:
+                line.input(rng.choice(alive), rng.randbytes(
+                    rng.randrange(6000)), seconds=0.3)
+            elif what < 0.83:
+                line.end_input(rng.choice(alive))
+            elif what < 0.95:
+                line.signal(rng.choice(alive), rng.choice((9, 15, 0, 99)))
+            elif what < 0.98:
+                line.raw(rng.randbytes(rng.randrange(300)))
+            else:
+                line.hello(again=1.2)
+        except al.Timeout:
+            line.hello(again=1.2)  # its input is not read: begin anew
+    line.hello(again=1.2)
+    TAP.ok(warm.wait_until(lambda: not guest.children(guest.pid()), 20),
+           "after a storm no process is left", guest.children(guest.pid()))
+    p = line.run("cat", data=b"calm")
+    TAP.ok(p.out == b"calm", "and the next one is served", p)
+    warm.note(f"{count} frames or more, {started} processes")
+
+
 def check_unique(line):
     TAP.ok(line.unique() == (0, ""), "nothing wished for, nothing done")
     number = line.next_number()
@@ -403,6 +443,7 @@ def main():
         check_left_behind(line)
         check_hello(guest)
         check_noise(line)
+        check_storm(guest)
         check_unique(line)
         line.hello()
         TAP.ok(guest.descriptors() == count, "no descriptor is left open",
