@@ -19,6 +19,8 @@ void *frames_room(struct frames *frames, size_t *room)
 		memmove(frames->bytes, frames->bytes + frames->from,
 			frames->to - frames->from);
 		frames->to -= frames->from;
+		/* a secret that came in pieces shall be here once */
+		memset(frames->bytes + frames->to, 0, frames->from);
 		frames->from = 0;
 	}
 	*room = FRAMES_ROOM - frames->to;

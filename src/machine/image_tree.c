@@ -130,8 +130,9 @@ int image_tree_folder(struct image_tree *tree, const char *path, mode_t rights,
 
 	/* such a one as itself, not the link that it is in the machine */
 	if (name && image_tree_is_under_usr(name, 0)) {
-		free(name);
-		name = file_join("usr", path);
+		auto_free char *link = name;
+
+		name = file_join("usr", link);
 	}
 	return image_tree_add(tree, name, S_IFDIR | (rights & 07777), NULL,
 			      err);

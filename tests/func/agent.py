@@ -252,6 +252,46 @@ def check_noise(line):
     TAP.ok(line.run("true").status == 0, "so are those that make no sense")
 
 
+def check_storm(guest, seconds=4):
+    """Processes that come, read, write and die at random, hellos and noise
+    between them; then everything is as at the start."""
+    rng = random.Random(5)
+    line = guest.line
+    end = time.monotonic() + seconds
+    count = started = 0
+    line.hello()
+    while time.monotonic() < end:
+        count += 1
+        alive = [p for p in line.processes.values() if not p.over()]
+        what = rng.random()
+        try:
+            if what < 0.3 or not alive:
+                started += 1
+                line.start(*rng.choice((
+                    ["cat"], ["true"], ["head", "-c", "70000", "/dev/zero"],
+                    ["sh", "-c", "cat >/dev/null & sleep .05; echo x >&2"],
+                    ["sleep", "5"], ["nonesuch"])))
+            elif what < 0.75:
+                line.input(rng.choice(alive), rng.randbytes(
+                    rng.randrange(6000)), seconds=0.3)
+            elif what < 0.83:
+                line.end_input(rng.choice(alive))
+            elif what < 0.95:
+                line.signal(rng.choice(alive), rng.choice((9, 15, 0, 99)))
+            elif what < 0.98:
+                line.raw(rng.randbytes(rng.randrange(300)))
+            else:
+                line.hello(again=1.2)
+        except al.Timeout:
+            line.hello(again=1.2)  # its input is not read: begin anew
+    line.hello(again=1.2)
+    TAP.ok(warm.wait_until(lambda: not guest.children(guest.pid()), 20),
+           "after a storm no process is left", guest.children(guest.pid()))
+    p = line.run("cat", data=b"calm")
+    TAP.ok(p.out == b"calm", "and the next one is served", p)
+    warm.note(f"{count} frames or more, {started} processes")
+
+
 def check_unique(line):
     TAP.ok(line.unique() == (0, ""), "nothing wished for, nothing done")
     number = line.next_number()
@@ -294,6 +334,7 @@ def check_names():
         done, why = line.unique(**wish)
         p = line.run("cat", "/etc/machine-id")
         TAP.ok(p.out.decode().strip() == wish["machine_id"], "and again", p)
+        check_secret(guest)
         line.run("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc")
         done, why = line.unique(**wish)
         TAP.ok(done == al.NAMED and why.startswith("/etc/machine-id"),
@@ -302,6 +343,37 @@ def check_names():
         guest.close()
     TAP.ok((os.uname().nodename, read("/etc/machine-id")) == before,
            "this system's names are what they were")
+
+
+def memory_has(pid, data):
+    with open(f"/proc/{pid}/mem", "rb", 0) as f:
+        for start, end, rights, _, _, name in warm.maps(pid):
+            if rights[0] == "r" and not name.startswith("[v"):
+                f.seek(start)
+                if data in f.read(end - start):
+                    return True
+    return False
+
+
+def check_secret(guest):
+    """A seed in pieces, behind other frames; in a user namespace it is for
+    no generator."""
+    line, pid = guest.line, guest.pid()
+    seed = random.Random(4).randbytes(64)
+    line.raw(al.frame(99, 1, seed[8:56]))
+    line.until(lambda: line.frames)
+    TAP.ok(memory_has(pid, seed[8:56]), "the agent's memory can be read")
+    data = al.frame(99, 1, b"x" * 50) + al.frame(
+        al.UNIQUE, 2, al.unique_payload(seed))
+    line.raw(data[:130])
+    time.sleep(0.1)
+    line.raw(data[130:])
+    done, _, why = al.DONE_FORM.unpack(line.wait(al.DONE, 2))
+    TAP.ok(done == 0 and why.startswith(b"seed the generator: not permitted"),
+           "who may not seed says so", why)
+    TAP.ok(not any(memory_has(pid, seed[i:i + 16]) for i in range(0, 64, 16)),
+           "no piece of the seed stays in the agent's memory")
+    line.hello()
 
 
 def read(path):
@@ -371,6 +443,7 @@ def main():
         check_left_behind(line)
         check_hello(guest)
         check_noise(line)
+        check_storm(guest)
         check_unique(line)
         line.hello()
         TAP.ok(guest.descriptors() == count, "no descriptor is left open",

@@ -207,10 +207,13 @@ TEST(a_tree_is_sorted_and_has_its_folders)
 	CHECK(image_tree_data(&tree, "/z/y/x", 0640, "new", 3, NULL) == 0);
 	CHECK(image_tree_link(&tree, "/z/y-link", "y", NULL) == 0);
 	CHECK(image_tree_folder(&tree, "/", 0777, NULL) == 0);
+	CHECK(image_tree_folder(&tree, "//lib/", 0711, NULL) == 0);
 	CHECK(image_tree_close(&tree, NULL) == 0);
-	check_tree(&tree, "a:100644 z:40700 z/y:40755 z/y-link:120777 "
-			  "z/y/x:100640 ");
-	CHECK_TEXT(buf_string(&tree.node[4].data), "new");
+	check_tree(
+		&tree,
+		"a:100644 usr:40755 usr/lib:40711 z:40700 z/y:40755 z/y-link:120777 "
+		"z/y/x:100640 ");
+	CHECK_TEXT(buf_string(&tree.node[6].data), "new");
 	image_tree_fini(&tree);
 }
 
