@@ -112,7 +112,7 @@ int machine_save_run(int argc, char **argv)
 
 struct swap_words {
 	const char *store;
-	bool json;
+	bool json, paused, same;
 };
 static const struct args_option swap_options[] = {
 	{ .name = "--store",
@@ -120,6 +120,14 @@ static const struct args_option swap_options[] = {
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct swap_words, store),
 	  .help = "the folder of images, if it is not the usual one" },
+	{ .name = "--paused",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct swap_words, paused),
+	  .help = "leave it standing still, as TIP to the last byte" },
+	{ .name = "--as-it-was",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct swap_words, same),
+	  .help = "do not make it another machine than the one that was saved" },
 	{ .name = "--json",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct swap_words, json),
@@ -147,6 +155,7 @@ int machine_swap_run(int argc, char **argv)
 	auto_machine_place struct place place = { .lock = -1 };
 	struct images images = { .root = -1, .tips = -1 };
 	struct machine_swapped swapped;
+	struct machine_swap swap;
 	struct err err = { 0 };
 	struct json json;
 	char **operands;
@@ -155,11 +164,14 @@ int machine_swap_run(int argc, char **argv)
 	if (cli_parse(&machine_swap_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
 		return code;
+	swap = (struct machine_swap){ .tip = operands[1],
+				      .paused = words.paused,
+				      .same = words.same };
 	rc = place_find(operands[0], &place, &err);
 	if (rc >= 0)
 		rc = images_open(&images, words.store, false, &err);
 	if (rc >= 0)
-		rc = machine_swap(&images, &place, operands[1], &swapped, &err);
+		rc = machine_swap(&images, &place, &swap, &swapped, &err);
 	images_close(&images);
 	if (rc < 0)
 		return cli_fail(&err, NULL);

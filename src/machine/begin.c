@@ -6,7 +6,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
-#include <endian.h>
+#include "machine/qcow2.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,54 +42,6 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 
 /* ---- disks --------------------------------------------------------------------- */
 
-/* An empty qcow2 file of the size of its disk: its header, one table of
- * references, one cluster of them, one table of the first level. */
-static void begin_put32(uint8_t *at, uint32_t value)
-{
-	value = htobe32(value);
-	memcpy(at, &value, sizeof(value));
-}
-
-static void begin_put64(uint8_t *at, uint64_t value)
-{
-	value = htobe64(value);
-	memcpy(at, &value, sizeof(value));
-}
-
-static int begin_write_disk(int fd, uint64_t bytes, struct err *err)
-{
-	enum { CLUSTER = 65536, ENTRIES = CLUSTER / 8, L1_BYTES = 8 };
-	uint64_t covered = (uint64_t)CLUSTER * ENTRIES; /* by an L1 entry */
-	uint64_t entries = (bytes + covered - 1) / covered;
-	uint64_t l1_clusters = (entries * L1_BYTES + CLUSTER - 1) / CLUSTER;
-	uint64_t clusters = 3 + l1_clusters;
-	auto_free uint8_t *data = calloc(3, CLUSTER);
-	int rc;
-
-	if (!data)
-		return err_set(err, -ENOMEM, "a disk");
-	if (clusters > CLUSTER / 2)
-		return err_set(err, -EFBIG, "a disk of %lu bytes",
-			       (unsigned long)bytes);
-	memcpy(data, "QFI\xfb", 4);
-	begin_put32(data + 4, 3);      /* version */
-	begin_put32(data + 20, 16);    /* bits of a cluster */
-	begin_put64(data + 24, bytes); /* size */
-	begin_put32(data + 36, (uint32_t)entries);
-	begin_put64(data + 40, 3 * CLUSTER); /* table of the first level */
-	begin_put64(data + 48, CLUSTER);     /* table of references */
-	begin_put32(data + 56, 1);	     /* its clusters */
-	begin_put32(data + 96, 4);	     /* 2^4 bits a reference */
-	begin_put32(data + 100, 104);	     /* bytes of the header */
-	begin_put64(data + CLUSTER, 2 * CLUSTER);
-	for (uint64_t i = 0; i < clusters; i++)
-		data[2 * CLUSTER + 2 * i + 1] = 1;
-	rc = fd_pwrite_all(fd, data, 3 * CLUSTER, 0, err);
-	if (rc >= 0 && ftruncate(fd, (off_t)(clusters * CLUSTER)) < 0)
-		rc = err_set(err, -errno, "a disk");
-	return rc;
-}
-
 /* The size that a disk has for its machine. */
 static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 {
@@ -102,12 +54,12 @@ static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 	*bytes = (uint64_t)end;
 	if (strlen(path) > 6 &&
 	    strcmp(path + strlen(path) - 6, ".qcow2") == 0) {
-		uint64_t size;
-
 		if (fd_pread_all(fd, head, sizeof(head), 0, err) < 0)
 			return err_wrap(err, "disk %s", path);
-		memcpy(&size, head + 24, sizeof(size));
-		*bytes = be64toh(size);
+		if (qcow2_disk_bytes(head, bytes) < 0)
+			return err_set(err, -EBADMSG,
+				       "disk %s is not what its name says",
+				       path);
 	}
 	return 0;
 }
@@ -126,7 +78,7 @@ static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
 	*fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (*fd < 0)
 		return err_set(err, -errno, "make %s", path);
-	return begin_write_disk(*fd, bytes, err);
+	return qcow2_write_empty(*fd, bytes, err);
 }
 
 /* ---- the hypervisor ------------------------------------------------------------- */

@@ -47,6 +47,7 @@ struct hypervisor_work {
 	int word_count;
 	bool failed;
 	int log;
+	char *report; /* the starter tells here which way it went */
 };
 
 /* ---- the command line ------------------------------------------------------ */
@@ -182,16 +183,17 @@ static void hypervisor_add_rest(struct hypervisor_work *work)
 	for (int i = 0; i < plan->shape->disk_count; i++)
 		hypervisor_add_disk(work, i);
 	if (plan->shape->network) {
-		const char *colon =
-			plan->forward ? strchr(plan->forward, ':') : NULL;
+		int host, guest;
 
 		hypervisor_word(work, "-netdev");
-		hypervisor_word(
-			work, "user,id=net%s%s%s",
-			colon ? ",hostfwd=tcp:127.0.0.1:" : "",
-			colon ? strndupa(plan->forward, colon - plan->forward)
-			      : "",
-			colon ? strdupa(file_format("-:%s", colon + 1)) : "");
+		if (plan->forward &&
+		    sscanf(plan->forward, "%5d:%5d", &host, &guest) == 2)
+			hypervisor_word(work,
+					"user,id=net,hostfwd=tcp:127.0.0.1:%d-"
+					":%d",
+					host, guest);
+		else
+			hypervisor_word(work, "user,id=net");
 		hypervisor_word(work, "-device");
 		hypervisor_word(work, "virtio-net-pci,netdev=net");
 	}
@@ -350,9 +352,32 @@ static pid_t hypervisor_exec(struct hypervisor_work *work, const char *path,
 	return pid;
 }
 
+/* A starter that found that the template does not fit has executed QEMU as
+ * it is. */
+static bool hypervisor_went_cold(struct hypervisor_work *work,
+				 struct hypervisor *hypervisor)
+{
+	auto_buf struct buf line = { 0 };
+	auto_free char *way = NULL, *reason = NULL;
+
+	if (!work->report ||
+	    file_read(work->report, &line, sizeof(hypervisor->why) * 8, NULL) <
+		    0 ||
+	    json_check(buf_string(&line), line.len, NULL) < 0)
+		return false;
+	way = json_get_text(buf_string(&line), "way");
+	if (!way || strcmp(way, "exec") != 0)
+		return false;
+	reason = json_get_text(buf_string(&line), "reason");
+	snprintf(hypervisor->why, sizeof(hypervisor->why), "%.199s",
+		 reason ? reason : "its template does not fit");
+	return true;
+}
+
 /* Up to where the memory is put together: 1, or 0 where it went another way
  * without the shim. */
-static int hypervisor_await_memory(struct hypervisor_work *work, pid_t pid,
+static int hypervisor_await_memory(struct hypervisor_work *work,
+				   struct hypervisor *hypervisor,
 				   struct err *err)
 {
 	const struct timespec look = { .tv_nsec = HYPERVISOR_LOOK_US * 1000 };
@@ -364,11 +389,13 @@ static int hypervisor_await_memory(struct hypervisor_work *work, pid_t pid,
 
 		if (rc)
 			return rc;
-		if (waitpid(pid, &status, WNOHANG) == pid) {
+		if (waitpid(hypervisor->pid, &status, WNOHANG) ==
+		    hypervisor->pid) {
+			hypervisor->pid = 0;
 			rc = memory_state(work->memory, work->plan->tip, err);
 			return rc < 0 ? rc : hypervisor_said(work, status, err);
 		}
-		if (clock_ns() > end)
+		if (clock_ns() > end || hypervisor_went_cold(work, hypervisor))
 			return 0;
 		nanosleep(&look, NULL);
 	}
@@ -412,7 +439,7 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 	if (hypervisor->pid < 0)
 		return hypervisor->pid;
 	hypervisor->exec_ns = clock_ns() - started_ns;
-	rc = hypervisor_await_memory(work, hypervisor->pid, err);
+	rc = hypervisor_await_memory(work, hypervisor, err);
 	hypervisor->composed_ns = clock_ns() - started_ns;
 	if (rc == 0)
 		rc = err_set(err, -ETIME, "qemu without the shim");
@@ -430,7 +457,8 @@ static int hypervisor_try_warm(struct hypervisor_work *work,
 {
 	const struct start_wish wish = { .word = work->plan->qemu->path,
 					 .argv = work->words,
-					 .via = "hatch" };
+					 .via = "hatch",
+					 .report = work->report };
 	auto_start struct start start = { 0 };
 	int rc = start_find(&wish, &start, err);
 
@@ -443,7 +471,7 @@ static int hypervisor_try_warm(struct hypervisor_work *work,
 	}
 	rc = hypervisor_try(work, start.path, start.argv, true, hypervisor,
 			    err);
-	if (rc < 0)
+	if (rc < 0 && !hypervisor->why[0])
 		snprintf(hypervisor->why, sizeof(hypervisor->why), "%.199s",
 			 err && *err->text ? err->text : "its copy failed");
 	hypervisor->warm = rc >= 0;
@@ -459,6 +487,7 @@ int hypervisor_start(const struct hypervisor_plan *plan, struct memory *memory,
 					.log = -1 };
 	int rc = hypervisor_prepare(&work, err);
 
+	work.report = place_path(plan->place, "report");
 	*hypervisor = (struct hypervisor){ 0 };
 	if (rc >= 0)
 		rc = hypervisor_open_log(&work, err);
@@ -469,6 +498,9 @@ int hypervisor_start(const struct hypervisor_plan *plan, struct memory *memory,
 	for (int i = 0; i < SOCKETS; i++)
 		fd_close(&work.sockets[i]);
 	fd_close(&work.log);
+	if (work.report)
+		unlink(work.report);
+	free(work.report);
 	for (int i = 0; i < work.word_count; i++)
 		free(work.words[i]);
 	if (rc >= 0)
@@ -502,7 +534,7 @@ int hypervisor_go_on(struct qmp *qmp, struct err *err)
 }
 
 /* Memory stays where it is: it is shared, as far as QEMU knows. */
-static int hypervisor_set_up(struct qmp *qmp, struct err *err)
+int hypervisor_set_up(struct qmp *qmp, struct err *err)
 {
 	int rc = qmp_command(qmp, "migrate-set-capabilities",
 			     "{\"capabilities\":[{\"capability\":"

@@ -41,6 +41,8 @@ void hypervisor_kill(struct hypervisor *hypervisor); /* and closes */
 /* Over its socket. */
 int hypervisor_stop(struct qmp *qmp, struct err *err);
 int hypervisor_go_on(struct qmp *qmp, struct err *err);
+/* Before its state moves: memory stays out of it. */
+int hypervisor_set_up(struct qmp *qmp, struct err *err);
 /* Device state to and from a file, at where it stands. */
 int hypervisor_save(struct qmp *qmp, int fd, struct err *err);
 int hypervisor_load(struct qmp *qmp, int fd, struct err *err);

@@ -107,14 +107,19 @@ int machine_save(const struct images *images, const struct place *place,
 		 const struct machine_save *save, struct machine_saved *saved,
 		 struct err *err);
 
+struct machine_swap {
+	const char *tip;
+	bool paused; /* it stands still afterwards */
+	bool same;   /* it stays the one that was saved */
+};
 struct machine_swapped {
 	uint64_t looked, written; /* pages */
 	uint64_t stopped_ns;
 };
 /* CLAIM 2.14 */
 int machine_swap(const struct images *images, const struct place *place,
-		 const char *tip, struct machine_swapped *swapped,
-		 struct err *err);
+		 const struct machine_swap *wish,
+		 struct machine_swapped *swapped, struct err *err);
 
 /* How it ends: asked through its agent, or at once. */
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,

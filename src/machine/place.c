@@ -155,12 +155,13 @@ int place_find(const char *name, struct place *place, struct err *err)
 	if (rc == 1)
 		place_remove(place);
 	place_fini(place);
-	if (rc == 1 || rc == -ENOENT)
-		rc = err_set(err, -ENOENT,
-			     "no machine %.64s runs; \"brood machine ps\" "
-			     "lists those that do",
-			     name);
-	return rc;
+	if (rc != 1 && rc != -ENOENT)
+		return rc;
+	err_set(err, -EINVAL,
+		"no machine %.64s runs; \"brood machine ps\" lists those that "
+		"do",
+		name);
+	return -ENOENT;
 }
 
 void place_remove(struct place *place)

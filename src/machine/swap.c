@@ -6,6 +6,7 @@
 #include "image/scan.h"
 #include "image/view.h"
 #include "machine/begin.h"
+#include "machine/qcow2.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SWAP_PART = 256 * 1024 };
+enum { SWAP_PART = 256 * 1024, SWAP_MS = 30000 };
+#define SWAP_NAME "brood-swap"
 
 struct swap {
 	const struct images *images;
@@ -24,6 +26,7 @@ struct swap {
 	struct view view; /* of the tip */
 	struct qmp *qmp;
 	struct machine_swapped *swapped;
+	bool begun; /* it is no longer what it was */
 };
 
 /* Pages that may differ: what the machine has written, and where its tip is
@@ -105,9 +108,10 @@ static int swap_memory(struct swap *swap, struct err *err)
 	return rc;
 }
 
-/* QEMU reads them by name, from the begin: so from a copy without the
- * object's header. */
-static int swap_copy_state(const struct layer *state, int to, struct err *err)
+/* Devices take a state over as they are after a reset, and QEMU does both in
+ * one order alone: when it goes back to a snapshot on a disk.  So the state
+ * is given to it as one. */
+static int swap_write_disk(const struct layer *state, int to, struct err *err)
 {
 	size_t bytes = state->head.data_bytes;
 	auto_free void *data = malloc(bytes + 1);
@@ -115,22 +119,65 @@ static int swap_copy_state(const struct layer *state, int to, struct err *err)
 				     state->head.data_at, err)
 		      : err_set(err, -ENOMEM, "the state of devices");
 
-	return rc < 0 ? rc : fd_write_all(to, data, bytes, err);
+	return rc < 0 ? rc : qcow2_write_state(to, SWAP_NAME, data, bytes, err);
+}
+
+static int swap_await_job(struct swap *swap, struct err *err)
+{
+	static const char *const names[] = { "JOB_STATUS_CHANGE", NULL };
+	auto_buf struct buf jobs = { 0 };
+	auto_free char *error = NULL;
+	int rc;
+
+	for (;;) {
+		auto_free char *status = NULL;
+
+		rc = qmp_event(swap->qmp, names, SWAP_MS, NULL, 0, err);
+		if (rc < 0)
+			return rc;
+		status = json_get_text(qmp_event_data(swap->qmp), "status");
+		if (status && strcmp(status, "concluded") == 0)
+			break;
+	}
+	rc = qmp_command(swap->qmp, "query-jobs", NULL, &jobs, err);
+	if (rc >= 0)
+		error = json_get_text(buf_string(&jobs), "0.error");
+	if (rc >= 0)
+		rc = qmp_command(swap->qmp, "job-dismiss",
+				 "{\"id\":\"" SWAP_NAME "\"}", NULL, err);
+	return error ? err_set(err, -EINVAL, "qemu: %.200s", error) : rc;
 }
 
 static int swap_devices(struct swap *swap, struct err *err)
 {
-	auto_close int copy = memfd_create("brood-state", MFD_CLOEXEC);
-	char arguments[96];
-	int rc = copy < 0 ? err_set(err, -errno, "a file for devices")
-			  : swap_copy_state(&swap->tip.state, copy, err);
+	auto_close int disk = memfd_create("brood-state", MFD_CLOEXEC);
+	char arguments[256];
+	int rc = disk < 0 ? err_set(err, -errno, "a file for devices")
+			  : swap_write_disk(&swap->tip.state, disk, err);
 
+	snprintf(arguments, sizeof(arguments),
+		 "{\"driver\":\"qcow2\",\"node-name\":\"" SWAP_NAME
+		 "\",\"file\":{\"driver\":\"file\",\"locking\":\"off\","
+		 "\"filename\":\"/proc/%d/fd/%d\"}}",
+		 getpid(), disk);
+	if (rc >= 0)
+		rc = hypervisor_set_up(swap->qmp, err);
+	if (rc >= 0)
+		rc = qmp_command(swap->qmp, "blockdev-add", arguments, NULL,
+				 err);
 	if (rc < 0)
 		return rc;
-	snprintf(arguments, sizeof(arguments),
-		 "{\"filename\":\"/proc/%d/fd/%d\"}", getpid(), copy);
-	return qmp_command(swap->qmp, "xen-load-devices-state", arguments, NULL,
-			   err);
+	qmp_forget(swap->qmp);
+	rc = qmp_command(swap->qmp, "snapshot-load",
+			 "{\"job-id\":\"" SWAP_NAME "\",\"tag\":\"" SWAP_NAME
+			 "\",\"vmstate\":\"" SWAP_NAME
+			 "\",\"devices\":[\"" SWAP_NAME "\"]}",
+			 NULL, err);
+	if (rc >= 0)
+		rc = swap_await_job(swap, err);
+	qmp_command(swap->qmp, "blockdev-del",
+		    "{\"node-name\":\"" SWAP_NAME "\"}", NULL, NULL);
+	return rc;
 }
 
 static int swap_open(struct swap *swap, const char *tip, struct err *err)
@@ -163,20 +210,40 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 	return rc < 0 ? rc : machine_orders(swap->place, &swap->qmp, err);
 }
 
-static int swap_steps(struct swap *swap, struct err *err)
+static int swap_steps(struct swap *swap, bool paused, struct err *err)
 {
 	int rc = hypervisor_stop(swap->qmp, err);
 
+	swap->begun = rc >= 0;
 	if (rc >= 0)
 		rc = swap_memory(swap, err);
 	if (rc >= 0)
 		rc = swap_devices(swap, err);
-	return rc < 0 ? rc : hypervisor_go_on(swap->qmp, err);
+	/* What it was booted from is not there for it any more. */
+	if (rc >= 0)
+		rc = qmp_command(swap->qmp, "set-action",
+				 "{\"reboot\":\"shutdown\"}", NULL, err);
+	return rc < 0 || paused ? rc : hypervisor_go_on(swap->qmp, err);
+}
+
+/* It has the name, the clock and the random numbers of the one that was
+ * saved. */
+static int swap_unique(const struct swap *swap, struct err *err)
+{
+	auto_talk struct talk *talk = NULL;
+	struct agent_unique unique = { 0 };
+	int rc = machine_talk(swap->place, BEGIN_AGENT_MS, &talk, err);
+
+	if (rc < 0)
+		return rc;
+	begin_identity(swap->place, NULL, &unique);
+	rc = talk_unique(talk, &unique, BEGIN_AGENT_MS, err);
+	return rc < 0 ? rc : 0;
 }
 
 int machine_swap(const struct images *images, const struct place *place,
-		 const char *tip, struct machine_swapped *swapped,
-		 struct err *err)
+		 const struct machine_swap *wish,
+		 struct machine_swapped *swapped, struct err *err)
 {
 	struct swap swap = { .images = images,
 			     .place = place,
@@ -184,19 +251,21 @@ int machine_swap(const struct images *images, const struct place *place,
 			     .tip = TIP_EMPTY,
 			     .swapped = swapped };
 	uint64_t begun_ns;
-	int rc = swap_open(&swap, tip, err);
+	int rc = swap_open(&swap, wish->tip, err);
 
 	*swapped = (struct machine_swapped){ 0 };
 	begun_ns = clock_ns();
 	if (rc >= 0) {
-		rc = swap_steps(&swap, err);
+		rc = swap_steps(&swap, wish->paused, err);
 		/* Half of one machine and half of another is none. */
-		if (rc < 0 && swapped->written)
+		if (rc < 0 && swap.begun)
 			machine_stop(place, true, BEGIN_AGENT_MS, NULL);
 		else if (rc < 0)
 			hypervisor_go_on(swap.qmp, NULL);
 	}
 	swapped->stopped_ns = clock_ns() - begun_ns;
+	if (rc >= 0 && !wish->paused && !wish->same)
+		rc = swap_unique(&swap, err);
 	qmp_free(&swap.qmp);
 	view_close(&swap.view);
 	tip_close(&swap.origin);
