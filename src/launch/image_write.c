@@ -3,8 +3,8 @@
  * then a name.  Memory use does not grow with the image. */
 #include "launch/image_write.h"
 #include "bare/crc.h"
-#include "bare/image_check.h"
 #include "bare/host.h"
+#include "bare/image_check.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
