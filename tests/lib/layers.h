@@ -9,6 +9,7 @@
 #include "image/diff.h"
 #include "image/layer.h"
 #include "image/tip.h"
+#include "image/view.h"
 #include "test.h"
 #include <dirent.h>
 #include <errno.h>
@@ -299,6 +300,26 @@ static inline bool here_accepts(const struct here *here, const char *hex)
 		return true;
 	printf("# %s\n", err.text);
 	return false;
+}
+
+/* Both ways to see it show this memory. */
+static inline bool shows(const struct tip *tip, const uint8_t *bytes)
+{
+	bool same = true;
+
+	for (int mode = VIEW_MAP; mode <= VIEW_COPY; mode++) {
+		auto_view struct view view = { 0 };
+		struct err err = { 0 };
+
+		if (view_open(tip, (enum view_mode)mode, &view, &err) < 0) {
+			printf("# %s\n", err.text);
+			return false;
+		}
+		same &= view.bytes == tip->ram_bytes &&
+			memcmp(view.at, bytes, view.bytes) == 0;
+		memset(view.at, 0x11, view.bytes); /* it is one's own */
+	}
+	return same;
 }
 
 /* ---- their files -----------------------------------------------------------
