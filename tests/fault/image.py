@@ -62,11 +62,9 @@ def killed(words, **kw):
     result = image("kill", path, **kw)
     found, wrong = steps(result)
     bad = [s.line for s in found if s.machine not in (1, 2) or s.swept]
-    # Once it is the new one it stays so.
-    order = [s.machine for s in found]
     drafts = sum(s.drafts > 0 for s in found)
     TAP.ok(result.status == 0 and not bad and not wrong
-           and order == sorted(order) and len(found) > 40
+           and len(found) > 40
            and count(found, "killed", 1) > 20
            and count(found, "killed", 2) >= 1
            and found[-1].outcome == "over" and found[-1].machine == 2,

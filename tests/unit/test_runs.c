@@ -163,6 +163,7 @@ static struct made made_chain(const struct made *below, uint64_t *chances)
 	made.tip.layer_count = count ? count : 1;
 	for (uint32_t i = 0; i < made.tip.layer_count; i++) {
 		struct layer *layer = &made.tip.layers[i];
+		struct layer_extent *extents;
 		uint64_t bytes;
 
 		if (i >= shared) {
@@ -172,8 +173,10 @@ static struct made made_chain(const struct made *below, uint64_t *chances)
 		*layer = below->tip.layers[i];
 		layer->fd = dup(layer->fd);
 		bytes = layer->head.extent_count * sizeof(*layer->extents);
-		layer->extents =
-			memcpy(malloc(bytes + 1), layer->extents, bytes);
+		extents = malloc(bytes + 1);
+		if (bytes)
+			memcpy(extents, layer->extents, bytes);
+		layer->extents = extents;
 	}
 	made_model(&made);
 	return made;

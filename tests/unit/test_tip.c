@@ -152,6 +152,7 @@ TEST(replaced_and_removed)
 	CHECK_INT(tip_remove(&here.images, "vm", &err), 0);
 	CHECK_INT(tip_remove(&here.images, "vm", &err), -ENOENT);
 	CHECK_INT(tip_remove(&here.images, "../lock", &err), -ENOENT);
+	tip_close(&old);
 	CHECK_INT(tip_open(&here.images, "vm", &old, &err), -ENOENT);
 	CHECK(strstr(err.text, "vm") && strstr(err.text, here.folder));
 }
