@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layers, written: data first, then what tells of them, and last the name. */
 #include "bare/crc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "image/chunks.h"
@@ -10,14 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LAYER_PART = 1 << 20 };
+enum { LAYER_PART = 1 << 20, LAYER_TRIES = 200 };
 
 struct layer_writing {
 	const struct images *images;
 	struct store_draft draft;
-	union {
-		struct layer_header head;
+	union { /* the first of them is what starts as zeros */
 		uint8_t page[LAYER_PAGE];
+		struct layer_header head;
 	};
 	struct extents extents;
 	struct chunks chunks;
@@ -67,6 +68,9 @@ static int layer_prepare(struct layer_writing *writing,
 	struct layer_header *head = &writing->head;
 	void *hashes;
 
+	if (plan->region_count > LAYER_REGIONS_MOST)
+		return err_set(err, -EINVAL, "a memory of more than %d regions",
+			       LAYER_REGIONS_MOST);
 	layer_set_header(writing, plan, data_bytes);
 	hashes = calloc(head->hash_count + 1, SHA256_BYTES);
 	writing->part = malloc(LAYER_PART);
@@ -129,6 +133,18 @@ static int layer_put_extents(struct layer_writing *writing,
 	return rc;
 }
 
+/* What a reader would refuse gets no name. */
+static int layer_check_plan(const struct layer_writing *writing,
+			    struct err *err)
+{
+	const struct layer_header *head = &writing->head;
+	const char *why = layer_check_header(head, head->file_bytes);
+
+	if (!why)
+		why = layer_check_extents(head, writing->extents.extent);
+	return why ? err_set(err, -EINVAL, "write a layer: %s", why) : 0;
+}
+
 static int layer_put_tables(struct layer_writing *writing, struct err *err)
 {
 	struct layer_header *head = &writing->head;
@@ -138,6 +154,9 @@ static int layer_put_tables(struct layer_writing *writing, struct err *err)
 	chunks_id(writing->page, writing->extents.extent,
 		  (const void *)writing->chunks.hashes, head->id);
 	head->sum = chunks_header_sum(writing->page);
+	rc = layer_check_plan(writing, err);
+	if (rc < 0)
+		return rc;
 	rc = fd_pwrite_all(fd, writing->extents.extent,
 			   head->extent_count * sizeof(struct layer_extent),
 			   head->extents_at, err);
@@ -168,11 +187,31 @@ static int layer_name(struct layer_writing *writing, const char *hex,
 	return 0;
 }
 
+/* What has its name is right, or is damaged and goes; or it goes away while
+ * it is looked at. */
+static int layer_settle(struct layer_writing *writing, const char *hex,
+			struct layer *layer, struct err *err)
+{
+	const struct images *images = writing->images;
+	int rc = layer_open(images, writing->head.id, layer, err);
+
+	/* Other failures say nothing of the file. */
+	if (rc != -EBADMSG && rc != -EPERM)
+		return rc == -ENOENT ? -EAGAIN : rc;
+	rc = store_object_remove(images->root, hex);
+	if (rc == 0 || rc == -ENOENT || rc == -EBUSY)
+		err_set(err, -EAGAIN, "layer %s/%s is damaged, and in use",
+			images->folder, hex);
+	else
+		return err_set(err, rc, "replace the damaged layer %s/%s",
+			       images->folder, hex);
+	return -EAGAIN;
+}
+
 /* The descriptor that is kept cannot write. */
 static int layer_publish(struct layer_writing *writing, struct layer *layer,
 			 struct err *err)
 {
-	const struct images *images = writing->images;
 	char hex[STORE_HEX + 1];
 	int rc = store_draft_sync(&writing->draft, err);
 
@@ -182,19 +221,18 @@ static int layer_publish(struct layer_writing *writing, struct layer *layer,
 	rc = store_object_lease(writing->draft.fd);
 	if (rc < 0 && rc != -ENOENT) /* it has no name yet */
 		return err_set(err, rc, "lease a new layer");
-	rc = layer_name(writing, hex, err);
-	if (rc == -EEXIST &&
-	    layer_open(images, writing->head.id, layer, err) >= 0)
-		return 0;
-	if (rc == -EEXIST) { /* what has its name is damaged */
-		rc = store_object_remove(images->root, hex);
+	for (int again = 0; again < LAYER_TRIES; again++) {
+		rc = layer_name(writing, hex, err);
 		if (rc >= 0)
-			rc = layer_name(writing, hex, err);
-		else
-			err_set(err, rc, "replace the damaged layer %s/%s",
-				images->folder, hex);
+			return layer_open(writing->images, writing->head.id,
+					  layer, err);
+		if (rc == -EEXIST)
+			rc = layer_settle(writing, hex, layer, err);
+		if (rc != -EAGAIN)
+			return rc;
+		clock_sleep_ms(1);
 	}
-	return rc < 0 ? rc : layer_open(images, writing->head.id, layer, err);
+	return rc;
 }
 
 static int layer_finish(struct layer_writing *writing, struct layer *layer,
@@ -252,9 +290,9 @@ static int layer_put_file(struct layer_writing *writing, int fd,
 	return rc;
 }
 
-int layer_write_file(const struct images *images, enum layer_kind kind,
-		     const uint8_t *shape, int fd, struct layer *layer,
-		     struct err *err)
+static int layer_write_file(const struct images *images, enum layer_kind kind,
+			    const uint8_t *shape, int fd, struct layer *layer,
+			    struct err *err)
 {
 	const struct layer_plan plan = { .kind = kind, .shape = shape };
 	struct layer_writing writing = { .images = images };
@@ -264,9 +302,23 @@ int layer_write_file(const struct images *images, enum layer_kind kind,
 	*layer = LAYER_NONE;
 	if (rc >= 0 && fstat(fd, &st) < 0)
 		rc = err_set(err, -errno, "read what is to be kept");
+	if (rc >= 0 && !S_ISREG(st.st_mode)) /* it has no length */
+		rc = err_set(err, -EINVAL, "what is to be kept is in no file");
 	if (rc >= 0)
 		rc = layer_prepare(&writing, &plan, (uint64_t)st.st_size, err);
 	if (rc >= 0)
 		rc = layer_put_file(&writing, fd, err);
 	return layer_finish(&writing, layer, rc, err);
+}
+
+int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
+		      struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_STATE, shape, fd, layer, err);
+}
+
+int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
+		     struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_DISK, shape, fd, layer, err);
 }
