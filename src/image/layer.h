@@ -51,3 +51,6 @@ int layer_write(const struct images *images, const struct layer_plan *plan,
 /* Data of a hypervisor's, from the begin of fd on. */
 int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
 		      struct layer *layer, struct err *err);
+/* What a machine wrote over a disk. */
+int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
+		     struct layer *layer, struct err *err);

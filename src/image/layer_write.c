@@ -252,10 +252,11 @@ static int layer_put_file(struct layer_writing *writing, int fd,
 	return rc;
 }
 
-int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
-		      struct layer *layer, struct err *err)
+static int layer_write_file(const struct images *images, enum layer_kind kind,
+			    const uint8_t *shape, int fd, struct layer *layer,
+			    struct err *err)
 {
-	const struct layer_plan plan = { .kind = LAYER_STATE, .shape = shape };
+	const struct layer_plan plan = { .kind = kind, .shape = shape };
 	struct layer_writing writing = { .images = images };
 	struct stat st;
 	int rc = store_draft_open(images->root, &writing.draft, err);
@@ -268,4 +269,16 @@ int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
 	if (rc >= 0)
 		rc = layer_put_file(&writing, fd, err);
 	return layer_finish(&writing, layer, rc, err);
+}
+
+int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
+		      struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_STATE, shape, fd, layer, err);
+}
+
+int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
+		     struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_DISK, shape, fd, layer, err);
 }
