@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layers, written: data first, then what tells of them, and last the name. */
 #include "bare/crc.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "image/chunks.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LAYER_PART = 1 << 20 };
+enum { LAYER_PART = 1 << 20, LAYER_AGAIN = 100 };
 
 struct layer_writing {
 	const struct images *images;
@@ -151,50 +152,67 @@ static int layer_put_tables(struct layer_writing *writing, struct err *err)
 }
 
 /* Who comes by now finds it, and it is seen as right by who made it. */
-static int layer_name(struct layer_writing *writing, const char *hex,
-		      struct err *err)
+static int layer_name(const struct images *images, struct store_draft *draft,
+		      const char *hex, struct err *err)
 {
-	const struct images *images = writing->images;
 	struct file_stamp stamp;
 	struct stat st;
-	int rc = store_draft_link(images->root, &writing->draft, hex, err);
+	int rc = store_draft_link(images->root, draft, hex, err);
 
 	if (rc < 0)
 		return rc;
-	if (fstat(writing->draft.fd, &st) == 0) {
+	if (fstat(draft->fd, &st) == 0) {
 		file_stamp_of(&st, &stamp);
 		store_seen_note(images->root, hex, &stamp, "layer");
 	}
 	return 0;
 }
 
-/* The descriptor that is kept cannot write. */
-static int layer_publish(struct layer_writing *writing, struct layer *layer,
-			 struct err *err)
+/* Something has its name: it goes if it is damaged.  0: it is right, and
+ * open; -EAGAIN: the name is free, or will be. */
+static int layer_meet(const struct images *images, const uint8_t id[LAYER_ID],
+		      const char *hex, struct layer *layer, struct err *err)
 {
-	const struct images *images = writing->images;
-	char hex[STORE_HEX + 1];
-	int rc = store_draft_sync(&writing->draft, err);
+	int rc = layer_open(images, id, layer, err);
 
-	store_hex(writing->head.id, LAYER_ID, hex);
+	if (rc == -ENOENT)
+		clock_sleep_ms(1); /* it is being removed */
+	if (rc >= 0 || rc == -ENOENT)
+		return rc < 0 ? -EAGAIN : 0;
+	rc = store_object_remove(images->root, hex);
+	if (rc < 0 && rc != -ENOENT)
+		return err_set(err, rc, "replace the damaged layer %s/%s",
+			       images->folder, hex);
+	return -EAGAIN;
+}
+
+/* The descriptor that is kept cannot write. */
+int layer_publish(const struct images *images, struct store_draft *draft,
+		  const uint8_t id[LAYER_ID], struct layer *layer,
+		  struct err *err)
+{
+	char hex[STORE_HEX + 1];
+	int rc = store_draft_sync(draft, err);
+
+	store_hex(id, LAYER_ID, hex);
 	if (rc < 0)
 		return rc;
-	rc = store_object_lease(writing->draft.fd);
+	rc = store_object_lease(draft->fd);
 	if (rc < 0 && rc != -ENOENT) /* it has no name yet */
 		return err_set(err, rc, "lease a new layer");
-	rc = layer_name(writing, hex, err);
-	if (rc == -EEXIST &&
-	    layer_open(images, writing->head.id, layer, err) >= 0)
-		return 0;
-	if (rc == -EEXIST) { /* what has its name is damaged */
-		rc = store_object_remove(images->root, hex);
-		if (rc >= 0)
-			rc = layer_name(writing, hex, err);
-		else
-			err_set(err, rc, "replace the damaged layer %s/%s",
-				images->folder, hex);
+	rc = layer_name(images, draft, hex, err);
+	for (int again = 0; rc == -EEXIST && again < LAYER_AGAIN; again++) {
+		rc = layer_meet(images, id, hex, layer, err);
+		if (rc != -EAGAIN)
+			return rc;
+		rc = layer_name(images, draft, hex, err);
 	}
-	return rc < 0 ? rc : layer_open(images, writing->head.id, layer, err);
+	if (rc == -EEXIST)
+		return err_set(err, -EBUSY, "name the layer %s/%s",
+			       images->folder, hex);
+	if (rc >= 0 && err)
+		err_clear(err);
+	return rc < 0 ? rc : layer_open(images, id, layer, err);
 }
 
 static int layer_finish(struct layer_writing *writing, struct layer *layer,
@@ -203,7 +221,8 @@ static int layer_finish(struct layer_writing *writing, struct layer *layer,
 	if (rc >= 0)
 		rc = layer_put_tables(writing, err);
 	if (rc >= 0)
-		rc = layer_publish(writing, layer, err);
+		rc = layer_publish(writing->images, &writing->draft,
+				   writing->head.id, layer, err);
 	store_draft_close(writing->images->root, &writing->draft);
 	extents_fini(&writing->extents);
 	free(writing->chunks.hashes);
