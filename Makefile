@@ -35,6 +35,9 @@ HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
 
+# Bundles of images are compressed; who links no bundles needs no libzstd.
+ZSTD := -Wl,--as-needed -lzstd
+
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
 HANDLERS_MADE := $(addprefix $(BUILD)/gen/wasm/,handlers_hot.h handlers_once.h \
 	handler_list.h handler_tables.h)
@@ -155,10 +158,11 @@ $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 	ar rcs $@ $^
 $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
-		-Wl,--version-script=src/lib/libbrood.map -o $@ $(LIB_OBJECTS)
+		-Wl,--version-script=src/lib/libbrood.map -o $@ \
+		$(LIB_OBJECTS) $(ZSTD)
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
@@ -169,7 +173,7 @@ $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a -lpthread
+	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a $(ZSTD) -lpthread
 $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
@@ -194,7 +198,7 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/driver.o \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/tests/fuzz/driver.o $(FUZZ_OBJECTS) \
-		$(BUILD)/libbrood.a
+		$(BUILD)/libbrood.a $(ZSTD)
 # Test programs are what users have: plain, not sanitised.  A line with
 # "link: NAME" or "flags: ..." in a source adds to the command.
 told = $(shell sed -n 's:^.* $(1)\: *\([^*]*\).*$$:\1:p' $(2))
