@@ -4,6 +4,7 @@
  * all of it against its id before it gets a name; the end's checksum; and
  * then the tips, put together from their layers. */
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/sha256.h"
 #include "brood/bundle_format.h"
 #include "image/bundle.h"
@@ -212,7 +213,14 @@ static int bundle_get_tip(struct bundle_in *in, struct bundle_told *told,
 	told->words = calloc(told->head.words_bytes + 1, 1);
 	if (!told->words)
 		return err_set(err, -ENOMEM, "read a bundle");
-	return bundle_get(in, told->words, told->head.words_bytes, err);
+	rc = bundle_get(in, told->words, told->head.words_bytes, err);
+	if (rc < 0)
+		return rc;
+	return strlen(told->words) == told->head.words_bytes &&
+			       json_check(told->words, told->head.words_bytes,
+					  NULL) >= 0
+		       ? 0
+		       : bundle_wrong("the words of a tip are damaged", err);
 }
 
 static int bundle_get_contents(struct bundle_in *in, struct err *err)
