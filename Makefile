@@ -56,7 +56,7 @@ SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
-UNIT := $(call programs,tests/unit/test_*.c)
+UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 	$(BUILD)/tests/fuzz/differential
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
@@ -67,7 +67,7 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache image doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -70,6 +70,7 @@ CLI_VERB(run);
 CLI_VERB(wasm);
 CLI_VERB(compile);
 CLI_VERB(cache);
+CLI_VERB(image);
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);
