@@ -225,6 +225,11 @@ static void carry_fold_text(const struct tip *from, const struct tip *to,
 		   "image gc\" removes what no image needs\n",
 		   to->name, from->layer_count, from->run_count, before,
 		   to->layer_count, to->run_count, after);
+	if (to->run_count > FOLD_RUNS &&
+	    to->layers[0].head.kind == LAYER_BASE &&
+	    memcmp(to->layers[0].head.id, from->layers[0].head.id, LAYER_ID) ==
+		    0)
+		buf_text(out, "they are scattered: fold --all makes fewer\n");
 }
 
 int image_fold(struct image_work *work)

@@ -369,10 +369,10 @@ TEST(flipped)
 
 static void seal(struct bytes *bytes)
 {
-	struct bundle_end *end =
-		(void *)(bytes->at + bytes->len - sizeof(*end));
+	uint8_t *end = bytes->at + bytes->len - sizeof(struct bundle_end);
 
-	sha256_of(bytes->at, bytes->len - sizeof(*end), end->sum);
+	sha256_of(bytes->at, bytes->len - sizeof(struct bundle_end),
+		  end + offsetof(struct bundle_end, sum));
 }
 
 static struct bundle_header *header_of(struct bytes *bytes)
