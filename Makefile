@@ -59,6 +59,7 @@ programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 	$(BUILD)/tests/fuzz/differential
+FAULT := $(call programs,tests/fault/*.c)
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
@@ -71,7 +72,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache ima
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm lint fmt \
 	compdb install man tour clean help
 
@@ -174,6 +175,9 @@ $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a $(ZSTD) -lpthread
+$(FAULT): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a
 $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread

@@ -35,16 +35,23 @@ char *images_folder(const char *folder, struct err *err)
 static int images_open_tips(struct images *images, bool make, struct err *err)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+	struct stat st;
 
-	images->tips = openat(images->root, "tips", flags);
-	if (images->tips >= 0 || !make)
-		return 0;
-	if (mkdirat(images->root, "tips", 0700) < 0 && errno != EEXIST)
+	if (make && mkdirat(images->root, "tips", 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "make %s/tips", images->folder);
 	images->tips = openat(images->root, "tips", flags);
-	return images->tips >= 0
-		       ? 0
-		       : err_set(err, -errno, "open %s/tips", images->folder);
+	/* Only what is not there is none: who took a failure for an empty
+	 * folder would remove all layers. */
+	if (images->tips < 0 && errno == ENOENT && !make)
+		return 0;
+	if (images->tips < 0 || fstat(images->tips, &st) < 0)
+		return err_set(err, -errno, "open %s/tips", images->folder);
+	if (!store_trusts(&st, false))
+		return err_set(err, -EPERM,
+			       "%s/tips can be written by others (user %u, "
+			       "mode %o)",
+			       images->folder, st.st_uid, st.st_mode & 07777);
+	return 0;
 }
 
 int images_open(struct images *images, const char *folder, bool make,

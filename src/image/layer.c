@@ -97,10 +97,23 @@ static const char *layer_check_regions(const struct layer_header *head)
 
 		if (!layer_is_paged(region->offset) ||
 		    !layer_is_paged(region->bytes) ||
+		    !layer_is_paged(region->guest_address) ||
+		    region->guest_address > UINT64_MAX - region->bytes ||
 		    region->offset > head->ram_bytes ||
 		    region->bytes > head->ram_bytes - region->offset)
 			return "a region is out of its memory";
 	}
+	return NULL;
+}
+
+static const char *layer_check_reserved(const struct layer_header *head)
+{
+	const uint8_t *at = (const void *)&head->regions[head->region_count];
+	const uint8_t *end = (const uint8_t *)head + LAYER_PAGE;
+
+	while (at < end)
+		if (*at++)
+			return "its reserved bytes are not zero";
 	return NULL;
 }
 
@@ -120,6 +133,8 @@ const char *layer_check_header(const struct layer_header *head,
 	why = layer_check_kind(head);
 	if (!why)
 		why = layer_check_regions(head);
+	if (!why)
+		why = layer_check_reserved(head);
 	return why ? why : layer_check_places(head, file_bytes);
 }
 
@@ -201,7 +216,7 @@ static int layer_read(struct layer_reading *reading, uint64_t at,
 	return 0;
 }
 
-/* What is in no extent of a base is mapped with it, and has to be zero. */
+/* What no hash is of has to be zero: a base's is mapped with it. */
 static int layer_read_gap(struct layer_reading *reading, uint64_t at,
 			  uint64_t end)
 {
@@ -227,6 +242,20 @@ static int layer_read_gap(struct layer_reading *reading, uint64_t at,
 	return 0;
 }
 
+/* Between the tables and the data. */
+static int layer_read_padding(struct layer_reading *reading)
+{
+	const struct layer *layer = reading->layer;
+	const uint8_t *table = layer->table;
+	uint64_t at = layer->table_bytes;
+
+	for (; !layer_is_paged(at); at++)
+		if (table[at])
+			reading->why = "it has bytes outside of its extents";
+	return layer_read_gap(reading, at, layer->head.data_at);
+}
+
+/* In a base, runs of zeros are gaps too. */
 static int layer_read_extents(struct layer_reading *reading)
 {
 	const struct layer_header *head = &reading->layer->head;
@@ -237,13 +266,15 @@ static int layer_read_extents(struct layer_reading *reading)
 		const struct layer_extent *extent = &reading->layer->extents[i];
 		uint32_t sum = 0;
 
+		if (extent->flags & LAYER_ZERO)
+			continue;
 		if (head->kind == LAYER_BASE)
 			rc = layer_read_gap(reading, head->data_at + from,
 					    head->data_at + extent->offset);
 		from = extent->offset + extent->bytes;
-		if (rc < 0 || extent->flags & LAYER_ZERO)
-			continue;
-		rc = layer_read(reading, extent->file_at, extent->bytes, &sum);
+		if (rc >= 0)
+			rc = layer_read(reading, extent->file_at, extent->bytes,
+					&sum);
 		if (rc >= 0 && sum != extent->sum)
 			reading->why = "its data are damaged";
 	}
@@ -279,6 +310,8 @@ static int layer_check_data(const struct layer *layer, const char **why)
 				   : layer_read(&reading, head->data_at,
 						head->data_bytes, &sum);
 	chunks_end(&reading.chunks);
+	if (rc >= 0)
+		rc = layer_read_padding(&reading);
 	*why = reading.why;
 	if (rc >= 0 && !*why &&
 	    memcmp(found, hashes, head->hash_count * SHA256_BYTES) != 0)
@@ -297,7 +330,7 @@ static int layer_wrong(const struct images *images, const char *hex, int code,
 /* The page of the header, with the tables behind it. */
 static int layer_map(struct layer *layer, uint64_t file_bytes, const char **why)
 {
-	uint8_t page[LAYER_PAGE];
+	_Alignas(struct layer_header) uint8_t page[LAYER_PAGE];
 
 	if (file_bytes < LAYER_PAGE) {
 		*why = "it is cut off, or no layer";
@@ -337,7 +370,7 @@ static int layer_open_file(const struct images *images, const char *hex,
 	memcpy(layer->hex, hex, sizeof(layer->hex));
 	layer->fd = store_object_open(images->root, hex, false, &st, why);
 	if (layer->fd < 0) {
-		rc = *why ? -EPERM : -ENOENT;
+		rc = layer->fd;
 		*why = *why ? *why : "there is none";
 		return rc;
 	}
@@ -419,8 +452,12 @@ int layer_check_draft(int fd, const uint8_t id[LAYER_ID], const char **why)
 int layer_verify(const struct images *images, const char *hex, struct err *err)
 {
 	struct layer layer;
-	int rc = layer_open_hex(images, hex, true, &layer, err);
+	int rc;
 
+	if (!store_is_name(hex))
+		return err_set(err, -EINVAL,
+			       "%.64s is no name of a layer: 64 digits", hex);
+	rc = layer_open_hex(images, hex, true, &layer, err);
 	if (rc >= 0)
 		layer_close(&layer);
 	return rc;

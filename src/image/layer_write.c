@@ -11,14 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LAYER_PART = 1 << 20, LAYER_AGAIN = 100 };
+enum { LAYER_PART = 1 << 20, LAYER_TRIES = 200 };
 
 struct layer_writing {
 	const struct images *images;
 	struct store_draft draft;
-	union {
-		struct layer_header head;
+	union { /* the first of them is what starts as zeros */
 		uint8_t page[LAYER_PAGE];
+		struct layer_header head;
 	};
 	struct extents extents;
 	struct chunks chunks;
@@ -68,6 +68,9 @@ static int layer_prepare(struct layer_writing *writing,
 	struct layer_header *head = &writing->head;
 	void *hashes;
 
+	if (plan->region_count > LAYER_REGIONS_MOST)
+		return err_set(err, -EINVAL, "a memory of more than %d regions",
+			       LAYER_REGIONS_MOST);
 	layer_set_header(writing, plan, data_bytes);
 	hashes = calloc(head->hash_count + 1, SHA256_BYTES);
 	writing->part = malloc(LAYER_PART);
@@ -130,6 +133,18 @@ static int layer_put_extents(struct layer_writing *writing,
 	return rc;
 }
 
+/* What a reader would refuse gets no name. */
+static int layer_check_plan(const struct layer_writing *writing,
+			    struct err *err)
+{
+	const struct layer_header *head = &writing->head;
+	const char *why = layer_check_header(head, head->file_bytes);
+
+	if (!why)
+		why = layer_check_extents(head, writing->extents.extent);
+	return why ? err_set(err, -EINVAL, "write a layer: %s", why) : 0;
+}
+
 static int layer_put_tables(struct layer_writing *writing, struct err *err)
 {
 	struct layer_header *head = &writing->head;
@@ -139,6 +154,9 @@ static int layer_put_tables(struct layer_writing *writing, struct err *err)
 	chunks_id(writing->page, writing->extents.extent,
 		  (const void *)writing->chunks.hashes, head->id);
 	head->sum = chunks_header_sum(writing->page);
+	rc = layer_check_plan(writing, err);
+	if (rc < 0)
+		return rc;
 	rc = fd_pwrite_all(fd, writing->extents.extent,
 			   head->extent_count * sizeof(struct layer_extent),
 			   head->extents_at, err);
@@ -168,19 +186,21 @@ static int layer_name(const struct images *images, struct store_draft *draft,
 	return 0;
 }
 
-/* Something has its name: it goes if it is damaged.  0: it is right, and
- * open; -EAGAIN: the name is free, or will be. */
-static int layer_meet(const struct images *images, const uint8_t id[LAYER_ID],
-		      const char *hex, struct layer *layer, struct err *err)
+/* What has its name is right, or is damaged and goes; or it goes away while
+ * it is looked at. */
+static int layer_settle(const struct images *images, const uint8_t id[LAYER_ID],
+			const char *hex, struct layer *layer, struct err *err)
 {
 	int rc = layer_open(images, id, layer, err);
 
-	if (rc == -ENOENT)
-		clock_sleep_ms(1); /* it is being removed */
-	if (rc >= 0 || rc == -ENOENT)
-		return rc < 0 ? -EAGAIN : 0;
+	/* Other failures say nothing of the file. */
+	if (rc != -EBADMSG && rc != -EPERM)
+		return rc == -ENOENT ? -EAGAIN : rc;
 	rc = store_object_remove(images->root, hex);
-	if (rc < 0 && rc != -ENOENT)
+	if (rc == 0 || rc == -ENOENT || rc == -EBUSY)
+		err_set(err, -EAGAIN, "layer %s/%s is damaged, and in use",
+			images->folder, hex);
+	else
 		return err_set(err, rc, "replace the damaged layer %s/%s",
 			       images->folder, hex);
 	return -EAGAIN;
@@ -200,19 +220,19 @@ int layer_publish(const struct images *images, struct store_draft *draft,
 	rc = store_object_lease(draft->fd);
 	if (rc < 0 && rc != -ENOENT) /* it has no name yet */
 		return err_set(err, rc, "lease a new layer");
-	rc = layer_name(images, draft, hex, err);
-	for (int again = 0; rc == -EEXIST && again < LAYER_AGAIN; again++) {
-		rc = layer_meet(images, id, hex, layer, err);
+	for (int again = 0; again < LAYER_TRIES; again++) {
+		rc = layer_name(images, draft, hex, err);
+		if (rc == -EEXIST)
+			rc = layer_settle(images, id, hex, layer, err);
+		else if (rc >= 0)
+			rc = layer_open(images, id, layer, err);
+		if (rc >= 0 && err)
+			err_clear(err); /* of what was there before */
 		if (rc != -EAGAIN)
 			return rc;
-		rc = layer_name(images, draft, hex, err);
+		clock_sleep_ms(1);
 	}
-	if (rc == -EEXIST)
-		return err_set(err, -EBUSY, "name the layer %s/%s",
-			       images->folder, hex);
-	if (rc >= 0 && err)
-		err_clear(err);
-	return rc < 0 ? rc : layer_open(images, id, layer, err);
+	return rc;
 }
 
 static int layer_finish(struct layer_writing *writing, struct layer *layer,
@@ -283,6 +303,8 @@ static int layer_write_file(const struct images *images, enum layer_kind kind,
 	*layer = LAYER_NONE;
 	if (rc >= 0 && fstat(fd, &st) < 0)
 		rc = err_set(err, -errno, "read what is to be kept");
+	if (rc >= 0 && !S_ISREG(st.st_mode)) /* it has no length */
+		rc = err_set(err, -EINVAL, "what is to be kept is in no file");
 	if (rc >= 0)
 		rc = layer_prepare(&writing, &plan, (uint64_t)st.st_size, err);
 	if (rc >= 0)

@@ -289,11 +289,26 @@ int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
 	return rc;
 }
 
+/* A layer that cannot be put on top stays its caller's, the tip as it was. */
 int tip_push(struct tip *tip, struct layer *layer, struct err *err)
 {
+	bool had_working = tip->has_working;
+	struct tip_run *runs = NULL;
+	uint32_t count;
 	int rc = tip_add(tip, layer, err);
 
-	return rc < 0 ? rc : tip_set_runs(tip, err);
+	if (rc < 0)
+		return rc;
+	rc = runs_of(tip->layers, tip->layer_count, &runs, &count, err);
+	if (rc < 0) {
+		*layer = tip->layers[--tip->layer_count];
+		tip->has_working = had_working;
+		return rc;
+	}
+	free(tip->runs);
+	tip->runs = runs;
+	tip->run_count = count;
+	return 0;
 }
 
 /* ---- open ---------------------------------------------------------------- */
@@ -361,41 +376,61 @@ static int tip_open_layers(const struct images *images, struct tip *tip,
 			   const struct tip_ids *ids, struct err *err)
 {
 	uint64_t ram_bytes = tip->ram_bytes;
+	bool has_working = tip->has_working;
+	uint8_t shape[LAYER_ID];
 	int rc = 0;
 
+	memcpy(shape, tip->shape, LAYER_ID);
 	tip->has_working = false;
 	for (uint32_t i = 0; rc >= 0 && i < ids->layer_count; i++)
 		rc = tip_add_id(images, tip, ids->layers[i], err);
-	if (rc >= 0 && tip->ram_bytes != ram_bytes)
-		rc = err_set(err, -EBADMSG,
-			     "tip %s/tips/%s: its layers have another size",
-			     images->folder, tip->name);
+	if (rc == -EINVAL)
+		err_wrap(err, "tip %s/tips/%s", images->folder, tip->name);
+	if (rc < 0)
+		return rc;
+	if (tip->ram_bytes != ram_bytes || tip->has_working != has_working ||
+	    memcmp(tip->shape, shape, LAYER_ID) != 0)
+		return err_set(err, -EBADMSG,
+			       "tip %s/tips/%s: its layers are of another "
+			       "size, kind or shape than it says",
+			       images->folder, tip->name);
+	return 0;
+}
+
+static int tip_try(const struct images *images, const char *name,
+		   struct tip *tip, struct err *err)
+{
+	struct tip_ids ids;
+	int rc = tip_read(images, name, tip, &ids, err);
+
+	if (rc < 0)
+		return rc;
+	rc = tip_open_layers(images, tip, &ids, err);
+	if (rc >= 0)
+		rc = tip_open_files(images, tip, &ids, err);
+	if (rc >= 0)
+		rc = tip_check_files(images, tip, err);
+	if (rc < 0)
+		tip_close(tip);
 	return rc;
 }
 
 /* Again when something went away between reading its name and leasing it:
- * then the tip has been replaced. */
+ * then the tip has been replaced.  Nothing goes while the lock is held; who
+ * may only read this folder has to do without. */
 int tip_open(const struct images *images, const char *name, struct tip *tip,
 	     struct err *err)
 {
-	struct tip_ids ids;
-	int rc = -EAGAIN;
+	auto_close int lock = -1;
+	int rc = tip_try(images, name, tip, err);
 
-	for (int again = 0; again < 3; again++) {
-		rc = tip_read(images, name, tip, &ids, err);
-		if (rc < 0)
-			return rc;
-		rc = tip_open_layers(images, tip, &ids, err);
-		if (rc >= 0)
-			rc = tip_open_files(images, tip, &ids, err);
-		if (rc >= 0)
-			rc = tip_check_files(images, tip, err);
-		if (rc >= 0)
-			return 0;
-		tip_close(tip);
-		if (rc != -ENOENT)
-			break;
-	}
+	if (rc != -ENOENT || images->tips < 0 ||
+	    faccessat(images->tips, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return rc;
+	lock = images_lock(images, true, NULL);
+	for (int again = 0; rc == -ENOENT && again < (lock < 0 ? 3 : 1);
+	     again++)
+		rc = tip_try(images, name, tip, err);
 	return rc;
 }
 
@@ -436,12 +471,28 @@ static void tip_build(struct tip *tip, struct buf *data)
 	memcpy(tip->id, head.id, LAYER_ID);
 }
 
+/* As objects are written, so that its litter is theirs. */
+static int tip_write(const struct images *images, const char *name,
+		     const struct buf *data, struct err *err)
+{
+	struct store_draft draft;
+	int rc = store_draft_open(images->tips, &draft, err);
+
+	if (rc >= 0)
+		rc = fd_write_all(draft.fd, data->data, data->len, err);
+	if (rc >= 0)
+		rc = store_draft_sync(&draft, err);
+	if (rc >= 0)
+		rc = store_draft_replace(images->tips, &draft, name, err);
+	store_draft_close(images->tips, &draft);
+	return rc;
+}
+
 /* CLAIM 2.5 2.6: from here on the layers are what the name means. */
 int tip_publish(const struct images *images, struct tip *tip, const char *name,
 		struct err *err)
 {
 	auto_buf struct buf data = { 0 };
-	auto_free char *path = NULL;
 	auto_close int lock = -1;
 	const char *why;
 	int rc;
@@ -451,9 +502,10 @@ int tip_publish(const struct images *images, struct tip *tip, const char *name,
 			       "%.64s is no name of a tip: letters, digits, "
 			       "\"._-\", at most 64",
 			       name);
+	if (images->tips < 0)
+		return err_set(err, -ENOENT, "%s/tips", images->folder);
 	tip_build(tip, &data);
-	path = file_format("%s/tips/%s", images->folder, name);
-	if (data.failed || !path)
+	if (data.failed)
 		return err_set(err, -ENOMEM, "write tip %s", name);
 	why = tip_check(data.data, data.len);
 	if (why)
@@ -461,9 +513,11 @@ int tip_publish(const struct images *images, struct tip *tip, const char *name,
 	lock = images_lock(images, true, err);
 	if (lock < 0)
 		return lock;
-	rc = file_publish(path, data.data, data.len, 0444, err);
-	if (rc < 0)
+	rc = tip_write(images, name, &data, err);
+	if (rc < 0) {
+		err_wrap(err, "write tip %s/tips/%s", images->folder, name);
 		return rc;
+	}
 	memmove(tip->name, name, strlen(name) + 1);
 	log_event("image.tip", "\"name\":\"%s\",\"layers\":%u,\"runs\":%u",
 		  name, tip->layer_count, tip->run_count);
@@ -486,7 +540,7 @@ int tip_remove(const struct images *images, const char *name, struct err *err)
 
 static int tip_is_shown(const struct dirent *entry)
 {
-	return images_is_name(entry->d_name) && !file_draft_mark(entry->d_name);
+	return images_is_name(entry->d_name);
 }
 
 int tip_each(const struct images *images, tip_visit *visit, void *context,

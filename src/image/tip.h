@@ -40,7 +40,8 @@ int tip_read(const struct images *images, const char *name, struct tip *tip,
 /* A chain of layers that no tip names: base first. */
 int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
 		uint32_t count, struct tip *tip, struct err *err);
-/* The same layers with one more on top, which is taken over. */
+/* The same layers with one more on top, which is taken over.  When that fails
+ * both are as before. */
 int tip_push(struct tip *tip, struct layer *layer, struct err *err);
 /* Gives it that name, in place of what had it; all of its layers and its
  * state are leased by the caller. */

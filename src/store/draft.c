@@ -9,22 +9,30 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STORE_LITTER_S = 60, STORE_COPY = 1 << 20 };
+enum { STORE_LITTER_S = 60 };
+
+static void store_hidden_name(struct store_draft *draft)
+{
+	snprintf(draft->name, sizeof(draft->name), ".new.%d.%lx", getpid(),
+		 (unsigned long)(uintptr_t)draft);
+}
 
 static int store_draft_named(int root, struct store_draft *draft,
 			     struct err *err)
 {
-	snprintf(draft->name, sizeof(draft->name), ".new.%d.%lx", getpid(),
-		 (unsigned long)(uintptr_t)draft);
+	store_hidden_name(draft);
 	unlinkat(root, draft->name, 0);
 	draft->fd = openat(root, draft->name,
 			   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			   0400);
-	if (draft->fd < 0)
+	if (draft->fd < 0) {
+		draft->name[0] = 0;
 		return err_set(err, -errno, "make a new file");
+	}
 	store_lock_byte(draft->fd, 0);
 	return 0;
 }
@@ -83,13 +91,16 @@ static int store_copy(int from, int to, struct err *err)
 	return errno == ENXIO ? 0 : err_set(err, -errno, "copy a new file");
 }
 
-/* The unnamed file cannot be named here. */
+/* The unnamed file cannot be named here.  If it was leased, so is the one that
+ * takes its place. */
 static int store_draft_rename(int root, struct store_draft *draft,
 			      struct err *err)
 {
 	auto_close int unnamed = steal_fd(&draft->fd);
 	int rc = store_draft_named(root, draft, err);
 
+	if (rc >= 0 && flock(draft->fd, LOCK_SH | LOCK_NB) < 0)
+		rc = err_set(err, -errno, "lease a new file");
 	if (rc >= 0)
 		rc = store_copy(unnamed, draft->fd, err);
 	return rc < 0 ? rc : store_draft_sync(draft, err);
@@ -121,6 +132,41 @@ int store_draft_link(int root, struct store_draft *draft, const char *hex,
 	return rc;
 }
 
+/* A link replaces nothing, so an unnamed file gets a hidden name first. */
+static int store_draft_hide(int root, struct store_draft *draft,
+			    struct err *err)
+{
+	int rc;
+
+	if (draft->name[0])
+		return 0;
+	store_hidden_name(draft);
+	unlinkat(root, draft->name, 0);
+	store_lock_byte(draft->fd, 0);
+	rc = store_link_fd(root, draft->fd, draft->name);
+	if (rc == 0)
+		return 0;
+	draft->name[0] = 0;
+	if (rc == -ENOENT || rc == -EOPNOTSUPP)
+		return store_draft_rename(root, draft, err);
+	return err_set(err, rc, "name a new file");
+}
+
+int store_draft_replace(int root, struct store_draft *draft, const char *name,
+			struct err *err)
+{
+	int rc = store_draft_hide(root, draft, err);
+
+	if (rc < 0)
+		return rc;
+	if (renameat(root, draft->name, root, name) < 0)
+		return err_set(err, -errno, "name a new file");
+	draft->name[0] = 0;
+	if (fsync(root) < 0 && errno != EINVAL)
+		return err_set(err, -errno, "sync the folder");
+	return 0;
+}
+
 void store_draft_close(int root, struct store_draft *draft)
 {
 	if (draft->name[0])
@@ -128,19 +174,20 @@ void store_draft_close(int root, struct store_draft *draft)
 	fd_close(&draft->fd);
 }
 
+/* Its writer has made it read-only, so who sweeps cannot lock it. */
 void store_draft_sweep(int root, const char *name)
 {
-	auto_close int fd = openat(root, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	auto_close int fd = -1;
 	struct stat st;
 
 	if (strncmp(name, ".new.", 5) != 0)
 		return;
-	if (fd < 0 && fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	fd = openat(root, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno != ELOOP)
 		return;
-	if (fd >= 0 && fstat(fd, &st) < 0)
+	if (fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_mtime + STORE_LITTER_S > time(NULL))
 		return;
-	if (st.st_mtime + STORE_LITTER_S > time(NULL))
-		return;
-	if (fd < 0 || store_lock_byte(fd, 0) == 0)
+	if (fd < 0 || !store_lock_held(fd, 0))
 		unlinkat(root, name, 0);
 }

@@ -24,7 +24,10 @@ static int store_lock(int fd, off_t at, int type, int command)
 	do {
 		rc = fcntl(fd, command, &byte);
 	} while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
+	if (rc < 0)
+		return -errno;
+	return command == F_OFD_GETLK && byte.l_type != F_UNLCK ? -EWOULDBLOCK
+								: 0;
 }
 
 int store_lock_byte(int fd, off_t at)
@@ -35,4 +38,9 @@ int store_lock_byte(int fd, off_t at)
 int store_lock_wait(int fd, off_t at, bool shared)
 {
 	return store_lock(fd, at, shared ? F_RDLCK : F_WRLCK, F_OFD_SETLKW);
+}
+
+bool store_lock_held(int fd, off_t at)
+{
+	return store_lock(fd, at, F_WRLCK, F_OFD_GETLK) != 0;
 }

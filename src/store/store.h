@@ -47,7 +47,8 @@ bool store_trusts(const struct stat *st, bool system);
 int store_folder_open(const char *folder, bool system, struct err *err);
 int store_folder_make(const char *folder, struct err *err); /* and opens it */
 
-/* Opened and trusted; else -1 and *why, NULL where there is none. */
+/* Opened and trusted; else *why.  -ENOENT and no words: there is none; -EPERM:
+ * it cannot be trusted. */
 int store_object_open(int root, const char *hex, bool system, struct stat *st,
 		      const char **why);
 /* Of an opened object, held until its descriptor, and all copies of that,
@@ -67,6 +68,9 @@ int store_draft_open(int root, struct store_draft *draft, struct err *err);
 int store_draft_sync(struct store_draft *draft, struct err *err);
 int store_draft_link(int root, struct store_draft *draft, const char *hex,
 		     struct err *err);
+/* Of a synced one: gets the name, whatever had it. */
+int store_draft_replace(int root, struct store_draft *draft, const char *name,
+			struct err *err);
 void store_draft_close(int root, struct store_draft *draft);
 /* Removes a ".new." whose writer died. */
 void store_draft_sweep(int root, const char *name);
@@ -88,5 +92,7 @@ void store_stamp_text(const struct file_stamp *stamp, char text[STORE_TEXT]);
 /* Bytes of the folder's lock file, let go by close or by death. */
 int store_lock_open(int root, struct err *err);
 int store_lock_byte(int fd, off_t at); /* 0, or -EWOULDBLOCK */
+/* By another; fd needs not be open for writing. */
+bool store_lock_held(int fd, off_t at);
 /* Waits; shared or alone. */
 int store_lock_wait(int fd, off_t at, bool shared);
