@@ -312,29 +312,43 @@ int fold_tip(const struct images *images, const char *name,
 	return rc;
 }
 
+/* "both" are the tip's layers and one more, of more pieces than can be
+ * mapped; its layers stay their owners'. */
+static int fold_both(const struct images *images, struct tip *both,
+		     struct tip *folded, struct err *err)
+{
+	uint64_t count;
+	int rc = runs_of_any(both->layers, both->layer_count, &both->runs,
+			     &count, err);
+
+	if (rc < 0)
+		return rc;
+	both->run_count = (uint32_t)count;
+	rc = count > UINT32_MAX
+		     ? err_set(err, -E2BIG, "%lu pieces of memory",
+			       (unsigned long)count)
+		     : fold_layers(images, both, FOLD_DIFFS, folded, err);
+	free(both->runs);
+	return rc < 0 ? err_wrap(err, "fold %u layers", both->layer_count) : 0;
+}
+
 int fold_push(const struct images *images, struct tip *tip, struct layer *layer,
 	      struct err *err)
 {
-	struct tip folded;
-	uint64_t count;
+	struct tip both, folded;
 	int rc = tip_push(tip, layer, err);
 
-	/* Taken, but of too many pieces. */
-	if (rc != -E2BIG || layer->fd >= 0)
+	if (rc != -E2BIG || tip->layer_count == LAYER_DEPTH_MOST)
 		return rc;
-	rc = runs_of_any(tip->layers, tip->layer_count, &tip->runs, &count,
-			 err);
+	both = *tip;
+	both.layers[both.layer_count++] = *layer;
+	both.has_working = layer->head.kind == LAYER_WORKING;
+	rc = fold_both(images, &both, &folded, err);
 	if (rc < 0)
 		return rc;
-	if (count > UINT32_MAX)
-		return err_set(err, -E2BIG, "fold %lu pieces of memory",
-			       (unsigned long)count);
-	tip->run_count = (uint32_t)count;
-	rc = fold_layers(images, tip, FOLD_DIFFS, &folded, err);
-	if (rc < 0)
-		return err_wrap(err, "fold %u layers", tip->layer_count);
 	memcpy(folded.name, tip->name, sizeof(folded.name));
 	tip_close(tip);
+	layer_close(layer);
 	*tip = folded;
 	if (err)
 		err_clear(err);

@@ -222,10 +222,12 @@ int layer_publish(const struct images *images, struct store_draft *draft,
 		return err_set(err, rc, "lease a new layer");
 	for (int again = 0; again < LAYER_TRIES; again++) {
 		rc = layer_name(images, draft, hex, err);
-		if (rc >= 0)
-			return layer_open(images, id, layer, err);
 		if (rc == -EEXIST)
 			rc = layer_settle(images, id, hex, layer, err);
+		else if (rc >= 0)
+			rc = layer_open(images, id, layer, err);
+		if (rc >= 0 && err)
+			err_clear(err); /* of what was there before */
 		if (rc != -EAGAIN)
 			return rc;
 		clock_sleep_ms(1);

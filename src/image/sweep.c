@@ -9,13 +9,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-enum { SWEEP_LITTER_S = 60 };
 
 struct sweep {
 	const struct images *images;
@@ -106,8 +102,7 @@ static void sweep_strangers(struct sweep *sweep)
 	while (dir && (entry = readdir(dir))) {
 		const char *name = entry->d_name;
 
-		if (name[0] == '.' || images_is_name(name) ||
-		    file_draft_mark(name))
+		if (name[0] == '.' || images_is_name(name))
 			continue;
 		if (!sweep->counts->unreadable++)
 			err_set(sweep->err, -EINVAL,
@@ -204,27 +199,13 @@ static void sweep_records(struct sweep *sweep)
 		closedir(dir);
 }
 
-/* The name that a tip had for a moment, of a process that is no more. */
-static bool sweep_is_litter(int tips, const char *name)
-{
-	const char *mark = file_draft_mark(name);
-	long pid = mark ? strtol(mark, NULL, 10) : 0;
-	struct stat st;
-
-	return pid > 0 && pid <= INT32_MAX && kill((pid_t)pid, 0) < 0 &&
-	       errno == ESRCH &&
-	       fstatat(tips, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       st.st_mtime + SWEEP_LITTER_S < time(NULL);
-}
-
 static void sweep_tip_drafts(const struct images *images)
 {
 	DIR *dir = sweep_dir(images->root, "tips");
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
-		if (sweep_is_litter(dirfd(dir), entry->d_name))
-			unlinkat(dirfd(dir), entry->d_name, 0);
+		store_draft_sweep(dirfd(dir), entry->d_name);
 	if (dir)
 		closedir(dir);
 }
