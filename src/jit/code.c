@@ -5,6 +5,8 @@
 
 enum {
 	CODE_MOST = 1 << 30, /* of an image: distances are 32 bits */
+	CODE_FREE = 1 << 24,
+	CODE_OF_BYTE = 64, /* far more than programs have */
 	LITERALS_LOOKED_AT = 16
 };
 
@@ -30,13 +32,22 @@ void *jit_vector_grow(struct jit_compiler *c, struct jit_vector *vector,
 	return (uint8_t *)items + count * size;
 }
 
+/* Two bytes may call what takes and gives a thousand values: memory is in
+ * proportion all the same. */
+static uint64_t code_most(const struct jit_compiler *c)
+{
+	uint64_t most = CODE_FREE + CODE_OF_BYTE * c->body_bytes;
+
+	return most < CODE_MOST ? most : CODE_MOST;
+}
+
 /* Without room the function begins anew: there is always some at its first
  * byte, and what is made now is thrown away. */
 bool jit_code_grow(struct jit_compiler *c, uint64_t bytes)
 {
 	uint64_t here = code_here(c);
 
-	if (here + bytes > CODE_MOST ||
+	if (here + bytes > code_most(c) ||
 	    !jit_vector_room(c, &c->code, here + bytes, 1)) {
 		c->failed = true;
 		c->e.at = c->code.items;

@@ -706,6 +706,7 @@ int jit_compile(struct jit_compiler *c, uint32_t function,
 	c->type = c->module->type[decl->type_index];
 	c->reader = wasm_reader_of(decl->body, decl->body_len);
 	c->start = code_here(c);
+	c->body_bytes += decl->body_len;
 	function_begin(c);
 	function_emit(c);
 	if (c->failed || function_add(c, landings) < 0) {

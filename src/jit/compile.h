@@ -163,6 +163,7 @@ struct jit_compiler {
 		struct jit_vector vectors[JIT_VECTORS];
 	};
 	struct emitter e;
+	uint64_t body_bytes;  /* of all functions so far */
 	uint32_t start;	      /* the function's first byte */
 	uint32_t frame_fixes; /* chain: the frame's size goes there */
 	uint32_t height, settled, label_count, fix_count, literal_count,

@@ -127,6 +127,7 @@ TEST(tight_loops_end)
 struct failing {
 	struct wasm_host hooks;
 	int64_t fail_at, calls;
+	size_t largest; /* that was asked for at once */
 };
 static struct failing failing;
 
@@ -134,6 +135,8 @@ static void *failing_allocate(void *env, size_t len)
 {
 	(void)env;
 	failing.calls++;
+	if (len > failing.largest)
+		failing.largest = len;
 	if (failing.fail_at > 0 && --failing.fail_at == 0)
 		return NULL;
 	return vm_host.allocate(NULL, len);
@@ -437,6 +440,16 @@ static void large_put(struct buf *text, int kind, unsigned parts)
 		repeat(text, " end", parts);
 		buf_text(text, ")");
 		break;
+	case 6: /* calls of two bytes that move two thousand values */
+		buf_text(text, "(func $f (param");
+		repeat(text, " i32", 1000);
+		buf_text(text, ") (result");
+		repeat(text, " i32", 1000);
+		buf_text(text, ") unreachable) (func");
+		repeat(text, " i32.const 1", 1000);
+		repeat(text, " call $f", parts);
+		buf_text(text, " unreachable)");
+		break;
 	}
 	buf_text(text, "(func (export \"well\") (result i32)"
 		       " (i32.const 5)))");
@@ -508,6 +521,25 @@ TEST(a_million_values_at_once)
 	struct cost cost = cost_of(4, 1000000);
 
 	CHECK(cost.image > 16000000 && cost.image < 32000000);
+}
+
+TEST(code_is_in_proportion_to_the_module)
+{
+	auto_buf struct buf text = { 0 };
+	struct vm_options options = { .host = &failing.hooks };
+	struct made made;
+	uint32_t value = 0;
+
+	failing.hooks = vm_host;
+	failing.hooks.allocate = failing_allocate;
+	failing.largest = 0;
+	large_put(&text, 6, 20000);
+	CHECK(made_open(&made, &options, buf_string(&text)));
+	CHECK(made.instance && !made.instance->native);
+	CHECK(failing.largest < 1 << 26);
+	CHECK_INT(made_call(&made, "well", 0, 0, &value), WASM_OK);
+	CHECK_INT(value, 5);
+	made_close(&made);
 }
 
 TEST_MAIN
