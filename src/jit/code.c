@@ -301,19 +301,23 @@ void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
 			 &jit_code_cold(c, COLD_TRAP, trap)->fixes);
 }
 
-/* jit_link knows where the stubs are. */
-void jit_code_call_stub(struct jit_compiler *c, unsigned stub)
+/* jit_link knows where functions and stubs are. */
+void jit_code_site(struct jit_compiler *c, unsigned op, uint32_t function)
 {
 	struct jit_call_site *site =
 		jit_vector_room(c, &c->calls, c->call_count, sizeof(*site));
 
-	emit1(&c->e, 0xe8);
+	emit1(&c->e, op);
 	emit4(&c->e, 0);
 	if (!site)
 		return;
-	*site = (struct jit_call_site){ code_here(c) - 4,
-					JIT_SITE_STUB | stub };
+	*site = (struct jit_call_site){ code_here(c) - 4, function };
 	c->call_count++;
+}
+
+void jit_code_call_stub(struct jit_compiler *c, unsigned stub)
+{
+	jit_code_site(c, 0xe8, JIT_SITE_STUB | stub);
 }
 
 void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap)

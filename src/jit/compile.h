@@ -233,6 +233,8 @@ struct cold *jit_code_cold(struct jit_compiler *c, enum cold_kind kind,
 void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
 		      enum wasm_trap trap);
 void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap);
+/* A call (0xe8) or jump (0xe9), to a function of the module or a stub. */
+void jit_code_site(struct jit_compiler *c, unsigned op, uint32_t function);
 void jit_code_call_stub(struct jit_compiler *c, unsigned stub);
 void jit_code_restore_context(struct jit_compiler *c);
 void jit_code_colds(struct jit_compiler *c);
@@ -300,6 +302,13 @@ struct operand {
 	struct value value;
 	uint32_t index;
 };
+static inline void operands_swap(struct operand *a, struct operand *b)
+{
+	struct operand other = *a;
+
+	*a = *b;
+	*b = other;
+}
 static inline struct operand jit_pop(struct jit_compiler *c)
 {
 	struct operand operand;
@@ -343,8 +352,7 @@ bool jit_uses_reg(struct jit_compiler *c, const struct operand *operand,
 struct rm jit_operand_rm(struct jit_compiler *c, struct operand *operand);
 /* In a register, which may be a local's: not to be written. */
 unsigned jit_operand_reg(struct jit_compiler *c, struct operand *operand);
-/* In a register of its own, which may be written; it is released never by
- * "release" but goes to the result. */
+/* In a register of its own, which may be written. */
 unsigned jit_operand_own(struct jit_compiler *c, struct operand *operand);
 void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
 		    unsigned reg);
@@ -410,8 +418,7 @@ void jit_emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
 
 /* memory.c */
 /* The operand stack's top is an address: takes it off.  Where an access of
- * so many bytes is; "hold" keeps its register, to be given back by
- * address_release. */
+ * so many bytes is; its register is held until address_release. */
 struct address {
 	struct rm rm;
 	uint8_t reg; /* taken, or NO_REG */
