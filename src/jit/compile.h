@@ -180,8 +180,10 @@ struct jit_compiler {
 	uint32_t argument_bytes; /* of this function, on the stack */
 	struct value spare;
 	uint8_t owners[WASM_OPERATIONS]; /* who compiles an operation */
-	/* jit_place: which operation is the byte at "seek" of? */
-	uint32_t seek, found;
+	/* jit_places: of which operations are these bytes?  Those before
+	 * "placed" are known, "place_next" is the first that is not. */
+	struct jit_place *places;
+	uint32_t place_count, placed, place_next, origin;
 };
 
 /* code.c */
@@ -239,10 +241,11 @@ void jit_code_call_stub(struct jit_compiler *c, unsigned stub);
 void jit_code_restore_context(struct jit_compiler *c);
 void jit_code_colds(struct jit_compiler *c);
 /* What comes now is of the operation at "origin" (in the module). */
+void jit_code_origin(struct jit_compiler *c, uint32_t origin);
 static inline void code_origin(struct jit_compiler *c, uint32_t origin)
 {
-	if (__builtin_expect(c->seek != NONE, 0) && code_here(c) <= c->seek)
-		c->found = origin;
+	if (__builtin_expect(c->places != NULL, 0))
+		jit_code_origin(c, origin);
 }
 static inline uint32_t jit_code_op_origin(const struct jit_compiler *c)
 {

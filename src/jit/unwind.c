@@ -98,24 +98,47 @@ static struct walk walk_begin(const struct wasm_store *store,
 			      .context = context };
 }
 
+/* The frames of one function, from the first on: it is compiled once for all of
+ * them. */
+static void find_places(struct wasm_store *store, uint32_t first,
+			bool is_found[WASM_TRACE_MOST])
+{
+	const struct wasm_frame *wanted = &store->trace[first];
+	const struct jit_code *code = wanted->instance->native;
+	struct jit_place places[WASM_TRACE_MOST];
+	uint32_t frames[WASM_TRACE_MOST], count = 0;
+
+	for (uint32_t i = first; i < store->trace_count; i++) {
+		const struct wasm_frame *frame = &store->trace[i];
+
+		if (frame->instance->native != code ||
+		    frame->function != wanted->function)
+			continue;
+		is_found[i] = true;
+		frames[count] = i;
+		places[count++].at = frame->offset;
+	}
+	jit_places(code, wanted->function, places, count);
+	for (uint32_t i = 0; i < count; i++)
+		store->trace[frames[i]].offset = places[i].origin;
+}
+
+/* First with offsets in the text, then in the module. */
 static void trace(struct wasm_store *store, struct wasm_instance *context)
 {
 	struct walk walk = walk_begin(store, context);
-	const uint8_t *pc = NULL;
+	bool is_found[WASM_TRACE_MOST] = { false };
+	uint32_t first = store->trace_count;
 	bool is_there = walk_find(&walk);
-	uint32_t at = 0;
 
-	for (; is_there; is_there = walk_out(&walk)) {
-		uint32_t function =
-			walk.own + walk.code->module->imported_functions;
-
-		/* A recursion's frames are alike: one of them costs a
-		 * compilation of its function. */
-		if (store->trace_count < WASM_TRACE_MOST && walk.pc != pc)
-			at = jit_place(walk.code, function, walk.offset - 1);
-		pc = walk.pc;
-		wasm_interp_trace(store, walk.context, function, at);
-	}
+	for (; is_there; is_there = walk_out(&walk))
+		wasm_interp_trace(store, walk.context,
+				  walk.own +
+					  walk.code->module->imported_functions,
+				  walk.offset - 1);
+	for (uint32_t i = first; i < store->trace_count; i++)
+		if (!is_found[i])
+			find_places(store, i, is_found);
 }
 
 /* So that a run which throws through many frames meets its deadline; as the

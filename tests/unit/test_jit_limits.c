@@ -198,6 +198,67 @@ TEST(whatever_fails_all_is_well)
 	CHECK(interpreted > 5);
 }
 
+/* Traces.  A frame's place is found by compiling its function anew. */
+
+static const char deep[] =
+	"(module (func $here (param i32) (if (local.get 0)"
+	"  (then (if (i32.and (local.get 0) (i32.const 1))"
+	"   (then (call $here (i32.sub (local.get 0) (i32.const 1))))"
+	"   (else (call $here (i32.sub (local.get 0) (i32.const 1)))))))"
+	" unreachable)"
+	"(func (export \"trap\") (call $here (i32.const 50)))"
+	"(func $ever (export \"ever\") (call $ever)))";
+
+static void trace_of(const struct vm_options *options, const char *name,
+		     struct wasm_store *store)
+{
+	struct made made;
+
+	CHECK(made_open(&made, options, deep));
+	CHECK_INT(made_call(&made, name, 0, 0, NULL) != WASM_OK, 1);
+	*store = *made.vm.store;
+	for (uint32_t i = 0; i < store->trace_count; i++)
+		CHECK(store->trace[i].offset > 8 &&
+		      store->trace[i].offset < made.module->len);
+	made_close(&made);
+}
+
+TEST(a_trace_costs_a_compilation_of_each_function)
+{
+	static const struct vm_options interpreted = { .code.via =
+							       VM_INTERPRETED };
+	struct vm_options options = { .code.via = VM_COMPILED,
+				      .host = &failing.hooks };
+	struct wasm_store wanted, store;
+
+	failing.hooks = vm_host;
+	failing.hooks.allocate = failing_allocate;
+	failing.fail_at = 0;
+	failing.calls = 0;
+	trace_of(&interpreted, "trap", &wanted);
+	trace_of(&options, "trap", &store);
+	CHECK(failing.calls < 200);
+	CHECK_INT(store.trace_count, 52);
+	CHECK_INT(store.trace_count, wanted.trace_count);
+	for (uint32_t i = 0; i < store.trace_count; i++) {
+		CHECK_INT(store.trace[i].function, wanted.trace[i].function);
+		CHECK_INT(store.trace[i].offset, wanted.trace[i].offset);
+	}
+}
+
+/* A function that traps before its first operation has a place, too. */
+TEST(a_trace_of_what_has_not_begun)
+{
+	struct vm_options options = compiled;
+	struct wasm_store store;
+
+	trace_of(&options, "ever", &store);
+	CHECK_INT(store.trace_count, WASM_TRACE_MOST);
+	options.store.fuel = 1000;
+	trace_of(&options, "ever", &store);
+	CHECK_INT(store.trace_count, WASM_TRACE_MOST);
+}
+
 /* Images with a change */
 
 struct image {
