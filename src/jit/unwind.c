@@ -169,8 +169,11 @@ find_landing(const struct walk *walk, const struct wasm_exception *exception)
 	return NULL;
 }
 
-static bool land(struct wasm_store *store, struct wasm_instance *context,
-		 struct jit_landed *landed)
+/* WASM_OK: it lands.  A run that throws may be so rarely in its code that no
+ * signal finds it there: so whether it is to end is asked for each frame. */
+static enum wasm_trap land(struct wasm_store *store,
+			   struct wasm_instance *context,
+			   struct jit_landed *landed)
 {
 	const struct wasm_exception *exception =
 		(const struct wasm_exception *)store->exception;
@@ -179,6 +182,11 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 	bool is_there = walk_find(&walk);
 
 	while (is_there) {
+		enum wasm_trap ended =
+			store->interrupt ? wasm_interp_poll(store) : WASM_OK;
+
+		if (ended)
+			return ended;
 		landing = find_landing(&walk, exception);
 		context->fuel -= frame_fuel(&walk);
 		if (landing)
@@ -186,13 +194,12 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 		is_there = walk_out(&walk);
 	}
 	if (!landing)
-		return false;
+		return WASM_TRAP_thrown;
 	*landed = (struct jit_landed){ walk.code->text + landing->target,
 				       walk.frame, walk.context,
 				       store->exception };
-	store->exception = 0;
 	store->trace_count = store->trace_total = 0;
-	return true;
+	return WASM_OK;
 }
 
 enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
@@ -200,9 +207,13 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 {
 	struct wasm_store *store = context->store;
 
-	if (trap == WASM_TRAP_thrown && land(store, context, landed))
-		return WASM_OK;
-	trace(store, context);
+	if (trap == WASM_TRAP_thrown) {
+		trap = land(store, context, landed);
+		if (trap != WASM_TRAP_thrown)
+			store->exception = 0;
+	}
+	if (trap)
+		trace(store, context);
 	return trap;
 }
 

@@ -122,6 +122,29 @@ TEST(tight_loops_end)
 	}
 }
 
+/* Code that is hardly ever in its own instructions: what it throws is
+ * compared with a hundred thousand tags. */
+TEST(throws_end)
+{
+	auto_buf struct buf text = { 0 };
+	struct vm_options options = compiled;
+	uint64_t start = clock_ns();
+	struct made made;
+
+	buf_text(&text, "(module (tag $t) (tag $other) (func (export \"ever\")"
+			" (loop $l (block $h (try_table");
+	for (int i = 0; i < 100000; i++)
+		buf_text(&text, " (catch $other $h)");
+	buf_text(&text, " (catch_all $h) (throw $t))) (br $l))))");
+	options.timeout_ns = 20000000;
+	CHECK(made_open(&made, &options, buf_string(&text)));
+	CHECK_INT(made_call(&made, "ever", 0, 0, NULL), WASM_TRAP_deadline);
+	CHECK_INT(made.vm.store->trace_count, 1);
+	CHECK(!made.vm.store->exception);
+	CHECK(clock_ns() - start < UINT64_C(20000000000));
+	made_close(&made);
+}
+
 /* Memory that fails */
 
 struct failing {
