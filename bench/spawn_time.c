@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long does a command take from its spawn to its end?
  *
- *	spawn_time [-n RUNS] [-t] FILE
+ *	spawn_time [-n RUNS] [-t] [-e FOLDER] FILE
  *
- * FILE has a command a line: NAME, a tab, and words split at spaces, the
- * first a path.  The commands run in rounds - all once, all again, in another
- * order each time - so that what else the machine does, and what a command
- * leaves behind for the next, falls on all of them alike; two rounds go
- * before the first that counts.  Input and output are /dev/null.
+ * FILE has a command a line: NAME, a tab, and words split at spaces:
+ * VARIABLE=VALUE for its environment, a path, arguments.  The commands run in
+ * rounds - all once, all again, in another order each time - so that what else
+ * the machine does, and what a command leaves behind for the next, falls on
+ * all of them alike; two rounds go before the first that counts.  Input and
+ * output are /dev/null.  FOLDER is emptied before each run of each command.
  *
  * Told for each: median, 10 and 90 per cent of the runs, and the ratio of
  * the first command's median to this one's.  -t: tab-separated, in
@@ -17,6 +18,7 @@
  * error: a fast failure is no result. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,6 +35,8 @@ struct command {
 	char *line; /* owned, behind name and words */
 	char *name;
 	char *word[WORDS_MOST + 1];
+	char **path;	    /* the word where the command begins */
+	char **environment; /* owned where it is not everybody's */
 	double *us;
 	long peak_kb;
 	int status;
@@ -41,6 +45,7 @@ struct bench {
 	struct command command[COMMANDS_MOST];
 	int count, runs;
 	bool table;
+	const char *emptied;
 	posix_spawn_file_actions_t actions;
 };
 
@@ -58,6 +63,46 @@ static int fail(const char *what)
 	return 111;
 }
 
+static bool is_set_by(const char *variable, char *const *words,
+		      char *const *words_end)
+{
+	size_t name_len = strcspn(variable, "=") + 1;
+
+	for (; words < words_end; words++)
+		if (!strncmp(variable, *words, name_len))
+			return true;
+	return false;
+}
+
+static bool is_setting(const char *word)
+{
+	return word && word[strcspn(word, "=/")] == '=';
+}
+
+static bool parse_environment(struct command *command)
+{
+	extern char **environ;
+	size_t count = 0, set = 0;
+
+	command->path = command->word;
+	command->environment = environ;
+	while (is_setting(*command->path))
+		command->path++;
+	if (command->path == command->word)
+		return *command->path;
+	while (environ[count])
+		count++;
+	command->environment = calloc(count + WORDS_MOST, sizeof(char *));
+	if (!command->environment)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!is_set_by(environ[i], command->word, command->path))
+			command->environment[set++] = environ[i];
+	for (char **word = command->word; word < command->path; word++)
+		command->environment[set++] = *word;
+	return *command->path;
+}
+
 static bool parse_line(const char *text, struct command *command)
 {
 	int count = 0;
@@ -70,7 +115,7 @@ static bool parse_line(const char *text, struct command *command)
 	while (count < WORDS_MOST &&
 	       (command->word[count] = strtok_r(NULL, " \n", &save)))
 		count++;
-	return command->name && count > 0;
+	return command->name && parse_environment(command);
 }
 
 static int read_commands(const char *path, struct bench *bench)
@@ -88,15 +133,22 @@ static int read_commands(const char *path, struct bench *bench)
 	return bench->count ? 0 : 100;
 }
 
+static int remove_entry(const char *path, const struct stat *st, int kind,
+			struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	return at->level > 0 ? remove(path) : 0;
+}
+
 static double time_one(const struct bench *bench, struct command *command)
 {
-	extern char **environ;
 	double start = now_us();
 	struct rusage usage;
 	pid_t pid;
 
-	errno = posix_spawn(&pid, command->word[0], &bench->actions, NULL,
-			    command->word, environ);
+	errno = posix_spawn(&pid, *command->path, &bench->actions, NULL,
+			    command->path, command->environment);
 	if (errno || wait4(pid, &command->status, 0, &usage) < 0)
 		return -1;
 	if (usage.ru_maxrss > command->peak_kb)
@@ -108,10 +160,14 @@ static int run_one(const struct bench *bench, struct command *command,
 		   int round)
 {
 	int before = command->status;
-	double us = time_one(bench, command);
+	double us;
 
+	if (bench->emptied &&
+	    nftw(bench->emptied, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
+		return fail(bench->emptied);
+	us = time_one(bench, command);
 	if (us < 0)
-		return fail(command->word[0]);
+		return fail(*command->path);
 	if (round > -ROUNDS_WARM && command->status != before) {
 		fprintf(stderr, "spawn_time: %s: status %x, before %x\n",
 			command->name, command->status, before);
@@ -198,8 +254,12 @@ static int prepare(struct bench *bench)
 
 static void done(struct bench *bench)
 {
+	extern char **environ;
+
 	posix_spawn_file_actions_destroy(&bench->actions);
 	for (int i = 0; i < bench->count; i++) {
+		if (bench->command[i].environment != environ)
+			free(bench->command[i].environment);
 		free(bench->command[i].us);
 		free(bench->command[i].line);
 	}
@@ -210,11 +270,13 @@ static int parse_options(int argc, char **argv, struct bench *bench)
 	int option;
 
 	bench->runs = 15;
-	while ((option = getopt(argc, argv, "n:t")) > 0) {
+	while ((option = getopt(argc, argv, "n:te:")) > 0) {
 		if (option == 'n')
 			bench->runs = atoi(optarg);
 		else if (option == 't')
 			bench->table = true;
+		else if (option == 'e')
+			bench->emptied = optarg;
 		else
 			return 100;
 	}
@@ -231,7 +293,8 @@ int main(int argc, char **argv)
 	if (!result)
 		result = read_commands(argv[optind], &bench);
 	if (result == 100) {
-		fprintf(stderr, "usage: spawn_time [-n RUNS] [-t] FILE\n");
+		fprintf(stderr, "usage: spawn_time [-n RUNS] [-t] "
+				"[-e FOLDER] FILE\n");
 		return result;
 	}
 	if (!result)
