@@ -154,6 +154,7 @@ def mean(values):
 
 
 def figure(times):
+    """Of seconds, or whatever else."""
     middle = statistics.median(times)
     return {"s": middle, "spread": (max(times) - min(times)) / middle,
             "low": min(times), "high": max(times)}
@@ -178,15 +179,23 @@ def cpu_of(commands, want, what, stdin="/dev/null"):
     return {name: figure(found) for name, found in times.items()}
 
 
-def measure(commands, emptied=None):
-    """{name: {median, 10 %, 90 % in us, most resident kB}}, interleaved."""
+def empty(folder):
+    shutil.rmtree(folder)
+    os.mkdir(folder, 0o700)
+
+
+def measure(commands, emptied=None, least=3):
+    """{name: {median, 10 %, 90 % in us, most resident kB, CPU us}}, of runs
+    that were interleaved."""
     if not commands:
         return {}
     start = time.monotonic()
     for command in commands.values():
+        if emptied:
+            empty(emptied)
         Run(command)
     once = time.monotonic() - start
-    runs = max(3, min(STARTS, round(ROW_S / once)))
+    runs = max(min(least, STARTS), min(STARTS, round(ROW_S / once)))
     path = os.path.join(HERE, "commands")
     with open(path, "w") as f:
         for name, command in commands.items():
@@ -200,18 +209,22 @@ def measure(commands, emptied=None):
         name, *figures = line.split("\t")
         found[name] = {"us": float(figures[0]), "us_low": float(figures[1]),
                        "us_high": float(figures[2]),
-                       "peak_kb": int(figures[4])}
+                       "peak_kb": int(figures[4]),
+                       "cpu_us": float(figures[5])}
     return found
 
 
-def memory(pid, under=None):
-    """{field: kB} of all that a process has mapped, or of the files there."""
-    found, counts = {}, under is None
+def memory(pid, code_in=None):
+    """{field: kB} of all that a process has mapped, or of what it has mapped
+    of the files in a folder and cannot write: a module's first memory may be
+    mapped from there too, and is there to be written."""
+    found, counts = {}, code_in is None
     with open(f"/proc/{pid}/" + ("smaps_rollup" if counts else "smaps")) as f:
         for line in f:
             words = line.split()
             if words[0][-1] != ":":
-                counts = under is None or line.find(" " + under) > 0
+                counts = code_in is None or (words[1][1] == "-" and
+                                             words[-1].startswith(code_in))
             elif counts and words[-1] == "kB":
                 found[words[0][:-1]] = found.get(words[0][:-1], 0) + int(
                     words[1])

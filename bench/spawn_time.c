@@ -12,8 +12,9 @@
  *
  * Told for each: median, 10 and 90 per cent of the runs, and the ratio of
  * the first command's median to this one's.  -t: tab-separated, in
- * microseconds, for scripts.  Last comes the most memory that was resident, in
- * kB: not less than this program's own, which each command starts from.  A
+ * microseconds, for scripts.  Then come the most memory that was resident, in
+ * kB - not less than this program's own, which each command starts from - and
+ * the median of the CPU time that it took, of all its threads.  A
  * run that ends with another status than the first one of the same name is an
  * error: a fast failure is no result. */
 #include <errno.h>
@@ -37,7 +38,7 @@ struct command {
 	char *word[WORDS_MOST + 1];
 	char **path;	    /* the word where the command begins */
 	char **environment; /* owned where it is not everybody's */
-	double *us;
+	double *us, *cpu_us;
 	long peak_kb;
 	int status;
 };
@@ -141,7 +142,13 @@ static int remove_entry(const char *path, const struct stat *st, int kind,
 	return at->level > 0 ? remove(path) : 0;
 }
 
-static double time_one(const struct bench *bench, struct command *command)
+static double us_of(const struct timeval *t)
+{
+	return (double)t->tv_sec * 1e6 + (double)t->tv_usec;
+}
+
+static double time_one(const struct bench *bench, struct command *command,
+		       double *cpu_us)
 {
 	double start = now_us();
 	struct rusage usage;
@@ -153,6 +160,7 @@ static double time_one(const struct bench *bench, struct command *command)
 		return -1;
 	if (usage.ru_maxrss > command->peak_kb)
 		command->peak_kb = usage.ru_maxrss;
+	*cpu_us = us_of(&usage.ru_utime) + us_of(&usage.ru_stime);
 	return now_us() - start;
 }
 
@@ -160,12 +168,12 @@ static int run_one(const struct bench *bench, struct command *command,
 		   int round)
 {
 	int before = command->status;
-	double us;
+	double us, cpu_us;
 
 	if (bench->emptied &&
 	    nftw(bench->emptied, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
 		return fail(bench->emptied);
-	us = time_one(bench, command);
+	us = time_one(bench, command, &cpu_us);
 	if (us < 0)
 		return fail(*command->path);
 	if (round > -ROUNDS_WARM && command->status != before) {
@@ -173,8 +181,10 @@ static int run_one(const struct bench *bench, struct command *command,
 			command->name, command->status, before);
 		return 111;
 	}
-	if (round >= 0)
+	if (round >= 0) {
 		command->us[round] = us;
+		command->cpu_us[round] = cpu_us;
+	}
 	return 0;
 }
 
@@ -225,14 +235,15 @@ static void tell(const struct bench *bench)
 
 	for (int i = 0; i < bench->count; i++) {
 		const char *format =
-			bench->table ? "%s\t%.0f\t%.0f\t%.0f\t%.3f\t%ld\n"
+			bench->table ? "%s\t%.0f\t%.0f\t%.0f\t%.3f\t%ld\t%.0f\n"
 				     : "%-28s %9.0f us  (%.0f to %.0f)  "
-				       "x%.2f  %ld kB\n";
+				       "x%.2f  %ld kB  CPU %.0f us\n";
 		double middle = part(bench, i, 5);
 
 		printf(format, bench->command[i].name, middle,
 		       part(bench, i, 1), part(bench, i, 9), base / middle,
-		       bench->command[i].peak_kb);
+		       bench->command[i].peak_kb,
+		       bench->command[i].cpu_us[bench->runs / 2]);
 	}
 }
 
@@ -246,7 +257,9 @@ static int prepare(struct bench *bench)
 	for (int i = 0; i < bench->count; i++) {
 		bench->command[i].us =
 			calloc((size_t)bench->runs, sizeof(double));
-		if (!bench->command[i].us)
+		bench->command[i].cpu_us =
+			calloc((size_t)bench->runs, sizeof(double));
+		if (!bench->command[i].us || !bench->command[i].cpu_us)
 			return fail("memory");
 	}
 	return 0;
@@ -261,6 +274,7 @@ static void done(struct bench *bench)
 		if (bench->command[i].environment != environ)
 			free(bench->command[i].environment);
 		free(bench->command[i].us);
+		free(bench->command[i].cpu_us);
 		free(bench->command[i].line);
 	}
 }
@@ -301,10 +315,12 @@ int main(int argc, char **argv)
 		result = prepare(&bench);
 	if (!result)
 		result = run_all(&bench);
-	if (!result)
-		for (int i = 0; i < bench.count; i++)
-			qsort(bench.command[i].us, (size_t)bench.runs,
-			      sizeof(double), by_size);
+	for (int i = 0; !result && i < bench.count; i++) {
+		qsort(bench.command[i].us, (size_t)bench.runs, sizeof(double),
+		      by_size);
+		qsort(bench.command[i].cpu_us, (size_t)bench.runs,
+		      sizeof(double), by_size);
+	}
 	if (!result)
 		tell(&bench);
 	done(&bench);

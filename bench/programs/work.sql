@@ -28,11 +28,11 @@ JOIN sale s ON s.buyer = p.id WHERE s.day BETWEEN 100 AND 300
 GROUP BY p.id ORDER BY spent DESC, p.name LIMIT 5;
 SELECT name, born FROM person WHERE name LIKE '%77%'
 ORDER BY born, name LIMIT 5;
-SELECT count(*) FROM person a JOIN person b
-ON a.town = b.town AND a.born = b.born + 1;
+SELECT count(*), sum(b.born - a.born) FROM person a JOIN person b
+ON a.town = b.town AND a.born < b.born;
 SELECT day, cents FROM sale ORDER BY cents * 7 % 1009, id LIMIT 5 OFFSET 40000;
 UPDATE sale SET cents = cents + 1 WHERE buyer % 3 = 0;
 DELETE FROM sale WHERE day % 5 = 1;
 SELECT count(*), sum(cents), count(DISTINCT buyer) FROM sale;
-SELECT length(group_concat(upper(substr(name, 3, 4)) || replace(name, 'n', 'm')))
-FROM (SELECT name FROM person ORDER BY name);
+SELECT length(group_concat(upper(substr(name, 3, 4)) ||
+replace(name, 'n', 'm'))) FROM (SELECT name FROM person ORDER BY name);
