@@ -58,6 +58,11 @@ def split(command):
     return {**os.environ, **settings}, command[at:]
 
 
+def last_line(out):
+    lines = out.decode(errors="replace").strip().splitlines()
+    return lines[-1][:100] if lines else "nothing"
+
+
 class Run:
     """One process: its status, output, seconds and what went wrong."""
 
@@ -92,8 +97,7 @@ class Run:
         return False
 
     def last_line(self):
-        lines = self.out.decode(errors="replace").strip().splitlines()
-        return lines[-1][:100] if lines else "it said nothing"
+        return last_line(self.out)
 
 
 class Engine:
@@ -142,7 +146,7 @@ def try_once(engine, words, want, what, stdin="/dev/null"):
         return None
     if want is not None and run.out != want:
         complain(f"WRONG: {engine.name} on {what}: {run.last_line()}, not "
-                 f"{want.decode().strip()}")
+                 f"{last_line(want)}")
         return None
     return run
 
