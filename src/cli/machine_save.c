@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood machine save and swap: machines to tips, and back. */
 #include "cli/machine.h"
+#include "image/fold.h"
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 struct save_words {
 	const char *store, *as, *parent;
@@ -59,6 +62,11 @@ static void save_tell(const struct save_words *words,
 			   (unsigned long)saved->pages.looked,
 			   (double)saved->layer_bytes / 1e6,
 			   (double)saved->stopped_ns / 1e6);
+		if (saved->fold)
+			buf_format(out,
+				   "%s: %s: its layers become one in the "
+				   "background\n",
+				   words->as, saved->fold);
 		return;
 	}
 	json_start(&json, out);
@@ -73,8 +81,27 @@ static void save_tell(const struct save_words *words,
 	json_number(&json, "pieces", saved->pieces);
 	json_number(&json, "scan_us", (int64_t)(saved->scan_ns / 1000));
 	json_number(&json, "stopped_us", (int64_t)(saved->stopped_ns / 1000));
+	json_text(&json, "fold", saved->fold ? saved->fold : "");
 	json_close(&json);
 	buf_text(out, "\n");
+}
+
+/* Behind the user's back, with its own store open: the tip is what it was
+ * until the folded one takes its name, and afterwards too. */
+static void save_fold(const struct save_words *words)
+{
+	struct images images;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return;
+	setsid();
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd) < 0)
+			_exit(CLI_SYSTEM);
+	if (images_open(&images, words->store, false, NULL) >= 0)
+		fold_tip(&images, words->as, words->as, FOLD_DIFFS, NULL);
+	_exit(0);
 }
 
 int machine_save_run(int argc, char **argv)
@@ -106,7 +133,10 @@ int machine_save_run(int argc, char **argv)
 	if (rc < 0)
 		return cli_fail(&err, NULL);
 	save_tell(&words, &saved, &out);
-	return cli_print(buf_string(&out));
+	code = cli_print(buf_string(&out));
+	if (saved.fold)
+		save_fold(&words);
+	return code;
 }
 
 /* ---- swap ------------------------------------------------------------------------- */

@@ -101,6 +101,7 @@ struct machine_saved {
 	uint64_t layer_bytes, state_bytes;
 	uint64_t scan_ns, stopped_ns;
 	uint32_t layers, pieces;
+	const char *fold; /* why its layers should become fewer, or NULL */
 };
 /* CLAIM 2.5 2.6 */
 int machine_save(const struct images *images, const struct place *place,

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "image/fold.h"
 #include "image/scan.h"
 #include "image/view.h"
 #include "machine/machine.h"
@@ -225,7 +226,7 @@ static int save_tip(struct save *save, const char *name, struct err *err)
 	if (rc < 0)
 		return rc;
 	save->saved->layer_bytes = layer.head.data_bytes;
-	rc = tip_push(&tip, &layer, err);
+	rc = fold_push(save->images, &tip, &layer, err);
 	layer_close(&layer);
 	free(tip.words);
 	tip.words = save_words(save);
@@ -233,6 +234,8 @@ static int save_tip(struct save *save, const char *name, struct err *err)
 		rc = err_set(err, -ENOMEM, "save a machine");
 	if (rc >= 0)
 		rc = tip_publish(save->images, &tip, name, err);
+	if (rc >= 0 && fold_is_due(&tip, &save->saved->fold) <= 0)
+		save->saved->fold = NULL;
 	save->saved->layers = tip.layer_count;
 	save->saved->pieces = tip.run_count;
 	return rc;
