@@ -2,7 +2,8 @@
 # make [CC=clang-19] [SAN=1] [BUILD=dir] [target]; "make help" lists targets.
 #
 # Three sets of objects: host (libbrood and brood), shim (inside foreign
-# programs: no stack protector, never sanitised) and hatch (no libc at all).
+# programs: no stack protector, never sanitised) and hatch (no libc at all:
+# the starter, and the agent that runs in machines).
 # The byte-code engine (src/wasm) is host code for x86-64-v2 whose tables are
 # made from src/wasm/operations.tab; its handlers want clang-19.
 # Sources are found by their folder, so that a module can be added without
@@ -34,6 +35,8 @@ SHIM_LINK := -shared -Wl,-z,now -Wl,-z,initfirst \
 HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
+AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
+	-Wl,-z,noseparate-code
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
 HANDLERS_MADE := $(addprefix $(BUILD)/gen/wasm/,handlers_hot.h handlers_once.h \
@@ -46,11 +49,14 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/machine/*.c \
+	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS)
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
+AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
+	src/launch/hatch/mem.c)
 
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c)
@@ -64,8 +70,9 @@ TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
-	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
-VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor
+	$(BUILD)/brood-agent $(BUILD)/libbrood.a $(BUILD)/libbrood.so
+VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
+	machine doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -75,7 +82,8 @@ all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENC
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
-FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK)
+FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
+	$(AGENT_LINK)
 ifneq ($(FLAGS),$(file <$(STAMP)))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
@@ -142,6 +150,13 @@ $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
 	@tools/engine-id "$(if $(SAN),sanitised,plain)" $(ENGINE_SOURCES) >$@
 $(BUILD)/host/src/cache/cache_key.o: | $(BUILD)/gen/cache/engine_id.h
+# What a guest runs to show what an accelerator is worth.
+$(BUILD)/gen/machine/selftest.inc: src/machine/selftest.S $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) -c $< -o $(@:.inc=.o)
+	objcopy -O binary -j .text $(@:.inc=.o) $(@:.inc=.bin)
+	od -An -v -tx1 $(@:.inc=.bin) | sed 's/ \(..\)/0x\1,/g' >$@
+$(BUILD)/host/src/machine/selftest.o: $(BUILD)/gen/machine/selftest.inc
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)
@@ -164,6 +179,8 @@ $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
+$(BUILD)/brood-agent: $(AGENT_OBJECTS)
+	$(CC) $(AGENT_LINK) -o $@ $^
 
 # Tests of the engine include what it is made of.
 $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
@@ -258,7 +275,8 @@ install: all man ## into DESTDIR and PREFIX
 		$(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
-	install $(BUILD)/brood-hatch $(BUILD)/brood-shim.so \
+	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
+		$(BUILD)/brood-shim.so \
 		$(DESTDIR)$(PREFIX)/lib/brood/
 	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/
 	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0

@@ -14,9 +14,23 @@
  * an AGENT_TAKEN, whose "id" is that frame's.  Frames of the agent are not
  * answered.
  *
+ * An AGENT_INPUT may be taken late, when its process does not read; frames
+ * of other kinds are taken at once.  A host that wants to be able to signal
+ * such a process keeps a part of the window for that.
+ *
  * After AGENT_HELLO whatever was going on is over: its processes are killed,
- * and the agent answers AGENT_READY.  It also sends AGENT_READY by itself
- * when it starts, once the machine's own start is done.  */
+ * what they wrote is dropped, and the agent answers AGENT_READY, behind which
+ * the window is empty.  It also sends AGENT_READY by itself when it starts,
+ * once the machine's own start is done; then "id" is 0.  An AGENT_READY or
+ * AGENT_DONE that answers has the "id" of what it answers.
+ *
+ * When the rest of a frame has not come for AGENT_QUIET_MS, it is no frame:
+ * a host that may have left a frame unfinished repeats its AGENT_HELLO after
+ * a longer time than that.
+ *
+ * A process ends with its first process: what that one has written is sent,
+ * then AGENT_EXIT; what it leaves running is the machine's own from then on,
+ * not killed by AGENT_HELLO, and its standard streams are closed.  */
 #pragma once
 #include <stdint.h>
 
@@ -25,6 +39,7 @@ enum {
 	AGENT_VERSION = 1,
 	AGENT_MOST = 4096,   /* bytes of a payload */
 	AGENT_WINDOW = 8192, /* bytes towards the guest that are not taken */
+	AGENT_QUIET_MS = 500,
 };
 
 enum agent_kind {

@@ -231,7 +231,8 @@ static int fd_address(const char *path, struct sockaddr_un *address,
 	return 0;
 }
 
-int fd_listen(const char *path, int backlog, struct err *err)
+static int fd_listen_as(int type, const char *path, int backlog,
+			struct err *err)
 {
 	struct sockaddr_un address;
 	auto_close int folder = -1;
@@ -240,7 +241,7 @@ int fd_listen(const char *path, int backlog, struct err *err)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket");
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
@@ -248,6 +249,16 @@ int fd_listen(const char *path, int backlog, struct err *err)
 	if (listen(fd, backlog) < 0)
 		return err_set(err, -errno, "listen on %s", path);
 	return steal_fd(&fd);
+}
+
+int fd_listen(const char *path, int backlog, struct err *err)
+{
+	return fd_listen_as(SOCK_SEQPACKET, path, backlog, err);
+}
+
+int fd_listen_stream(const char *path, int backlog, struct err *err)
+{
+	return fd_listen_as(SOCK_STREAM, path, backlog, err);
 }
 
 /* connect() waits for room in the listener's queue as long as it may send. */
@@ -262,7 +273,8 @@ static int fd_limit_connect(int socket, int timeout_ms)
 			  sizeof limit);
 }
 
-int fd_connect(const char *path, int timeout_ms, struct err *err)
+static int fd_connect_as(int type, const char *path, int timeout_ms,
+			 struct err *err)
 {
 	struct sockaddr_un address;
 	auto_close int folder = -1;
@@ -271,7 +283,7 @@ int fd_connect(const char *path, int timeout_ms, struct err *err)
 
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "socket");
 	if (fd_limit_connect(fd, timeout_ms) < 0)
@@ -283,6 +295,16 @@ int fd_connect(const char *path, int timeout_ms, struct err *err)
 		return err_set(err, errno == EAGAIN ? -ETIME : -errno,
 			       "connect to %s", path);
 	return steal_fd(&fd);
+}
+
+int fd_connect(const char *path, int timeout_ms, struct err *err)
+{
+	return fd_connect_as(SOCK_SEQPACKET, path, timeout_ms, err);
+}
+
+int fd_connect_stream(const char *path, int timeout_ms, struct err *err)
+{
+	return fd_connect_as(SOCK_STREAM, path, timeout_ms, err);
 }
 
 int fd_wait(int fd, short events, int timeout_ms)

@@ -31,10 +31,13 @@ int fd_send(int socket, const void *data, size_t len, const int *fds,
 ssize_t fd_receive(int socket, void *data, size_t len, int *fds, int fd_room,
 		   int *fd_count, struct err *err);
 
-/* AF_UNIX SEQPACKET.  A path of over 107 bytes is reached through
- * /proc/self/fd/DIRFD/NAME; all that fails names the path.  fd_connect waits
- * for a place in the listener's queue, -ETIME where none becomes free; what
- * is sent over its socket has the same limit.  timeout_ms < 0: none. */
+/* AF_UNIX SEQPACKET, or STREAM where the name says so.  A path of over 107
+ * bytes is reached through /proc/self/fd/DIRFD/NAME; all that fails names
+ * the path.  fd_connect waits for a place in the listener's queue, -ETIME
+ * where none becomes free; what is sent over its socket has the same limit.
+ * timeout_ms < 0: none. */
 int fd_listen(const char *path, int backlog, struct err *err);
+int fd_listen_stream(const char *path, int backlog, struct err *err);
 int fd_connect(const char *path, int timeout_ms, struct err *err);
+int fd_connect_stream(const char *path, int timeout_ms, struct err *err);
 int fd_wait(int fd, short events, int timeout_ms); /* poll: 1, 0, -errno */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON: a writer that cannot write a malformed text, and a strict reader
- * for texts of our own programs. */
+ * without a tree: it walks the text to the one value that is asked for. */
 #include "base/json.h"
 #include <errno.h>
 #include <stdio.h>
@@ -101,6 +101,15 @@ void json_bool(struct json *json, const char *key, bool value)
 	buf_text(json->out, value ? "true" : "false");
 }
 
+void json_value(struct json *json, const char *key, const char *text)
+{
+	json_before(json, key);
+	if (json_check(text, strlen(text), NULL) < 0)
+		json->out->failed = true;
+	else
+		buf_text(json->out, text);
+}
+
 /* ---- reading -------------------------------------------------------------- */
 
 /* All skip functions take a position and give the one behind what they
@@ -145,37 +154,48 @@ static int json_hex(const char *at)
 
 static void json_utf8(struct buf *out, int code)
 {
-	char c[3];
-	int len = 0;
+	static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	int len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+	char c[4];
 
-	if (code < 0x80) {
-		c[len++] = code;
-	} else if (code < 0x800) {
-		c[len++] = 0xc0 | code >> 6;
-		c[len++] = 0x80 | (code & 63);
-	} else {
-		c[len++] = 0xe0 | code >> 12;
-		c[len++] = 0x80 | (code >> 6 & 63);
-		c[len++] = 0x80 | (code & 63);
-	}
+	for (int i = len - 1; i > 0; i--, code >>= 6)
+		c[i] = 0x80 | (code & 63);
+	c[0] = first[len] | code;
 	buf_add(out, c, len);
+}
+
+/* At the 4 digits behind a \u; a pair of surrogates is one character. */
+static bool json_unicode(struct json_text *t, struct buf *out)
+{
+	int code, low = -1;
+
+	if (t->end - t->at < 4 || (code = json_hex(t->at)) < 0)
+		return false;
+	t->at += 4;
+	if (code >> 10 == 0xd800 >> 10 && t->end - t->at >= 6 &&
+	    t->at[0] == '\\' && t->at[1] == 'u')
+		low = json_hex(t->at + 2);
+	if (low >> 10 == 0xdc00 >> 10) {
+		code = 0x10000 + ((code & 0x3ff) << 10) + (low & 0x3ff);
+		t->at += 6;
+	} else if (code >> 11 == 0xd800 >> 11) {
+		code = 0xfffd;
+	}
+	if (out)
+		json_utf8(out, code);
+	return true;
 }
 
 static bool json_escape(struct json_text *t, struct buf *out)
 {
 	static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
 	const char *found;
-	int code;
 
 	if (t->at >= t->end)
 		return false;
 	if (*t->at == 'u') {
-		if (t->end - t->at < 5 || (code = json_hex(t->at + 1)) < 0)
-			return false;
-		t->at += 5;
-		if (out)
-			json_utf8(out, code);
-		return true;
+		t->at++;
+		return json_unicode(t, out);
 	}
 	found = *t->at ? strchr(names, *t->at) : NULL;
 	if (!found)
@@ -311,6 +331,8 @@ static bool json_find(struct json_text *t, const char *name, size_t len)
 	if (t->at >= t->end || (*t->at != '{' && *t->at != '['))
 		return false;
 	keyed = *t->at++ == '{';
+	if (!keyed && strspn(name, "0123456789") < len)
+		return false;
 	for (long i = 0;; i++) {
 		auto_buf struct buf key = { 0 };
 
@@ -373,4 +395,18 @@ int64_t json_get_number(const char *text, const char *path, int64_t absent)
 		return 0;
 	probe = t;
 	return json_skip_number(&probe) ? strtoll(t.at, NULL, 10) : absent;
+}
+
+const char *json_get_value(const char *text, const char *path, size_t *len)
+{
+	struct json_text t = { text, text + strlen(text) };
+	const char *start;
+
+	if (!json_walk(&t, path))
+		return NULL;
+	start = t.at;
+	if (!json_skip(&t, 0))
+		return NULL;
+	*len = t.at - start;
+	return start;
 }

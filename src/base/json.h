@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON written (never wrong: escapes, commas and nesting are kept by the
- * writer) and a small strict reader for our own lines. */
+ * writer) and a small strict reader of single values. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
@@ -22,9 +22,15 @@ void json_list_close(struct json *json);		 /* ] */
 void json_text(struct json *json, const char *key, const char *value);
 void json_number(struct json *json, const char *key, int64_t value);
 void json_bool(struct json *json, const char *key, bool value);
+/* A text that is JSON already; any other makes the buffer failed. */
+void json_value(struct json *json, const char *key, const char *text);
 
 /* Reads a value of a flat or nested object by a dotted path ("a.b.2.c").
- * The text must be one well-formed JSON value of at most 64 levels. */
+ * The text must be one well-formed JSON value of at most 64 levels: what a
+ * stranger wrote goes through json_check first.  Half a surrogate pair is
+ * read as U+FFFD. */
 int json_check(const char *text, size_t len, struct err *err);
 char *json_get_text(const char *text, const char *path); /* malloced, NULL */
 int64_t json_get_number(const char *text, const char *path, int64_t absent);
+/* The value as it stands in the text; NULL where there is none. */
+const char *json_get_value(const char *text, const char *path, size_t *len);

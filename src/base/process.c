@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -102,6 +103,8 @@ static int process_become(const struct process_plan *plan, int report)
 	else if (plan->new_group)
 		setpgid(0, 0);
 	if (plan->cwd && chdir(plan->cwd) < 0)
+		return -errno;
+	if (plan->dies_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
 	if (plan->traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		return -errno;

@@ -15,7 +15,8 @@ struct process_plan {
 	const int *keep;   /* further descriptors, same numbers, kept */
 	int keep_count;
 	bool new_session, new_group;
-	bool traced; /* PTRACE_TRACEME before exec */
+	bool traced;	   /* PTRACE_TRACEME before exec */
+	bool dies_with_us; /* killed when the thread that starts it ends */
 };
 /* Starts it; a failed exec is reported here, not by an exit status. */
 pid_t process_start(const struct process_plan *plan, struct err *err);

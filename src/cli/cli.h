@@ -67,6 +67,8 @@ CLI_VERB(run);
 CLI_VERB(wasm);
 CLI_VERB(compile);
 CLI_VERB(cache);
+CLI_VERB(machine);
+CLI_VERB(machine_image); /* behind "machine" */
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);

@@ -9,6 +9,8 @@
 #include "jit/jit.h"
 #include "lib/stub.h"
 #include "lib/where.h"
+#include "machine/accel.h"
+#include "machine/qemu.h"
 #include "vm/vm.h"
 #include "wasm/interp.h"
 #include <errno.h>
@@ -326,11 +328,30 @@ static void doctor_userfault(struct doctor_finding *finding)
 	doctor_note(finding, DOCTOR_OK, NULL, "not needed by this version");
 }
 
-static void doctor_kvm(struct doctor_finding *finding)
+/* For machines that run an operating system. */
+static void doctor_qemu(struct doctor_finding *finding)
 {
-	doctor_note(
-		finding, DOCTOR_OK, NULL, "%s; not used yet by this version",
-		access("/dev/kvm", R_OK | W_OK) == 0 ? "there" : "not there");
+	auto_qemu struct qemu qemu = { 0 };
+	struct err err = { 0 };
+	struct accel accel;
+	bool is_kvm;
+
+	if (qemu_find(&qemu, &err) < 0) {
+		doctor_note(finding, DOCTOR_LESS,
+			    "install qemu-system-x86, or name one by "
+			    "BROOD_QEMU",
+			    "%.250s", err.text);
+		return;
+	}
+	accel_pick(qemu.path, NULL, &accel, NULL);
+	is_kvm = strcmp(accel.name, "kvm") == 0;
+	doctor_note(finding, is_kvm ? DOCTOR_OK : DOCTOR_LESS,
+		    is_kvm ? NULL
+			   : "KVM on a processor that runs guests itself; "
+			     "until then machines are translated (tcg)",
+		    "%d.%d.%d, %.80s; %s%.180s", qemu.major, qemu.minor,
+		    qemu.micro, qemu.path, is_kvm ? "" : "tcg, as ",
+		    accel.reason);
 }
 
 static void doctor_engine(struct doctor_finding *finding)
@@ -404,8 +425,8 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "Wasm engine", doctor_engine, false },
 	{ "Wasm compiler", doctor_compiler, false },
 	{ "Wasm refused", doctor_refused, false },
+	{ "QEMU", doctor_qemu, false },
 	{ "userfaultfd", doctor_userfault, true },
-	{ "KVM", doctor_kvm, true },
 };
 enum { DOCTOR_PROBES = sizeof(doctor_probes) / sizeof(doctor_probes[0]) };
 

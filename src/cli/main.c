@@ -18,6 +18,7 @@ const struct cli_verb cli_verbs[] = {
 	{ &wasm_args,	     wasm_run,	      false },
 	{ &compile_args,    compile_run,     false },
 	{ &cache_args,	     cache_run,	      false },
+	{ &machine_args,     machine_run,     false },
 	{ &doctor_args,	     doctor_run,      false },
 	{ &man_args,	     man_run,	      false },
 	{ &completions_args, completions_run, false },

@@ -48,9 +48,7 @@ struct layer_plan {
 int layer_write(const struct images *images, const struct layer_plan *plan,
 		const struct pages *pages, const struct source *source,
 		struct layer *layer, struct err *err);
-/* Data of a hypervisor's, from the begin of fd on. */
-int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
-		      struct layer *layer, struct err *err);
-/* What a machine wrote over a disk. */
-int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
-		     struct layer *layer, struct err *err);
+/* A state or a disk: all of fd's data. */
+int layer_write_file(const struct images *images, enum layer_kind kind,
+		     const uint8_t *shape, int fd, struct layer *layer,
+		     struct err *err);

@@ -170,69 +170,64 @@ static int layer_put_tables(struct layer_writing *writing, struct err *err)
 }
 
 /* Who comes by now finds it, and it is seen as right by who made it. */
-static int layer_name(struct layer_writing *writing, const char *hex,
-		      struct err *err)
+static int layer_name(const struct images *images, struct store_draft *draft,
+		      const char *hex, struct err *err)
 {
-	const struct images *images = writing->images;
 	struct file_stamp stamp;
 	struct stat st;
-	int rc = store_draft_link(images->root, &writing->draft, hex, err);
+	int rc = store_draft_link(images->root, draft, hex, err);
 
 	if (rc < 0)
 		return rc;
-	if (fstat(writing->draft.fd, &st) == 0) {
+	if (fstat(draft->fd, &st) == 0) {
 		file_stamp_of(&st, &stamp);
 		store_seen_note(images->root, hex, &stamp, "layer");
 	}
 	return 0;
 }
 
-/* What has its name is right, or is damaged and goes; or it goes away while
- * it is looked at. */
-static int layer_settle(struct layer_writing *writing, const char *hex,
-			struct layer *layer, struct err *err)
+/* Something has its name.  It is right, and open; or it is damaged and goes,
+ * or goes by itself: -EAGAIN.  Other failures say nothing of the file. */
+static int layer_meet(const struct images *images, const uint8_t id[LAYER_ID],
+		      const char *hex, struct layer *layer, struct err *err)
 {
-	const struct images *images = writing->images;
-	int rc = layer_open(images, writing->head.id, layer, err);
+	int rc = layer_open(images, id, layer, err);
 
-	/* Other failures say nothing of the file. */
 	if (rc != -EBADMSG && rc != -EPERM)
 		return rc == -ENOENT ? -EAGAIN : rc;
 	rc = store_object_remove(images->root, hex);
-	if (rc == 0 || rc == -ENOENT || rc == -EBUSY)
-		err_set(err, -EAGAIN, "layer %s/%s is damaged, and in use",
-			images->folder, hex);
-	else
+	if (rc < 0 && rc != -ENOENT && rc != -EBUSY)
 		return err_set(err, rc, "replace the damaged layer %s/%s",
 			       images->folder, hex);
 	return -EAGAIN;
 }
 
 /* The descriptor that is kept cannot write. */
-static int layer_publish(struct layer_writing *writing, struct layer *layer,
+static int layer_publish(const struct images *images, struct store_draft *draft,
+			 const uint8_t id[LAYER_ID], struct layer *layer,
 			 struct err *err)
 {
 	char hex[STORE_HEX + 1];
-	int rc = store_draft_sync(&writing->draft, err);
+	int rc = store_draft_sync(draft, err);
 
-	store_hex(writing->head.id, LAYER_ID, hex);
+	store_hex(id, LAYER_ID, hex);
 	if (rc < 0)
 		return rc;
-	rc = store_object_lease(writing->draft.fd);
+	rc = store_object_lease(draft->fd);
 	if (rc < 0 && rc != -ENOENT) /* it has no name yet */
 		return err_set(err, rc, "lease a new layer");
 	for (int again = 0; again < LAYER_TRIES; again++) {
-		rc = layer_name(writing, hex, err);
+		rc = layer_name(images, draft, hex, err);
 		if (rc >= 0)
-			return layer_open(writing->images, writing->head.id,
-					  layer, err);
+			return layer_open(images, id, layer, err);
 		if (rc == -EEXIST)
-			rc = layer_settle(writing, hex, layer, err);
+			rc = layer_meet(images, id, hex, layer, err);
 		if (rc != -EAGAIN)
 			return rc;
 		clock_sleep_ms(1);
 	}
-	return rc;
+	return err_set(err, -EBUSY, "replace layer %s/%s, which is damaged",
+		       images->folder, hex);
 }
 
 static int layer_finish(struct layer_writing *writing, struct layer *layer,
@@ -241,7 +236,8 @@ static int layer_finish(struct layer_writing *writing, struct layer *layer,
 	if (rc >= 0)
 		rc = layer_put_tables(writing, err);
 	if (rc >= 0)
-		rc = layer_publish(writing, layer, err);
+		rc = layer_publish(writing->images, &writing->draft,
+				   writing->head.id, layer, err);
 	store_draft_close(writing->images->root, &writing->draft);
 	extents_fini(&writing->extents);
 	free(writing->chunks.hashes);
@@ -290,9 +286,9 @@ static int layer_put_file(struct layer_writing *writing, int fd,
 	return rc;
 }
 
-static int layer_write_file(const struct images *images, enum layer_kind kind,
-			    const uint8_t *shape, int fd, struct layer *layer,
-			    struct err *err)
+int layer_write_file(const struct images *images, enum layer_kind kind,
+		     const uint8_t *shape, int fd, struct layer *layer,
+		     struct err *err)
 {
 	const struct layer_plan plan = { .kind = kind, .shape = shape };
 	struct layer_writing writing = { .images = images };
@@ -309,16 +305,4 @@ static int layer_write_file(const struct images *images, enum layer_kind kind,
 	if (rc >= 0)
 		rc = layer_put_file(&writing, fd, err);
 	return layer_finish(&writing, layer, rc, err);
-}
-
-int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
-		      struct layer *layer, struct err *err)
-{
-	return layer_write_file(images, LAYER_STATE, shape, fd, layer, err);
-}
-
-int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
-		     struct layer *layer, struct err *err)
-{
-	return layer_write_file(images, LAYER_DISK, shape, fd, layer, err);
 }

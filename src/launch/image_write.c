@@ -3,8 +3,8 @@
  * then a name.  Memory use does not grow with the image. */
 #include "launch/image_write.h"
 #include "bare/crc.h"
+#include "bare/host.h"
 #include "bare/image_check.h"
-#include "bare/machine.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -261,8 +261,8 @@ static void write_state(struct image_writer *writer)
 	struct program_image *head = &writer->head;
 
 	head->built_ns = clock_wall_ns();
-	head->boot = machine_boot();
-	head->machine = machine_identity();
+	head->boot = host_boot();
+	head->machine = host_identity();
 	head->generation = writer->source->generation;
 	head->resume = stopped->resume;
 	head->fs_base = stopped->fs_base;

@@ -131,6 +131,18 @@ static char *registry_sockets_of_entry(const char *entry_path)
 	return strdup(entry->live);
 }
 
+int registry_runtime(char **root, bool make, struct err *err)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (!registry_is_runtime_dir(runtime))
+		return registry_use_own_tmp(root, make, err);
+	*root = file_join(runtime, "brood");
+	if (!*root)
+		return err_set(err, -ENOMEM, "name of a folder");
+	return make ? file_private_dir(*root, err) : 0;
+}
+
 static int registry_find_sockets(struct registry_place *place, bool make,
 				 struct err *err)
 {

@@ -36,6 +36,10 @@ struct registry_place {
 	char *live, *waiting, *control;
 };
 
+/* The user's own folder for sockets of what lives: $XDG_RUNTIME_DIR/brood, or
+ * /tmp/brood-UID; malloced. */
+int registry_runtime(char **root, bool make, struct err *err);
+
 int registry_key(const struct spec *spec, char key[20]);
 /* Paths only (make == false), or made with their modes checked. */
 int registry_place(const char *key, bool make, struct registry_place *place,

@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
 export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
 export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
 mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
-verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache doctor man completions
+verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache machine doctor man completions
 	version keep"
 count=0 failed=0
 
@@ -161,6 +161,15 @@ run doctor
 { [ $status = 0 ] || [ $status = 111 ]; } &&
 	grep -q kernel "$folder/out" && grep -q ptrace "$folder/out"
 ok $? "doctor looks and ends"
+if command -v qemu-system-x86_64 >/dev/null; then
+	grep -Eq '^(ok|less) *QEMU *[0-9.]+, /.*kvm: ' "$folder/out"
+	ok $? "doctor tells which QEMU, and why with or without KVM"
+else
+	skip "doctor on QEMU" "no qemu-system-x86_64"
+fi
+BROOD_QEMU=/nowhere/qemu run doctor
+grep -q '^less *QEMU *BROOD_QEMU: /nowhere/qemu: No such' "$folder/out"
+ok $? "doctor tells that there is no such QEMU"
 XDG_CACHE_HOME=/proc/nowhere run doctor
 [ $status = 111 ] && grep -q '^missing *cache' "$folder/out"
 ok $? "doctor finds a cache folder that cannot be"

@@ -1,9 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as an executable: elf_check_bytes() answers within them. */
+/* Any bytes as an executable: elf_check_bytes() and image_elf_read() answer
+ * within them. */
 #include "launch/elf.h"
+#include "machine/image_needed.h"
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void use(const char *text, const uint8_t *data, size_t size)
+{
+	const char *from = (const char *)data;
+
+	if (text && (text < from || text + strlen(text) >= from + size))
+		__builtin_trap();
+}
+
+static void read_needs(const uint8_t *data, size_t size)
+{
+	struct image_elf elf;
+
+	if (!image_elf_read(data, size, &elf))
+		return;
+	use(elf.interpreter, data, size);
+	use(elf.run_path, data, size);
+	for (int i = 0; i < elf.count; i++)
+		use(elf.needs[i], data, size);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -12,5 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (elf_check_bytes(data, size, &facts, &err) < 0 && !err.text[0])
 		__builtin_trap();
+	read_needs(data, size);
 	return 0;
 }

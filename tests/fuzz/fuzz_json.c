@@ -6,6 +6,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is cut out of a text is a whole value by itself. */
+static void look_value(const char *text, const char *path)
+{
+	size_t len = 0;
+	const char *value = json_get_value(text, path, &len);
+
+	if (value && json_check(value, len, NULL) < 0)
+		__builtin_trap();
+}
+
 static void look(const char *text)
 {
 	static const char *const paths[] = {
@@ -19,6 +29,7 @@ static void look(const char *text)
 			__builtin_trap();
 		free(found);
 		json_get_number(text, paths[i], -1);
+		look_value(text, paths[i]);
 	}
 }
 

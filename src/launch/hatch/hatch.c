@@ -3,8 +3,8 @@
  * to its main.  What is mapped before a failure does no harm: the exec that
  * follows clears it.  Every mapping refuses to replace another. */
 #include "bare/fact.h"
+#include "bare/host.h"
 #include "bare/image_check.h"
-#include "bare/machine.h"
 #include "bare/raw.h"
 #include "launch/hatch/starter.h"
 #include <asm/prctl.h>
@@ -226,10 +226,9 @@ static _Noreturn void hatch_jump(const struct starter *starter,
 static bool hatch_is_at_home(struct starter *starter)
 {
 	const struct program_image *image = starter->image;
-	uint64_t boot = machine_boot();
+	uint64_t boot = host_boot();
 
-	if ((boot && boot == image->boot) ||
-	    machine_identity() == image->machine)
+	if ((boot && boot == image->boot) || host_identity() == image->machine)
 		return true;
 	text_reason(starter, "the image is of another CPU or kernel", "", "");
 	starter->stale = true;

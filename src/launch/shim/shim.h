@@ -20,6 +20,7 @@
  *	resume.c	the same for a process that has mapped the image
  *	learn.c		which pages a copy touches
  *	hold.c		memory that outlives its process for a moment
+ *	ram.c		a hypervisor's memory, put together from layers
  *
  * All state is in the one struct below.  Up to SHIM_MARK_STOP the shim makes
  * no system call of its own but the two marks, so that what the tracer sees
@@ -187,6 +188,7 @@ struct shim {
 	struct shim_handler handler[SHIM_HANDLERS_MOST];
 	int handler_count;
 	uint64_t blocked_before;
+	uint64_t ram_at, ram_bytes; /* put together here, for madvise */
 	char exe[1024]; /* answer for /proc/self/exe, "" to ask the kernel */
 
 	struct shim_serving serving;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Boot, kernel and CPU as two numbers. */
-#include "bare/machine.h"
+#include "bare/host.h"
 #include "bare/crc.h"
 #include "bare/raw.h"
 #include <cpuid.h>
 #include <fcntl.h>
 #include <sys/utsname.h>
 
-uint64_t machine_boot(void)
+uint64_t host_boot(void)
 {
 	char text[64];
 	long n = -1,
@@ -21,7 +21,7 @@ uint64_t machine_boot(void)
 	return n > 0 ? crc_hash(6, text, n) : 0;
 }
 
-static uint64_t machine_leaf(uint64_t sum, uint32_t leaf, uint32_t part)
+static uint64_t host_leaf(uint64_t sum, uint32_t leaf, uint32_t part)
 {
 	uint32_t is[4] = { 0 };
 
@@ -36,18 +36,18 @@ static uint64_t machine_leaf(uint64_t sum, uint32_t leaf, uint32_t part)
 }
 
 /* Vendor, model, features, size of the state that is saved, name. */
-static uint64_t machine_cpu(uint64_t sum)
+static uint64_t host_cpu(uint64_t sum)
 {
 	static const uint32_t leaf[] = { 0x0,	     0x1,	 0x7,
 					 0xd,	     0x80000001, 0x80000002,
 					 0x80000003, 0x80000004 };
 
 	for (unsigned i = 0; i < sizeof leaf / sizeof *leaf; i++)
-		sum = machine_leaf(sum, leaf[i], 0);
+		sum = host_leaf(sum, leaf[i], 0);
 	return sum;
 }
 
-uint64_t machine_identity(void)
+uint64_t host_identity(void)
 {
 	struct utsname name;
 	uint64_t sum = 7;
@@ -57,5 +57,5 @@ uint64_t machine_identity(void)
 		sum = crc_hash(sum, name.version, sizeof name.version);
 		sum = crc_hash(sum, name.machine, sizeof name.machine);
 	}
-	return machine_cpu(sum);
+	return host_cpu(sum);
 }

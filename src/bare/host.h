@@ -7,6 +7,6 @@
 #include <stdint.h>
 
 /* The same until the next boot, and quick to ask; 0: cannot be told. */
-uint64_t machine_boot(void);
+uint64_t host_boot(void);
 /* CPU and kernel.  Takes a while: a virtual machine traps the question. */
-uint64_t machine_identity(void);
+uint64_t host_identity(void);

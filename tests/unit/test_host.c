@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine stays what it is, on each of its CPUs. */
-#include "bare/machine.h"
+#include "bare/host.h"
 #include "test.h"
 #include <sched.h>
 #include <unistd.h>
 
 TEST(the_same_on_every_cpu)
 {
-	uint64_t is = machine_identity();
+	uint64_t is = host_identity();
 	cpu_set_t all, one;
 
 	CHECK(is != 0);
@@ -18,17 +18,17 @@ TEST(the_same_on_every_cpu)
 		CPU_ZERO(&one);
 		CPU_SET(i, &one);
 		CHECK_INT(sched_setaffinity(0, sizeof one, &one), 0);
-		CHECK(machine_identity() == is);
+		CHECK(host_identity() == is);
 	}
 	sched_setaffinity(0, sizeof all, &all);
 }
 
 TEST(the_boot_stays)
 {
-	CHECK(machine_boot() == machine_boot());
+	CHECK(host_boot() == host_boot());
 	if (access("/proc/sys/kernel/random/boot_id", R_OK) < 0)
 		SKIP("no boot_id here");
-	CHECK(machine_boot() != 0);
+	CHECK(host_boot() != 0);
 }
 
 TEST_MAIN

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs behind "brood machine" share. */
+#pragma once
+#include "base/json.h"
+#include "cli/cli.h"
+#include "machine/machine.h"
+
+CLI_VERB(machine_boot);
+CLI_VERB(machine_start);
+CLI_VERB(machine_save);
+CLI_VERB(machine_swap);
+CLI_VERB(machine_exec);
+CLI_VERB(machine_attach);
+CLI_VERB(machine_stop);
+CLI_VERB(machine_ps);
+CLI_VERB(machine_ls);
+CLI_VERB(machine_rm);
+
+/* Joins this terminal (or what stands for it) with a machine's console, until
+ * the machine ends, or the user says so with Ctrl-]. */
+int machine_console(const struct place *place, struct err *err);
+/* One line, or an object, on a machine that has begun. */
+void machine_tell_report(const struct place *place,
+			 const struct machine_report *report, bool as_json,
+			 struct buf *out);

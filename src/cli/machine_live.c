@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood machine exec, attach, stop, ps, ls, rm: machines that run, and tips. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/maps.h"
+#include "cli/machine.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { LIVE_AGENT_MS = 10000, LIVE_STOP_MS = 10000, LIVE_TIMEOUT = 124 };
+
+static const struct args_option live_no_options[] = { { .name = NULL } };
+
+/* ---- exec -------------------------------------------------------------------------- */
+
+struct exec_words {
+	long timeout_ms;
+	struct args_list env;
+};
+static const struct args_option exec_options[] = {
+	{ .name = "--timeout",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct exec_words, timeout_ms),
+	  .help = "it is killed when it is not over by then" },
+	{ .name = "--env",
+	  .value = "NAME=VALUE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct exec_words, env),
+	  .help = "a variable for the command" },
+	{ .name = NULL }
+};
+
+const struct args_verb machine_exec_args = {
+	.name = "machine exec",
+	.synopsis = "[OPTIONS] NAME -- COMMAND [ARG...]",
+	.summary = "run a command in a machine",
+	.text = "The machine's agent runs COMMAND; its standard input, output "
+		"and errors are these here, and the exit code is the "
+		"command's (128 and the signal's number where one ended it; "
+		"124 when the time was over).",
+	.options = exec_options,
+	.least = 2,
+	.most = -1,
+	.stop_early = true,
+};
+
+static int exec_code(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+				   : WEXITSTATUS(status);
+}
+
+static int exec_in(const struct place *place, const struct talk_exec *exec,
+		   int *status, struct err *err)
+{
+	auto_talk struct talk *talk = NULL;
+	int rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
+
+	return rc < 0 ? rc : talk_exec(talk, exec, status, err);
+}
+
+int machine_exec_run(int argc, char **argv)
+{
+	struct exec_words words = { 0 };
+	auto_machine_place struct place place = { .lock = -1 };
+	char *environment[33] = { NULL };
+	struct talk_exec exec = { .out = 1, .errors = 2 };
+	struct err err = { 0 };
+	int count, code, rc, status = 0;
+	char **operands;
+
+	if (cli_parse(&machine_exec_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	exec.argv = operands + 1;
+	if (strcmp(operands[1], "--") == 0)
+		exec.argv++;
+	if (!exec.argv[0])
+		return cli_wrong("no command to run in %s", operands[0]);
+	for (int i = 0; i < words.env.count; i++)
+		environment[i] = (char *)words.env.item[i];
+	exec.environment = environment;
+	exec.timeout_ms = words.timeout_ms ? (int)words.timeout_ms : -1;
+	signal(SIGPIPE, SIG_IGN);
+	rc = place_find(operands[0], &place, &err);
+	if (rc >= 0)
+		rc = exec_in(&place, &exec, &status, &err);
+	if (rc == -ETIME && exec.timeout_ms >= 0) {
+		cli_fail(&err, NULL);
+		return LIVE_TIMEOUT;
+	}
+	return rc < 0 ? cli_fail(&err, NULL) : exec_code(status);
+}
+
+/* ---- attach ------------------------------------------------------------------------ */
+
+const struct args_verb machine_attach_args = {
+	.name = "machine attach",
+	.synopsis = "NAME",
+	.summary = "join a machine's console",
+	.text = "Joins the console of a machine with this terminal, until "
+		"Ctrl-]. The machine goes on.",
+	.options = live_no_options,
+	.least = 1,
+	.most = 1,
+};
+
+int machine_attach_run(int argc, char **argv)
+{
+	auto_machine_place struct place place = { .lock = -1 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code, rc;
+
+	if (cli_parse(&machine_attach_args, argc, argv, NULL, &operands, &count,
+		      &code) < 0)
+		return code;
+	rc = place_find(operands[0], &place, &err);
+	if (rc >= 0)
+		rc = machine_console(&place, &err);
+	return rc < 0 ? cli_fail(&err, NULL) : 0;
+}
+
+/* ---- stop -------------------------------------------------------------------------- */
+
+struct stop_words {
+	bool all, at_once;
+	long timeout_ms;
+};
+static const struct args_option stop_options[] = {
+	{ .name = "--all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct stop_words, all),
+	  .help = "every machine of this user" },
+	{ .name = "--now",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct stop_words, at_once),
+	  .help = "without asking the guest to shut down" },
+	{ .name = "--timeout",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct stop_words, timeout_ms),
+	  .help = "how long the guest may take (10s)" },
+	{ .name = NULL }
+};
+
+const struct args_verb machine_stop_args = {
+	.name = "machine stop",
+	.synopsis = "[OPTIONS] NAME...",
+	.summary = "end machines",
+	.text = "Asks each guest's agent to power off; one that does not is "
+		"ended. What was not saved is gone.",
+	.options = stop_options,
+	.most = -1,
+};
+
+static int stop_visit(const struct place *place, void *context)
+{
+	const struct stop_words *words = context;
+	struct err err = { 0 };
+	int timeout_ms =
+		words->timeout_ms ? (int)words->timeout_ms : LIVE_STOP_MS;
+
+	if (machine_stop(place, words->at_once, timeout_ms, &err) < 0)
+		return -cli_fail(&err, NULL);
+	return 0;
+}
+
+int machine_stop_run(int argc, char **argv)
+{
+	struct stop_words words = { 0 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code, rc;
+
+	if (cli_parse(&machine_stop_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	if (!count && !words.all)
+		return cli_wrong("no machine is named; --all ends every one");
+	if (words.all) {
+		rc = place_each(stop_visit, &words, &err);
+		if (rc < 0)
+			return err.code ? cli_fail(&err, NULL) : -rc;
+	}
+	for (int i = 0; i < count; i++) {
+		auto_machine_place struct place place = { .lock = -1 };
+
+		if (place_find(operands[i], &place, &err) < 0)
+			code = cli_fail(&err, NULL);
+		else if (stop_visit(&place, &words) < 0)
+			code = CLI_SYSTEM;
+	}
+	return code;
+}
+
+/* ---- ps ---------------------------------------------------------------------------- */
+
+struct list_words {
+	const char *store;
+	bool json;
+};
+static const struct args_option ps_options[] = {
+	{ .name = "--json",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct list_words, json),
+	  .help = "one JSON object instead of a table" },
+	{ .name = NULL }
+};
+
+const struct args_verb machine_ps_args = {
+	.name = "machine ps",
+	.synopsis = "[--json]",
+	.summary = "list machines that run",
+	.text = "PSS is the machine's part of all memory: what it shares is "
+		"divided by those who share it. OWN is what it alone has.",
+	.options = ps_options,
+};
+
+struct listing_work {
+	struct buf *out;
+	struct json json;
+	bool as_json;
+	const struct images *images;
+	int rows;
+};
+
+static void ps_row(struct listing_work *work, const struct place *place,
+		   const struct machine *machine,
+		   const struct maps_memory *memory)
+{
+	struct json *json = &work->json;
+
+	if (!work->as_json) {
+		buf_format(work->out,
+			   "%-16s %-12s %8d %-5s %-6s %8lu %8lu %8lu\n",
+			   place->name, machine->tip[0] ? machine->tip : "-",
+			   machine->pid, machine->shape.accel,
+			   machine->parked ? "parked" : machine->mode,
+			   (unsigned long)(machine->shape.ram_bytes >> 20),
+			   (unsigned long)memory->pss / 1024,
+			   (unsigned long)memory->private_dirty / 1024);
+		return;
+	}
+	json_open(json, NULL);
+	json_text(json, "name", place->name);
+	json_text(json, "tip", machine->tip);
+	json_number(json, "pid", machine->pid);
+	json_text(json, "accel", machine->shape.accel);
+	json_text(json, "mode", machine->mode);
+	json_text(json, "way", machine->way);
+	json_bool(json, "parked", machine->parked);
+	json_number(json, "memory", (int64_t)machine->shape.ram_bytes);
+	json_number(json, "ram_at", (int64_t)machine->ram_at);
+	json_number(json, "pss_kib", (int64_t)memory->pss);
+	json_number(json, "private_kib", (int64_t)memory->private_dirty);
+	json_text(json, "folder", place->folder);
+	json_close(json);
+}
+
+static int ps_visit(const struct place *place, void *context)
+{
+	auto_machine struct machine machine = { 0 };
+	struct maps_memory memory = { 0 };
+
+	if (machine_read(place, &machine, NULL) < 0)
+		return 0;
+	maps_memory(machine.pid, &memory, NULL);
+	ps_row(context, place, &machine, &memory);
+	return 0;
+}
+
+int machine_ps_run(int argc, char **argv)
+{
+	struct list_words words = { 0 };
+	auto_buf struct buf out = { 0 };
+	struct listing_work work = { .out = &out };
+	struct err err = { 0 };
+	char **operands;
+	int count, code;
+
+	if (cli_parse(&machine_ps_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	work.as_json = words.json;
+	if (words.json) {
+		json_start(&work.json, &out);
+		json_open(&work.json, NULL);
+		json_list_open(&work.json, "machines");
+	} else {
+		buf_format(&out, "%-16s %-12s %8s %-5s %-6s %8s %8s %8s\n",
+			   "NAME", "TIP", "PID", "ACCEL", "MODE", "MIB", "PSS",
+			   "OWN");
+	}
+	if (place_each(ps_visit, &work, &err) < 0)
+		return cli_fail(&err, NULL);
+	if (words.json) {
+		json_list_close(&work.json);
+		json_close(&work.json);
+		buf_text(&out, "\n");
+	}
+	return cli_print(buf_string(&out));
+}
+
+/* ---- ls, rm ------------------------------------------------------------------------- */
+
+#define LIVE_STORE                                      \
+	{ .name = "--store",                            \
+	  .value = "DIR",                               \
+	  .kind = ARGS_TEXT,                            \
+	  .offset = offsetof(struct list_words, store), \
+	  .help = "the folder of images, if it is not the usual one" }
+
+static const struct args_option ls_options[] = {
+	LIVE_STORE,
+	{ .name = "--json",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct list_words, json),
+	  .help = "one JSON object instead of a table" },
+	{ .name = NULL }
+};
+static const struct args_option rm_options[] = { LIVE_STORE, { .name = NULL } };
+
+const struct args_verb machine_ls_args = {
+	.name = "machine ls",
+	.synopsis = "[--json] [--store DIR]",
+	.summary = "list the tips that machines can be started from",
+	.text = "\"brood image ls\" tells more of their layers.",
+	.options = ls_options,
+};
+
+const struct args_verb machine_rm_args = {
+	.name = "machine rm",
+	.synopsis = "[--store DIR] TIP...",
+	.summary = "remove tips",
+	.text = "Removes tips; machines that were started from them go on. "
+		"\"brood image gc\" then removes the layers that no tip needs.",
+	.options = rm_options,
+	.least = 1,
+	.most = -1,
+};
+
+static void ls_row(struct listing_work *work, const char *name,
+		   const struct tip *tip, const struct tip_ids *ids,
+		   const char *wrong)
+{
+	struct json *json = &work->json;
+	auto_free char *accel =
+		wrong ? NULL : json_get_text(tip->words, "shape.accel");
+	int64_t saved = wrong ? 0 : json_get_number(tip->words, "saved", 0);
+
+	if (!work->as_json) {
+		char day[24] = "-";
+		time_t when = (time_t)saved;
+		struct tm tm;
+
+		if (saved && localtime_r(&when, &tm))
+			strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm);
+		buf_format(work->out, "%-20s %8lu %6u %6u %-5s %-16s%s%s\n",
+			   name, (unsigned long)(tip->ram_bytes >> 20),
+			   ids->layer_count, tip->run_count,
+			   accel ? accel : "-", day, wrong ? "  " : "",
+			   wrong ? wrong : "");
+		return;
+	}
+	json_open(json, NULL);
+	json_text(json, "tip", name);
+	json_number(json, "memory", (int64_t)tip->ram_bytes);
+	json_number(json, "layers", ids->layer_count);
+	json_number(json, "pieces", tip->run_count);
+	json_text(json, "accel", accel ? accel : "");
+	json_number(json, "saved", saved);
+	json_text(json, "wrong", wrong ? wrong : "");
+	json_close(json);
+}
+
+static int ls_visit(const char *name, void *context)
+{
+	struct listing_work *work = context;
+	struct tip_ids ids = { .layer_count = 0 };
+	struct err err = { 0 };
+	auto_tip struct tip tip = TIP_EMPTY;
+	int rc = tip_read(work->images, name, &tip, &ids, &err);
+
+	ls_row(work, name, &tip, &ids, rc < 0 ? err.text : NULL);
+	work->rows++;
+	return 0;
+}
+
+int machine_ls_run(int argc, char **argv)
+{
+	struct list_words words = { 0 };
+	auto_buf struct buf out = { 0 };
+	struct images images = { .root = -1, .tips = -1 };
+	struct listing_work work = { .out = &out, .images = &images };
+	struct err err = { 0 };
+	char **operands;
+	int count, code, rc;
+
+	if (cli_parse(&machine_ls_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	work.as_json = words.json;
+	rc = images_open(&images, words.store, false, &err);
+	if (rc < 0 && rc != -ENOENT)
+		return cli_fail(&err, NULL);
+	if (words.json) {
+		json_start(&work.json, &out);
+		json_open(&work.json, NULL);
+		json_list_open(&work.json, "tips");
+	} else {
+		buf_format(&out, "%-20s %8s %6s %6s %-5s %s\n", "TIP", "MIB",
+			   "LAYERS", "PIECES", "ACCEL", "SAVED");
+	}
+	if (rc >= 0)
+		rc = tip_each(&images, ls_visit, &work, &err);
+	images_close(&images);
+	if (rc < 0 && rc != -ENOENT)
+		return cli_fail(&err, NULL);
+	if (words.json) {
+		json_list_close(&work.json);
+		json_close(&work.json);
+		buf_text(&out, "\n");
+	}
+	return cli_print(buf_string(&out));
+}
+
+int machine_rm_run(int argc, char **argv)
+{
+	struct list_words words = { 0 };
+	struct images images = { .root = -1, .tips = -1 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code;
+
+	if (cli_parse(&machine_rm_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	if (images_open(&images, words.store, false, &err) < 0)
+		return cli_fail(&err, NULL);
+	for (int i = 0; i < count; i++)
+		if (tip_remove(&images, operands[i], &err) < 0)
+			code = cli_fail(&err, NULL);
+	images_close(&images);
+	return code;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Machines, begun: by a boot, or from a tip.  Both have the same steps; the
+ * one difference is where memory and devices come from. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "machine/begin.h"
+#include "machine/machine.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BOOT_LOOK_MS = 20, BOOT_PORT_MS = 100, BOOT_LINE_MOST = 1 << 20 };
+
+/* ---- ready --------------------------------------------------------------------- */
+
+int machine_ready_parse(const char *words, struct machine_ready *ready,
+			struct err *err)
+{
+	char *end;
+
+	if (!words || strcmp(words, "agent") == 0)
+		ready->kind = READY_AGENT;
+	else if (strcmp(words, "none") == 0)
+		ready->kind = READY_NONE;
+	else if (strncmp(words, "console:", 8) == 0 && words[8]) {
+		ready->kind = READY_CONSOLE;
+		ready->text = words + 8;
+	} else if (strncmp(words, "port:", 5) == 0) {
+		ready->kind = READY_PORT;
+		ready->port = strtol(words + 5, &end, 10);
+		if (*end || ready->port < 1 || ready->port > 65535)
+			return err_set(err, -EINVAL, "%s is no port",
+				       words + 5);
+	} else {
+		return err_set(err, -EINVAL,
+			       "\"%s\" tells nothing of when it is ready: "
+			       "agent, console:TEXT, port:NUMBER or none",
+			       words);
+	}
+	return 0;
+}
+
+/* Has the console said it? */
+static bool boot_console_says(const struct place *place, const char *text)
+{
+	auto_free char *path = place_path(place, "console.log");
+	auto_buf struct buf log = { 0 };
+
+	return path && file_read(path, &log, BOOT_LINE_MOST, NULL) >= 0 &&
+	       log.len && memmem(log.data, log.len, text, strlen(text));
+}
+
+/* The forwarder takes any connection; who is behind it keeps it. */
+static bool boot_port_serves(long port)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte;
+
+	if (fd < 0 || connect(fd, (const void *)&address, sizeof(address)) < 0)
+		return false;
+	return fd_wait(fd, POLLIN, BOOT_PORT_MS) == 0 ||
+	       recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static bool boot_is_ready(const struct place *place,
+			  const struct machine_ready *ready)
+{
+	return ready->kind == READY_CONSOLE
+		       ? boot_console_says(place, ready->text)
+		       : boot_port_serves(ready->port);
+}
+
+static int boot_await(const struct place *place, pid_t pid,
+		      const struct machine_ready *ready, struct err *err)
+{
+	const struct timespec look = { .tv_nsec = BOOT_LOOK_MS * 1000000 };
+	uint64_t end = clock_ns() + (uint64_t)ready->timeout_ms * 1000000;
+	struct talk *talk = NULL;
+	int rc;
+
+	if (ready->kind == READY_NONE)
+		return 0;
+	if (ready->kind == READY_AGENT) {
+		rc = machine_talk(place, ready->timeout_ms, &talk, err);
+		talk_close(talk);
+		return rc;
+	}
+	while (!boot_is_ready(place, ready)) {
+		if (begin_has_ended(pid))
+			return err_set(err, -EPIPE, "machine %s has ended",
+				       place->name);
+		if (clock_ns() > end)
+			return err_set(err, -ETIME, "machine %s is not ready",
+				       place->name);
+		nanosleep(&look, NULL);
+	}
+	return 0;
+}
+
+/* ---- the boot ------------------------------------------------------------------- */
+
+static char *boot_words(const struct hypervisor_boot *files)
+{
+	auto_buf struct buf text = { 0 };
+	struct json json;
+
+	json_start(&json, &text);
+	json_open(&json, NULL);
+	json_text(&json, "kernel", files->kernel ? files->kernel : "");
+	json_text(&json, "initrd", files->initrd ? files->initrd : "");
+	json_text(&json, "append", files->append ? files->append : "");
+	json_close(&json);
+	return buf_steal(&text);
+}
+
+static int boot_run(struct begin *begin, const struct machine_boot *boot,
+		    struct err *err)
+{
+	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+
+	begin->report->times.run_ns = begin_ns(begin);
+	if (rc >= 0)
+		rc = begin_record(begin, "boot", false, err);
+	if (rc >= 0)
+		rc = boot_await(&begin->place, begin->hypervisor.pid,
+				&boot->ready, err);
+	begin->report->times.unique_ns = begin_ns(begin);
+	return rc;
+}
+
+int machine_boot(const struct machine_boot *boot, struct place *place,
+		 struct machine_report *report, struct err *err)
+{
+	struct begin begin = { .report = report,
+			       .boot = &boot->files,
+			       .forward = boot->forward,
+			       .ends_with_us = boot->ends_with_us };
+	int rc = begin_open(&begin, boot->name, err);
+
+	if (rc >= 0)
+		rc = shape_make(&boot->shape, &begin.qemu, &begin.shape, err);
+	begin.boot_words = boot_words(&boot->files);
+	if (rc >= 0 && !begin.boot_words)
+		rc = err_set(err, -ENOMEM, "boot a machine");
+	if (rc >= 0)
+		rc = begin_hypervisor(&begin, RAM_MAP, err);
+	if (rc >= 0)
+		rc = boot_run(&begin, boot, err);
+	return begin_end(&begin, rc, place);
+}
+
+/* ---- from a tip ------------------------------------------------------------------- */
+
+static int start_state(struct begin *begin, struct err *err)
+{
+	const struct layer *state = &begin->tip.state;
+	int rc;
+
+	if (state->fd < 0)
+		return err_set(err, -EINVAL,
+			       "tip %s has no state of a machine's devices",
+			       begin->tip.name);
+	if (lseek(state->fd, (off_t)state->head.data_at, SEEK_SET) < 0)
+		return err_set(err, -errno, "read layer %.16s", state->hex);
+	rc = hypervisor_load(begin->hypervisor.qmp, state->fd, err);
+	begin->report->times.state_ns = begin_ns(begin);
+	return rc;
+}
+
+/* Its words name the shape, and its own hash has to be the one that all of
+ * its layers are bound to. */
+static int start_shape(struct begin *begin, struct err *err)
+{
+	auto_free char *text = NULL;
+	uint8_t id[LAYER_ID];
+	size_t len;
+	const char *value = json_get_value(begin->tip.words, "shape", &len);
+	int rc;
+
+	text = value ? strndup(value, len) : NULL;
+	if (!text)
+		return err_set(err, -EINVAL, "tip %s is no machine's",
+			       begin->tip.name);
+	rc = shape_read(text, &begin->shape, err);
+	if (rc < 0)
+		return err_wrap(err, "tip %s", begin->tip.name);
+	shape_id(&begin->shape, id);
+	if (memcmp(id, begin->tip.shape, LAYER_ID) != 0 ||
+	    begin->shape.ram_bytes != begin->tip.ram_bytes)
+		return err_set(err, -EBADMSG,
+			       "tip %s: its layers are of another machine than "
+			       "its words",
+			       begin->tip.name);
+	value = json_get_value(begin->tip.words, "boot", &len);
+	begin->boot_words = value ? strndup(value, len) : NULL;
+	return shape_fits(&begin->shape, &begin->qemu, begin->tip.name, err);
+}
+
+static int start_unique(struct begin *begin, const struct machine_start *start,
+			struct err *err)
+{
+	auto_talk struct talk *talk = NULL;
+	struct agent_unique unique = { 0 };
+	int timeout_ms = start->agent_ms ? start->agent_ms : BEGIN_AGENT_MS;
+	int rc;
+
+	if (start->same)
+		return 0;
+	rc = machine_talk(&begin->place, timeout_ms, &talk, err);
+	if (rc < 0)
+		return err_wrap(err, "it may not run as its own twin");
+	begin_identity(&begin->place, start->host_name, &unique);
+	rc = talk_unique(talk, &unique, timeout_ms, err);
+	begin->report->times.unique_ns = begin_ns(begin);
+	return rc < 0 ? rc : 0;
+}
+
+/* CLAIM 2.10: from here on the guest runs in the memory of its tip. */
+static int start_run(struct begin *begin, const struct machine_start *start,
+		     struct err *err)
+{
+	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+
+	begin->report->times.run_ns = begin_ns(begin);
+	if (rc >= 0)
+		rc = begin_record(begin, begin->mode, false, err);
+	return rc < 0 ? rc : start_unique(begin, start, err);
+}
+
+int machine_start(const struct images *images,
+		  const struct machine_start *start, struct place *place,
+		  struct machine_report *report, struct err *err)
+{
+	struct begin begin = { .report = report,
+			       .tip = TIP_EMPTY,
+			       .mode = start->copy ? "copy" : "map",
+			       .forward = start->forward,
+			       .cold = start->cold,
+			       .ends_with_us = start->ends_with_us };
+	auto_free char *stem = file_format("%.55s-", start->tip);
+	int rc = begin_open(&begin, start->name ? start->name : stem, err);
+
+	if (rc >= 0)
+		rc = tip_open(images, start->tip, &begin.tip, err);
+	if (rc >= 0)
+		rc = start_shape(&begin, err);
+	report->times.open_ns = begin_ns(&begin);
+	if (rc >= 0)
+		rc = begin_hypervisor(&begin, start->copy ? RAM_COPY : RAM_MAP,
+				      err);
+	if (rc >= 0)
+		rc = start_state(&begin, err);
+	if (rc >= 0)
+		rc = start->park ? begin_record(&begin, begin.mode, true, err)
+				 : start_run(&begin, start, err);
+	return begin_end(&begin, rc, place);
+}
+
+/* ---- parked --------------------------------------------------------------------- */
+
+struct unpark {
+	const struct machine_start *start;
+	struct place *place;
+	struct machine_report *report;
+};
+
+/* Two that want it at once: the one whose order to run comes first has it. */
+static int unpark_try(const struct place *place, void *context)
+{
+	struct unpark *unpark = context;
+	struct begin begin = { .report = unpark->report, .tip = TIP_EMPTY };
+	auto_machine struct machine machine = { 0 };
+	int rc;
+
+	if (machine_read(place, &machine, NULL) < 0 || !machine.parked ||
+	    strcmp(machine.tip, unpark->start->tip) != 0)
+		return 0;
+	rc = begin_take(&begin, place, &machine, NULL);
+	if (rc >= 0)
+		rc = hypervisor_go_on(begin.hypervisor.qmp, NULL);
+	unpark->report->times.run_ns = begin_ns(&begin);
+	if (rc >= 0)
+		rc = start_unique(&begin, unpark->start, NULL);
+	if (rc < 0) {
+		begin_leave(&begin);
+		return 0;
+	}
+	unpark->report->mode = "parked";
+	unpark->report->warm = true;
+	begin_end(&begin, 0, unpark->place);
+	return 1;
+}
+
+int machine_unpark(const struct machine_start *start, struct place *place,
+		   struct machine_report *report, struct err *err)
+{
+	struct unpark unpark = { start, place, report };
+
+	return place_each(unpark_try, &unpark, err);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine is, written down and read; and the small things that are
+ * done with one that lives. */
+#include "machine/machine.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MACHINE_FILE_MOST = 1 << 18, MACHINE_ORDERS_MS = 20000 };
+
+void machine_fini(struct machine *machine)
+{
+	shape_fini(&machine->shape);
+	mem_free(&machine->boot);
+}
+
+/* ---- its file ---------------------------------------------------------------- */
+
+int machine_write(const struct place *place, const struct machine *machine,
+		  struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	auto_free char *path = place_path(place, "machine");
+	char hex[STORE_HEX + 1];
+	struct json json;
+
+	json_start(&json, &text);
+	json_open(&json, NULL);
+	json_number(&json, "pid", machine->pid);
+	json_number(&json, "started", (int64_t)machine->started_ns);
+	json_number(&json, "ram_at", (int64_t)machine->ram_at);
+	json_text(&json, "tip", machine->tip);
+	json_text(&json, "mode", machine->mode);
+	json_text(&json, "way", machine->way);
+	json_text(&json, "forward", machine->forward);
+	json_bool(&json, "parked", machine->parked);
+	json_bool(&json, "working", machine->has_working);
+	json_list_open(&json, "layers");
+	for (uint32_t i = 0; i < machine->layer_count; i++) {
+		store_hex(machine->layers[i], LAYER_ID, hex);
+		json_text(&json, NULL, hex);
+	}
+	json_list_close(&json);
+	shape_words(&machine->shape, &json, "shape");
+	json_value(&json, "boot", machine->boot ? machine->boot : "null");
+	json_close(&json);
+	if (text.failed || !path)
+		return err_set(err, -ENOMEM, "tell of machine %s", place->name);
+	return file_publish(path, text.data, text.len, 0600, err);
+}
+
+static void machine_read_text(const char *text, const char *path, char *to,
+			      size_t room)
+{
+	auto_free char *value = json_get_text(text, path);
+
+	snprintf(to, room, "%s", value ? value : "");
+}
+
+static bool machine_read_bool(const char *text, const char *path)
+{
+	size_t len;
+	const char *value = json_get_value(text, path, &len);
+
+	return value && len == 4 && memcmp(value, "true", 4) == 0;
+}
+
+static char *machine_read_value(const char *text, const char *path)
+{
+	size_t len;
+	const char *value = json_get_value(text, path, &len);
+
+	return value ? strndup(value, len) : NULL;
+}
+
+static void machine_read_layers(const char *text, struct machine *machine)
+{
+	while (machine->layer_count < LAYER_DEPTH_MOST) {
+		char path[32], hex[STORE_HEX + 2];
+
+		snprintf(path, sizeof(path), "layers.%u", machine->layer_count);
+		machine_read_text(text, path, hex, sizeof(hex));
+		if (!store_is_name(hex))
+			break;
+		store_from_hex(hex, machine->layers[machine->layer_count++]);
+	}
+}
+
+int machine_read(const struct place *place, struct machine *machine,
+		 struct err *err)
+{
+	auto_buf struct buf data = { 0 };
+	auto_free char *path = place_path(place, "machine");
+	auto_free char *shape = NULL;
+	const char *text;
+	int rc;
+
+	*machine = (struct machine){ 0 };
+	if (!path)
+		return err_set(err, -ENOMEM, "name of a file");
+	rc = file_read(path, &data, MACHINE_FILE_MOST, err);
+	if (rc >= 0)
+		rc = json_check(buf_string(&data), data.len, err);
+	if (rc < 0)
+		return rc == -ENOENT ? err_set(err, -EAGAIN,
+					       "machine %s is being started",
+					       place->name)
+				     : err_wrap(err, "machine %s", place->name);
+	text = buf_string(&data);
+	machine->pid = (pid_t)json_get_number(text, "pid", 0);
+	machine->started_ns = (uint64_t)json_get_number(text, "started", 0);
+	machine->ram_at = (uint64_t)json_get_number(text, "ram_at", 0);
+	machine->parked = machine_read_bool(text, "parked");
+	machine->has_working = machine_read_bool(text, "working");
+	machine_read_text(text, "tip", machine->tip, sizeof(machine->tip));
+	machine_read_text(text, "mode", machine->mode, sizeof(machine->mode));
+	machine_read_text(text, "way", machine->way, sizeof(machine->way));
+	machine_read_text(text, "forward", machine->forward,
+			  sizeof(machine->forward));
+	machine_read_layers(text, machine);
+	shape = machine_read_value(text, "shape");
+	machine->boot = machine_read_value(text, "boot");
+	rc = shape ? shape_read(shape, &machine->shape, err)
+		   : err_set(err, -EBADMSG, "machine %s has no shape",
+			     place->name);
+	if (rc < 0 || machine->pid <= 1) {
+		machine_fini(machine);
+		return rc < 0 ? rc
+			      : err_set(err, -EBADMSG,
+					"machine %s has no process",
+					place->name);
+	}
+	return 0;
+}
+
+/* ---- one that lives ------------------------------------------------------------ */
+
+int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
+{
+	auto_free char *path = place_path(place, "qmp");
+
+	if (!path)
+		return err_set(err, -ENOMEM, "name of a socket");
+	return qmp_open(qmp, path, MACHINE_ORDERS_MS, err);
+}
+
+int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
+		 struct err *err)
+{
+	auto_free char *path = place_path(place, "agent");
+	int rc;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "name of a socket");
+	rc = talk_open(talk, path, timeout_ms, NULL, err);
+	return rc < 0 ? err_wrap(err, "machine %s", place->name) : 0;
+}
+
+static int machine_quit(const struct place *place, struct err *err)
+{
+	auto_qmp struct qmp *qmp = NULL;
+	int rc = machine_orders(place, &qmp, err);
+
+	return rc < 0 ? rc : qmp_command(qmp, "quit", NULL, NULL, err);
+}
+
+/* A guest that hangs, or a QEMU that does. */
+static void machine_kill(const struct place *place)
+{
+	auto_machine struct machine machine = { 0 };
+
+	if (machine_read(place, &machine, NULL) >= 0)
+		kill(machine.pid, SIGKILL);
+}
+
+int machine_stop(const struct place *place, bool at_once, int timeout_ms,
+		 struct err *err)
+{
+	auto_talk struct talk *talk = NULL;
+
+	if (!at_once && machine_talk(place, timeout_ms, &talk, err) >= 0 &&
+	    talk_power(talk, false, err) >= 0 &&
+	    place_wait_gone(place, timeout_ms) >= 0)
+		return 0;
+	if (machine_quit(place, err) < 0 ||
+	    place_wait_gone(place, timeout_ms) < 0)
+		machine_kill(place);
+	if (place_wait_gone(place, timeout_ms) < 0)
+		return err_set(err, -ETIME, "machine %s does not end",
+			       place->name);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was found out with some effort and stays true as long as a key is the
+ * same: $XDG_CACHE_HOME/brood/NAME, one JSON object with a checksum.  A file
+ * that is damaged, of another key, or that others may write is none. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include <stdbool.h>
+
+bool memo_get(const char *name, const char *key, struct buf *value);
+int memo_put(const char *name, const char *key, const char *value,
+	     struct err *err);

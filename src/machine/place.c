@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Folders of machines that live. */
+#include "machine/place.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "image/images.h"
+#include "launch/registry.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PLACE_NUMBERS = 10000, PLACE_LOOK_MS = 5 };
+
+void place_fini(struct place *place)
+{
+	fd_close(&place->lock);
+	mem_free(&place->folder);
+}
+
+char *place_path(const struct place *place, const char *file)
+{
+	return file_join(place->folder, file);
+}
+
+static int place_root(char **root, bool make, struct err *err)
+{
+	auto_free char *above = NULL;
+	int rc = registry_runtime(&above, make, err);
+
+	if (rc < 0)
+		return rc;
+	*root = file_join(above, "machines");
+	if (!*root)
+		return err_set(err, -ENOMEM, "name of a folder");
+	return make ? file_private_dir(*root, err) : 0;
+}
+
+static int place_at(const char *root, const char *name, struct place *place,
+		    struct err *err)
+{
+	*place = (struct place){ .lock = -1 };
+	if (!images_is_name(name))
+		return err_set(err, -EINVAL,
+			       "%.64s is no name of a machine: letters, "
+			       "digits, \"._-\", at most 64",
+			       name);
+	snprintf(place->name, sizeof(place->name), "%s", name);
+	place->folder = file_join(root, name);
+	return place->folder ? 0 : err_set(err, -ENOMEM, "name of a folder");
+}
+
+/* 1: locked by us now, 0: somebody holds it. */
+static int place_try(struct place *place, bool make, struct err *err)
+{
+	auto_free char *path = place_path(place, "lock");
+	auto_close int fd = -1;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "name of a file");
+	fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? 0
+			       : err_set(err, -errno, "lock %s", path);
+	place->lock = steal_fd(&fd);
+	return 1;
+}
+
+/* What is left of one that is gone goes first. */
+static int place_take(struct place *place, struct err *err)
+{
+	for (int again = 0; again < 3; again++) {
+		int rc;
+
+		if (mkdir(place->folder, 0700) == 0) {
+			rc = place_try(place, true, err);
+			if (rc != 0)
+				return rc < 0 ? rc : 0;
+			continue;
+		}
+		if (errno != EEXIST)
+			return err_set(err, -errno, "make %s", place->folder);
+		rc = place_try(place, false, err);
+		if (rc == 1)
+			place_remove(place);
+		else if (rc == 0)
+			break;
+		else if (rc != -ENOENT)
+			return rc;
+		else
+			rmdir(place->folder);
+	}
+	return err_set(err, -EEXIST, "machine %s", place->name);
+}
+
+static int place_take_number(const char *root, const char *stem,
+			     struct place *place, struct err *err)
+{
+	int rc = -EEXIST;
+
+	for (int i = 1; rc == -EEXIST && i < PLACE_NUMBERS; i++) {
+		char name[sizeof(place->name)];
+
+		if (snprintf(name, sizeof(name), "%.56s%d", stem, i) < 0)
+			return -EINVAL;
+		rc = place_at(root, name, place, err);
+		if (rc >= 0)
+			rc = place_take(place, err);
+		if (rc < 0)
+			place_fini(place);
+	}
+	return rc;
+}
+
+int place_make(const char *name, struct place *place, struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = place_root(&root, true, err);
+
+	*place = (struct place){ .lock = -1 };
+	if (rc < 0)
+		return rc;
+	if (!name || !*name || name[strlen(name) - 1] == '-')
+		return place_take_number(root, name && *name ? name : "vm-",
+					 place, err);
+	rc = place_at(root, name, place, err);
+	if (rc >= 0)
+		rc = place_take(place, err);
+	if (rc < 0)
+		place_fini(place);
+	return rc;
+}
+
+int place_find(const char *name, struct place *place, struct err *err)
+{
+	auto_free char *root = NULL;
+	int rc = place_root(&root, false, err);
+
+	*place = (struct place){ .lock = -1 };
+	if (rc >= 0)
+		rc = place_at(root, name, place, err);
+	if (rc >= 0)
+		rc = place_try(place, false, NULL);
+	if (rc == 0)
+		return 0;
+	if (rc == 1)
+		place_remove(place);
+	place_fini(place);
+	if (rc != 1 && rc != -ENOENT)
+		return rc;
+	err_set(err, -EINVAL,
+		"no machine %.64s runs; \"brood machine ps\" lists those that "
+		"do",
+		name);
+	return -ENOENT;
+}
+
+void place_remove(struct place *place)
+{
+	file_remove_tree(place->folder, NULL);
+	fd_close(&place->lock);
+}
+
+int place_wait_gone(const struct place *place, int timeout_ms)
+{
+	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
+	const struct timespec look = { .tv_nsec = PLACE_LOOK_MS * 1000000 };
+	struct place again = { .folder = place->folder, .lock = -1 };
+
+	for (;;) {
+		int rc = place_try(&again, false, NULL);
+
+		fd_close(&again.lock);
+		if (rc != 0)
+			return 0;
+		if (clock_ns() > end)
+			return -ETIME;
+		nanosleep(&look, NULL);
+	}
+}
+
+static int place_is_shown(const struct dirent *entry)
+{
+	return images_is_name(entry->d_name);
+}
+
+int place_each(place_visit *visit, void *context, struct err *err)
+{
+	auto_free char *root = NULL;
+	struct dirent **entries;
+	int rc = place_root(&root, false, err), count;
+
+	if (rc < 0)
+		return rc;
+	count = scandir(root, &entries, place_is_shown, alphasort);
+	if (count < 0)
+		return errno == ENOENT
+			       ? 0
+			       : err_set(err, -errno, "look into %s", root);
+	for (int i = 0; i < count; i++) {
+		struct place place;
+
+		if (rc == 0 &&
+		    place_find(entries[i]->d_name, &place, NULL) == 0) {
+			rc = visit(&place, context);
+			place_fini(&place);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return rc;
+}

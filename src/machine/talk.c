@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One conversation with an agent.  The window is one frame: what goes to the
+ * guest is little (a command, and what it reads), and the answer to a frame
+ * comes in less time than another frame takes. */
+#include "machine/talk.h"
+#include "agent/frames.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+	TALK_HELLO_MS = AGENT_QUIET_MS + 100,
+	TALK_INPUT = 2048, /* bytes of input in a frame */
+	TALK_SLICE_MS = 200,
+};
+
+struct talk {
+	int socket;
+	uint32_t number; /* of the last frame sent */
+	bool waits;	 /* it is not taken yet */
+	struct frames frames;
+};
+
+void talk_close(struct talk *talk)
+{
+	if (!talk)
+		return;
+	fd_close(&talk->socket);
+	free(talk);
+}
+
+void talk_free(struct talk **talk)
+{
+	talk_close(*talk);
+	*talk = NULL;
+}
+
+static int talk_send(struct talk *talk, enum agent_kind kind,
+		     const void *payload, uint32_t bytes, struct err *err)
+{
+	uint8_t frame[FRAMES_MOST];
+	struct agent_frame head;
+
+	frames_head(&head, kind, ++talk->number, payload, bytes);
+	memcpy(frame, &head, sizeof(head));
+	if (bytes)
+		memcpy(frame + sizeof(head), payload, bytes);
+	talk->waits = true;
+	return fd_write_all(talk->socket, frame, sizeof(head) + bytes, err) < 0
+		       ? err_wrap(err, "speak to the agent")
+		       : 0;
+}
+
+static bool talk_next(struct talk *talk, struct agent_frame *head,
+		      void **payload)
+{
+	while (frames_next(&talk->frames, head, payload)) {
+		if (head->kind != AGENT_TAKEN)
+			return true;
+		if (head->id == talk->number)
+			talk->waits = false;
+	}
+	return false;
+}
+
+/* More of the line: 1, 0 where nothing came in time. */
+static int talk_read(struct talk *talk, int timeout_ms, struct err *err)
+{
+	int rc = fd_wait(talk->socket, POLLIN, timeout_ms);
+	size_t room;
+	void *to = frames_room(&talk->frames, &room);
+	ssize_t got;
+
+	if (rc <= 0)
+		return rc < 0 ? err_set(err, rc, "hear the agent") : 0;
+	got = read(talk->socket, to, room);
+	if (got <= 0)
+		return err_set(err, got ? -errno : -EPIPE,
+			       "the machine has ended");
+	frames_used(&talk->frames, (size_t)got);
+	return 1;
+}
+
+/* The answer of that kind to the frame sent last: 1, or 0. */
+static int talk_await(struct talk *talk, enum agent_kind kind, int timeout_ms,
+		      void *answer, uint32_t bytes, struct err *err)
+{
+	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
+
+	for (;;) {
+		struct agent_frame head;
+		uint64_t now = clock_ns();
+		void *payload;
+		int rc;
+
+		while (talk_next(talk, &head, &payload)) {
+			if (head.kind != kind || head.id != talk->number ||
+			    head.bytes != bytes)
+				continue;
+			memcpy(answer, payload, bytes);
+			return 1;
+		}
+		if (now >= end)
+			return 0;
+		rc = talk_read(talk, (int)((end - now) / 1000000) + 1, err);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int talk_hello(struct talk *talk, int timeout_ms,
+		      struct agent_ready *ready, struct err *err)
+{
+	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
+	int rc = 0;
+
+	while (rc == 0 && clock_ns() < end) {
+		rc = talk_send(talk, AGENT_HELLO, NULL, 0, err);
+		if (rc >= 0)
+			rc = talk_await(talk, AGENT_READY, TALK_HELLO_MS, ready,
+					sizeof(*ready), err);
+	}
+	if (rc == 0)
+		return err_set(err, -ETIME, "no agent answers in the machine");
+	if (rc > 0 && ready->version != AGENT_VERSION)
+		return err_set(err, -EPROTO,
+			       "the machine's agent speaks version %u, this "
+			       "is %d",
+			       ready->version, AGENT_VERSION);
+	talk->waits = false;
+	return rc < 0 ? rc : 0;
+}
+
+int talk_open(struct talk **talk, const char *path, int timeout_ms,
+	      struct agent_ready *ready, struct err *err)
+{
+	struct talk *made = calloc(1, sizeof(*made));
+	struct agent_ready unwanted;
+	int rc;
+
+	*talk = NULL;
+	if (!made)
+		return err_set(err, -ENOMEM, "speak to the agent");
+	frames_init(&made->frames);
+	/* Answers to another host's frames have other numbers. */
+	made->number = (uint32_t)clock_ns();
+	made->socket = fd_connect_stream(path, timeout_ms, err);
+	rc = made->socket < 0 ? made->socket
+			      : talk_hello(made, timeout_ms,
+					   ready ? ready : &unwanted, err);
+	if (rc < 0)
+		talk_close(made);
+	else
+		*talk = made;
+	return rc;
+}
+
+int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
+		struct err *err)
+{
+	struct agent_done done;
+	int rc;
+
+	if (getrandom(unique->seed, sizeof(unique->seed), 0) !=
+	    sizeof(unique->seed))
+		return err_set(err, -errno, "random bytes for the machine");
+	unique->realtime_ns = clock_wall_ns();
+	rc = talk_send(talk, AGENT_UNIQUE, unique, sizeof(*unique), err);
+	if (rc >= 0)
+		rc = talk_await(talk, AGENT_DONE, timeout_ms, &done,
+				sizeof(done), err);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return err_set(err, -ETIME, "the agent makes no answer");
+	done.why[sizeof(done.why) - 1] = 0;
+	if ((done.done & (AGENT_SEEDED | AGENT_CLOCKED)) !=
+	    (AGENT_SEEDED | AGENT_CLOCKED))
+		return err_set(err, -EINVAL,
+			       "the machine is not another one than its "
+			       "template: %.100s",
+			       done.why);
+	return (int)done.done;
+}
+
+/* ---- a process ------------------------------------------------------------- */
+
+static int talk_add_words(struct talk_exec const *exec, uint8_t *payload,
+			  uint32_t *bytes)
+{
+	struct agent_exec head = { 0 };
+	uint32_t at = sizeof(head);
+	char *const *lists[2] = { exec->argv, exec->environment };
+	uint32_t *counts[2] = { &head.argc, &head.envc };
+
+	for (int i = 0; i < 2; i++)
+		for (char *const *word = lists[i]; word && *word; word++) {
+			size_t len = strlen(*word) + 1;
+
+			if (len > AGENT_MOST - at)
+				return -E2BIG;
+			memcpy(payload + at, *word, len);
+			at += (uint32_t)len;
+			++*counts[i];
+		}
+	memcpy(payload, &head, sizeof(head));
+	*bytes = at;
+	return 0;
+}
+
+struct talk_run {
+	struct talk *talk;
+	uint32_t id; /* of the process */
+	int in, out, errors;
+	bool over;
+	uint32_t status;
+};
+
+static int talk_write(int fd, const void *data, uint32_t bytes, struct err *err)
+{
+	/* A reader that has gone is the process's business, as in a pipe. */
+	if (fd < 0 || fd_write_all(fd, data, bytes, NULL) >= 0)
+		return 0;
+	return errno == EPIPE ? 0 : err_set(err, -errno, "write what it says");
+}
+
+static int talk_take(struct talk_run *run, const struct agent_frame *head,
+		     const void *payload, struct err *err)
+{
+	if (head->id != run->id)
+		return 0;
+	switch (head->kind) {
+	case AGENT_OUTPUT:
+		return talk_write(run->out, payload, head->bytes, err);
+	case AGENT_ERRORS:
+		return talk_write(run->errors, payload, head->bytes, err);
+	case AGENT_EXIT:
+		if (head->bytes != sizeof(run->status))
+			return 0;
+		memcpy(&run->status, payload, sizeof(run->status));
+		run->over = true;
+		return 0;
+	case AGENT_FAILED:
+		return err_set(err, -ENOEXEC, "in the machine: %.*s",
+			       (int)(head->bytes < 200 ? head->bytes : 200),
+			       (const char *)payload);
+	}
+	return 0;
+}
+
+/* The number of a frame of input is the process's: that is what the protocol
+ * tells the process by. */
+static int talk_send_for(struct talk_run *run, enum agent_kind kind,
+			 const void *payload, uint32_t bytes, struct err *err)
+{
+	run->talk->number = run->id - 1;
+	return talk_send(run->talk, kind, payload, bytes, err);
+}
+
+static int talk_feed(struct talk_run *run, struct err *err)
+{
+	uint8_t data[TALK_INPUT];
+	ssize_t got = read(run->in, data, sizeof(data));
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (got <= 0)
+		run->in = -1;
+	return talk_send_for(run, AGENT_INPUT, data,
+			     got > 0 ? (uint32_t)got : 0, err);
+}
+
+static int talk_turn(struct talk_run *run, int timeout_ms, struct err *err)
+{
+	struct talk *talk = run->talk;
+	struct pollfd fds[2] = {
+		{ .fd = talk->socket, .events = POLLIN },
+		{ .fd = talk->waits ? -1 : run->in, .events = POLLIN },
+	};
+	struct agent_frame head;
+	void *payload;
+	int rc = poll(fds, 2, timeout_ms);
+
+	if (rc < 0)
+		return errno == EINTR ? 0 : err_set(err, -errno, "wait for it");
+	rc = 0;
+	if (fds[1].revents)
+		rc = talk_feed(run, err);
+	if (rc >= 0 && fds[0].revents)
+		rc = talk_read(talk, 0, err);
+	while (rc >= 0 && talk_next(talk, &head, &payload))
+		rc = talk_take(run, &head, payload, err);
+	return rc;
+}
+
+int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
+	      struct err *err)
+{
+	uint64_t end = clock_ns() + (uint64_t)exec->timeout_ms * 1000000;
+	struct talk_run run = { .talk = talk,
+				.in = exec->in,
+				.out = exec->out,
+				.errors = exec->errors };
+	const uint32_t kill_it = SIGKILL;
+	uint8_t payload[AGENT_MOST];
+	uint32_t bytes;
+	int rc = talk_add_words(exec, payload, &bytes);
+
+	if (rc < 0)
+		return err_set(err, rc, "a command of more than %d bytes",
+			       AGENT_MOST);
+	rc = talk_send(talk, AGENT_EXEC, payload, bytes, err);
+	run.id = talk->number;
+	if (rc >= 0 && run.in < 0) /* an end at once */
+		rc = talk_send_for(&run, AGENT_INPUT, NULL, 0, err);
+	while (rc >= 0 && !run.over) {
+		if (exec->timeout_ms >= 0 && clock_ns() >= end) {
+			talk_send_for(&run, AGENT_SIGNAL, &kill_it,
+				      sizeof(kill_it), NULL);
+			return err_set(err, -ETIME, "the time for it is over");
+		}
+		rc = talk_turn(&run, TALK_SLICE_MS, err);
+	}
+	if (rc >= 0)
+		*status = (int)run.status;
+	return rc;
+}
+
+int talk_power(struct talk *talk, bool reboot, struct err *err)
+{
+	const uint32_t how = reboot;
+
+	return talk_send(talk, AGENT_POWER, &how, sizeof(how), err);
+}

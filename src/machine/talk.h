@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's end of the line to a machine's agent (brood/agent_wire.h).  What
+ * comes from a guest is believed as far as its frames are in form. */
+#pragma once
+#include "base/err.h"
+#include "brood/agent_wire.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct talk;
+/* Connects and greets: whatever was going on in the guest for another host is
+ * over.  *ready tells who answered; NULL: not wanted. */
+int talk_open(struct talk **talk, const char *path, int timeout_ms,
+	      struct agent_ready *ready, struct err *err);
+void talk_close(struct talk *talk); /* NULL is fine */
+void talk_free(struct talk **talk);
+#define auto_talk __attribute__((cleanup(talk_free)))
+
+/* What a clone is to be from now on; the random seed and the time are set
+ * here.  Returns the bits of what was done (AGENT_SEEDED ..); fails when the
+ * generator or the clock was not.		Each clone is another machine. */
+int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
+		struct err *err);
+
+struct talk_exec {
+	char *const *argv;
+	char *const *environment; /* NULL: none more */
+	int in, out, errors;	  /* -1: nothing, nowhere */
+	int timeout_ms;		  /* < 0: none */
+};
+/* Runs it to its end: *status as wait() tells it.  -ETIME: it was killed. */
+int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
+	      struct err *err);
+int talk_power(struct talk *talk, bool reboot, struct err *err);
