@@ -38,6 +38,9 @@ HATCH_LINK := -static -nostdlib -no-pie \
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,noseparate-code
 
+# Bundles of images are compressed; who links no bundles needs no libzstd.
+ZSTD := -Wl,--as-needed -lzstd
+
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(2)))
 HANDLERS_MADE := $(addprefix $(BUILD)/gen/wasm/,handlers_hot.h handlers_once.h \
 	handler_list.h handler_tables.h)
@@ -59,7 +62,7 @@ AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
 	src/launch/hatch/mem.c)
 
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
-UNIT := $(call programs,tests/unit/test_*.c)
+UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 	$(BUILD)/tests/fuzz/differential
 FAULT := $(call programs,tests/fault/*.c)
@@ -72,12 +75,13 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/libbrood.a $(BUILD)/libbrood.so
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
-	machine doctor
+	image machine doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
-.PHONY: all check check-san claims bench bench-launch bench-wasm lint fmt \
+.PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
+	lint fmt \
 	compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
@@ -171,10 +175,11 @@ $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 	ar rcs $@ $^
 $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
-		-Wl,--version-script=src/lib/libbrood.map -o $@ $(LIB_OBJECTS)
+		-Wl,--version-script=src/lib/libbrood.map -o $@ \
+		$(LIB_OBJECTS) $(ZSTD)
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
@@ -187,10 +192,10 @@ $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a -lpthread
+	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a $(ZSTD) -lpthread
 $(FAULT): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD)
 $(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
@@ -215,7 +220,7 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/driver.o \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/tests/fuzz/driver.o $(FUZZ_OBJECTS) \
-		$(BUILD)/libbrood.a
+		$(BUILD)/libbrood.a $(ZSTD)
 # Test programs are what users have: plain, not sanitised.  A line with
 # "link: NAME" or "flags: ..." in a source adds to the command.
 told = $(shell sed -n 's:^.* $(1)\: *\([^*]*\).*$$:\1:p' $(2))
@@ -246,11 +251,13 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch bench-wasm ## all benchmarks
+bench: bench-launch bench-wasm bench-cache ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
 	@BUILD=$(BUILD) bench/wasm.sh
+bench-cache: all ## compiled code and its cache against their goals
+	@BUILD=$(BUILD) bench/cache.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

@@ -25,64 +25,19 @@ start; and the most memory that was resident.
   LARGER="FILE.wasm ARG..."   a real program for start and peak, too
   --json            all figures as one object"""
 
-import json
-import math
 import os
-import random
-import select
 import shlex
 import shutil
-import signal
-import statistics
-import subprocess
-import sys
-import time
 
-RUNS = int(os.environ.get("RUNS", "5"))
-STARTS = int(os.environ.get("STARTS", "40"))
-ROW_S = 10
-LIMIT_S = 300
+from common import (FILES, Engine, Run, complain, cpu_of, finish, goal,
+                    mean, measure, others, over, say, show_table, time_cell,
+                    try_once, words_told)
+
 PARTS = ("kernels", "start", "memory", "peak")
-FILES = os.environ["KERNELS_IN"]
-HERE = os.environ["TMPDIR"]
-TIMER = os.path.join(os.environ["BUILD"], "bench", "spawn_time")
 COMPILED = 1.40  # times native, at the most
 GOALS = {"clang": {"wasmi": 1.8, "wasm3": 2.4}, "gcc": {"wasmi": 1.6}}
 MEANS = {"all": "all that both run", "scalar": "those without SIMD",
          "simd": "those with SIMD"}
-NODE_HOST = """
-import { readFileSync } from "node:fs";
-import { WASI } from "node:wasi";
-const wasi = new WASI({ version: "preview1", args: process.argv.slice(2) });
-const { instance } = await WebAssembly.instantiate(
-    readFileSync(process.argv[2]), wasi.getImportObject());
-process.exitCode = wasi.start(instance);
-"""
-complaints = []
-
-
-def say(words):
-    """Where it is not in the way of --json."""
-    print(f"bench-wasm: {words}", file=sys.stderr, flush=True)
-
-
-def complain(words):
-    complaints.append(words)
-    say(words)
-
-
-class Engine:
-    def __init__(self, name, command, ours=False, compiles=False):
-        self.name, self.command, self.ours = name, command, ours
-        self.compiles = compiles
-
-    def run(self, words):
-        return [*self.command, *words]
-
-    def compiler(self):
-        """Which one built it leaves its name in the file."""
-        with open(self.command[0], "rb") as f:
-            return "clang" if b"clang version" in f.read() else "gcc"
 
 
 def ours():
@@ -106,78 +61,6 @@ def ours():
     return found
 
 
-def others():
-    host = os.path.join(HERE, "host.mjs")
-    with open(host, "w") as f:
-        f.write(NODE_HOST)
-    found = []
-    for name, words in (("wasmi", []), ("wasm3", []), ("wasmtime", ["run"]),
-                        ("node", ["--no-warnings", host])):
-        path = shutil.which(os.environ.get(name.upper(), name))
-        if path:
-            found.append(Engine(name, [path, *words]))
-        else:
-            say(f"{name} is not here ({name.upper()}= names it)")
-    return found
-
-
-class Run:
-    """One process: its status, output, CPU seconds and what went wrong."""
-
-    def __init__(self, argv):
-        ours_end, its_end = os.pipe()
-        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                   (os.POSIX_SPAWN_DUP2, its_end, 1),
-                   (os.POSIX_SPAWN_DUP2, its_end, 2)]
-        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
-        os.close(its_end)
-        late = not self.read(ours_end)
-        if late:
-            os.kill(pid, signal.SIGKILL)
-        os.close(ours_end)
-        _, status, usage = os.wait4(pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
-        self.cpu = usage.ru_utime + usage.ru_stime
-        self.why = (f"no end after {LIMIT_S} s" if late else
-                    f"status {self.status}: {self.last_line()}")
-
-    def read(self, fd):
-        self.out, end = b"", time.monotonic() + LIMIT_S
-        while select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
-            more = os.read(fd, 65536)
-            if not more:
-                return True
-            self.out = (self.out + more)[-65536:]
-        return False
-
-    def last_line(self):
-        lines = self.out.decode(errors="replace").strip().splitlines()
-        return lines[-1][:100] if lines else "it said nothing"
-
-
-def try_once(engine, words, want, what):
-    """Can it?  What ours cannot is a failure, a wrong answer always is."""
-    run = Run(engine.run(words))
-    if run.status != 0:
-        (complain if engine.ours else say)(
-            f"{engine.name} cannot run {what}: {run.why}")
-        return None
-    if want is not None and run.out != want:
-        complain(f"WRONG: {engine.name} on {what}: {run.last_line()}, not "
-                 f"{want.decode().strip()}")
-        return None
-    return run
-
-
-def mean(values):
-    return math.exp(statistics.fmean(map(math.log, values)))
-
-
-def figure(times):
-    middle = statistics.median(times)
-    return {"s": middle, "spread": (max(times) - min(times)) / middle}
-
-
 def bench_kernel(name, engines):
     """{engine: figure}, "native" among them."""
     native = Engine("native", [])
@@ -190,31 +73,13 @@ def bench_kernel(name, engines):
     for engine in engines:
         if try_once(engine, [path + ".wasm"], first.out, name):
             commands[engine.name] = engine.run([path + ".wasm"])
-    times = {name: [] for name in commands}
-    for _ in range(RUNS):
-        for engine in random.sample(list(commands), len(commands)):
-            run = Run(commands[engine])
-            if run.status != 0 or run.out != first.out:
-                complain(f"WRONG: {engine} on {name}, which it did before: "
-                         f"{run.why}")
-            times[engine].append(run.cpu)
-    return {engine: figure(found) for engine, found in times.items()}
-
-
-def over(found, above, below):
-    if above in found and below in found:
-        return found[above]["s"] / found[below]["s"]
-    return None
+    return cpu_of(commands, first.out, name)
 
 
 def ratios(engines):
     """(interpreter, ours): what the goals are about."""
     return [(other, own) for own in engines if own.ours and not own.compiles
             for other in engines if other.name in ("wasmi", "wasm3")]
-
-
-def cells(values):
-    return "".join(f"{'-':>12}" if v is None else f"{v:12.2f}" for v in values)
 
 
 def show_head(engines):
@@ -295,41 +160,15 @@ def goals(got, engines):
     for own in engines:
         x = got["scalar"].get((own.name, "native"))
         if own.compiles and x is not None:
-            found.append({"what": "compiled kernels' time over native's "
-                          "(without SIMD)", "got": x, "goal": COMPILED,
-                          "met": x <= COMPILED})
+            found.append(goal("compiled kernels' time over native's "
+                              "(without SIMD)", x, COMPILED))
         elif own.ours:
             built_by = own.compiler()
-            for other, goal in GOALS[built_by].items():
+            for other, limit in GOALS[built_by].items():
                 x = got["all"].get((other, own.name))
                 if x is not None:
-                    found.append({"what": f"{other}'s time over {own.name}'s "
-                                  f"({built_by})", "got": x, "goal": goal,
-                                  "met": x >= goal})
-    return found
-
-
-def measure(commands):
-    """{name: {median, 10 %, 90 % in us, most resident kB}}, interleaved."""
-    if not commands:
-        return {}
-    start = time.monotonic()
-    for argv in commands.values():
-        Run(argv)
-    once = time.monotonic() - start
-    runs = max(3, min(STARTS, round(ROW_S / once)))
-    path = os.path.join(HERE, "commands")
-    with open(path, "w") as f:
-        for name, argv in commands.items():
-            f.write(name + "\t" + " ".join(argv) + "\n")
-    out = subprocess.run([TIMER, "-n", str(runs), "-t", path], check=True,
-                         stdout=subprocess.PIPE).stdout.decode()
-    found = {}
-    for line in out.splitlines():
-        name, *figures = line.split("\t")
-        found[name] = {"us": float(figures[0]), "us_low": float(figures[1]),
-                       "us_high": float(figures[2]),
-                       "peak_kb": int(figures[4])}
+                    found.append(goal(f"{other}'s time over {own.name}'s "
+                                      f"({built_by})", x, limit, True))
     return found
 
 
@@ -374,40 +213,18 @@ def columns(found, engines):
 
 
 def show_times(title, found, engines):
-    names = columns(found, engines)
-    print(f"\n{title:22}" + "".join(f"{n:>22}" for n in names))
-    for words, row in found.items():
-        print(f"{words:22}" + "".join(
-            f"{'-':>22}" if n not in row else
-            f"{row[n]['us'] / 1000:9.2f} "
-            f"({row[n]['us_low'] / 1000:.2f}-{row[n]['us_high'] / 1000:.2f})"
-            .rjust(22) for n in names), flush=True)
+    show_table(title, found, columns(found, engines),
+               lambda row, name: time_cell(found[row].get(name)), (22, 22))
 
 
 def show_peaks(title, found, engines):
-    names = columns(found, engines)
-    print(f"\n{title:22}" + "".join(f"{n:>12}" for n in names))
-    for words, row in found.items():
-        print(f"{words:22}" + "".join(
-            f"{'-':>12}" if n not in row else
-            f"{row[n]['peak_kb'] / 1024:12.1f}" for n in names), flush=True)
-
-
-def show_goals(found):
-    if found:
-        print("\ngoals, of all kernels that both run where nothing is said")
-    for goal in found:
-        print(f"  {'met   ' if goal['met'] else 'missed'} {goal['what']}: "
-              f"{goal['got']:.2f}x, goal {goal['goal']:.2f}x")
+    show_table(title, found, columns(found, engines),
+               lambda row, name: name in found[row] and
+               f"{found[row][name]['peak_kb'] / 1024:.1f}", (22, 12))
 
 
 def main():
-    as_json = "--json" in sys.argv
-    parts = [w for w in sys.argv[1:] if w != "--json"] or PARTS
-    for part in parts:
-        if part not in PARTS:
-            say(f"parts are: {' '.join(PARTS)}")
-            sys.exit(100)
+    parts, as_json = words_told(PARTS)
     engines = ours() + others()
     result = {"goals": []}
     if "kernels" in parts:
@@ -430,14 +247,8 @@ def main():
         result["memory"] = found
         if not as_json:
             show_times("hello by memory, ms", found, engines)
-    result["failures"] = complaints
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        show_goals(result["goals"])
-        for words in complaints:
-            print(f"FAILED: {words}")
-    sys.exit(1 if complaints else 0)
+    finish(result, as_json,
+           "goals, of all kernels that both run where nothing is said")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { PROGRESS_BAR = 32 };
+
 void progress_start(struct progress *progress, const char *what)
 {
 	*progress = (struct progress){ .what = what,
@@ -29,6 +31,25 @@ void progress_tick(struct progress *progress)
 	progress->shown = true;
 	fprintf(stderr, "\r%s: %lu.%lu s\033[K", progress->what,
 		(unsigned long)ms / 1000, (unsigned long)ms % 1000 / 100);
+}
+
+void progress_part(struct progress *progress, uint64_t done, uint64_t total)
+{
+	const uint64_t tick_ns = PROGRESS_TICK_MS * UINT64_C(1000000);
+	uint64_t now = progress && progress->allowed ? clock_ns() : 0;
+	double part = total ? (double)done / (double)total : 1;
+	char bar[PROGRESS_BAR + 1];
+
+	if (!now || now - progress->started_ns < tick_ns ||
+	    now - progress->shown_ns < tick_ns)
+		return;
+	for (int i = 0; i < PROGRESS_BAR; i++)
+		bar[i] = i < part * PROGRESS_BAR ? '#' : '.';
+	bar[PROGRESS_BAR] = 0;
+	progress->shown_ns = now;
+	progress->shown = true;
+	fprintf(stderr, "\r%s: [%s] %3.0f %%\033[K", progress->what, bar,
+		part * 100);
 }
 
 void progress_end(struct progress *progress)

@@ -10,7 +10,7 @@ enum { PROGRESS_TICK_MS = 250 };
 
 struct progress {
 	const char *what;
-	uint64_t started_ns;
+	uint64_t started_ns, shown_ns;
 	bool shown, allowed;
 };
 void progress_start(struct progress *progress, const char *what);
@@ -18,4 +18,6 @@ void progress_start(struct progress *progress, const char *what);
 int progress_wait_ms(const struct progress *progress, int ms);
 /* Shows the time.  In both NULL is nobody who looks on. */
 void progress_tick(struct progress *progress);
+/* A bar of how much is done. */
+void progress_part(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);

@@ -2,7 +2,6 @@
 /* brood cache: what compiled code there is, whether it is still right, and
  * how it goes. */
 #include "cache/cache.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "cli/cli.h"
@@ -185,36 +184,6 @@ static const char *cache_folder_of(const struct cache_work *work,
 
 /* ---- words ---------------------------------------------------------------- */
 
-static void cache_size(uint64_t bytes, char text[16])
-{
-	static const char units[] = "BkMGT";
-	int unit = 0;
-	double size = (double)bytes;
-
-	while (size >= 1000 && unit < 4) {
-		size /= 1024;
-		unit++;
-	}
-	snprintf(text, 16, unit && size < 10 ? "%.1f%c" : "%.0f%c", size,
-		 units[unit]);
-}
-
-static void cache_age(int64_t since_s, char text[24])
-{
-	int64_t s = (int64_t)(clock_wall_ns() / 1000000000u) - since_s;
-
-	if (s < 0)
-		s = 0;
-	if (s < 120)
-		snprintf(text, 24, "%lds", (long)s);
-	else if (s < 7200)
-		snprintf(text, 24, "%ldm", (long)(s / 60));
-	else if (s < 2 * CACHE_DAY_S)
-		snprintf(text, 24, "%ldh", (long)(s / 3600));
-	else
-		snprintf(text, 24, "%ldd", (long)(s / CACHE_DAY_S));
-}
-
 struct cache_bit {
 	uint32_t bit;
 	const char *name;
@@ -304,9 +273,9 @@ static void cache_row(const struct cache_entry *entry, struct buf *out)
 {
 	char size[16], made[24], used[24];
 
-	cache_size(entry->bytes, size);
-	cache_age(entry->made_s, made);
-	cache_age(entry->used_s, used);
+	cli_size(entry->bytes, size);
+	cli_age(entry->made_s, made);
+	cli_age(entry->used_s, used);
 	buf_format(out, "%-*.*s %6s %5s %5s %5u ", CACHE_SHOWN, CACHE_SHOWN,
 		   entry->key, size, made, used, entry->users);
 	if (entry->wrong)
@@ -344,7 +313,7 @@ static int cache_ls(struct cache_work *work)
 		bytes += work->list.entry[i].bytes;
 	}
 	cache_row_compiling(work, &out);
-	cache_size(bytes, size);
+	cli_size(bytes, size);
 	buf_format(&out, "%d objects, %s, in %s\n", work->list.count, size,
 		   work->folder);
 	return cli_print(buf_string(&out));
@@ -384,8 +353,8 @@ static int cache_show(struct cache_work *work)
 
 		if (!cache_is_meant(work, entry))
 			continue;
-		cache_age(entry->made_s, made);
-		cache_age(entry->used_s, used);
+		cli_age(entry->made_s, made);
+		cli_age(entry->used_s, used);
 		buf_format(&out,
 			   "key        %s\nname       %s\nfile       %s/%s\n"
 			   "bytes      %lu\nmade       %s ago\n"
@@ -441,7 +410,7 @@ static void cache_tell_gone(const struct cache_entry *entry, void *context)
 {
 	char size[16];
 
-	cache_size(entry->bytes, size);
+	cli_size(entry->bytes, size);
 	buf_format(context, "%.*s %6s  %s\n", CACHE_SHOWN, entry->key, size,
 		   entry->name[0] ? entry->name : "-");
 }

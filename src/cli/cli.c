@@ -3,6 +3,7 @@
  * and find the templates that the user named. */
 #include "cli/cli.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "lib/start.h"
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CLI_COLUMNS = 78 };
+enum { CLI_COLUMNS = 78, CLI_DAY_S = 86400 };
 
 const struct cli_verb *cli_find_verb(const char *name)
 {
@@ -28,6 +29,36 @@ int cli_print(const char *text)
 	if (fd_write_all(STDOUT_FILENO, text, strlen(text), &err) < 0)
 		return cli_fail(&err, NULL);
 	return 0;
+}
+
+void cli_size(uint64_t bytes, char text[16])
+{
+	static const char units[] = "BkMGT";
+	int unit = 0;
+	double size = (double)bytes;
+
+	while (size >= 1000 && unit < 4) {
+		size /= 1024;
+		unit++;
+	}
+	snprintf(text, 16, unit && size < 10 ? "%.1f%c" : "%.0f%c", size,
+		 units[unit]);
+}
+
+void cli_age(int64_t since_s, char text[24])
+{
+	int64_t s = (int64_t)(clock_wall_ns() / 1000000000u) - since_s;
+
+	if (s < 0)
+		s = 0;
+	if (s < 120)
+		snprintf(text, 24, "%lds", (long)s);
+	else if (s < 7200)
+		snprintf(text, 24, "%ldm", (long)(s / 60));
+	else if (s < 2 * CLI_DAY_S)
+		snprintf(text, 24, "%ldh", (long)(s / 3600));
+	else
+		snprintf(text, 24, "%ldd", (long)(s / CLI_DAY_S));
 }
 
 int cli_fail(const struct err *err, const char *next)

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "launch/registry.h"
 #include <stdbool.h>
+#include <stdint.h>
 
 /* How a module's run ends: the time is over, no fuel is left, a trap. */
 enum { CLI_TIMEOUT = 124, CLI_FUEL = 125, CLI_TRAP = 134 };
@@ -44,6 +45,8 @@ int cli_parse(const struct args_verb *verb, int argc, char **argv,
 int cli_fail(const struct err *err, const char *next);
 int cli_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_print(const char *text); /* to stdout, whole, 0 or CLI_SYSTEM */
+void cli_size(uint64_t bytes, char text[16]); /* "1.2M" */
+void cli_age(int64_t since_s, char text[24]); /* since 1970: "3h" */
 
 /* Runs "each" on the templates that the words name, or on all of them.  The
  * exit code is the worst one. */
@@ -69,6 +72,7 @@ CLI_VERB(compile);
 CLI_VERB(cache);
 CLI_VERB(machine);
 CLI_VERB(machine_image); /* behind "machine" */
+CLI_VERB(image);
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);

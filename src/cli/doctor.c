@@ -28,6 +28,7 @@
 #include <sys/ptrace.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -36,6 +37,9 @@
 /* Newer than the oldest kernel headers that this is built with. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100
 #endif
 struct doctor_pidfd_info {
 	__u64 mask, cgroup;
@@ -147,6 +151,25 @@ static void doctor_pidfd(struct doctor_finding *finding)
 		doctor_note(finding, DOCTOR_OK, NULL,
 			    "not in this kernel (6.15); exit status comes "
 			    "over the socket");
+}
+
+static void doctor_nosignal(struct doctor_finding *finding)
+{
+	const struct iovec byte = { .iov_base = "", .iov_len = 1 };
+	auto_close int reader = -1, writer = -1;
+	int ends[2] = { -1, -1 };
+
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		reader = ends[0];
+		writer = ends[1];
+	}
+	if (pwritev2(writer, &byte, 1, -1, RWF_NOWAIT | RWF_NOSIGNAL) == 1)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "byte code writes to pipes at once");
+	else
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "not in this kernel (6.18); byte code waits for "
+			    "a pipe before it writes");
 }
 
 static void doctor_populate(struct doctor_finding *finding)
@@ -419,6 +442,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "ptrace", doctor_ptrace, false },
 	{ "PR_SET_MM_MAP", doctor_mm_map, false },
 	{ "PIDFD_GET_INFO", doctor_pidfd, false },
+	{ "RWF_NOSIGNAL", doctor_nosignal, false },
 	{ "MADV_POPULATE", doctor_populate, false },
 	{ "randomisation", doctor_random, false },
 	{ "/proc/PID/exe", doctor_exe_link, false },

@@ -7,7 +7,8 @@ static const struct args_option machine_no_options[] = { { .name = NULL } };
 
 const struct args_verb machine_args = {
 	.name = "machine",
-	.synopsis = "boot|start|save|swap|exec|attach|stop|ps|ls|rm|image ...",
+	.synopsis =
+		"boot|start|save|swap|record|exec|attach|stop|ps|ls|rm|image ...",
 	.summary = "virtual machines that never boot twice",
 	.text = "A machine is booted once. What it has become is saved as a "
 		"tip: a base image of its memory, or a difference to what it "
@@ -23,7 +24,8 @@ const struct args_verb machine_args = {
 		"ready.\n\n"
 		"save makes a tip of a machine, which goes on.\n\n"
 		"start makes another machine of a tip.\n\n"
-		"swap makes a machine that runs become a tip, in place.\n\n"
+		"swap makes a machine that runs become a tip, in place; "
+		"record notes what starts of a tip read.\n\n"
 		"exec runs a command in a machine; attach joins its "
 		"console.\n\n"
 		"ps lists machines that run, ls the tips that there are; stop "
@@ -43,12 +45,19 @@ struct machine_verb {
 };
 
 static const struct machine_verb machine_verbs[] = {
-	{ "boot", machine_boot_run },	{ "start", machine_start_run },
-	{ "save", machine_save_run },	{ "swap", machine_swap_run },
-	{ "exec", machine_exec_run },	{ "attach", machine_attach_run },
-	{ "stop", machine_stop_run },	{ "ps", machine_ps_run },
-	{ "ls", machine_ls_run },	{ "rm", machine_rm_run },
-	{ "image", machine_image_run }, { NULL, NULL },
+	{ "boot", machine_boot_run },
+	{ "start", machine_start_run },
+	{ "save", machine_save_run },
+	{ "swap", machine_swap_run },
+	{ "record", machine_record_run },
+	{ "exec", machine_exec_run },
+	{ "attach", machine_attach_run },
+	{ "stop", machine_stop_run },
+	{ "ps", machine_ps_run },
+	{ "ls", machine_ls_run },
+	{ "rm", machine_rm_run },
+	{ "image", machine_image_run },
+	{ NULL, NULL },
 };
 
 int machine_run(int argc, char **argv)
@@ -64,8 +73,8 @@ int machine_run(int argc, char **argv)
 		verb++;
 	if (!verb->name)
 		return cli_wrong("no \"machine %s\"; there are boot, start, "
-				 "save, swap, exec, attach, stop, ps, ls, rm "
-				 "and image",
+				 "save, swap, record, exec, attach, stop, "
+				 "ps, ls, rm and image",
 				 operands[0]);
 	return verb->run(count, operands);
 }

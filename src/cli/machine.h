@@ -9,6 +9,7 @@ CLI_VERB(machine_boot);
 CLI_VERB(machine_start);
 CLI_VERB(machine_save);
 CLI_VERB(machine_swap);
+CLI_VERB(machine_record);
 CLI_VERB(machine_exec);
 CLI_VERB(machine_attach);
 CLI_VERB(machine_stop);

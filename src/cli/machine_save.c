@@ -52,11 +52,12 @@ static void save_tell(const struct save_words *words,
 
 	if (!words->json) {
 		buf_format(out,
-			   "%s: %lu pages of %lu changed, %.1f MB in %u "
-			   "layers' last, %.1f ms\n",
-			   words->as, (unsigned long)saved->pages.changed,
+			   "%s: layer %u, %lu of %lu pages changed, %.1f MB; "
+			   "stopped for %.1f ms\n",
+			   words->as, saved->layers,
+			   (unsigned long)saved->pages.changed,
 			   (unsigned long)saved->pages.looked,
-			   (double)saved->layer_bytes / 1e6, saved->layers,
+			   (double)saved->layer_bytes / 1e6,
 			   (double)saved->stopped_ns / 1e6);
 		return;
 	}
@@ -193,5 +194,57 @@ int machine_swap_run(int argc, char **argv)
 	json_number(&json, "stopped_us", (int64_t)(swapped.stopped_ns / 1000));
 	json_close(&json);
 	buf_text(&out, "\n");
+	return cli_print(buf_string(&out));
+}
+
+/* ---- record ------------------------------------------------------------------------ */
+
+static const struct args_option record_options[] = {
+	{ .name = "--store",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct swap_words, store),
+	  .help = "the folder of images, if it is not the usual one" },
+	{ .name = NULL }
+};
+
+const struct args_verb machine_record_args = {
+	.name = "machine record",
+	.synopsis = "NAME [--store DIR]",
+	.summary = "note what a machine needs of its memory, for faster starts",
+	.text = "The parts of its memory that the machine has touched since it "
+		"was started from its tip become that tip's working set: "
+		"later starts read them ahead, in one piece, so that a start "
+		"from a cold disk is as fast as one from memory. Use it right "
+		"after the machine has done what its starts are for.",
+	.options = record_options,
+	.least = 1,
+	.most = 1,
+};
+
+int machine_record_run(int argc, char **argv)
+{
+	struct swap_words words = { 0 };
+	auto_buf struct buf out = { 0 };
+	auto_machine_place struct place place = { .lock = -1 };
+	struct images images = { .root = -1, .tips = -1 };
+	struct err err = { 0 };
+	uint64_t bytes = 0;
+	char **operands;
+	int count, code, rc;
+
+	if (cli_parse(&machine_record_args, argc, argv, &words, &operands,
+		      &count, &code) < 0)
+		return code;
+	rc = place_find(operands[0], &place, &err);
+	if (rc >= 0)
+		rc = images_open(&images, words.store, false, &err);
+	if (rc >= 0)
+		rc = machine_record(&images, &place, &bytes, &err);
+	images_close(&images);
+	if (rc < 0)
+		return cli_fail(&err, NULL);
+	buf_format(&out, "%s: a working set of %.1f MB\n", operands[0],
+		   (double)bytes / 1e6);
 	return cli_print(buf_string(&out));
 }

@@ -88,7 +88,7 @@ bool images_is_name(const char *name)
 				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return len && len <= IMAGES_NAME_MOST && !name[len] && name[0] != '.' &&
-	       name[0] != '-' && !file_draft_mark(name);
+	       name[0] != '-';
 }
 
 int images_lock(const struct images *images, bool shared, struct err *err)

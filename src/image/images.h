@@ -24,8 +24,7 @@ int images_open(struct images *images, const char *folder, bool make,
 void images_close(struct images *images);
 char *images_folder(const char *folder, struct err *err); /* malloced */
 
-/* A tip's name: letters, digits, "._-", beginning with no "." or "-", at most
- * 64; none that a draft could have. */
+/* A tip's name: letters, digits, "._-", beginning with no ".", at most 64. */
 bool images_is_name(const char *name);
 /* The lock of invariants 1 and 2; released by closing it. */
 int images_lock(const struct images *images, bool shared, struct err *err);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "image/chunks.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -421,6 +422,31 @@ int layer_open(const struct images *images, const uint8_t id[LAYER_ID],
 
 	store_hex(id, LAYER_ID, hex);
 	return layer_open_hex(images, hex, false, layer, err);
+}
+
+int layer_check_draft(int fd, const uint8_t id[LAYER_ID], const char **why)
+{
+	struct layer layer = LAYER_NONE;
+	struct stat st;
+	int rc = 0;
+
+	*why = "it cannot be read";
+	layer.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (layer.fd < 0 || fstat(layer.fd, &st) < 0)
+		rc = -errno;
+	else
+		rc = layer_map(&layer, (uint64_t)st.st_size, why);
+	if (rc >= 0) {
+		*why = NULL;
+		if (memcmp(layer.head.id, id, LAYER_ID) != 0)
+			*why = "it has another id";
+		else
+			rc = layer_check_data(&layer, why);
+		if (rc >= 0 && *why)
+			rc = -EBADMSG;
+	}
+	layer_close(&layer);
+	return rc;
 }
 
 int layer_verify(const struct images *images, const char *hex, struct err *err)

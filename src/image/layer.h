@@ -23,6 +23,9 @@ struct layer {
 int layer_open(const struct images *images, const uint8_t id[LAYER_ID],
 	       struct layer *layer, struct err *err);
 void layer_close(struct layer *layer);
+/* The same for a file that has no name yet, all of whose bytes are looked at
+ * as the layer "id".  -EBADMSG and why, or another failure. */
+int layer_check_draft(int fd, const uint8_t id[LAYER_ID], const char **why);
 /* All of its bytes are looked at, whether it was seen or not. */
 int layer_verify(const struct images *images, const char *hex, struct err *err);
 /* Is the header, of a file of so many bytes, one whose parts can be looked
@@ -48,7 +51,15 @@ struct layer_plan {
 int layer_write(const struct images *images, const struct layer_plan *plan,
 		const struct pages *pages, const struct source *source,
 		struct layer *layer, struct err *err);
-/* A state or a disk: all of fd's data. */
-int layer_write_file(const struct images *images, enum layer_kind kind,
-		     const uint8_t *shape, int fd, struct layer *layer,
-		     struct err *err);
+/* Data of a hypervisor's, from the begin of fd on. */
+int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
+		      struct layer *layer, struct err *err);
+/* What a machine wrote over a disk. */
+int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
+		     struct layer *layer, struct err *err);
+/* A draft that was written and found right gets its name; *layer is then
+ * open, leased, and seen to be right.  What has the name stays if it is
+ * right, and is replaced if it is not. */
+int layer_publish(const struct images *images, struct store_draft *draft,
+		  const uint8_t id[LAYER_ID], struct layer *layer,
+		  struct err *err);

@@ -186,13 +186,14 @@ static int layer_name(const struct images *images, struct store_draft *draft,
 	return 0;
 }
 
-/* Something has its name.  It is right, and open; or it is damaged and goes,
- * or goes by itself: -EAGAIN.  Other failures say nothing of the file. */
-static int layer_meet(const struct images *images, const uint8_t id[LAYER_ID],
-		      const char *hex, struct layer *layer, struct err *err)
+/* What has its name is right, or is damaged and goes; or it goes away while
+ * it is looked at. */
+static int layer_settle(const struct images *images, const uint8_t id[LAYER_ID],
+			const char *hex, struct layer *layer, struct err *err)
 {
 	int rc = layer_open(images, id, layer, err);
 
+	/* Other failures say nothing of the file. */
 	if (rc != -EBADMSG && rc != -EPERM)
 		return rc == -ENOENT ? -EAGAIN : rc;
 	rc = store_object_remove(images->root, hex);
@@ -203,9 +204,9 @@ static int layer_meet(const struct images *images, const uint8_t id[LAYER_ID],
 }
 
 /* The descriptor that is kept cannot write. */
-static int layer_publish(const struct images *images, struct store_draft *draft,
-			 const uint8_t id[LAYER_ID], struct layer *layer,
-			 struct err *err)
+int layer_publish(const struct images *images, struct store_draft *draft,
+		  const uint8_t id[LAYER_ID], struct layer *layer,
+		  struct err *err)
 {
 	char hex[STORE_HEX + 1];
 	int rc = store_draft_sync(draft, err);
@@ -218,10 +219,12 @@ static int layer_publish(const struct images *images, struct store_draft *draft,
 		return err_set(err, rc, "lease a new layer");
 	for (int again = 0; again < LAYER_TRIES; again++) {
 		rc = layer_name(images, draft, hex, err);
-		if (rc >= 0)
-			return layer_open(images, id, layer, err);
 		if (rc == -EEXIST)
-			rc = layer_meet(images, id, hex, layer, err);
+			rc = layer_settle(images, id, hex, layer, err);
+		else if (rc >= 0)
+			rc = layer_open(images, id, layer, err);
+		if (rc >= 0 && err)
+			err_clear(err); /* of what was there before */
 		if (rc != -EAGAIN)
 			return rc;
 		clock_sleep_ms(1);
@@ -286,9 +289,9 @@ static int layer_put_file(struct layer_writing *writing, int fd,
 	return rc;
 }
 
-int layer_write_file(const struct images *images, enum layer_kind kind,
-		     const uint8_t *shape, int fd, struct layer *layer,
-		     struct err *err)
+static int layer_write_file(const struct images *images, enum layer_kind kind,
+			    const uint8_t *shape, int fd, struct layer *layer,
+			    struct err *err)
 {
 	const struct layer_plan plan = { .kind = kind, .shape = shape };
 	struct layer_writing writing = { .images = images };
@@ -305,4 +308,16 @@ int layer_write_file(const struct images *images, enum layer_kind kind,
 	if (rc >= 0)
 		rc = layer_put_file(&writing, fd, err);
 	return layer_finish(&writing, layer, rc, err);
+}
+
+int layer_write_state(const struct images *images, const uint8_t *shape, int fd,
+		      struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_STATE, shape, fd, layer, err);
+}
+
+int layer_write_disk(const struct images *images, const uint8_t *shape, int fd,
+		     struct layer *layer, struct err *err)
+{
+	return layer_write_file(images, LAYER_DISK, shape, fd, layer, err);
 }

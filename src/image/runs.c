@@ -134,8 +134,8 @@ static int run_cover(const struct run_list *below, const struct layer *layer,
 	return rc < 0 ? rc : run_keep(below, &i, at, UINT64_MAX, both);
 }
 
-int runs_of(const struct layer *layers, uint32_t layer_count,
-	    struct tip_run **runs, uint32_t *run_count, struct err *err)
+int runs_of_any(const struct layer *layers, uint32_t layer_count,
+		struct tip_run **runs, uint64_t *run_count, struct err *err)
 {
 	struct run_list now = { 0 };
 	int rc = run_start(&now, &layers[0]);
@@ -147,19 +147,34 @@ int runs_of(const struct layer *layers, uint32_t layer_count,
 		free(now.run);
 		now = both;
 	}
-	if (rc < 0)
-		err_set(err, rc, "put layers together");
-	else if (now.count > TIP_RUNS_MOST)
-		rc = err_set(err, -E2BIG,
-			     "%lu pieces of memory are more than the %d that "
-			     "can be mapped; \"brood image fold\" makes fewer",
-			     (unsigned long)now.count, TIP_RUNS_MOST);
 	if (rc < 0) {
 		free(now.run);
-		return rc;
+		return err_set(err, rc, "put layers together");
 	}
 	*runs = now.run;
-	*run_count = (uint32_t)now.count;
+	*run_count = now.count;
+	return 0;
+}
+
+int runs_of(const struct layer *layers, uint32_t layer_count,
+	    struct tip_run **runs, uint32_t *run_count, struct err *err)
+{
+	struct tip_run *found;
+	uint64_t count;
+	int rc = runs_of_any(layers, layer_count, &found, &count, err);
+
+	if (rc < 0)
+		return rc;
+	if (count > TIP_RUNS_MOST) {
+		free(found);
+		return err_set(
+			err, -E2BIG,
+			"%lu pieces of memory are more than the %d that "
+			"can be mapped; \"brood image fold\" makes fewer",
+			(unsigned long)count, TIP_RUNS_MOST);
+	}
+	*runs = found;
+	*run_count = (uint32_t)count;
 	return 0;
 }
 

@@ -311,6 +311,15 @@ int tip_push(struct tip *tip, struct layer *layer, struct err *err)
 	return 0;
 }
 
+int tip_pop(struct tip *tip, struct err *err)
+{
+	if (tip->layer_count < 2)
+		return err_set(err, -EINVAL, "a tip without layers");
+	layer_close(&tip->layers[--tip->layer_count]);
+	tip->has_working = false;
+	return tip_set_runs(tip, err);
+}
+
 /* ---- open ---------------------------------------------------------------- */
 
 /* A tip says what its layers come to; that is believed as far as it stays

@@ -43,6 +43,8 @@ int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
 /* The same layers with one more on top, which is taken over.  When that fails
  * both are as before. */
 int tip_push(struct tip *tip, struct layer *layer, struct err *err);
+/* Without the last one. */
+int tip_pop(struct tip *tip, struct err *err);
 /* Gives it that name, in place of what had it; all of its layers and its
  * state are leased by the caller. */
 int tip_publish(const struct images *images, struct tip *tip, const char *name,

@@ -316,20 +316,6 @@ static void callee_late(struct jit_compiler *c, const struct callee *callee)
 	}
 }
 
-static void code_distance(struct jit_compiler *c, unsigned op,
-			  uint32_t function)
-{
-	struct jit_call_site *site =
-		jit_vector_room(c, &c->calls, c->call_count, sizeof(*site));
-
-	emit1(&c->e, op);
-	emit4(&c->e, 0);
-	if (!site)
-		return;
-	*site = (struct jit_call_site){ code_here(c) - 4, function };
-	c->call_count++;
-}
-
 /* A host's function has no instance: it sees its caller's in r13. */
 static void switch_context(struct jit_compiler *c)
 {
@@ -377,7 +363,7 @@ static void make_call(struct jit_compiler *c, const struct callee *callee)
 		call_pointer(c, callee->kind == CALLEE_IMPORT);
 		return;
 	}
-	code_distance(c, 0xe8, callee->index);
+	jit_code_site(c, 0xe8, callee->index);
 	if (c->has_tails) {
 		jit_code_restore_context(c);
 		jit_code_restore_stack(c);
@@ -454,7 +440,7 @@ static void tail_call(struct jit_compiler *c, struct callee *callee)
 	jit_code_restore_kept(c);
 	arguments_over_own(c, a.bytes);
 	if (callee->kind == CALLEE_OWN)
-		code_distance(c, 0xe9, callee->index);
+		jit_code_site(c, 0xe9, callee->index);
 	else
 		emit(&c->e, 0xff, 4,
 		     rm_at(RAX, offsetof(struct wasm_function, native)));

@@ -5,6 +5,8 @@
 
 enum {
 	CODE_MOST = 1 << 30, /* of an image: distances are 32 bits */
+	CODE_FREE = 1 << 24,
+	CODE_OF_BYTE = 64, /* far more than programs have */
 	LITERALS_LOOKED_AT = 16
 };
 
@@ -30,13 +32,22 @@ void *jit_vector_grow(struct jit_compiler *c, struct jit_vector *vector,
 	return (uint8_t *)items + count * size;
 }
 
+/* Two bytes may call what takes and gives a thousand values: memory is in
+ * proportion all the same. */
+static uint64_t code_most(const struct jit_compiler *c)
+{
+	uint64_t most = CODE_FREE + CODE_OF_BYTE * c->body_bytes;
+
+	return most < CODE_MOST ? most : CODE_MOST;
+}
+
 /* Without room the function begins anew: there is always some at its first
  * byte, and what is made now is thrown away. */
 bool jit_code_grow(struct jit_compiler *c, uint64_t bytes)
 {
 	uint64_t here = code_here(c);
 
-	if (here + bytes > CODE_MOST ||
+	if (here + bytes > code_most(c) ||
 	    !jit_vector_room(c, &c->code, here + bytes, 1)) {
 		c->failed = true;
 		c->e.at = c->code.items;
@@ -290,19 +301,23 @@ void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
 			 &jit_code_cold(c, COLD_TRAP, trap)->fixes);
 }
 
-/* jit_link knows where the stubs are. */
-void jit_code_call_stub(struct jit_compiler *c, unsigned stub)
+/* jit_link knows where functions and stubs are. */
+void jit_code_site(struct jit_compiler *c, unsigned op, uint32_t function)
 {
 	struct jit_call_site *site =
 		jit_vector_room(c, &c->calls, c->call_count, sizeof(*site));
 
-	emit1(&c->e, 0xe8);
+	emit1(&c->e, op);
 	emit4(&c->e, 0);
 	if (!site)
 		return;
-	*site = (struct jit_call_site){ code_here(c) - 4,
-					JIT_SITE_STUB | stub };
+	*site = (struct jit_call_site){ code_here(c) - 4, function };
 	c->call_count++;
+}
+
+void jit_code_call_stub(struct jit_compiler *c, unsigned stub)
+{
+	jit_code_site(c, 0xe8, JIT_SITE_STUB | stub);
 }
 
 void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap)

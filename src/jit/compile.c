@@ -653,6 +653,7 @@ static void function_emit(struct jit_compiler *c)
 {
 	locals_read(c);
 	locals_skip(c);
+	c->op_at = c->reader.at; /* the prologue's traps are the first one's */
 	if (c->failed || !jit_code_room(c, 4096))
 		return;
 	registers_choose(c);
@@ -706,6 +707,7 @@ int jit_compile(struct jit_compiler *c, uint32_t function,
 	c->type = c->module->type[decl->type_index];
 	c->reader = wasm_reader_of(decl->body, decl->body_len);
 	c->start = code_here(c);
+	c->body_bytes += decl->body_len;
 	function_begin(c);
 	function_emit(c);
 	if (c->failed || function_add(c, landings) < 0) {
@@ -758,7 +760,6 @@ struct jit_compiler *jit_compiler_new(const struct wasm_module *module,
 	c->has_fuel = options->options & CODE_FUEL;
 	c->has_tails = module->has_tail_calls;
 	c->has_vectors = module_has_vectors(module);
-	c->seek = NONE;
 	if (!compiler_prepare(c)) {
 		jit_compiler_free(c);
 		return NULL;
@@ -781,7 +782,35 @@ void jit_compiler_free(struct jit_compiler *c)
 	host->release(host->env, c, sizeof(*c));
 }
 
-uint32_t jit_place(const struct jit_code *code, uint32_t function, uint32_t at)
+static uint32_t next_place(const struct jit_compiler *c)
+{
+	uint32_t next = NONE;
+
+	for (uint32_t i = 0; i < c->place_count; i++)
+		if (c->places[i].at < next && c->places[i].at >= c->placed)
+			next = c->places[i].at;
+	return next;
+}
+
+/* What is before the byte "end" and had no operation yet. */
+static void places_settle(struct jit_compiler *c, uint32_t end)
+{
+	for (uint32_t i = 0; i < c->place_count; i++)
+		if (c->places[i].at >= c->placed && c->places[i].at < end)
+			c->places[i].origin = c->origin;
+	c->placed = end;
+	c->place_next = next_place(c);
+}
+
+void jit_code_origin(struct jit_compiler *c, uint32_t origin)
+{
+	if (code_here(c) > c->place_next)
+		places_settle(c, code_here(c));
+	c->origin = origin;
+}
+
+void jit_places(const struct jit_code *code, uint32_t function,
+		struct jit_place *places, uint32_t count)
 {
 	struct jit_options options = {
 		.options = code->header->options,
@@ -791,13 +820,17 @@ uint32_t jit_place(const struct jit_code *code, uint32_t function, uint32_t at)
 	struct jit_compiler *c = jit_compiler_new(code->module, &options);
 	uint32_t own = function - code->module->imported_functions;
 	struct wasm_error error;
-	uint32_t found = 0;
 
+	for (uint32_t i = 0; i < count; i++) {
+		places[i].at -= code->functions[own].at;
+		places[i].origin = 0;
+	}
 	if (!c)
-		return 0;
-	c->seek = at - code->functions[own].at;
+		return;
+	c->places = places;
+	c->place_count = count;
+	c->place_next = next_place(c);
 	if (jit_compile(c, function, &error) == 0)
-		found = c->found;
+		places_settle(c, NONE);
 	jit_compiler_free(c);
-	return found;
 }

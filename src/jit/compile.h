@@ -163,6 +163,7 @@ struct jit_compiler {
 		struct jit_vector vectors[JIT_VECTORS];
 	};
 	struct emitter e;
+	uint64_t body_bytes;  /* of all functions so far */
 	uint32_t start;	      /* the function's first byte */
 	uint32_t frame_fixes; /* chain: the frame's size goes there */
 	uint32_t height, settled, label_count, fix_count, literal_count,
@@ -179,8 +180,10 @@ struct jit_compiler {
 	uint32_t argument_bytes; /* of this function, on the stack */
 	struct value spare;
 	uint8_t owners[WASM_OPERATIONS]; /* who compiles an operation */
-	/* jit_place: which operation is the byte at "seek" of? */
-	uint32_t seek, found;
+	/* jit_places: of which operations are these bytes?  Those before
+	 * "placed" are known, "place_next" is the first that is not. */
+	struct jit_place *places;
+	uint32_t place_count, placed, place_next, origin;
 };
 
 /* code.c */
@@ -232,14 +235,17 @@ struct cold *jit_code_cold(struct jit_compiler *c, enum cold_kind kind,
 void jit_code_trap_if(struct jit_compiler *c, unsigned condition,
 		      enum wasm_trap trap);
 void jit_code_trap(struct jit_compiler *c, enum wasm_trap trap);
+/* A call (0xe8) or jump (0xe9), to a function of the module or a stub. */
+void jit_code_site(struct jit_compiler *c, unsigned op, uint32_t function);
 void jit_code_call_stub(struct jit_compiler *c, unsigned stub);
 void jit_code_restore_context(struct jit_compiler *c);
 void jit_code_colds(struct jit_compiler *c);
 /* What comes now is of the operation at "origin" (in the module). */
+void jit_code_origin(struct jit_compiler *c, uint32_t origin);
 static inline void code_origin(struct jit_compiler *c, uint32_t origin)
 {
-	if (__builtin_expect(c->seek != NONE, 0) && code_here(c) <= c->seek)
-		c->found = origin;
+	if (__builtin_expect(c->places != NULL, 0))
+		jit_code_origin(c, origin);
 }
 static inline uint32_t jit_code_op_origin(const struct jit_compiler *c)
 {
@@ -299,6 +305,13 @@ struct operand {
 	struct value value;
 	uint32_t index;
 };
+static inline void operands_swap(struct operand *a, struct operand *b)
+{
+	struct operand other = *a;
+
+	*a = *b;
+	*b = other;
+}
 static inline struct operand jit_pop(struct jit_compiler *c)
 {
 	struct operand operand;
@@ -342,8 +355,7 @@ bool jit_uses_reg(struct jit_compiler *c, const struct operand *operand,
 struct rm jit_operand_rm(struct jit_compiler *c, struct operand *operand);
 /* In a register, which may be a local's: not to be written. */
 unsigned jit_operand_reg(struct jit_compiler *c, struct operand *operand);
-/* In a register of its own, which may be written; it is released never by
- * "release" but goes to the result. */
+/* In a register of its own, which may be written. */
 unsigned jit_operand_own(struct jit_compiler *c, struct operand *operand);
 void jit_operand_to(struct jit_compiler *c, const struct operand *operand,
 		    unsigned reg);
@@ -409,8 +421,7 @@ void jit_emit_alu(struct jit_compiler *c, unsigned number, unsigned type,
 
 /* memory.c */
 /* The operand stack's top is an address: takes it off.  Where an access of
- * so many bytes is; "hold" keeps its register, to be given back by
- * address_release. */
+ * so many bytes is; its register is held until address_release. */
 struct address {
 	struct rm rm;
 	uint8_t reg; /* taken, or NO_REG */

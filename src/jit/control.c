@@ -137,15 +137,21 @@ void jit_function_return(struct jit_compiler *c)
 /* br_table: distances from the table to where each entry goes.  Entries that
  * bring values go to code that moves them, once for each label. */
 
+/* The chain of a label's code in this table. */
+static uint32_t *table_chain(struct jit_compiler *c, struct label *label)
+{
+	if (label->table != c->table_serial) {
+		label->table = c->table_serial;
+		label->table_stub = NONE;
+	}
+	return &label->table_stub;
+}
+
 static void table_entry(struct jit_compiler *c, struct label *label,
 			uint32_t at, uint32_t table)
 {
 	if (arity(label)) {
-		if (label->table != c->table_serial) {
-			label->table = c->table_serial;
-			label->table_stub = NONE;
-		}
-		jit_code_fix_from(c, &label->table_stub, at, table);
+		jit_code_fix_from(c, table_chain(c, label), at, table);
 	} else if (label->kind == LABEL_LOOP) {
 		jit_code_set4(c, at, label->start - table);
 	} else {
@@ -175,15 +181,10 @@ static void table_stubs(struct jit_compiler *c, struct wasm_reader reader,
 /* The bounds check's way to the default label counts as an entry too. */
 static void table_default(struct jit_compiler *c, struct label *label)
 {
-	if (!arity(label)) {
+	if (arity(label))
+		jit_code_jump_if(c, CC_AE, table_chain(c, label));
+	else
 		jump_if(c, label, CC_AE);
-		return;
-	}
-	if (label->table != c->table_serial) {
-		label->table = c->table_serial;
-		label->table_stub = NONE;
-	}
-	jit_code_jump_if(c, CC_AE, &label->table_stub);
 }
 
 static uint32_t table_last(const struct wasm_immediates *immediates,

@@ -38,7 +38,6 @@ enum {
 	OP_3A = 3 << 12, /* 0f 3a */
 	OP_W = 1 << 16,
 	OP_BYTE = 1 << 17, /* a register named here is one byte wide */
-	OP_L = 1 << 18,	   /* VEX: 256 bits */
 };
 
 enum condition {
@@ -237,8 +236,7 @@ static inline void emit_vex_before(struct emitter *e, uint32_t op, unsigned reg,
 {
 	unsigned r = ~(reg >> 3) & 1, x = ~rm_high_index(&rm) & 1,
 		 b = ~rm_high_base(&rm) & 1, w = op & OP_W ? 1 : 0,
-		 map = op >> 12 & 3,
-		 rest = (~v & 15) << 3 | (op & OP_L ? 4 : 0) | (op >> 8 & 3);
+		 map = op >> 12 & 3, rest = (~v & 15) << 3 | (op >> 8 & 3);
 
 	if (x && b && !w && map == 1) {
 		emit1(e, 0xc5);

@@ -87,7 +87,12 @@ bool jit_stop(struct wasm_store *store, uint64_t regs[16], uint64_t *rip,
 	      enum wasm_trap trap);
 bool jit_is_code(const struct wasm_store *store, uint64_t rip);
 
-/* Where in the module an address of the text comes from: the function is
- * compiled once more.  "at" counts from the text's begin; the operation's
- * offset in the module's bytes, 0 when it is not known. */
-uint32_t jit_place(const struct jit_code *code, uint32_t function, uint32_t at);
+/* Where in the module addresses of the text come from: the function is
+ * compiled once more. */
+struct jit_place {
+	uint32_t at;	 /* counts from the text's begin; used up */
+	uint32_t origin; /* the operation's offset in the module's bytes, 0
+			  * when it is not known */
+};
+void jit_places(const struct jit_code *code, uint32_t function,
+		struct jit_place *places, uint32_t count);

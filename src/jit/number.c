@@ -177,14 +177,6 @@ static int32_t immediate_of(const struct operand *operand)
 	return (int32_t)(uint32_t)operand->value.constant;
 }
 
-static void swap(struct operand *a, struct operand *b)
-{
-	struct operand other = *a;
-
-	*a = *b;
-	*b = other;
-}
-
 static void compare(struct jit_compiler *c, unsigned type, unsigned condition)
 {
 	struct operand b = jit_pop(c), a = jit_pop(c);
@@ -192,7 +184,7 @@ static void compare(struct jit_compiler *c, unsigned type, unsigned condition)
 	if (a.value.place == IS_CONSTANT ||
 	    (!jit_is_in_reg(c, &a) && jit_is_in_reg(c, &b) &&
 	     b.value.place != IS_CONSTANT)) {
-		swap(&a, &b);
+		operands_swap(&a, &b);
 		condition = mirrored(condition);
 	}
 	if (jit_is_immediate(&b) && immediate_of(&b) == 0 &&
@@ -223,7 +215,7 @@ static void select_general(struct jit_compiler *c, struct operand *a,
 
 	/* The result begins as b, and is a where the condition holds. */
 	if (condition == CC_FLOAT_E) {
-		swap(a, b);
+		operands_swap(a, b);
 		condition = CC_FLOAT_NE;
 	}
 	rm = jit_operand_rm(c, a);
@@ -251,7 +243,7 @@ static void select_vector(struct jit_compiler *c, struct operand *a,
 	uint32_t skip = NONE;
 
 	if (jit_uses_reg(c, b, target.reg)) {
-		swap(a, b);
+		operands_swap(a, b);
 		condition = jit_inverse(condition);
 	}
 	jit_operand_to(c, a, target.reg);
@@ -334,7 +326,7 @@ static struct rm both_ready(struct jit_compiler *c, struct operand *a,
 	if (jit_uses_reg(c, b, to) &&
 	    !(jit_is_in_reg(c, a) && jit_reg_of(c, a) == to)) {
 		if (commutes && jit_is_in_reg(c, b)) {
-			swap(a, b);
+			operands_swap(a, b);
 		} else {
 			jit_operand_to(c, b, SCRATCH);
 			jit_operand_to(c, a, to);
@@ -355,7 +347,7 @@ static void alu(struct jit_compiler *c, const struct recipe *recipe)
 	if (alu_folds(c, &a, &b, recipe))
 		return;
 	if (commutes && a.value.place == IS_CONSTANT)
-		swap(&a, &b);
+		operands_swap(&a, &b);
 	target = jit_target_over(c, GENERAL, &a);
 	if (add_by_lea(c, &a, &b, recipe, target.reg)) {
 		;
@@ -390,7 +382,7 @@ static void multiply(struct jit_compiler *c, unsigned type)
 	struct target target;
 
 	if (a.value.place == IS_CONSTANT)
-		swap(&a, &b);
+		operands_swap(&a, &b);
 	if (jit_is_immediate(&b)) {
 		struct rm rm = jit_operand_rm(c, &a);
 

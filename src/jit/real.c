@@ -248,12 +248,8 @@ static void compare(struct jit_compiler *c, const struct recipe *recipe)
 	struct operand b = jit_pop(c), a = jit_pop(c);
 	unsigned reg;
 
-	if (recipe->what == LESS || recipe->what == LESS_EQUAL) {
-		struct operand other = a;
-
-		a = b;
-		b = other;
-	}
+	if (recipe->what == LESS || recipe->what == LESS_EQUAL)
+		operands_swap(&a, &b);
 	reg = jit_operand_reg(c, &a);
 	compare_to(c, recipe->type, reg, jit_operand_rm(c, &b));
 	jit_release(c, &a);

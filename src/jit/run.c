@@ -106,6 +106,20 @@ static void arguments_get(const struct images *images,
 	}
 }
 
+/* Two results or more: each in a slot, on both sides. */
+static void results_move(const struct wasm_deftype *type, union wasm_value *to,
+			 const union wasm_value *from)
+{
+	for (uint32_t i = 0; i < type->result_count; i++) {
+		unsigned kind = jit_type_of(type->results[i]);
+
+		if (kind == T_V128)
+			to[i] = from[i];
+		else
+			slot_set(&to[i], from[i].i64, kind);
+	}
+}
+
 static const struct wasm_deftype *
 function_type(const struct wasm_store *store,
 	      const struct wasm_function *function)
@@ -136,20 +150,6 @@ static uint8_t *stack_for(const struct wasm_store *store,
 	return (uint8_t *)((uintptr_t)(top - bytes) & ~(uintptr_t)15);
 }
 
-/* Several results lie as slots do, on both sides. */
-static void results_copy(const struct wasm_deftype *type, union wasm_value *to,
-			 const union wasm_value *from)
-{
-	for (uint32_t i = 0; i < type->result_count; i++) {
-		unsigned only = jit_type_of(type->results[i]);
-
-		if (only == T_V128)
-			to[i] = from[i];
-		else
-			slot_set(&to[i], from[i].i64, only);
-	}
-}
-
 static void results_get(const struct jit_entry *entry,
 			const struct wasm_deftype *type,
 			union wasm_value *slots)
@@ -159,11 +159,9 @@ static void results_get(const struct jit_entry *entry,
 					   jit_argument_bytes(type));
 	unsigned only;
 
-	if (type->result_count > 1) {
-		results_copy(type, slots, results);
-		return;
-	}
-	if (!type->result_count)
+	if (type->result_count > 1)
+		results_move(type, slots, results);
+	if (type->result_count != 1)
 		return;
 	only = jit_type_of(type->results[0]);
 	if (only == T_V128)
@@ -261,15 +259,13 @@ static void results_put(const struct wasm_deftype *type,
 	union wasm_value *results =
 		(union wasm_value *)(stack_arguments +
 				     jit_argument_bytes(type));
-	unsigned only;
 
-	if (type->result_count > 1) {
-		results_copy(type, results, slots);
-	} else if (type->result_count) {
-		only = jit_type_of(type->results[0]);
-		arguments->result = word_of(slots, only);
-		memcpy(&arguments->vector[0], slots, sizeof(wasm_v128));
-	}
+	if (type->result_count > 1)
+		results_move(type, results, slots);
+	if (type->result_count != 1)
+		return;
+	arguments->result = word_of(slots, jit_type_of(type->results[0]));
+	memcpy(&arguments->vector[0], slots, sizeof(wasm_v128));
 }
 
 /* What the callers' instances have of the fuel is there for whoever runs now. */

@@ -98,24 +98,47 @@ static struct walk walk_begin(const struct wasm_store *store,
 			      .context = context };
 }
 
+/* The frames of one function, from the first on: it is compiled once for all of
+ * them. */
+static void find_places(struct wasm_store *store, uint32_t first,
+			bool is_found[WASM_TRACE_MOST])
+{
+	const struct wasm_frame *wanted = &store->trace[first];
+	const struct jit_code *code = wanted->instance->native;
+	struct jit_place places[WASM_TRACE_MOST];
+	uint32_t frames[WASM_TRACE_MOST], count = 0;
+
+	for (uint32_t i = first; i < store->trace_count; i++) {
+		const struct wasm_frame *frame = &store->trace[i];
+
+		if (frame->instance->native != code ||
+		    frame->function != wanted->function)
+			continue;
+		is_found[i] = true;
+		frames[count] = i;
+		places[count++].at = frame->offset;
+	}
+	jit_places(code, wanted->function, places, count);
+	for (uint32_t i = 0; i < count; i++)
+		store->trace[frames[i]].offset = places[i].origin;
+}
+
+/* First with offsets in the text, then in the module. */
 static void trace(struct wasm_store *store, struct wasm_instance *context)
 {
 	struct walk walk = walk_begin(store, context);
-	const uint8_t *pc = NULL;
+	bool is_found[WASM_TRACE_MOST] = { false };
+	uint32_t first = store->trace_count;
 	bool is_there = walk_find(&walk);
-	uint32_t at = 0;
 
-	for (; is_there; is_there = walk_out(&walk)) {
-		uint32_t function =
-			walk.own + walk.code->module->imported_functions;
-
-		/* A recursion's frames are alike: one of them costs a
-		 * compilation of its function. */
-		if (store->trace_count < WASM_TRACE_MOST && walk.pc != pc)
-			at = jit_place(walk.code, function, walk.offset - 1);
-		pc = walk.pc;
-		wasm_interp_trace(store, walk.context, function, at);
-	}
+	for (; is_there; is_there = walk_out(&walk))
+		wasm_interp_trace(store, walk.context,
+				  walk.own +
+					  walk.code->module->imported_functions,
+				  walk.offset - 1);
+	for (uint32_t i = first; i < store->trace_count; i++)
+		if (!is_found[i])
+			find_places(store, i, is_found);
 }
 
 /* So that a run which throws through many frames meets its deadline; as the
@@ -146,8 +169,11 @@ find_landing(const struct walk *walk, const struct wasm_exception *exception)
 	return NULL;
 }
 
-static bool land(struct wasm_store *store, struct wasm_instance *context,
-		 struct jit_landed *landed)
+/* WASM_OK: it lands.  A run that throws may be so rarely in its code that no
+ * signal finds it there: so whether it is to end is asked for each frame. */
+static enum wasm_trap land(struct wasm_store *store,
+			   struct wasm_instance *context,
+			   struct jit_landed *landed)
 {
 	const struct wasm_exception *exception =
 		(const struct wasm_exception *)store->exception;
@@ -156,6 +182,11 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 	bool is_there = walk_find(&walk);
 
 	while (is_there) {
+		enum wasm_trap ended =
+			store->interrupt ? wasm_interp_poll(store) : WASM_OK;
+
+		if (ended)
+			return ended;
 		landing = find_landing(&walk, exception);
 		context->fuel -= frame_fuel(&walk);
 		if (landing)
@@ -163,13 +194,12 @@ static bool land(struct wasm_store *store, struct wasm_instance *context,
 		is_there = walk_out(&walk);
 	}
 	if (!landing)
-		return false;
+		return WASM_TRAP_thrown;
 	*landed = (struct jit_landed){ walk.code->text + landing->target,
 				       walk.frame, walk.context,
 				       store->exception };
-	store->exception = 0;
 	store->trace_count = store->trace_total = 0;
-	return true;
+	return WASM_OK;
 }
 
 enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
@@ -177,9 +207,13 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 {
 	struct wasm_store *store = context->store;
 
-	if (trap == WASM_TRAP_thrown && land(store, context, landed))
-		return WASM_OK;
-	trace(store, context);
+	if (trap == WASM_TRAP_thrown) {
+		trap = land(store, context, landed);
+		if (trap != WASM_TRAP_thrown)
+			store->exception = 0;
+	}
+	if (trap)
+		trace(store, context);
 	return trap;
 }
 

@@ -347,12 +347,8 @@ static struct pair take_pair(struct jit_compiler *c, bool is_swapped)
 
 	pair.b = jit_pop(c);
 	pair.a = jit_pop(c);
-	if (is_swapped) {
-		struct operand other = pair.a;
-
-		pair.a = pair.b;
-		pair.b = other;
-	}
+	if (is_swapped)
+		operands_swap(&pair.a, &pair.b);
 	pair.ra = jit_operand_reg(c, &pair.a);
 	pair.rm = jit_operand_rm(c, &pair.b);
 	pair.target = jit_target_over(c, VECTOR, &pair.a);

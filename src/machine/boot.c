@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "image/working.h"
 #include "machine/begin.h"
 #include "machine/machine.h"
 #include <errno.h>
@@ -260,6 +261,8 @@ int machine_start(const struct images *images,
 		rc = tip_open(images, start->tip, &begin.tip, err);
 	if (rc >= 0)
 		rc = start_shape(&begin, err);
+	if (rc >= 0)
+		working_read_ahead(&begin.tip);
 	report->times.open_ns = begin_ns(&begin);
 	if (rc >= 0)
 		rc = begin_hypervisor(&begin, start->copy ? RAM_COPY : RAM_MAP,

@@ -360,7 +360,7 @@ static bool hypervisor_went_cold(struct hypervisor_work *work,
 	auto_buf struct buf line = { 0 };
 	auto_free char *way = NULL, *reason = NULL;
 
-	if (!work->report ||
+	if (!hypervisor->warm || !work->report ||
 	    file_read(work->report, &line, sizeof(hypervisor->why) * 8, NULL) <
 		    0 ||
 	    json_check(buf_string(&line), line.len, NULL) < 0)
@@ -434,6 +434,7 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 	uint64_t started_ns = clock_ns();
 	int rc;
 
+	hypervisor->warm = warm;
 	memory_reset(work->memory);
 	hypervisor->pid = hypervisor_exec(work, path, argv, warm, err);
 	if (hypervisor->pid < 0)
@@ -442,7 +443,10 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 	rc = hypervisor_await_memory(work, hypervisor, err);
 	hypervisor->composed_ns = clock_ns() - started_ns;
 	if (rc == 0)
-		rc = err_set(err, -ETIME, "qemu without the shim");
+		rc = err_set(err, -EINVAL,
+			     "qemu has not put its memory together: %s",
+			     warm ? "its template does not fit"
+				  : "the shim is not in it");
 	if (rc > 0)
 		rc = hypervisor_connect(work, hypervisor, err);
 	hypervisor->qmp_ns = clock_ns() - started_ns;

@@ -121,6 +121,11 @@ int machine_swap(const struct images *images, const struct place *place,
 		 const struct machine_swap *wish,
 		 struct machine_swapped *swapped, struct err *err);
 
+/* What it has read and written of its memory until now becomes the working set
+ * of its tip; *bytes tells how much. */
+int machine_record(const struct images *images, const struct place *place,
+		   uint64_t *bytes, struct err *err);
+
 /* How it ends: asked through its agent, or at once. */
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		 struct err *err);

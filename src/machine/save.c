@@ -154,8 +154,8 @@ static int save_state(struct save *save, struct tip *tip, struct err *err)
 		return err_set(err, -errno, "a file for devices");
 	rc = hypervisor_save(save->qmp, fd, err);
 	if (rc >= 0)
-		rc = layer_write_file(save->images, LAYER_STATE, save->shape,
-				      fd, &tip->state, err);
+		rc = layer_write_state(save->images, save->shape, fd,
+				       &tip->state, err);
 	if (rc >= 0)
 		save->saved->state_bytes = tip->state.head.data_bytes;
 	return rc < 0 ? err_wrap(err, "save the devices") : 0;
@@ -179,7 +179,7 @@ static int save_disks(struct save *save, struct tip *tip, struct err *err)
 		fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 		if (fd < 0)
 			return err_set(err, -errno, "open disk %d", i);
-		rc = layer_write_file(save->images, LAYER_DISK, save->shape, fd,
+		rc = layer_write_disk(save->images, save->shape, fd,
 				      &tip->disks[i], err);
 		tip->disk_count += rc >= 0;
 	}

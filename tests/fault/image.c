@@ -72,8 +72,8 @@ static int write_file(const struct here *here, enum layer_kind kind, int which,
 
 	if (rc < 0)
 		return rc;
-	return layer_write_file(&here->images, kind, layers_shape, fd, layer,
-				err);
+	return (kind == LAYER_DISK ? layer_write_disk : layer_write_state)(
+		&here->images, layers_shape, fd, layer, err);
 }
 
 static int push(const struct here *here, struct tip *tip, int which,

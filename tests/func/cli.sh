@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
 export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
 export XDG_RUNTIME_DIR=$folder/run XDG_DATA_HOME=$folder/data
 mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" "$XDG_DATA_HOME"
-verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache machine doctor man completions
+verbs="serve launch ps top stop refresh wrap unwrap run wasm compile cache image machine doctor man completions
 	version keep"
 count=0 failed=0
 
@@ -100,6 +100,9 @@ wrong compile
 wrong cache
 wrong cache nosuch
 wrong cache show
+wrong image
+wrong image nosuch
+wrong image show
 wrong man nosuchverb
 wrong completions fish
 wrong keep
@@ -148,7 +151,7 @@ run stop --all
 [ $status = 0 ]
 ok $? "stop --all with nothing there is fine"
 
-for words in "ps --json" "top --json" "cache ls --json" "doctor --json" "doctor --json --all"; do
+for words in "ps --json" "top --json" "cache ls --json" "image ls --json" "doctor --json" "doctor --json --all"; do
 	# shellcheck disable=SC2086
 	run $words
 	is_json

@@ -245,8 +245,8 @@ static inline struct layer here_file(const struct here *here,
 	struct err err = { 0 };
 
 	CHECK(fd_write_all(fd, data, len, NULL) >= 0);
-	if (layer_write_file(&here->images, kind, shape, fd, &layer, &err) <
-	    0) {
+	if ((kind == LAYER_DISK ? layer_write_disk : layer_write_state)(
+		    &here->images, shape, fd, &layer, &err) < 0) {
 		printf("# %s\n", err.text);
 		test_fail(__FILE__, __LINE__, "a file is written");
 	}

@@ -122,11 +122,35 @@ TEST(tight_loops_end)
 	}
 }
 
+/* Code that is hardly ever in its own instructions: what it throws is
+ * compared with a hundred thousand tags. */
+TEST(throws_end)
+{
+	auto_buf struct buf text = { 0 };
+	struct vm_options options = compiled;
+	uint64_t start = clock_ns();
+	struct made made;
+
+	buf_text(&text, "(module (tag $t) (tag $other) (func (export \"ever\")"
+			" (loop $l (block $h (try_table");
+	for (int i = 0; i < 100000; i++)
+		buf_text(&text, " (catch $other $h)");
+	buf_text(&text, " (catch_all $h) (throw $t))) (br $l))))");
+	options.timeout_ns = 20000000;
+	CHECK(made_open(&made, &options, buf_string(&text)));
+	CHECK_INT(made_call(&made, "ever", 0, 0, NULL), WASM_TRAP_deadline);
+	CHECK_INT(made.vm.store->trace_count, 1);
+	CHECK(!made.vm.store->exception);
+	CHECK(clock_ns() - start < UINT64_C(20000000000));
+	made_close(&made);
+}
+
 /* Memory that fails */
 
 struct failing {
 	struct wasm_host hooks;
 	int64_t fail_at, calls;
+	size_t largest; /* that was asked for at once */
 };
 static struct failing failing;
 
@@ -134,6 +158,8 @@ static void *failing_allocate(void *env, size_t len)
 {
 	(void)env;
 	failing.calls++;
+	if (len > failing.largest)
+		failing.largest = len;
 	if (failing.fail_at > 0 && --failing.fail_at == 0)
 		return NULL;
 	return vm_host.allocate(NULL, len);
@@ -193,6 +219,67 @@ TEST(whatever_fails_all_is_well)
 	}
 	CHECK(failed > 20);
 	CHECK(interpreted > 5);
+}
+
+/* Traces.  A frame's place is found by compiling its function anew. */
+
+static const char deep[] =
+	"(module (func $here (param i32) (if (local.get 0)"
+	"  (then (if (i32.and (local.get 0) (i32.const 1))"
+	"   (then (call $here (i32.sub (local.get 0) (i32.const 1))))"
+	"   (else (call $here (i32.sub (local.get 0) (i32.const 1)))))))"
+	" unreachable)"
+	"(func (export \"trap\") (call $here (i32.const 50)))"
+	"(func $ever (export \"ever\") (call $ever)))";
+
+static void trace_of(const struct vm_options *options, const char *name,
+		     struct wasm_store *store)
+{
+	struct made made;
+
+	CHECK(made_open(&made, options, deep));
+	CHECK_INT(made_call(&made, name, 0, 0, NULL) != WASM_OK, 1);
+	*store = *made.vm.store;
+	for (uint32_t i = 0; i < store->trace_count; i++)
+		CHECK(store->trace[i].offset > 8 &&
+		      store->trace[i].offset < made.module->len);
+	made_close(&made);
+}
+
+TEST(a_trace_costs_a_compilation_of_each_function)
+{
+	static const struct vm_options interpreted = { .code.via =
+							       VM_INTERPRETED };
+	struct vm_options options = { .code.via = VM_COMPILED,
+				      .host = &failing.hooks };
+	struct wasm_store wanted, store;
+
+	failing.hooks = vm_host;
+	failing.hooks.allocate = failing_allocate;
+	failing.fail_at = 0;
+	failing.calls = 0;
+	trace_of(&interpreted, "trap", &wanted);
+	trace_of(&options, "trap", &store);
+	CHECK(failing.calls < 200);
+	CHECK_INT(store.trace_count, 52);
+	CHECK_INT(store.trace_count, wanted.trace_count);
+	for (uint32_t i = 0; i < store.trace_count; i++) {
+		CHECK_INT(store.trace[i].function, wanted.trace[i].function);
+		CHECK_INT(store.trace[i].offset, wanted.trace[i].offset);
+	}
+}
+
+/* A function that traps before its first operation has a place, too. */
+TEST(a_trace_of_what_has_not_begun)
+{
+	struct vm_options options = compiled;
+	struct wasm_store store;
+
+	trace_of(&options, "ever", &store);
+	CHECK_INT(store.trace_count, WASM_TRACE_MOST);
+	options.store.fuel = 1000;
+	trace_of(&options, "ever", &store);
+	CHECK_INT(store.trace_count, WASM_TRACE_MOST);
 }
 
 /* Images with a change */
@@ -437,7 +524,17 @@ static void large_put(struct buf *text, int kind, unsigned parts)
 		repeat(text, " end", parts);
 		buf_text(text, ")");
 		break;
-	case 6: /* registers in use far below those that are asked for */
+	case 6: /* calls of two bytes that move two thousand values */
+		buf_text(text, "(func $f (param");
+		repeat(text, " i32", 1000);
+		buf_text(text, ") (result");
+		repeat(text, " i32", 1000);
+		buf_text(text, ") unreachable) (func");
+		repeat(text, " i32.const 1", 1000);
+		repeat(text, " call $f", parts);
+		buf_text(text, " unreachable)");
+		break;
+	case 7: /* registers in use far below those that are asked for */
 		buf_text(text, "(func (param i32) (local i32)");
 		repeat(text, " local.get 0 i32.clz local.get 1", 8);
 		repeat(text, " i32.const 7", parts);
@@ -524,9 +621,28 @@ TEST(a_million_values_at_once)
 
 TEST(registers_below_many_values)
 {
-	struct cost cost = cost_of(6, 300000);
+	struct cost cost = cost_of(7, 300000);
 
 	CHECK(cost.image > 500000 && cost.image < 64000000);
+}
+
+TEST(code_is_in_proportion_to_the_module)
+{
+	auto_buf struct buf text = { 0 };
+	struct vm_options options = { .host = &failing.hooks };
+	struct made made;
+	uint32_t value = 0;
+
+	failing.hooks = vm_host;
+	failing.hooks.allocate = failing_allocate;
+	failing.largest = 0;
+	large_put(&text, 6, 20000);
+	CHECK(made_open(&made, &options, buf_string(&text)));
+	CHECK(made.instance && !made.instance->native);
+	CHECK(failing.largest < 1 << 26);
+	CHECK_INT(made_call(&made, "well", 0, 0, &value), WASM_OK);
+	CHECK_INT(value, 5);
+	made_close(&made);
 }
 
 TEST_MAIN

@@ -227,8 +227,8 @@ TEST(state_from_a_pipe)
 
 	CHECK(pipe2(ends, O_CLOEXEC) == 0);
 	CHECK(write(ends[1], "state", 5) == 5);
-	CHECK(layer_write_file(&here.images, LAYER_STATE, layers_shape, ends[0],
-			       &layer, &err) < 0);
+	CHECK(layer_write_state(&here.images, layers_shape, ends[0], &layer,
+				&err) < 0);
 	CHECK(err.text[0] && layer.fd < 0);
 	close(ends[0]);
 	close(ends[1]);

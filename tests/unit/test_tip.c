@@ -159,7 +159,7 @@ TEST(replaced_and_removed)
 
 TEST(names)
 {
-	static const char *const good[] = { "a", "vm3", "A-b_c.9", "x.draft1",
+	static const char *const good[] = { "a", "vm3", "A-b_c.9", "x.draft.1",
 					    "0123456789012345678901234567890123"
 					    "456789012345678901234567890123" };
 	static const char *const bad[] = { "",
@@ -172,7 +172,6 @@ TEST(names)
 					   "a\n",
 					   "\xc3\xa4",
 					   "../a",
-					   "x.draft.1",
 					   "01234567890123456789012345678901234"
 					   "567890123456789012345678901234" };
 	auto_here struct here here = here_open();

@@ -22,6 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
 enum { RAM_EXIT = 111 };
 
 static uint64_t ram_now_ns(void)
@@ -117,9 +121,15 @@ static bool ram_map_run(const struct ram_plan *plan, const struct tip_run *run,
 {
 	if (run->layer == TIP_ZERO)
 		return ram_zero(at + run->offset, run->bytes);
-	return ram_mmap(at + run->offset, run->bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-			plan->files[run->layer], run->file_at);
+	if (!ram_mmap(at + run->offset, run->bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+		      plan->files[run->layer], run->file_at))
+		return false;
+	/* Read only: a private page that is populated otherwise is copied. */
+	if (run->flags & LAYER_HOT)
+		raw_3(madvise, at + run->offset, run->bytes,
+		      MADV_POPULATE_READ);
+	return true;
 }
 
 /* Into memory that is there; holes of the file stay untouched. */
