@@ -197,10 +197,7 @@ static int layer_settle(const struct images *images, const uint8_t id[LAYER_ID],
 	if (rc != -EBADMSG && rc != -EPERM)
 		return rc == -ENOENT ? -EAGAIN : rc;
 	rc = store_object_remove(images->root, hex);
-	if (rc == 0 || rc == -ENOENT || rc == -EBUSY)
-		err_set(err, -EAGAIN, "layer %s/%s is damaged, and in use",
-			images->folder, hex);
-	else
+	if (rc < 0 && rc != -ENOENT && rc != -EBUSY)
 		return err_set(err, rc, "replace the damaged layer %s/%s",
 			       images->folder, hex);
 	return -EAGAIN;
@@ -232,7 +229,8 @@ int layer_publish(const struct images *images, struct store_draft *draft,
 			return rc;
 		clock_sleep_ms(1);
 	}
-	return rc;
+	return err_set(err, -EBUSY, "replace layer %s/%s, which is damaged",
+		       images->folder, hex);
 }
 
 static int layer_finish(struct layer_writing *writing, struct layer *layer,

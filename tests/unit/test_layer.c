@@ -511,6 +511,35 @@ TEST(each_byte_of_a_disk)
 	each_byte_of(LAYER_DISK);
 }
 
+/* What was found right is not looked at again, unless its file has changed
+ * since: then it is. */
+TEST(changed_after_it_was_seen)
+{
+	auto_here struct here here = here_open();
+	struct layer layer = small_diff(&here, LAYER_DIFF);
+	auto_target struct target target = target_of(&here, &layer);
+	uint8_t id[LAYER_ID];
+	int wrong = 0;
+
+	store_from_hex(target.hex, id);
+	for (int i = 0; i < 20; i++) {
+		uint64_t at = target.head.data_at + (uint64_t)i * 997;
+		uint8_t now = (uint8_t)target.bytes.data[at] ^ 4;
+		struct err err = { 0 };
+
+		CHECK(layer_open(&here.images, id, &layer, &err) >= 0);
+		layer_close(&layer);
+		usleep(12000); /* longer than a tick of the file's clock */
+		CHECK(pwrite(target.fd, &now, 1, (off_t)at) == 1);
+		if (layer_open(&here.images, id, &layer, &err) >= 0)
+			wrong++;
+		layer_close(&layer);
+		CHECK(pwrite(target.fd, target.bytes.data + at, 1, (off_t)at) ==
+		      1);
+	}
+	CHECK_INT(wrong, 0);
+}
+
 /* ---- other files -----------------------------------------------------------
  */
 
