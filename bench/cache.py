@@ -24,11 +24,13 @@ and shares, what an instance has, and what each one more costs.
 
   RUNS=5            runs of each that are told by CPU time; STARTS=40 of those
                     by the clock (11 at least of what takes long; of what takes
-                    more than 4 s only the first, marked "!")
+                    more than 4 s of CPU time only the first, marked "!")
   INSTANCES="1 10 50"         how many live at once
   words: parts alone, of compile, start, run, memory
-  RUBY=FILE.wasm    CRuby as a command that takes -e CODE; RUBY_INIT=NAME is
-                    its export for brood run --init, if it has one
+  RUBY=FILE.wasm    CRuby as a command that takes -e CODE (with _start, and
+                    without _initialize, which others call as well);
+                    RUBY_INIT=NAME is its export for brood run --init, if it
+                    has one
   SQLITE=FILE.wasm  SQLite's shell, or the like: DATABASE [SQL], else from its
                     input; SQLITE_SOURCE=FOLDER with sqlite3.c and sqlite3.h
                     makes both that and a native one; else it is measured over
@@ -350,7 +352,7 @@ def start_row(places, row, words):
         # What a snapshot's making says on stderr it says once.
         run = try_once(engine, words, None if engine is places.snapshot else
                        want, f"{row} at its start")
-        if run and run.wall > SLOW_S:
+        if run and run.cpu > SLOW_S:
             us = run.wall * 1e6
             found[engine.name] = {"us": us, "us_low": us, "us_high": us,
                                   "peak_kb": run.peak_kb,

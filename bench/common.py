@@ -31,8 +31,7 @@ import { WASI } from "node:wasi";
 const wasi = new WASI({ version: "preview1", args: process.argv.slice(2) });
 const { instance } = await WebAssembly.instantiate(
     readFileSync(process.argv[2]), wasi.getImportObject());
-const { _initialize, ...exports } = instance.exports;
-process.exitCode = wasi.start({ exports });
+process.exitCode = wasi.start(instance);
 """
 complaints = []
 
