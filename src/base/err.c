@@ -9,7 +9,8 @@
 
 static int err_is_told_by_words(int code)
 {
-	return code == -EINVAL || code == -EPROTO || code == -EBADMSG;
+	return code == -EINVAL || code == -EPROTO || code == -EBADMSG ||
+	       code == -E2BIG;
 }
 
 int err_set(struct err *err, int code, const char *format, ...)
