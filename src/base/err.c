@@ -9,8 +9,7 @@
 
 static int err_is_told_by_words(int code)
 {
-	return code == -EINVAL || code == -EPROTO || code == -EBADMSG ||
-	       code == -E2BIG;
+	return code == -EINVAL || code == -EPROTO || code == -EBADMSG;
 }
 
 int err_set(struct err *err, int code, const char *format, ...)

@@ -15,8 +15,8 @@ struct err {
 };
 
 /* Both return the code, so that they can stand behind "return".  err_set
- * appends strerror(code) unless code is -EINVAL/-EPROTO/-EBADMSG/-E2BIG:
- * there the words alone say it. */
+ * appends strerror(code) unless code is -EINVAL/-EPROTO/-EBADMSG: there the
+ * words alone say it. */
 int err_set(struct err *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int err_wrap(struct err *err, const char *format, ...)

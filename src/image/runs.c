@@ -167,11 +167,11 @@ int runs_of(const struct layer *layers, uint32_t layer_count,
 		return rc;
 	if (count > TIP_RUNS_MOST) {
 		free(found);
-		return err_set(
-			err, -E2BIG,
-			"%lu pieces of memory are more than the %d that "
-			"can be mapped; \"brood image fold\" makes fewer",
+		err_set(err, -EINVAL,
+			"%lu pieces of memory are more than the %d that can "
+			"be mapped; \"brood image fold\" makes fewer",
 			(unsigned long)count, TIP_RUNS_MOST);
+		return -E2BIG;
 	}
 	*runs = found;
 	*run_count = (uint32_t)count;

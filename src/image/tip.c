@@ -198,11 +198,13 @@ static int tip_fits(const struct tip *tip, const struct layer *layer,
 	const struct layer *below =
 		tip->layer_count ? &tip->layers[tip->layer_count - 1] : NULL;
 
-	if (tip->layer_count == LAYER_DEPTH_MOST)
-		return err_set(err, -E2BIG,
-			       "a chain of more than %d layers; \"brood image "
-			       "fold\" makes one of them",
-			       LAYER_DEPTH_MOST);
+	if (tip->layer_count == LAYER_DEPTH_MOST) {
+		err_set(err, -EINVAL,
+			"a chain of more than %d layers; \"brood image fold\" "
+			"makes one of them",
+			LAYER_DEPTH_MOST);
+		return -E2BIG;
+	}
 	if (!below)
 		return head->kind == LAYER_BASE
 			       ? 0
