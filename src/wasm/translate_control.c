@@ -149,7 +149,6 @@ static void move_block(struct translator *t, uint32_t to, uint32_t from,
 	code_slot(t, to);
 	code_slot(t, from);
 	code_u32(t, count * SLOT_BYTES);
-	acc_forget(t);
 }
 
 /* From below upwards: a value never goes to a slot above its own. */

@@ -261,6 +261,9 @@ for way in interp compiled; do
 	run --via $way --timeout 20s --invoke sum "$here/repeat.wat"
 	[ $status = 0 ] && [ "$(cat out)" = 42 ]
 	ok $? "a br_table behind an if at a loop's head, $way"
+	run --via $way --invoke below "$here/below.wat"
+	[ $status = 0 ] && [ "$(cat out)" = 5403002 ]
+	ok $? "values below a branch that is not taken, $way"
 done
 run --invoke throw functions.wat
 [ $status = 134 ] && head -1 err | grep -q 'trap: .*exception'
