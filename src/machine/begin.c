@@ -144,6 +144,7 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	snprintf(machine.forward, sizeof(machine.forward), "%s",
 		 begin->forward ? begin->forward : "");
 	memcpy(machine.tip, begin->tip.name, sizeof(machine.tip));
+	memcpy(machine.tip_id, begin->tip.id, LAYER_ID);
 	for (uint32_t i = 0; i < begin->tip.layer_count; i++)
 		memcpy(machine.layers[i], begin->tip.layers[i].head.id,
 		       LAYER_ID);

@@ -219,6 +219,7 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 static int swap_record(struct swap *swap, struct err *err)
 {
 	memcpy(swap->machine.tip, swap->tip.name, sizeof(swap->tip.name));
+	memcpy(swap->machine.tip_id, swap->tip.id, LAYER_ID);
 	return machine_write(swap->place, &swap->machine, err);
 }
 
