@@ -176,6 +176,7 @@ int cli_parse(const struct args_verb *verb, int argc, char **argv,
 			    &err);
 	if (result >= 0)
 		result = cli_drop_dashes(verb, operands, operand_count, &err);
+	*exit_code = 0;
 	if (result >= 0)
 		return 0;
 	*exit_code =

@@ -381,7 +381,7 @@ static int start_one(const struct images *images,
 	*place = (struct place){ .lock = -1 };
 	if ((any || strcmp(words->via, "parked") == 0) && !start->park &&
 	    !start->name && !start->copy && !start->ends_with_us)
-		rc = machine_unpark(start, place, report, err);
+		rc = machine_unpark(images, start, place, report, err);
 	if (rc > 0 || rc < 0)
 		return rc < 0 ? rc : 0;
 	if (!any && strcmp(words->via, "parked") == 0)

@@ -248,6 +248,8 @@ static int tip_add(struct tip *tip, struct layer *layer, struct err *err)
 		memcpy(tip->shape, layer->head.shape, LAYER_ID);
 	}
 	tip->has_working = layer->head.kind == LAYER_WORKING;
+	log_event("image.use", "\"number\":%u,\"id\":\"%s\"", tip->layer_count,
+		  layer->hex);
 	tip->layers[tip->layer_count++] = *layer;
 	*layer = LAYER_NONE;
 	return 0;

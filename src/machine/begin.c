@@ -144,6 +144,7 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	snprintf(machine.forward, sizeof(machine.forward), "%s",
 		 begin->forward ? begin->forward : "");
 	memcpy(machine.tip, begin->tip.name, sizeof(machine.tip));
+	memcpy(machine.tip_id, begin->tip.id, LAYER_ID);
 	for (uint32_t i = 0; i < begin->tip.layer_count; i++)
 		memcpy(machine.layers[i], begin->tip.layers[i].head.id,
 		       LAYER_ID);
@@ -206,18 +207,14 @@ void begin_identity(const struct place *place, const char *host_name,
 
 /* The right to it is a lock beside that of the hypervisor; the record says
  * that it is taken before the lock goes. */
-int begin_take(struct begin *begin, const struct place *place,
-	       struct machine *machine, struct err *err)
+int begin_unpark(const struct place *place, struct machine *machine,
+		 struct err *err)
 {
 	auto_free char *path = place_path(place, "taking");
 	auto_close int lock = path ? lock_take(path, 0, err) : -ENOMEM;
 	auto_machine struct machine now = { 0 };
 	int rc;
 
-	begin->started_ns = clock_ns();
-	*begin->report = (struct machine_report){ 0 };
-	begin->memory = MEMORY_NONE;
-	begin->place = (struct place){ .lock = -1 };
 	if (lock < 0)
 		return -EBUSY;
 	rc = machine_read(place, &now, err);
@@ -226,7 +223,19 @@ int begin_take(struct begin *begin, const struct place *place,
 	if (!now.parked)
 		return err_set(err, -EBUSY, "machine %s is taken", place->name);
 	machine->parked = false;
-	rc = machine_write(place, machine, err);
+	return machine_write(place, machine, err);
+}
+
+int begin_take(struct begin *begin, const struct place *place,
+	       struct machine *machine, struct err *err)
+{
+	int rc;
+
+	begin->started_ns = clock_ns();
+	*begin->report = (struct machine_report){ 0 };
+	begin->memory = MEMORY_NONE;
+	begin->place = (struct place){ .lock = -1 };
+	rc = begin_unpark(place, machine, err);
 	if (rc < 0)
 		return rc;
 	memcpy(begin->place.name, place->name, sizeof(place->name));

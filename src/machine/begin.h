@@ -35,8 +35,11 @@ bool begin_has_ended(pid_t pid);
 /* Who a clone is to be. */
 void begin_identity(const struct place *place, const char *host_name,
 		    struct agent_unique *unique);
-/* One that waits is this starter's from now on: -EBUSY where another was
+/* One that waits does no longer, for any other: -EBUSY where another was
  * faster. */
+int begin_unpark(const struct place *place, struct machine *machine,
+		 struct err *err);
+/* And is this starter's from now on. */
 int begin_take(struct begin *begin, const struct place *place,
 	       struct machine *machine, struct err *err);
 void begin_leave(struct begin *begin);

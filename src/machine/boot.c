@@ -279,9 +279,21 @@ int machine_start(const struct images *images,
 
 struct unpark {
 	const struct machine_start *start;
+	uint8_t id[LAYER_ID]; /* of the tip */
 	struct place *place;
 	struct machine_report *report;
 };
+
+/* A name can mean another tip by now, or in another folder. */
+static bool unpark_fits(const struct unpark *unpark,
+			const struct machine *machine)
+{
+	const char *forward = unpark->start->forward;
+
+	return machine->parked &&
+	       memcmp(machine->tip_id, unpark->id, LAYER_ID) == 0 &&
+	       strcmp(machine->forward, forward ? forward : "") == 0;
+}
 
 /* Two that want it at once: the one whose order to run comes first has it. */
 static int unpark_try(const struct place *place, void *context)
@@ -291,8 +303,8 @@ static int unpark_try(const struct place *place, void *context)
 	auto_machine struct machine machine = { 0 };
 	int rc;
 
-	if (machine_read(place, &machine, NULL) < 0 || !machine.parked ||
-	    strcmp(machine.tip, unpark->start->tip) != 0)
+	if (machine_read(place, &machine, NULL) < 0 ||
+	    !unpark_fits(unpark, &machine))
 		return 0;
 	rc = begin_take(&begin, place, &machine, NULL);
 	if (rc >= 0)
@@ -310,10 +322,18 @@ static int unpark_try(const struct place *place, void *context)
 	return 1;
 }
 
-int machine_unpark(const struct machine_start *start, struct place *place,
+int machine_unpark(const struct images *images,
+		   const struct machine_start *start, struct place *place,
 		   struct machine_report *report, struct err *err)
 {
-	struct unpark unpark = { start, place, report };
+	struct unpark unpark = { .start = start,
+				 .place = place,
+				 .report = report };
+	struct tip_ids ids;
+	struct tip tip;
+	int rc = tip_read(images, start->tip, &tip, &ids, err);
 
-	return place_each(unpark_try, &unpark, err);
+	memcpy(unpark.id, tip.id, LAYER_ID);
+	tip_close(&tip);
+	return rc < 0 ? rc : place_each(unpark_try, &unpark, err);
 }

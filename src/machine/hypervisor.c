@@ -475,6 +475,9 @@ static int hypervisor_try_warm(struct hypervisor_work *work,
 	}
 	rc = hypervisor_try(work, start.path, start.argv, true, hypervisor,
 			    err);
+	/* What is said of this try is not true of the next one. */
+	if (work->report)
+		unlink(work->report);
 	if (rc < 0 && !hypervisor->why[0])
 		snprintf(hypervisor->why, sizeof(hypervisor->why), "%.199s",
 			 err && *err->text ? err->text : "its copy failed");

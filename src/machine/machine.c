@@ -36,6 +36,8 @@ int machine_write(const struct place *place, const struct machine *machine,
 	json_number(&json, "started", (int64_t)machine->started_ns);
 	json_number(&json, "ram_at", (int64_t)machine->ram_at);
 	json_text(&json, "tip", machine->tip);
+	store_hex(machine->tip_id, LAYER_ID, hex);
+	json_text(&json, "tip_id", hex);
 	json_text(&json, "mode", machine->mode);
 	json_text(&json, "way", machine->way);
 	json_text(&json, "forward", machine->forward);
@@ -77,6 +79,15 @@ static char *machine_read_value(const char *text, const char *path)
 	const char *value = json_get_value(text, path, &len);
 
 	return value ? strndup(value, len) : NULL;
+}
+
+static void machine_read_id(const char *text, uint8_t id[LAYER_ID])
+{
+	char hex[STORE_HEX + 2];
+
+	machine_read_text(text, "tip_id", hex, sizeof(hex));
+	if (store_is_name(hex))
+		store_from_hex(hex, id);
 }
 
 static void machine_read_layers(const char *text, struct machine *machine)
@@ -123,6 +134,7 @@ int machine_read(const struct place *place, struct machine *machine,
 	machine_read_text(text, "way", machine->way, sizeof(machine->way));
 	machine_read_text(text, "forward", machine->forward,
 			  sizeof(machine->forward));
+	machine_read_id(text, machine->tip_id);
 	machine_read_layers(text, machine);
 	shape = machine_read_value(text, "shape");
 	machine->boot = machine_read_value(text, "boot");

@@ -25,6 +25,7 @@ struct machine {
 	uint64_t ram_at;     /* in its hypervisor */
 	struct shape shape;
 	char tip[65];				    /* "": it was booted */
+	uint8_t tip_id[LAYER_ID];		    /* names can be replaced */
 	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID]; /* from the base up */
 	uint32_t layer_count;
 	bool has_working; /* the last one */
@@ -137,5 +138,6 @@ int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
 int machine_orders(const struct place *place, struct qmp **qmp,
 		   struct err *err);
 /* A machine that waits for that tip is taken: 1, 0 where there is none. */
-int machine_unpark(const struct machine_start *start, struct place *place,
+int machine_unpark(const struct images *images,
+		   const struct machine_start *start, struct place *place,
 		   struct machine_report *report, struct err *err);

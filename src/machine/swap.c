@@ -207,7 +207,20 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 			       "tip %s has no state of a machine's devices",
 			       tip);
 	rc = view_open(&swap->tip, VIEW_MAP, &swap->view, err);
-	return rc < 0 ? rc : machine_orders(swap->place, &swap->qmp, err);
+	if (rc >= 0)
+		rc = machine_orders(swap->place, &swap->qmp, err);
+	/* Nobody may find it waiting as what it was. */
+	if (rc >= 0 && swap->machine.parked)
+		rc = begin_unpark(swap->place, &swap->machine, err);
+	return rc;
+}
+
+/* Its layers stay: they are what its pages were mapped from. */
+static int swap_record(struct swap *swap, struct err *err)
+{
+	memcpy(swap->machine.tip, swap->tip.name, sizeof(swap->tip.name));
+	memcpy(swap->machine.tip_id, swap->tip.id, LAYER_ID);
+	return machine_write(swap->place, &swap->machine, err);
 }
 
 static int swap_steps(struct swap *swap, bool paused, struct err *err)
@@ -223,6 +236,8 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 	if (rc >= 0)
 		rc = qmp_command(swap->qmp, "set-action",
 				 "{\"reboot\":\"shutdown\"}", NULL, err);
+	if (rc >= 0)
+		rc = swap_record(swap, err);
 	return rc < 0 || paused ? rc : hypervisor_go_on(swap->qmp, err);
 }
 
