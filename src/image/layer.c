@@ -274,9 +274,9 @@ static int layer_check_data(const struct layer *layer, const char **why)
 		*why = "its tables are damaged";
 		return 0;
 	}
-	rc = head->kind == LAYER_STATE ? layer_read(&reading, head->data_at,
-						    head->data_bytes, &sum)
-				       : layer_read_extents(&reading);
+	rc = layer_is_memory(head) ? layer_read_extents(&reading)
+				   : layer_read(&reading, head->data_at,
+						head->data_bytes, &sum);
 	chunks_end(&reading.chunks);
 	*why = reading.why;
 	if (rc >= 0 && !*why &&

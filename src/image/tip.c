@@ -66,7 +66,8 @@ static const char *tip_check_header(const struct tip_header *head, uint64_t len)
 	    head->ram_bytes % LAYER_PAGE)
 		return "its memory has an impossible size";
 	if (head->file_bytes != len ||
-	    len != sizeof(*head) + head->layer_count * LAYER_ID +
+	    len != sizeof(*head) +
+			    (head->layer_count + head->disk_count) * LAYER_ID +
 			    head->run_count * sizeof(struct tip_run) +
 			    head->words_bytes)
 		return "it is cut off, or too long";
