@@ -36,8 +36,13 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 	*begin->report = (struct machine_report){ 0 };
 	begin->memory = MEMORY_NONE;
 	begin->place.lock = -1;
+	begin->half = HALF_NONE;
 	rc = qemu_find(&begin->qemu, err);
-	return rc < 0 ? rc : place_make(name, &begin->place, err);
+	if (rc >= 0)
+		rc = place_make(name, &begin->place, err);
+	return rc < 0 ? rc
+		      : half_begin(&begin->place, HALF_END, 0, &begin->half,
+				   err);
 }
 
 /* ---- disks --------------------------------------------------------------------- */
@@ -98,6 +103,7 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		.ends_with_us = begin->ends_with_us,
 		.cold = begin->cold,
 		.disk_files = disks,
+		.half = &begin->half,
 	};
 	struct machine_report *report = begin->report;
 	int rc = memory_make(tip, begin->shape.ram_bytes, mode, &begin->memory,
@@ -168,6 +174,10 @@ int begin_end(struct begin *begin, int rc, struct place *place)
 		if (begin->place.lock >= 0)
 			place_remove(&begin->place);
 	}
+	if (rc < 0)
+		half_drop(&begin->half);
+	else
+		half_end(&begin->half);
 	begin_forget(begin);
 	/* From now on it is the hypervisor's alone. */
 	fd_close(&begin->place.lock);
@@ -218,6 +228,7 @@ int begin_take(struct begin *begin, const struct place *place,
 	*begin->report = (struct machine_report){ 0 };
 	begin->memory = MEMORY_NONE;
 	begin->place = (struct place){ .lock = -1 };
+	begin->half = HALF_NONE;
 	if (lock < 0)
 		return -EBUSY;
 	rc = machine_read(place, &now, err);
@@ -225,6 +236,9 @@ int begin_take(struct begin *begin, const struct place *place,
 		return rc;
 	if (!now.parked)
 		return err_set(err, -EBUSY, "machine %s is taken", place->name);
+	rc = half_begin(place, HALF_END, machine->pid, &begin->half, err);
+	if (rc < 0)
+		return rc;
 	machine->parked = false;
 	rc = machine_write(place, machine, err);
 	if (rc < 0)
@@ -242,6 +256,7 @@ void begin_leave(struct begin *begin)
 {
 	if (begin->place.folder)
 		machine_stop(&begin->place, true, BEGIN_AGENT_MS, NULL);
+	half_drop(&begin->half);
 	begin_forget(begin);
 	place_fini(&begin->place);
 }

@@ -2,6 +2,7 @@
 /* The steps that all machines begin with: a folder, a QEMU with its memory,
  * a record. */
 #pragma once
+#include "machine/half.h"
 #include "machine/machine.h"
 
 enum { BEGIN_AGENT_MS = 10000 };
@@ -10,6 +11,7 @@ struct begin {
 	struct machine_report *report;
 	uint64_t started_ns;
 	struct place place;
+	struct half half;
 	struct qemu qemu;
 	struct shape shape;
 	struct tip tip; /* without layers: it boots */

@@ -451,6 +451,7 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 	hypervisor->pid = hypervisor_exec(work, path, argv, warm, err);
 	if (hypervisor->pid < 0)
 		return hypervisor->pid;
+	half_tell(work->plan->half, HALF_END, hypervisor->pid);
 	hypervisor->exec_ns = clock_ns() - started_ns;
 	rc = hypervisor_await_memory(work, warm, hypervisor, err);
 	hypervisor->composed_ns = clock_ns() - started_ns;
@@ -547,6 +548,19 @@ int hypervisor_stop(struct qmp *qmp, struct err *err)
 int hypervisor_go_on(struct qmp *qmp, struct err *err)
 {
 	return qmp_command(qmp, "cont", NULL, NULL, err);
+}
+
+int hypervisor_runs(struct qmp *qmp, struct err *err)
+{
+	auto_buf struct buf reply = { 0 };
+	const char *value;
+	size_t len;
+	int rc = qmp_command(qmp, "query-status", NULL, &reply, err);
+
+	if (rc < 0)
+		return rc;
+	value = json_get_value(buf_string(&reply), "running", &len);
+	return value && len == 4 && memcmp(value, "true", 4) == 0;
 }
 
 /* Memory stays where it is: it is shared, as far as QEMU knows. */

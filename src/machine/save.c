@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "image/scan.h"
 #include "image/view.h"
+#include "machine/half.h"
 #include "machine/machine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -280,19 +281,27 @@ int machine_save(const struct images *images, const struct place *place,
 			     .origin = TIP_EMPTY,
 			     .parent = TIP_EMPTY,
 			     .saved = saved };
+	struct half half = HALF_NONE;
 	uint64_t begun_ns;
-	int rc = save_open(&save, wish, err);
+	int rc = save_open(&save, wish, err), runs = 0;
 
 	*saved = (struct machine_saved){ 0 };
+	if (rc >= 0)
+		rc = runs = hypervisor_runs(save.qmp, err);
+	if (rc >= 0)
+		rc = half_begin(place, HALF_GO_ON, save.machine.pid, &half,
+				err);
 	begun_ns = clock_ns();
 	if (rc >= 0)
 		rc = hypervisor_stop(save.qmp, err);
 	if (rc >= 0) {
 		rc = save_tip(&save, wish->tip, err);
-		if (rc < 0 || !wish->stop)
+		/* One that stood still before stands still. */
+		if (runs && (rc < 0 || !wish->stop))
 			hypervisor_go_on(save.qmp, rc < 0 ? NULL : err);
 	}
 	saved->stopped_ns = clock_ns() - begun_ns;
+	half_end(&half);
 	save_close(&save);
 	if (rc >= 0 && wish->stop)
 		rc = machine_stop(place, true, 10000, err);

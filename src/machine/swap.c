@@ -26,6 +26,7 @@ struct swap {
 	struct view view; /* of the tip */
 	struct qmp *qmp;
 	struct machine_swapped *swapped;
+	struct half half;
 	bool begun; /* it is no longer what it was */
 };
 
@@ -185,6 +186,9 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 	uint8_t shape[LAYER_ID];
 	int rc = machine_read(swap->place, &swap->machine, err);
 
+	if (rc >= 0 && swap->machine.parked)
+		rc = err_set(err, -EINVAL, "machine %s has not been started",
+			     swap->place->name);
 	if (rc >= 0 && swap->machine.layer_count)
 		rc = tip_compose(swap->images, swap->machine.layers,
 				 swap->machine.layer_count, &swap->origin, err);
@@ -212,8 +216,11 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 
 static int swap_steps(struct swap *swap, bool paused, struct err *err)
 {
-	int rc = hypervisor_stop(swap->qmp, err);
+	int rc = half_begin(swap->place, HALF_END, swap->machine.pid,
+			    &swap->half, err);
 
+	if (rc >= 0)
+		rc = hypervisor_stop(swap->qmp, err);
 	swap->begun = rc >= 0;
 	if (rc >= 0)
 		rc = swap_memory(swap, err);
@@ -224,6 +231,13 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 		rc = qmp_command(swap->qmp, "set-action",
 				 "{\"reboot\":\"shutdown\"}", NULL, err);
 	return rc < 0 || paused ? rc : hypervisor_go_on(swap->qmp, err);
+}
+
+/* Its memory is still mapped from the layers that it had. */
+static int swap_record(struct swap *swap, struct err *err)
+{
+	memcpy(swap->machine.tip, swap->tip.name, sizeof(swap->machine.tip));
+	return machine_write(swap->place, &swap->machine, err);
 }
 
 /* It has the name, the clock and the random numbers of the one that was
@@ -249,23 +263,24 @@ int machine_swap(const struct images *images, const struct place *place,
 			     .place = place,
 			     .origin = TIP_EMPTY,
 			     .tip = TIP_EMPTY,
+			     .half = HALF_NONE,
 			     .swapped = swapped };
 	uint64_t begun_ns;
 	int rc = swap_open(&swap, wish->tip, err);
 
 	*swapped = (struct machine_swapped){ 0 };
 	begun_ns = clock_ns();
-	if (rc >= 0) {
+	if (rc >= 0)
 		rc = swap_steps(&swap, wish->paused, err);
-		/* Half of one machine and half of another is none. */
-		if (rc < 0 && swap.begun)
-			machine_stop(place, true, BEGIN_AGENT_MS, NULL);
-		else if (rc < 0)
-			hypervisor_go_on(swap.qmp, NULL);
-	}
 	swapped->stopped_ns = clock_ns() - begun_ns;
+	if (rc >= 0)
+		rc = swap_record(&swap, err);
 	if (rc >= 0 && !wish->paused && !wish->same)
 		rc = swap_unique(&swap, err);
+	/* Half of one machine and half of another is none; nor is a twin. */
+	if (rc < 0 && swap.begun)
+		machine_stop(place, true, BEGIN_AGENT_MS, NULL);
+	half_end(&swap.half);
 	qmp_free(&swap.qmp);
 	view_close(&swap.view);
 	tip_close(&swap.origin);
