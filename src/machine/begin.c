@@ -150,6 +150,8 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	snprintf(machine.forward, sizeof(machine.forward), "%s",
 		 begin->forward ? begin->forward : "");
 	memcpy(machine.tip, begin->tip.name, sizeof(machine.tip));
+	if (begin->tip.layer_count)
+		store_hex(begin->tip.id, LAYER_ID, machine.tip_id);
 	for (uint32_t i = 0; i < begin->tip.layer_count; i++)
 		memcpy(machine.layers[i], begin->tip.layers[i].head.id,
 		       LAYER_ID);

@@ -183,30 +183,14 @@ static int start_state(struct begin *begin, struct err *err)
 	return rc;
 }
 
-/* Its words name the shape, and its own hash has to be the one that all of
- * its layers are bound to. */
 static int start_shape(struct begin *begin, struct err *err)
 {
-	auto_free char *text = NULL;
-	uint8_t id[LAYER_ID];
 	size_t len;
-	const char *value = json_get_value(begin->tip.words, "shape", &len);
-	int rc;
+	const char *value;
+	int rc = machine_tip_shape(&begin->tip, &begin->shape, err);
 
-	text = value ? strndup(value, len) : NULL;
-	if (!text)
-		return err_set(err, -EINVAL, "tip %s is no machine's",
-			       begin->tip.name);
-	rc = shape_read(text, &begin->shape, err);
 	if (rc < 0)
-		return err_wrap(err, "tip %s", begin->tip.name);
-	shape_id(&begin->shape, id);
-	if (memcmp(id, begin->tip.shape, LAYER_ID) != 0 ||
-	    begin->shape.ram_bytes != begin->tip.ram_bytes)
-		return err_set(err, -EBADMSG,
-			       "tip %s: its layers are of another machine than "
-			       "its words",
-			       begin->tip.name);
+		return rc;
 	value = json_get_value(begin->tip.words, "boot", &len);
 	begin->boot_words = value ? strndup(value, len) : NULL;
 	return shape_fits(&begin->shape, &begin->qemu, begin->tip.name, err);
@@ -276,9 +260,20 @@ int machine_start(const struct images *images,
 
 struct unpark {
 	const struct machine_start *start;
+	const char *tip_id;
 	struct place *place;
 	struct machine_report *report;
 };
+
+static bool unpark_fits(const struct unpark *unpark,
+			const struct machine *machine)
+{
+	const char *forward = unpark->start->forward;
+
+	return machine->parked &&
+	       strcmp(machine->tip_id, unpark->tip_id) == 0 &&
+	       (!forward || strcmp(machine->forward, forward) == 0);
+}
 
 /* Two that want it at once: the one whose order to run comes first has it. */
 static int unpark_try(const struct place *place, void *context)
@@ -288,8 +283,8 @@ static int unpark_try(const struct place *place, void *context)
 	auto_machine struct machine machine = { 0 };
 	int rc;
 
-	if (machine_read(place, &machine, NULL) < 0 || !machine.parked ||
-	    strcmp(machine.tip, unpark->start->tip) != 0)
+	if (machine_read(place, &machine, NULL) < 0 ||
+	    !unpark_fits(unpark, &machine))
 		return 0;
 	rc = begin_take(&begin, place, &machine, NULL);
 	if (rc >= 0)
@@ -307,10 +302,20 @@ static int unpark_try(const struct place *place, void *context)
 	return 1;
 }
 
-int machine_unpark(const struct machine_start *start, struct place *place,
+/* A tip is what it is now, whatever had its name when machines were made to
+ * wait. */
+int machine_unpark(const struct images *images,
+		   const struct machine_start *start, struct place *place,
 		   struct machine_report *report, struct err *err)
 {
-	struct unpark unpark = { start, place, report };
+	char tip_id[STORE_HEX + 1];
+	struct unpark unpark = { start, tip_id, place, report };
+	auto_tip struct tip tip = TIP_EMPTY;
+	struct tip_ids ids;
+	int rc = tip_read(images, start->tip, &tip, &ids, err);
 
+	if (rc < 0)
+		return rc;
+	store_hex(tip.id, LAYER_ID, tip_id);
 	return place_each(unpark_try, &unpark, err);
 }

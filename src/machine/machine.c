@@ -36,6 +36,7 @@ int machine_write(const struct place *place, const struct machine *machine,
 	json_number(&json, "started", (int64_t)machine->started_ns);
 	json_number(&json, "ram_at", (int64_t)machine->ram_at);
 	json_text(&json, "tip", machine->tip);
+	json_text(&json, "tip_id", machine->tip_id);
 	json_text(&json, "mode", machine->mode);
 	json_text(&json, "way", machine->way);
 	json_text(&json, "forward", machine->forward);
@@ -119,6 +120,8 @@ int machine_read(const struct place *place, struct machine *machine,
 	machine->parked = machine_read_bool(text, "parked");
 	machine->has_working = machine_read_bool(text, "working");
 	machine_read_text(text, "tip", machine->tip, sizeof(machine->tip));
+	machine_read_text(text, "tip_id", machine->tip_id,
+			  sizeof(machine->tip_id));
 	machine_read_text(text, "mode", machine->mode, sizeof(machine->mode));
 	machine_read_text(text, "way", machine->way, sizeof(machine->way));
 	machine_read_text(text, "forward", machine->forward,
@@ -137,6 +140,31 @@ int machine_read(const struct place *place, struct machine *machine,
 					place->name);
 	}
 	return 0;
+}
+
+int machine_tip_shape(const struct tip *tip, struct shape *shape,
+		      struct err *err)
+{
+	auto_free char *text = machine_read_value(tip->words, "shape");
+	uint8_t id[LAYER_ID];
+	int rc;
+
+	*shape = (struct shape){ 0 };
+	if (!text)
+		return err_set(err, -EINVAL, "tip %s is no machine's",
+			       tip->name);
+	rc = shape_read(text, shape, err);
+	if (rc < 0)
+		return err_wrap(err, "tip %s", tip->name);
+	shape_id(shape, id);
+	if (memcmp(id, tip->shape, LAYER_ID) == 0 &&
+	    shape->ram_bytes == tip->ram_bytes)
+		return 0;
+	shape_fini(shape);
+	return err_set(err, -EBADMSG,
+		       "tip %s: its layers are of another machine than its "
+		       "words",
+		       tip->name);
 }
 
 /* ---- one that lives ------------------------------------------------------------ */
@@ -179,12 +207,22 @@ static void machine_kill(const struct place *place)
 		kill(machine.pid, SIGKILL);
 }
 
-int machine_stop(const struct place *place, bool at_once, int timeout_ms,
-		 struct err *err)
+/* Does its guest run, so that it can be asked? */
+static bool machine_listens(const struct place *place)
+{
+	auto_qmp struct qmp *qmp = NULL;
+
+	return machine_orders(place, &qmp, NULL) >= 0 &&
+	       hypervisor_runs(qmp, NULL) > 0;
+}
+
+static int machine_end(const struct place *place, bool at_once, int timeout_ms,
+		       struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
 
-	if (!at_once && machine_talk(place, timeout_ms, &talk, err) >= 0 &&
+	if (!at_once && machine_listens(place) &&
+	    machine_talk(place, timeout_ms, &talk, err) >= 0 &&
 	    talk_power(talk, false, err) >= 0 &&
 	    place_wait_gone(place, timeout_ms) >= 0)
 		return 0;
@@ -195,4 +233,16 @@ int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		return err_set(err, -ETIME, "machine %s does not end",
 			       place->name);
 	return 0;
+}
+
+int machine_stop(const struct place *place, bool at_once, int timeout_ms,
+		 struct err *err)
+{
+	struct place gone;
+	int rc = machine_end(place, at_once, timeout_ms, err);
+
+	/* Its folder goes when somebody looks. */
+	if (rc >= 0 && place_find(place->name, &gone, NULL) >= 0)
+		place_fini(&gone);
+	return rc;
 }

@@ -25,6 +25,7 @@ struct machine {
 	uint64_t ram_at;     /* in its hypervisor */
 	struct shape shape;
 	char tip[65];				    /* "": it was booted */
+	char tip_id[65];			    /* of the tip's file */
 	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID]; /* from the base up */
 	uint32_t layer_count;
 	bool has_working; /* the last one */
@@ -40,6 +41,10 @@ int machine_read(const struct place *place, struct machine *machine,
 		 struct err *err);
 int machine_write(const struct place *place, const struct machine *machine,
 		  struct err *err);
+
+/* The shape that a tip is of, as its words tell it and its hash proves. */
+int machine_tip_shape(const struct tip *tip, struct shape *shape,
+		      struct err *err);
 
 enum machine_ready_kind { READY_NONE, READY_AGENT, READY_CONSOLE, READY_PORT };
 struct machine_ready {
@@ -130,6 +135,8 @@ int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
 /* Opens its QEMU for orders. */
 int machine_orders(const struct place *place, struct qmp **qmp,
 		   struct err *err);
-/* A machine that waits for that tip is taken: 1, 0 where there is none. */
-int machine_unpark(const struct machine_start *start, struct place *place,
+/* A machine that waits for that tip, as it is now, is taken: 1, 0 where there
+ * is none. */
+int machine_unpark(const struct images *images,
+		   const struct machine_start *start, struct place *place,
 		   struct machine_report *report, struct err *err);

@@ -51,6 +51,19 @@ static int save_open_origin(struct save *save, struct err *err)
 			   err);
 }
 
+static int save_fits(const struct save *save, const struct tip *tip,
+		     struct err *err)
+{
+	auto_shape struct shape shape = { 0 };
+	auto_free char *what = file_format("tip %s", tip->name);
+	auto_free char *than = file_format("machine %s", save->place->name);
+	int rc = machine_tip_shape(tip, &shape, err);
+
+	return rc < 0 ? rc
+		      : shape_same(&shape, what, &save->machine.shape, than,
+				   err);
+}
+
 static int save_open_parent(struct save *save, const char *name,
 			    struct err *err)
 {
@@ -67,15 +80,14 @@ static int save_open_parent(struct save *save, const char *name,
 					   save->machine.has_working,
 				   &save->parent, err);
 	rc = tip_read(save->images, name, &read, &ids, err);
+	if (rc >= 0)
+		rc = save_fits(save, &read, err);
 	if (rc >= 0) {
 		ids.layer_count -= read.has_working;
 		rc = tip_compose(save->images, ids.layers, ids.layer_count,
 				 &save->parent, err);
 	}
 	tip_close(&read);
-	if (rc >= 0 && memcmp(save->parent.shape, save->shape, LAYER_ID) != 0)
-		rc = err_set(err, -EINVAL,
-			     "tip %s is of a machine of another shape", name);
 	return rc;
 }
 

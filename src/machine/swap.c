@@ -3,6 +3,7 @@
  * written only where it differs.				CLAIM 2.14 */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "image/scan.h"
 #include "image/view.h"
 #include "machine/begin.h"
@@ -181,9 +182,20 @@ static int swap_devices(struct swap *swap, struct err *err)
 	return rc;
 }
 
+static int swap_fits(const struct swap *swap, struct err *err)
+{
+	auto_shape struct shape shape = { 0 };
+	auto_free char *what = file_format("tip %s", swap->tip.name);
+	auto_free char *than = file_format("machine %s", swap->place->name);
+	int rc = machine_tip_shape(&swap->tip, &shape, err);
+
+	return rc < 0 ? rc
+		      : shape_same(&shape, what, &swap->machine.shape, than,
+				   err);
+}
+
 static int swap_open(struct swap *swap, const char *tip, struct err *err)
 {
-	uint8_t shape[LAYER_ID];
 	int rc = machine_read(swap->place, &swap->machine, err);
 
 	if (rc >= 0 && swap->machine.parked)
@@ -196,12 +208,9 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 		rc = tip_open(swap->images, tip, &swap->tip, err);
 	if (rc < 0)
 		return rc;
-	shape_id(&swap->machine.shape, shape);
-	if (memcmp(shape, swap->tip.shape, LAYER_ID) != 0)
-		return err_set(err, -EINVAL,
-			       "tip %s is of a machine of another shape than "
-			       "%s",
-			       tip, swap->place->name);
+	rc = swap_fits(swap, err);
+	if (rc < 0)
+		return rc;
 	if (swap->machine.shape.disk_count)
 		return err_set(err, -ENOTSUP,
 			       "swap a machine with disks: their contents "
@@ -237,6 +246,7 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 static int swap_record(struct swap *swap, struct err *err)
 {
 	memcpy(swap->machine.tip, swap->tip.name, sizeof(swap->machine.tip));
+	store_hex(swap->tip.id, LAYER_ID, swap->machine.tip_id);
 	return machine_write(swap->place, &swap->machine, err);
 }
 
