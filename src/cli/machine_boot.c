@@ -247,7 +247,17 @@ static int boot_wish(const struct boot_words *words, char **operands, int count,
 		words->ready_ms ? (int)words->ready_ms : BOOT_READY_MS;
 	if (words->memory < 0 || words->ready_ms < 0)
 		return err_set(err, -EINVAL, "a number is below zero");
-	return machine_ready_parse(words->ready, &boot->ready, err);
+	if (machine_ready_parse(words->ready, &boot->ready, err) < 0)
+		return -EINVAL;
+	/* Any other port has nothing to do with the machine. */
+	if (boot->ready.kind == READY_PORT &&
+	    (!words->forward ||
+	     strtol(words->forward, NULL, 10) != boot->ready.port))
+		return err_set(err, -EINVAL,
+			       "port %ld leads to no machine; \"--forward "
+			       "%ld:GUEST\" makes it do so",
+			       boot->ready.port, boot->ready.port);
+	return 0;
 }
 
 static int boot_files(const struct hypervisor_boot *files, struct err *err)
@@ -293,7 +303,10 @@ int machine_boot_run(int argc, char **argv)
 	rc = machine_boot(&boot, &place, &report, &err);
 	waiting_end(&waiting);
 	if (rc < 0)
-		return cli_fail(&err, "\"brood doctor\" may tell why");
+		return cli_fail(&err, rc == -EINVAL || rc == -EEXIST
+					      ? NULL
+					      : "\"brood doctor\" may tell "
+						"why");
 	machine_report(words.report, &place, &report);
 	machine_tell_report(&place, &report, words.json, &out);
 	code = cli_print(buf_string(&out));
@@ -359,7 +372,8 @@ const struct args_verb machine_start_args = {
 		"random numbers, clock, machine-id, host name, addresses - "
 		"before it is said to run.\n\n"
 		"The console is joined with this terminal; Ctrl-] leaves, "
-		"and ends the machine. With --detach it runs on by itself.\n\n"
+		"and ends the machine, and so does the end of standard input "
+		"when the machine then falls silent. With --detach it runs on by itself.\n\n"
 		"With --park machines wait, ready to run; later starts of the "
 		"same tip take them.\n\n"
 		"Where anything is in the way - another QEMU, another CPU, a "
@@ -399,6 +413,13 @@ static int start_one(const struct images *images,
 	return rc;
 }
 
+static const char *start_next(const struct err *err)
+{
+	return err->code == -ENOENT
+		       ? "\"brood machine ls\" lists the tips that there are"
+		       : NULL;
+}
+
 static int start_all(const struct images *images,
 		     const struct start_words *words,
 		     struct machine_start *start, bool console)
@@ -412,7 +433,7 @@ static int start_all(const struct images *images,
 		struct machine_report report = { 0 };
 
 		if (start_one(images, words, start, &place, &report, &err) < 0)
-			return cli_fail(&err, NULL);
+			return cli_fail(&err, start_next(&err));
 		machine_report(words->report, &place, &report);
 		machine_tell_report(&place, &report, words->json, &out);
 		if (!console)

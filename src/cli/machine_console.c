@@ -9,7 +9,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { CONSOLE_LEAVE = 0x1d /* Ctrl-] */, CONSOLE_PART = 16384 };
+enum {
+	CONSOLE_LEAVE = 0x1d, /* Ctrl-] */
+	CONSOLE_PART = 16384,
+	CONSOLE_QUIET_MS = 2000, /* behind the end of what is said to it */
+};
 
 struct console {
 	int socket, in;
@@ -69,10 +73,13 @@ static int console_turn(struct console *console, struct err *err)
 {
 	struct pollfd fds[2] = { { .fd = console->in, .events = POLLIN },
 				 { .fd = console->socket, .events = POLLIN } };
-	int rc = 0;
+	int rc = poll(fds, 2, console->in < 0 ? CONSOLE_QUIET_MS : -1);
 
-	if (poll(fds, 2, -1) < 0)
+	if (rc < 0)
 		return errno == EINTR ? 0 : err_set(err, -errno, "wait");
+	if (rc == 0)
+		return 1;
+	rc = 0;
 	if (fds[1].revents)
 		rc = console_from_machine(console, err);
 	if (rc == 0 && fds[0].revents)

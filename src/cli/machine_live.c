@@ -105,7 +105,8 @@ const struct args_verb machine_attach_args = {
 	.synopsis = "NAME",
 	.summary = "join a machine's console",
 	.text = "Joins the console of a machine with this terminal, until "
-		"Ctrl-]. The machine goes on.",
+		"Ctrl-], or until standard input ends and the machine falls "
+		"silent. The machine goes on.",
 	.options = live_no_options,
 	.least = 1,
 	.most = 1,
@@ -130,7 +131,7 @@ int machine_attach_run(int argc, char **argv)
 /* ---- stop -------------------------------------------------------------------------- */
 
 struct stop_words {
-	bool all, at_once;
+	bool all, at_once, failed;
 	long timeout_ms;
 };
 static const struct args_option stop_options[] = {
@@ -172,6 +173,15 @@ static int stop_visit(const struct place *place, void *context)
 	return 0;
 }
 
+/* The others are ended too. */
+static int stop_visit_all(const struct place *place, void *context)
+{
+	struct stop_words *words = context;
+
+	words->failed |= stop_visit(place, words) < 0;
+	return 0;
+}
+
 int machine_stop_run(int argc, char **argv)
 {
 	struct stop_words words = { 0 };
@@ -185,9 +195,10 @@ int machine_stop_run(int argc, char **argv)
 	if (!count && !words.all)
 		return cli_wrong("no machine is named; --all ends every one");
 	if (words.all) {
-		rc = place_each(stop_visit, &words, &err);
+		rc = place_each(stop_visit_all, &words, &err);
 		if (rc < 0)
-			return err.code ? cli_fail(&err, NULL) : -rc;
+			return cli_fail(&err, NULL);
+		code = words.failed ? CLI_SYSTEM : code;
 	}
 	for (int i = 0; i < count; i++) {
 		auto_machine_place struct place place = { .lock = -1 };

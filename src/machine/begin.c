@@ -36,8 +36,13 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 	*begin->report = (struct machine_report){ 0 };
 	begin->memory = MEMORY_NONE;
 	begin->place.lock = -1;
+	begin->half = HALF_NONE;
 	rc = qemu_find(&begin->qemu, err);
-	return rc < 0 ? rc : place_make(name, &begin->place, err);
+	if (rc >= 0)
+		rc = place_make(name, &begin->place, err);
+	return rc < 0 ? rc
+		      : half_begin(&begin->place, HALF_END, 0, &begin->half,
+				   err);
 }
 
 /* ---- disks --------------------------------------------------------------------- */
@@ -98,6 +103,7 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		.ends_with_us = begin->ends_with_us,
 		.cold = begin->cold,
 		.disk_files = disks,
+		.half = &begin->half,
 	};
 	struct machine_report *report = begin->report;
 	int rc = memory_make(tip, begin->shape.ram_bytes, mode, &begin->memory,
@@ -169,6 +175,10 @@ int begin_end(struct begin *begin, int rc, struct place *place)
 		if (begin->place.lock >= 0)
 			place_remove(&begin->place);
 	}
+	if (rc < 0)
+		half_drop(&begin->half);
+	else
+		half_end(&begin->half);
 	begin_forget(begin);
 	/* From now on it is the hypervisor's alone. */
 	fd_close(&begin->place.lock);
@@ -208,7 +218,7 @@ void begin_identity(const struct place *place, const char *host_name,
 /* The right to it is a lock beside that of the hypervisor; the record says
  * that it is taken before the lock goes. */
 int begin_unpark(const struct place *place, struct machine *machine,
-		 struct err *err)
+		 struct half *half, struct err *err)
 {
 	auto_free char *path = place_path(place, "taking");
 	auto_close int lock = path ? lock_take(path, 0, err) : -ENOMEM;
@@ -222,6 +232,10 @@ int begin_unpark(const struct place *place, struct machine *machine,
 		return rc;
 	if (!now.parked)
 		return err_set(err, -EBUSY, "machine %s is taken", place->name);
+	if (half)
+		rc = half_begin(place, HALF_END, machine->pid, half, err);
+	if (rc < 0)
+		return rc;
 	machine->parked = false;
 	return machine_write(place, machine, err);
 }
@@ -235,7 +249,8 @@ int begin_take(struct begin *begin, const struct place *place,
 	*begin->report = (struct machine_report){ 0 };
 	begin->memory = MEMORY_NONE;
 	begin->place = (struct place){ .lock = -1 };
-	rc = begin_unpark(place, machine, err);
+	begin->half = HALF_NONE;
+	rc = begin_unpark(place, machine, &begin->half, err);
 	if (rc < 0)
 		return rc;
 	memcpy(begin->place.name, place->name, sizeof(place->name));
@@ -251,6 +266,7 @@ void begin_leave(struct begin *begin)
 {
 	if (begin->place.folder)
 		machine_stop(&begin->place, true, BEGIN_AGENT_MS, NULL);
+	half_drop(&begin->half);
 	begin_forget(begin);
 	place_fini(&begin->place);
 }

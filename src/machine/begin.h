@@ -2,6 +2,7 @@
 /* The steps that all machines begin with: a folder, a QEMU with its memory,
  * a record. */
 #pragma once
+#include "machine/half.h"
 #include "machine/machine.h"
 
 enum { BEGIN_AGENT_MS = 10000 };
@@ -10,6 +11,7 @@ struct begin {
 	struct machine_report *report;
 	uint64_t started_ns;
 	struct place place;
+	struct half half;
 	struct qemu qemu;
 	struct shape shape;
 	struct tip tip; /* without layers: it boots */
@@ -38,7 +40,7 @@ void begin_identity(const struct place *place, const char *host_name,
 /* One that waits does no longer, for any other: -EBUSY where another was
  * faster. */
 int begin_unpark(const struct place *place, struct machine *machine,
-		 struct err *err);
+		 struct half *half, struct err *err);
 /* And is this starter's from now on. */
 int begin_take(struct begin *begin, const struct place *place,
 	       struct machine *machine, struct err *err);

@@ -184,30 +184,14 @@ static int start_state(struct begin *begin, struct err *err)
 	return rc;
 }
 
-/* Its words name the shape, and its own hash has to be the one that all of
- * its layers are bound to. */
 static int start_shape(struct begin *begin, struct err *err)
 {
-	auto_free char *text = NULL;
-	uint8_t id[LAYER_ID];
 	size_t len;
-	const char *value = json_get_value(begin->tip.words, "shape", &len);
-	int rc;
+	const char *value;
+	int rc = machine_tip_shape(&begin->tip, &begin->shape, err);
 
-	text = value ? strndup(value, len) : NULL;
-	if (!text)
-		return err_set(err, -EINVAL, "tip %s is no machine's",
-			       begin->tip.name);
-	rc = shape_read(text, &begin->shape, err);
 	if (rc < 0)
-		return err_wrap(err, "tip %s", begin->tip.name);
-	shape_id(&begin->shape, id);
-	if (memcmp(id, begin->tip.shape, LAYER_ID) != 0 ||
-	    begin->shape.ram_bytes != begin->tip.ram_bytes)
-		return err_set(err, -EBADMSG,
-			       "tip %s: its layers are of another machine than "
-			       "its words",
-			       begin->tip.name);
+		return rc;
 	value = json_get_value(begin->tip.words, "boot", &len);
 	begin->boot_words = value ? strndup(value, len) : NULL;
 	return shape_fits(&begin->shape, &begin->qemu, begin->tip.name, err);

@@ -30,6 +30,7 @@ enum {
 	HYPERVISOR_KEEP = RAM_PLAN_FILES + SHAPE_DISKS_MOST + 8,
 	HYPERVISOR_START_MS = 20000,
 	HYPERVISOR_MOVE_MS = 60000,
+	HYPERVISOR_END_MS = 2000,
 	HYPERVISOR_LOOK_US = 200,
 	HYPERVISOR_BACKLOG = 8,
 };
@@ -230,12 +231,24 @@ static void hypervisor_keep(struct hypervisor_work *work, int fd)
 		work->keep[work->keep_count++] = fd;
 }
 
+static void hypervisor_forget(struct hypervisor_work *work)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		fd_close(&work->sockets[i]);
+	for (int i = 0; i < work->word_count; i++)
+		free(work->words[i]);
+	memset(work->words, 0, sizeof(work->words));
+	work->word_count = work->keep_count = 0;
+}
+
+/* For each try: what a QEMU that failed has listened on is used up. */
 static int hypervisor_prepare(struct hypervisor_work *work, struct err *err)
 {
 	const struct hypervisor_plan *plan = work->plan;
 	const struct tip *tip = plan->tip;
 	int rc = 0;
 
+	hypervisor_forget(work);
 	for (int i = 0; rc >= 0 && i < SOCKETS; i++) {
 		auto_free char *path = place_path(plan->place, socket_names[i]);
 
@@ -360,8 +373,7 @@ static bool hypervisor_went_cold(struct hypervisor_work *work,
 	auto_buf struct buf line = { 0 };
 	auto_free char *way = NULL, *reason = NULL;
 
-	if (!hypervisor->warm || !work->report ||
-	    file_read(work->report, &line, sizeof(hypervisor->why) * 8, NULL) <
+	if (file_read(work->report, &line, sizeof(hypervisor->why) * 8, NULL) <
 		    0 ||
 	    json_check(buf_string(&line), line.len, NULL) < 0)
 		return false;
@@ -376,7 +388,7 @@ static bool hypervisor_went_cold(struct hypervisor_work *work,
 
 /* Up to where the memory is put together: 1, or 0 where it went another way
  * without the shim. */
-static int hypervisor_await_memory(struct hypervisor_work *work,
+static int hypervisor_await_memory(struct hypervisor_work *work, bool warm,
 				   struct hypervisor *hypervisor,
 				   struct err *err)
 {
@@ -395,7 +407,8 @@ static int hypervisor_await_memory(struct hypervisor_work *work,
 			rc = memory_state(work->memory, work->plan->tip, err);
 			return rc < 0 ? rc : hypervisor_said(work, status, err);
 		}
-		if (clock_ns() > end || hypervisor_went_cold(work, hypervisor))
+		if (clock_ns() > end ||
+		    (warm && hypervisor_went_cold(work, hypervisor)))
 			return 0;
 		nanosleep(&look, NULL);
 	}
@@ -411,7 +424,7 @@ static int hypervisor_connect(struct hypervisor_work *work,
 			      struct hypervisor *hypervisor, struct err *err)
 {
 	auto_free char *path = place_path(work->plan->place, "qmp");
-	int rc, status;
+	int rc, status = 0;
 
 	if (!path)
 		return err_set(err, -ENOMEM, "name of a socket");
@@ -419,12 +432,12 @@ static int hypervisor_connect(struct hypervisor_work *work,
 	for (int i = 0; i < SOCKETS; i++)
 		fd_close(&work->sockets[i]);
 	rc = qmp_open(&hypervisor->qmp, path, HYPERVISOR_START_MS, err);
-	if (rc < 0 &&
-	    waitpid(hypervisor->pid, &status, WNOHANG) == hypervisor->pid) {
-		hypervisor->pid = 0;
-		return hypervisor_said(work, status, err);
-	}
-	return rc;
+	/* One that hangs up is about to end, and has said why. */
+	if (rc >= 0 ||
+	    process_wait(hypervisor->pid, HYPERVISOR_END_MS, &status) < 0)
+		return rc;
+	hypervisor->pid = 0;
+	return hypervisor_said(work, status, err);
 }
 
 static int hypervisor_try(struct hypervisor_work *work, const char *path,
@@ -439,8 +452,9 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 	hypervisor->pid = hypervisor_exec(work, path, argv, warm, err);
 	if (hypervisor->pid < 0)
 		return hypervisor->pid;
+	half_tell(work->plan->half, HALF_END, hypervisor->pid);
 	hypervisor->exec_ns = clock_ns() - started_ns;
-	rc = hypervisor_await_memory(work, hypervisor, err);
+	rc = hypervisor_await_memory(work, warm, hypervisor, err);
 	hypervisor->composed_ns = clock_ns() - started_ns;
 	if (rc == 0)
 		rc = err_set(err, -EINVAL,
@@ -492,24 +506,27 @@ int hypervisor_start(const struct hypervisor_plan *plan, struct memory *memory,
 					.memory = memory,
 					.sockets = { -1, -1, -1 },
 					.log = -1 };
-	int rc = hypervisor_prepare(&work, err);
+	bool warm = false;
+	int rc;
 
-	work.report = place_path(plan->place, "report");
 	*hypervisor = (struct hypervisor){ 0 };
-	if (rc >= 0)
-		rc = hypervisor_open_log(&work, err);
-	if (rc >= 0 &&
-	    (plan->cold || hypervisor_try_warm(&work, hypervisor, err) < 0))
+	work.report = place_path(plan->place, "report");
+	rc = work.report ? hypervisor_open_log(&work, err)
+			 : err_set(err, -ENOMEM, "name of a file");
+	if (rc >= 0 && !plan->cold)
+		rc = hypervisor_prepare(&work, err);
+	if (rc >= 0 && !plan->cold)
+		warm = hypervisor_try_warm(&work, hypervisor, err) >= 0;
+	if (rc >= 0 && !warm)
+		rc = hypervisor_prepare(&work, err);
+	if (rc >= 0 && !warm)
 		rc = hypervisor_try(&work, plan->qemu->path, work.words, false,
 				    hypervisor, err);
-	for (int i = 0; i < SOCKETS; i++)
-		fd_close(&work.sockets[i]);
+	hypervisor_forget(&work);
 	fd_close(&work.log);
 	if (work.report)
 		unlink(work.report);
 	free(work.report);
-	for (int i = 0; i < work.word_count; i++)
-		free(work.words[i]);
 	if (rc >= 0)
 		log_event("machine.start",
 			  "\"name\":\"%s\",\"pid\":%d,\"pieces\":%u,"
@@ -538,6 +555,19 @@ int hypervisor_stop(struct qmp *qmp, struct err *err)
 int hypervisor_go_on(struct qmp *qmp, struct err *err)
 {
 	return qmp_command(qmp, "cont", NULL, NULL, err);
+}
+
+int hypervisor_runs(struct qmp *qmp, struct err *err)
+{
+	auto_buf struct buf reply = { 0 };
+	const char *value;
+	size_t len;
+	int rc = qmp_command(qmp, "query-status", NULL, &reply, err);
+
+	if (rc < 0)
+		return rc;
+	value = json_get_value(buf_string(&reply), "running", &len);
+	return value && len == 4 && memcmp(value, "true", 4) == 0;
 }
 
 /* Memory stays where it is: it is shared, as far as QEMU knows. */

@@ -2,6 +2,7 @@
 /* A QEMU: its command line, its start, and what is asked of it later. */
 #pragma once
 #include "base/err.h"
+#include "machine/half.h"
 #include "machine/memory.h"
 #include "machine/place.h"
 #include "machine/qemu.h"
@@ -24,6 +25,7 @@ struct hypervisor_plan {
 	bool cold;	   /* never from a warm template */
 	/* Files that its disks were written to, by number; -1: none yet. */
 	const int *disk_files;
+	const struct half *half; /* is told its process */
 };
 struct hypervisor {
 	pid_t pid;
@@ -41,6 +43,7 @@ void hypervisor_kill(struct hypervisor *hypervisor); /* and closes */
 /* Over its socket. */
 int hypervisor_stop(struct qmp *qmp, struct err *err);
 int hypervisor_go_on(struct qmp *qmp, struct err *err);
+int hypervisor_runs(struct qmp *qmp, struct err *err); /* 1, or 0 */
 /* Before its state moves: memory stays out of it. */
 int hypervisor_set_up(struct qmp *qmp, struct err *err);
 /* Device state to and from a file, at where it stands. */

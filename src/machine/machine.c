@@ -151,6 +151,31 @@ int machine_read(const struct place *place, struct machine *machine,
 	return 0;
 }
 
+int machine_tip_shape(const struct tip *tip, struct shape *shape,
+		      struct err *err)
+{
+	auto_free char *text = machine_read_value(tip->words, "shape");
+	uint8_t id[LAYER_ID];
+	int rc;
+
+	*shape = (struct shape){ 0 };
+	if (!text)
+		return err_set(err, -EINVAL, "tip %s is no machine's",
+			       tip->name);
+	rc = shape_read(text, shape, err);
+	if (rc < 0)
+		return err_wrap(err, "tip %s", tip->name);
+	shape_id(shape, id);
+	if (memcmp(id, tip->shape, LAYER_ID) == 0 &&
+	    shape->ram_bytes == tip->ram_bytes)
+		return 0;
+	shape_fini(shape);
+	return err_set(err, -EBADMSG,
+		       "tip %s: its layers are of another machine than its "
+		       "words",
+		       tip->name);
+}
+
 /* ---- one that lives ------------------------------------------------------------ */
 
 int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
@@ -191,12 +216,22 @@ static void machine_kill(const struct place *place)
 		kill(machine.pid, SIGKILL);
 }
 
-int machine_stop(const struct place *place, bool at_once, int timeout_ms,
-		 struct err *err)
+/* Does its guest run, so that it can be asked? */
+static bool machine_listens(const struct place *place)
+{
+	auto_qmp struct qmp *qmp = NULL;
+
+	return machine_orders(place, &qmp, NULL) >= 0 &&
+	       hypervisor_runs(qmp, NULL) > 0;
+}
+
+static int machine_end(const struct place *place, bool at_once, int timeout_ms,
+		       struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
 
-	if (!at_once && machine_talk(place, timeout_ms, &talk, err) >= 0 &&
+	if (!at_once && machine_listens(place) &&
+	    machine_talk(place, timeout_ms, &talk, err) >= 0 &&
 	    talk_power(talk, false, err) >= 0 &&
 	    place_wait_gone(place, timeout_ms) >= 0)
 		return 0;
@@ -207,4 +242,16 @@ int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		return err_set(err, -ETIME, "machine %s does not end",
 			       place->name);
 	return 0;
+}
+
+int machine_stop(const struct place *place, bool at_once, int timeout_ms,
+		 struct err *err)
+{
+	struct place gone;
+	int rc = machine_end(place, at_once, timeout_ms, err);
+
+	/* Its folder goes when somebody looks. */
+	if (rc >= 0 && place_find(place->name, &gone, NULL) >= 0)
+		place_fini(&gone);
+	return rc;
 }

@@ -42,6 +42,10 @@ int machine_read(const struct place *place, struct machine *machine,
 int machine_write(const struct place *place, const struct machine *machine,
 		  struct err *err);
 
+/* The shape that a tip is of, as its words tell it and its hash proves. */
+int machine_tip_shape(const struct tip *tip, struct shape *shape,
+		      struct err *err);
+
 enum machine_ready_kind { READY_NONE, READY_AGENT, READY_CONSOLE, READY_PORT };
 struct machine_ready {
 	enum machine_ready_kind kind;

@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "image/images.h"
 #include "launch/registry.h"
+#include "machine/half.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PLACE_NUMBERS = 10000, PLACE_LOOK_MS = 5 };
+enum {
+	PLACE_NUMBERS = 10000,
+	PLACE_LOOK_MS = 5,
+	PLACE_GUARD_MS = 10000,
+	PLACE_AGAIN = 3,
+};
 
 void place_fini(struct place *place)
 {
@@ -75,31 +82,54 @@ static int place_try(struct place *place, bool make, struct err *err)
 	return 1;
 }
 
-/* What is left of one that is gone goes first. */
-static int place_take(struct place *place, struct err *err)
+/* Folders are made, looked into and removed by one at a time: else who finds
+ * a dead one would remove what another has just made in its place. */
+static int place_guard(const char *root, struct err *err)
 {
-	for (int again = 0; again < 3; again++) {
-		int rc;
+	auto_free char *path = file_join(root, ".lock");
 
-		if (mkdir(place->folder, 0700) == 0) {
-			rc = place_try(place, true, err);
-			if (rc != 0)
-				return rc < 0 ? rc : 0;
-			continue;
-		}
+	return path ? lock_take(path, PLACE_GUARD_MS, err)
+		    : err_set(err, -ENOMEM, "name of a file");
+}
+
+/* 1: it is ours; 0: a machine lives there.  What is left of one that is gone
+ * goes first. */
+static int place_take_now(const char *root, struct place *place,
+			  struct err *err)
+{
+	auto_close int guard = place_guard(root, err);
+	int rc;
+
+	if (guard < 0)
+		return guard;
+	if (mkdir(place->folder, 0700) < 0) {
 		if (errno != EEXIST)
 			return err_set(err, -errno, "make %s", place->folder);
 		rc = place_try(place, false, err);
-		if (rc == 1)
-			place_remove(place);
-		else if (rc == 0)
-			break;
-		else if (rc != -ENOENT)
+		if (rc == 0 || (rc < 0 && rc != -ENOENT))
 			return rc;
-		else
-			rmdir(place->folder);
+		place_remove(place);
+		if (mkdir(place->folder, 0700) < 0)
+			return err_set(err, -errno, "make %s", place->folder);
 	}
-	return err_set(err, -EEXIST, "machine %s", place->name);
+	return place_try(place, true, err);
+}
+
+static int place_take(const char *root, struct place *place, struct err *err)
+{
+	int rc = 0;
+
+	for (int again = 0; rc == 0 && again < PLACE_AGAIN; again++) {
+		rc = place_take_now(root, place, err);
+		if (rc == 0 && !half_mend(place))
+			break;
+	}
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	err_set(err, -EINVAL,
+		"a machine %s runs already; \"brood machine stop %s\" ends it",
+		place->name, place->name);
+	return -EEXIST;
 }
 
 static int place_take_number(const char *root, const char *stem,
@@ -114,7 +144,7 @@ static int place_take_number(const char *root, const char *stem,
 			return -EINVAL;
 		rc = place_at(root, name, place, err);
 		if (rc >= 0)
-			rc = place_take(place, err);
+			rc = place_take(root, place, err);
 		if (rc < 0)
 			place_fini(place);
 	}
@@ -134,9 +164,20 @@ int place_make(const char *name, struct place *place, struct err *err)
 					 place, err);
 	rc = place_at(root, name, place, err);
 	if (rc >= 0)
-		rc = place_take(place, err);
+		rc = place_take(root, place, err);
 	if (rc < 0)
 		place_fini(place);
+	return rc;
+}
+
+/* 0: it lives; 1: it did, and its folder is gone now. */
+static int place_look(const char *root, struct place *place)
+{
+	auto_close int guard = place_guard(root, NULL);
+	int rc = guard < 0 ? guard : place_try(place, false, NULL);
+
+	if (rc == 1)
+		place_remove(place);
 	return rc;
 }
 
@@ -148,15 +189,16 @@ int place_find(const char *name, struct place *place, struct err *err)
 	*place = (struct place){ .lock = -1 };
 	if (rc >= 0)
 		rc = place_at(root, name, place, err);
-	if (rc >= 0)
-		rc = place_try(place, false, NULL);
+	if (rc < 0)
+		return rc;
+	rc = place_look(root, place);
+	if (rc == 0 && half_mend(place))
+		rc = place_look(root, place);
 	if (rc == 0)
 		return 0;
-	if (rc == 1)
-		place_remove(place);
 	place_fini(place);
 	if (rc != 1 && rc != -ENOENT)
-		return rc;
+		return err_set(err, rc, "look for machine %s", name);
 	err_set(err, -EINVAL,
 		"no machine %.64s runs; \"brood machine ps\" lists those that "
 		"do",

@@ -3,11 +3,14 @@
  *
  *	.../brood/machines/NAME/	(mode 0700, of this user)
  *		lock		held by the hypervisor as long as it lives
+ *		half		somebody is at work on it (half.h)
  *		machine		what it is, one JSON object; last of all
  *		qmp, console, agent	sockets
  *		console.log	what the console has said
  *		log		what the hypervisor has said
  *		disk0 ..	what it wrote over its disks
+ *
+ * machines/.lock is held while folders are made and removed.
  *
  * A folder whose lock is free belongs to a machine that is gone, and is
  * removed by who comes by. */
@@ -28,7 +31,7 @@ void place_fini(struct place *place); /* lets the lock go */
 /* A new folder, locked.  name NULL or ending in "-": a free one with a number
  * behind it.  -EEXIST: there is such a machine. */
 int place_make(const char *name, struct place *place, struct err *err);
-/* Of a machine that lives. */
+/* Of a machine that lives, and is whole. */
 int place_find(const char *name, struct place *place, struct err *err);
 /* Removes the folder and all that is in it. */
 void place_remove(struct place *place);

@@ -16,6 +16,7 @@
 #include "image/fold.h"
 #include "image/scan.h"
 #include "image/view.h"
+#include "machine/half.h"
 #include "machine/machine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,19 @@ static int save_open_origin(struct save *save, struct err *err)
 			   err);
 }
 
+static int save_fits(const struct save *save, const struct tip *tip,
+		     struct err *err)
+{
+	auto_shape struct shape shape = { 0 };
+	auto_free char *what = file_format("tip %s", tip->name);
+	auto_free char *than = file_format("machine %s", save->place->name);
+	int rc = machine_tip_shape(tip, &shape, err);
+
+	return rc < 0 ? rc
+		      : shape_same(&shape, what, &save->machine.shape, than,
+				   err);
+}
+
 static int save_open_parent(struct save *save, const char *name,
 			    struct err *err)
 {
@@ -67,15 +81,14 @@ static int save_open_parent(struct save *save, const char *name,
 					   save->machine.has_working,
 				   &save->parent, err);
 	rc = tip_read(save->images, name, &read, &ids, err);
+	if (rc >= 0)
+		rc = save_fits(save, &read, err);
 	if (rc >= 0) {
 		ids.layer_count -= read.has_working;
 		rc = tip_compose(save->images, ids.layers, ids.layer_count,
 				 &save->parent, err);
 	}
 	tip_close(&read);
-	if (rc >= 0 && memcmp(save->parent.shape, save->shape, LAYER_ID) != 0)
-		rc = err_set(err, -EINVAL,
-			     "tip %s is of a machine of another shape", name);
 	return rc;
 }
 
@@ -283,19 +296,27 @@ int machine_save(const struct images *images, const struct place *place,
 			     .origin = TIP_EMPTY,
 			     .parent = TIP_EMPTY,
 			     .saved = saved };
+	struct half half = HALF_NONE;
 	uint64_t begun_ns;
-	int rc = save_open(&save, wish, err);
+	int rc = save_open(&save, wish, err), runs = 0;
 
 	*saved = (struct machine_saved){ 0 };
+	if (rc >= 0)
+		rc = runs = hypervisor_runs(save.qmp, err);
+	if (rc >= 0)
+		rc = half_begin(place, HALF_GO_ON, save.machine.pid, &half,
+				err);
 	begun_ns = clock_ns();
 	if (rc >= 0)
 		rc = hypervisor_stop(save.qmp, err);
 	if (rc >= 0) {
 		rc = save_tip(&save, wish->tip, err);
-		if (rc < 0 || !wish->stop)
+		/* One that stood still before stands still. */
+		if (runs && (rc < 0 || !wish->stop))
 			hypervisor_go_on(save.qmp, rc < 0 ? NULL : err);
 	}
 	saved->stopped_ns = clock_ns() - begun_ns;
+	half_end(&half);
 	save_close(&save);
 	if (rc >= 0 && wish->stop)
 		rc = machine_stop(place, true, 10000, err);

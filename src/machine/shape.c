@@ -345,3 +345,62 @@ int shape_fits(const struct shape *shape, const struct qemu *qemu,
 		rc = shape_fits_disk(&shape->disk[i], what, err);
 	return rc;
 }
+
+/* ---- two of them ------------------------------------------------------------ */
+
+static int shape_differs(const char *thing, const char *a, const char *one,
+			 const char *b, const char *other, struct err *err)
+{
+	return err_set(err, -EINVAL,
+		       "%s is of another shape than %s: %s %s, not %s", a, b,
+		       thing, *one ? one : "none", *other ? other : "none");
+}
+
+static int shape_same_disks(const struct shape *one, const char *a,
+			    const struct shape *other, const char *b,
+			    struct err *err)
+{
+	char mine[16], theirs[16];
+
+	snprintf(mine, sizeof(mine), "%d", one->disk_count);
+	snprintf(theirs, sizeof(theirs), "%d", other->disk_count);
+	if (one->disk_count != other->disk_count)
+		return shape_differs("disks", a, mine, b, theirs, err);
+	for (int i = 0; i < one->disk_count; i++)
+		if (strcmp(one->disk[i].digest, other->disk[i].digest) != 0)
+			return shape_differs("disk", a, one->disk[i].path, b,
+					     other->disk[i].path, err);
+	return 0;
+}
+
+int shape_same(const struct shape *one, const char *a,
+	       const struct shape *other, const char *b, struct err *err)
+{
+	char bytes[2][24], cpus[2][24];
+	const struct shape *both[2] = { one, other };
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(bytes[i], sizeof(bytes[i]), "%lu MiB",
+			 (unsigned long)(both[i]->ram_bytes / SHAPE_MIB));
+		snprintf(cpus[i], sizeof(cpus[i]), "%ld", both[i]->cpus);
+	}
+	const struct {
+		const char *thing, *one, *other;
+	} list[] = {
+		{ "memory", bytes[0], bytes[1] },
+		{ "CPUs", cpus[0], cpus[1] },
+		{ "CPU model", one->cpu, other->cpu },
+		{ "accelerator", one->accel, other->accel },
+		{ "host CPU", one->host_cpu, other->host_cpu },
+		{ "QEMU", one->qemu, other->qemu },
+		{ "build of QEMU", one->qemu_digest, other->qemu_digest },
+		{ "machine", one->machine, other->machine },
+		{ "network", one->network ? "yes" : "no",
+		  other->network ? "yes" : "no" },
+	};
+	for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++)
+		if (strcmp(list[i].one, list[i].other) != 0)
+			return shape_differs(list[i].thing, a, list[i].one, b,
+					     list[i].other, err);
+	return shape_same_disks(one, a, other, b, err);
+}

@@ -50,6 +50,10 @@ int shape_read(const char *text, struct shape *shape, struct err *err);
 /* Can a machine of that shape go on here?  Fails with what is different. */
 int shape_fits(const struct shape *shape, const struct qemu *qemu,
 	       const char *what, struct err *err);
+/* Can memory of the one be that of the other?  Fails with what is different;
+ * a, b: what they are of. */
+int shape_same(const struct shape *one, const char *a,
+	       const struct shape *other, const char *b, struct err *err);
 /* SHA-256 of a file, remembered as long as it is the same. */
 int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 		 struct err *err);

@@ -3,6 +3,7 @@
  * written only where it differs.				CLAIM 2.14 */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "image/scan.h"
 #include "image/view.h"
 #include "machine/begin.h"
@@ -26,6 +27,7 @@ struct swap {
 	struct view view; /* of the tip */
 	struct qmp *qmp;
 	struct machine_swapped *swapped;
+	struct half half;
 	bool begun; /* it is no longer what it was */
 };
 
@@ -180,11 +182,25 @@ static int swap_devices(struct swap *swap, struct err *err)
 	return rc;
 }
 
+static int swap_fits(const struct swap *swap, struct err *err)
+{
+	auto_shape struct shape shape = { 0 };
+	auto_free char *what = file_format("tip %s", swap->tip.name);
+	auto_free char *than = file_format("machine %s", swap->place->name);
+	int rc = machine_tip_shape(&swap->tip, &shape, err);
+
+	return rc < 0 ? rc
+		      : shape_same(&shape, what, &swap->machine.shape, than,
+				   err);
+}
+
 static int swap_open(struct swap *swap, const char *tip, struct err *err)
 {
-	uint8_t shape[LAYER_ID];
 	int rc = machine_read(swap->place, &swap->machine, err);
 
+	if (rc >= 0 && swap->machine.parked)
+		rc = err_set(err, -EINVAL, "machine %s has not been started",
+			     swap->place->name);
 	if (rc >= 0 && swap->machine.layer_count)
 		rc = tip_compose(swap->images, swap->machine.layers,
 				 swap->machine.layer_count, &swap->origin, err);
@@ -192,12 +208,9 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 		rc = tip_open(swap->images, tip, &swap->tip, err);
 	if (rc < 0)
 		return rc;
-	shape_id(&swap->machine.shape, shape);
-	if (memcmp(shape, swap->tip.shape, LAYER_ID) != 0)
-		return err_set(err, -EINVAL,
-			       "tip %s is of a machine of another shape than "
-			       "%s",
-			       tip, swap->place->name);
+	rc = swap_fits(swap, err);
+	if (rc < 0)
+		return rc;
 	if (swap->machine.shape.disk_count)
 		return err_set(err, -ENOTSUP,
 			       "swap a machine with disks: their contents "
@@ -211,7 +224,7 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 		rc = machine_orders(swap->place, &swap->qmp, err);
 	/* Nobody may find it waiting as what it was. */
 	if (rc >= 0 && swap->machine.parked)
-		rc = begin_unpark(swap->place, &swap->machine, err);
+		rc = begin_unpark(swap->place, &swap->machine, NULL, err);
 	return rc;
 }
 
@@ -225,8 +238,11 @@ static int swap_record(struct swap *swap, struct err *err)
 
 static int swap_steps(struct swap *swap, bool paused, struct err *err)
 {
-	int rc = hypervisor_stop(swap->qmp, err);
+	int rc = half_begin(swap->place, HALF_END, swap->machine.pid,
+			    &swap->half, err);
 
+	if (rc >= 0)
+		rc = hypervisor_stop(swap->qmp, err);
 	swap->begun = rc >= 0;
 	if (rc >= 0)
 		rc = swap_memory(swap, err);
@@ -264,23 +280,22 @@ int machine_swap(const struct images *images, const struct place *place,
 			     .place = place,
 			     .origin = TIP_EMPTY,
 			     .tip = TIP_EMPTY,
+			     .half = HALF_NONE,
 			     .swapped = swapped };
 	uint64_t begun_ns;
 	int rc = swap_open(&swap, wish->tip, err);
 
 	*swapped = (struct machine_swapped){ 0 };
 	begun_ns = clock_ns();
-	if (rc >= 0) {
+	if (rc >= 0)
 		rc = swap_steps(&swap, wish->paused, err);
-		/* Half of one machine and half of another is none. */
-		if (rc < 0 && swap.begun)
-			machine_stop(place, true, BEGIN_AGENT_MS, NULL);
-		else if (rc < 0)
-			hypervisor_go_on(swap.qmp, NULL);
-	}
 	swapped->stopped_ns = clock_ns() - begun_ns;
 	if (rc >= 0 && !wish->paused && !wish->same)
 		rc = swap_unique(&swap, err);
+	/* Half of one machine and half of another is none; nor is a twin. */
+	if (rc < 0 && swap.begun)
+		machine_stop(place, true, BEGIN_AGENT_MS, NULL);
+	half_end(&swap.half);
 	qmp_free(&swap.qmp);
 	view_close(&swap.view);
 	tip_close(&swap.origin);
