@@ -13,14 +13,22 @@ export XDG_CACHE_HOME="$folder/cache"
 mkdir -m 700 "$XDG_CACHE_HOME"
 truncate -s 1M "$folder/disk"
 
-echo 1..2
-for count in 1 2; do
-	what="machine $count of a new user"
-	if "$BROOD" machine boot --disk "$folder/disk" --ready none --json \
-		>"$folder/out" 2>"$folder/err"; then
+count=0
+check() { # WORDS COMMAND...: it ends well
+	local what=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$folder/out" 2>"$folder/err"; then
 		echo "ok $count - $what"
 	else
-		echo "not ok $count - $what"
+		echo "not ok $count - $what: status $?"
 		sed 's/^/# /' "$folder/err"
 	fi
-done
+}
+
+echo 1..3
+machine=("$BROOD" machine)
+boot=("${machine[@]}" boot --disk "$folder/disk" --ready none)
+check "the first machine of a user" "${boot[@]}" first
+check "a second one" "${boot[@]}" second
+check "stop says that it went well" "${machine[@]}" stop --now first second
