@@ -81,8 +81,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	lint fmt \
-	compdb install man tour clean help
+	bench-layers lint fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -251,13 +250,15 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch bench-wasm bench-cache ## all benchmarks
+bench: bench-launch bench-wasm bench-cache bench-layers ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
 	@BUILD=$(BUILD) bench/wasm.sh
 bench-cache: all ## compiled code and its cache against their goals
 	@BUILD=$(BUILD) bench/cache.sh
+bench-layers: all ## machines from layers against boots and other restores
+	@BUILD=$(BUILD) bench/layers.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

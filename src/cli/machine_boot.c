@@ -28,6 +28,7 @@ static void machine_tell_times(struct json *json,
 	json_number(json, "open", (int64_t)(times->open_ns / 1000));
 	json_number(json, "exec", (int64_t)(times->exec_ns / 1000));
 	json_number(json, "composed", (int64_t)(times->composed_ns / 1000));
+	json_number(json, "compose", (int64_t)(times->compose_ns / 1000));
 	json_number(json, "orders", (int64_t)(times->orders_ns / 1000));
 	json_number(json, "state", (int64_t)(times->state_ns / 1000));
 	json_number(json, "run", (int64_t)(times->run_ns / 1000));

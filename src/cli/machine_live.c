@@ -187,7 +187,7 @@ int machine_stop_run(int argc, char **argv)
 	struct stop_words words = { 0 };
 	struct err err = { 0 };
 	char **operands;
-	int count, code, rc;
+	int count, code, failed = 0, rc;
 
 	if (cli_parse(&machine_stop_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
@@ -204,11 +204,11 @@ int machine_stop_run(int argc, char **argv)
 		auto_machine_place struct place place = { .lock = -1 };
 
 		if (place_find(operands[i], &place, &err) < 0)
-			code = cli_fail(&err, NULL);
+			failed = cli_fail(&err, NULL);
 		else if (stop_visit(&place, &words) < 0)
-			code = CLI_SYSTEM;
+			failed = CLI_SYSTEM;
 	}
-	return code;
+	return failed;
 }
 
 /* ---- ps ---------------------------------------------------------------------------- */
@@ -448,7 +448,7 @@ int machine_rm_run(int argc, char **argv)
 	struct images images = { .root = -1, .tips = -1 };
 	struct err err = { 0 };
 	char **operands;
-	int count, code;
+	int count, code, failed = 0;
 
 	if (cli_parse(&machine_rm_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
@@ -457,7 +457,7 @@ int machine_rm_run(int argc, char **argv)
 		return cli_fail(&err, NULL);
 	for (int i = 0; i < count; i++)
 		if (tip_remove(&images, operands[i], &err) < 0)
-			code = cli_fail(&err, NULL);
+			failed = cli_fail(&err, NULL);
 	images_close(&images);
-	return code;
+	return failed;
 }

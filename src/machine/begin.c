@@ -122,6 +122,8 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 	report->times.composed_ns =
 		report->times.exec_ns + begin->hypervisor.composed_ns;
 	report->times.orders_ns = begin_ns(begin);
+	if (begin->memory.plan)
+		report->times.compose_ns = begin->memory.plan->took_ns;
 	report->warm = begin->hypervisor.warm;
 	memcpy(report->why, begin->hypervisor.why, sizeof(report->why));
 	report->mode = tip ? begin->mode : "boot";

@@ -449,6 +449,9 @@ static int hypervisor_try(struct hypervisor_work *work, const char *path,
 
 	hypervisor->warm = warm;
 	memory_reset(work->memory);
+	/* What one before this told says nothing of this one. */
+	if (work->report)
+		unlink(work->report);
 	hypervisor->pid = hypervisor_exec(work, path, argv, warm, err);
 	if (hypervisor->pid < 0)
 		return hypervisor->pid;

@@ -69,6 +69,7 @@ struct machine_boot {
 struct machine_times {
 	uint64_t open_ns, exec_ns, composed_ns, orders_ns, state_ns, run_ns,
 		unique_ns;
+	uint64_t compose_ns; /* the mappings alone */
 };
 struct machine_report {
 	struct machine_times times; /* from the begin on */
