@@ -156,6 +156,9 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	for (uint32_t i = 0; i < begin->tip.layer_count; i++)
 		memcpy(machine.layers[i], begin->tip.layers[i].head.id,
 		       LAYER_ID);
+	machine.disk_count = begin->tip.disk_count;
+	for (uint32_t i = 0; i < begin->tip.disk_count; i++)
+		memcpy(machine.disks[i], begin->tip.disks[i].head.id, LAYER_ID);
 	return machine_write(&begin->place, &machine, err);
 }
 

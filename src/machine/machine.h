@@ -28,7 +28,11 @@ struct machine {
 	uint8_t tip_id[LAYER_ID];		    /* names can be replaced */
 	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID]; /* from the base up */
 	uint32_t layer_count;
-	bool has_working; /* the last one */
+	/* What was written over its disks: for each save one of each disk, in
+	 * the disks' order. */
+	uint8_t disks[TIP_DISKS_MOST][LAYER_ID];
+	uint32_t disk_count;
+	bool has_working; /* the last layer */
 	bool parked;	  /* waits to be started */
 	char mode[8];	  /* "map", "copy" or "boot" */
 	char way[8];	  /* "hatch" or "exec" */

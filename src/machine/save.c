@@ -175,14 +175,33 @@ static int save_state(struct save *save, struct tip *tip, struct err *err)
 	return rc < 0 ? err_wrap(err, "save the devices") : 0;
 }
 
-static int save_disks(struct save *save, struct tip *tip, struct err *err)
+/* What it found written over its disks when it was started. */
+static int save_known_disks(struct save *save, struct tip *tip, struct err *err)
 {
+	const struct machine *machine = &save->machine;
 	int rc = 0;
 
-	if (save->machine.shape.disk_count && save->machine.layer_count)
-		return err_set(err, -ENOTSUP,
-			       "save what was written to a disk twice; start "
-			       "from a tip and save without writing to it");
+	if (machine->disk_count + (uint32_t)machine->shape.disk_count >
+	    TIP_DISKS_MOST)
+		return err_set(err, -EINVAL,
+			       "it was saved %u times with its disks, and no "
+			       "more can be laid over each other",
+			       machine->disk_count /
+				       (uint32_t)machine->shape.disk_count);
+	for (uint32_t i = 0; rc >= 0 && i < machine->disk_count; i++) {
+		rc = layer_open(save->images, machine->disks[i], &tip->disks[i],
+				err);
+		tip->disk_count += rc >= 0;
+	}
+	return rc;
+}
+
+static int save_disks(struct save *save, struct tip *tip, struct err *err)
+{
+	int rc = save->machine.shape.disk_count
+			 ? save_known_disks(save, tip, err)
+			 : 0;
+
 	for (int i = 0; rc >= 0 && i < save->machine.shape.disk_count; i++) {
 		char name[16];
 		auto_free char *path = NULL;
@@ -194,7 +213,7 @@ static int save_disks(struct save *save, struct tip *tip, struct err *err)
 		if (fd < 0)
 			return err_set(err, -errno, "open disk %d", i);
 		rc = layer_write_disk(save->images, save->shape, fd,
-				      &tip->disks[i], err);
+				      &tip->disks[tip->disk_count], err);
 		tip->disk_count += rc >= 0;
 	}
 	return rc < 0 ? err_wrap(err, "save the disks") : 0;
