@@ -189,7 +189,8 @@ int tip_read(const struct images *images, const char *name, struct tip *tip,
 
 /* ---- chains -------------------------------------------------------------- */
 
-/* Does the layer go on top of what is there? */
+/* Does the layer go on top of what is there?  CLAIM 2.11: a difference, on
+ * its own parent alone. */
 static int tip_fits(const struct tip *tip, const struct layer *layer,
 		    struct err *err)
 {
@@ -374,8 +375,9 @@ static int tip_open_layers(const struct images *images, struct tip *tip,
 	return rc;
 }
 
-/* Again when something went away between reading its name and leasing it:
- * then the tip has been replaced. */
+/* CLAIM 2.7 2.9: from a name to its layers, in their order.  Again when
+ * something went away between reading its name and leasing it: then the tip
+ * has been replaced. */
 int tip_open(const struct images *images, const char *name, struct tip *tip,
 	     struct err *err)
 {
