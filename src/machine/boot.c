@@ -168,6 +168,7 @@ int machine_boot(const struct machine_boot *boot, struct place *place,
 
 /* ---- from a tip ------------------------------------------------------------------- */
 
+/* CLAIM 2.12: devices and CPUs are where they were; nothing is booted. */
 static int start_state(struct begin *begin, struct err *err)
 {
 	const struct layer *state = &begin->tip.state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine becomes a tip.				CLAIM 2.1 2.5 2.6
+/* A machine becomes a tip.			CLAIM 2.1 2.2 2.3 2.5 2.6
  *
  *  1. It stands still from the first step to the last; what it does
  *     afterwards is not in the tip.

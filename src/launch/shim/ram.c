@@ -7,7 +7,7 @@
  *  1. Nothing is done unless BROOD_RAM names a plan that is whole, and the
  *     mapped file is the one that the plan names.
  *  2. Where a piece cannot be mapped the process ends: it never runs on a
- *     memory that is not what was asked for.	CLAIM 2.8 2.9
+ *     memory that is not what was asked for.
  *  3. Huge pages and merging are not taken for this memory: a page that is
  *     written is to cost one page. */
 #undef _FORTIFY_SOURCE
@@ -160,6 +160,7 @@ static bool ram_copy_run(const struct ram_plan *plan, const struct tip_run *run,
 	return true;
 }
 
+/* CLAIM 2.8 2.9: each piece from the layer that is its last word. */
 static bool ram_compose(struct ram_plan *plan, uint8_t *at)
 {
 	const struct tip_run *runs = (const void *)(plan + 1);
