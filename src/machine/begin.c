@@ -47,26 +47,56 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 
 /* ---- disks --------------------------------------------------------------------- */
 
+static int begin_qcow2_bytes(int fd, const char *path, uint64_t *bytes,
+			     struct err *err)
+{
+	uint8_t head[QCOW2_HEAD];
+	const char *why;
+
+	if (fd_pread_all(fd, head, sizeof(head), 0, err) < 0)
+		return err_wrap(err, "disk %s", path);
+	if (qcow2_disk_bytes(head, bytes) < 0)
+		return err_set(err, -EBADMSG,
+			       "disk %s is not what its name says", path);
+	why = qcow2_check_alone(head);
+	return why ? err_set(err, -EINVAL,
+			     "disk %s: %s; \"qemu-img convert\" makes one of "
+			     "both",
+			     path, why)
+		   : 0;
+}
+
 /* The size that a disk has for its machine. */
 static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	uint8_t head[32];
 	off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
 
 	if (end < 0)
 		return err_set(err, -errno, "disk %s", path);
 	*bytes = (uint64_t)end;
-	if (strlen(path) > 6 &&
-	    strcmp(path + strlen(path) - 6, ".qcow2") == 0) {
-		if (fd_pread_all(fd, head, sizeof(head), 0, err) < 0)
-			return err_wrap(err, "disk %s", path);
-		if (qcow2_disk_bytes(head, bytes) < 0)
-			return err_set(err, -EBADMSG,
-				       "disk %s is not what its name says",
-				       path);
+	return strlen(path) > 6 &&
+			       strcmp(path + strlen(path) - 6, ".qcow2") == 0
+		       ? begin_qcow2_bytes(fd, path, bytes, err)
+		       : 0;
+}
+
+/* What a tip keeps of a disk can come from anybody. */
+static int begin_check_kept(const struct tip *tip, int number, struct err *err)
+{
+	const struct layer *layer = &tip->disks[number];
+	uint8_t head[QCOW2_HEAD];
+	const char *why = "it is cut off";
+
+	if (layer->head.data_bytes >= sizeof(head)) {
+		if (fd_pread_all(layer->fd, head, sizeof(head),
+				 layer->head.data_at, err) < 0)
+			return err_wrap(err, "layer %.16s", layer->hex);
+		why = qcow2_check_alone(head);
 	}
-	return 0;
+	return why ? err_set(err, -EBADMSG, "tip %s: disk %d, layer %.16s: %s",
+			     tip->name, number, layer->hex, why)
+		   : 0;
 }
 
 static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
@@ -76,6 +106,8 @@ static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
 	uint64_t bytes = 0;
 	int rc = begin_disk_bytes(begin->shape.disk[number].path, &bytes, err);
 
+	if (rc >= 0 && (uint32_t)number < begin->tip.disk_count)
+		rc = begin_check_kept(&begin->tip, number, err);
 	snprintf(name, sizeof(name), "disk%d", number);
 	path = place_path(&begin->place, name);
 	if (rc < 0 || !path)

@@ -26,7 +26,8 @@ enum {
 	QCOW2_ENTRIES = QCOW2_CLUSTER / 8,
 	QCOW2_COUNTS = QCOW2_CLUSTER / 2,
 	QCOW2_STATE_AT = 7,
-	QCOW2_EXTRA = 24, /* bytes of a snapshot's newer fields */
+	QCOW2_EXTRA = 24,	  /* bytes of a snapshot's newer fields */
+	QCOW2_DATA_FILE = 1 << 2, /* among the features */
 };
 
 static void put16(uint8_t *at, uint16_t value)
@@ -134,11 +135,33 @@ int qcow2_write_state(int fd, const char *name, const void *state,
 	return qcow2_write(fd, data, clusters * QCOW2_CLUSTER, clusters, err);
 }
 
-int qcow2_disk_bytes(const uint8_t head[32], uint64_t *bytes)
+static uint64_t get64(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return be64toh(value);
+}
+
+int qcow2_disk_bytes(const uint8_t head[QCOW2_HEAD], uint64_t *bytes)
 {
 	if (memcmp(head, "QFI\xfb", 4) != 0)
 		return -EBADMSG;
-	memcpy(bytes, head + 24, sizeof(*bytes));
-	*bytes = be64toh(*bytes);
+	*bytes = get64(head + 24);
 	return 0;
+}
+
+/* A header can name any file of this user's: to lie behind the disk, or to
+ * hold its data. */
+const char *qcow2_check_alone(const uint8_t head[QCOW2_HEAD])
+{
+	if (memcmp(head, "QFI\xfb", 4) != 0)
+		return "it is no qcow2 file";
+	if (get64(head + 8))
+		return "it has another file behind it";
+	/* Version 2 has no features there. */
+	if (memcmp(head + 4, "\0\0\0\2", 4) != 0 &&
+	    get64(head + 72) & QCOW2_DATA_FILE)
+		return "its data are in another file";
+	return NULL;
 }

@@ -11,5 +11,8 @@ int qcow2_write_empty(int fd, uint64_t disk_bytes, struct err *err);
  * snapshot's. */
 int qcow2_write_state(int fd, const char *name, const void *state,
 		      uint64_t bytes, struct err *err);
+enum { QCOW2_HEAD = 80 };
 /* What a disk's header says of its size. */
-int qcow2_disk_bytes(const uint8_t head[32], uint64_t *bytes);
+int qcow2_disk_bytes(const uint8_t head[QCOW2_HEAD], uint64_t *bytes);
+/* NULL, or what in it makes QEMU read more than that file. */
+const char *qcow2_check_alone(const uint8_t head[QCOW2_HEAD]);

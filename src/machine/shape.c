@@ -65,7 +65,9 @@ static void shape_memo(const struct stat *st, const char *path, char name[48],
 int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 		 struct err *err)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* A path that was read can be that of anything. */
+	auto_close int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	auto_buf struct buf known = { 0 };
 	char name[48], key[STORE_TEXT + 512], value[SHAPE_DIGEST + 16];
 	auto_free char *found = NULL;
@@ -75,6 +77,9 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(err, -errno, "open %s", path);
+	/* The stamp of a device says nothing of what is on it. */
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "%s is no regular file", path);
 	shape_memo(&st, path, name, key);
 	if (memo_get(name, key, &known))
 		found = json_get_text(buf_string(&known), "digest");
@@ -92,6 +97,14 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 }
 
 /* ---- made here ------------------------------------------------------------ */
+
+/* A word that is to stand on a command line among others. */
+static bool shape_is_word(const char *text)
+{
+	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-+=,") == strlen(text);
+}
 
 /* As /proc/cpuinfo names it. */
 static void shape_host_cpu(char *to, size_t room)
@@ -125,9 +138,10 @@ static int shape_set_cpu(const struct shape_wish *wish, const struct qemu *qemu,
 		 wish->cpu ? wish->cpu
 		 : kvm	   ? "host,migratable=on"
 			   : "max");
-	if (strcspn(shape->cpu, " \t\n\"\\") != strlen(shape->cpu))
-		return err_set(err, -EINVAL, "\"%s\" is no model of a CPU",
-			       shape->cpu);
+	if (!shape_is_word(shape->cpu) ||
+	    (wish->cpu && strcmp(wish->cpu, shape->cpu) != 0))
+		return err_set(err, -EINVAL, "\"%.80s\" is no model of a CPU",
+			       wish->cpu);
 	if (kvm)
 		shape_host_cpu(shape->host_cpu, sizeof(shape->host_cpu));
 	return 0;
@@ -248,19 +262,15 @@ static int shape_read_disks(const char *text, struct shape *shape)
 		shape->disk_count++;
 		snprintf(path, sizeof(path), "disks.%d.digest", i);
 		shape_copy_text(text, path, disk->digest, sizeof(disk->digest));
-		if (!store_is_name(disk->digest) || disk->path[0] != '/' ||
-		    strpbrk(disk->path, ",\n"))
+		if (!store_is_name(disk->digest) || disk->path[0] != '/')
 			return -EBADMSG;
 	}
 	return 0;
 }
 
-/* A word that is to stand on a command line among others. */
-static bool shape_is_word(const char *text)
+static bool shape_is_accel(const char *text)
 {
-	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
-				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "0123456789._-+=,") == strlen(text);
+	return strcmp(text, "tcg") == 0 || strcmp(text, "kvm") == 0;
 }
 
 int shape_read(const char *text, struct shape *shape, struct err *err)
@@ -285,10 +295,8 @@ int shape_read(const char *text, struct shape *shape, struct err *err)
 	shape->network = value && len == 4 && memcmp(value, "true", 4) == 0;
 	if (shape_read_disks(text, shape) >= 0 && shape->ram_bytes &&
 	    shape->ram_bytes <= LAYER_RAM_MOST && shape->cpus > 0 &&
-	    shape->cpus <= SHAPE_CPUS_MOST &&
-	    strncmp(shape->machine, "q35", 3) == 0 &&
-	    shape_is_word(shape->machine) && shape_is_word(shape->accel) &&
-	    shape_is_word(shape->cpu))
+	    shape->cpus <= SHAPE_CPUS_MOST && shape_is_word(shape->machine) &&
+	    shape_is_accel(shape->accel) && shape_is_word(shape->cpu))
 		return 0;
 	shape_fini(shape);
 	return err_set(err, -EBADMSG, "its words tell of no machine");
@@ -326,6 +334,10 @@ int shape_fits(const struct shape *shape, const struct qemu *qemu,
 
 	if (rc < 0)
 		return rc;
+	/* Options of a machine can be anything: only ours. */
+	if (strcmp(shape->machine, SHAPE_MACHINE) != 0)
+		return shape_other(what, "machine", shape->machine,
+				   SHAPE_MACHINE, err);
 	if (strcmp(shape->qemu, qemu->version) != 0)
 		return shape_other(what, "QEMU", shape->qemu, qemu->version,
 				   err);
