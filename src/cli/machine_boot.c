@@ -400,7 +400,7 @@ static int start_one(const struct images *images,
 	if (rc > 0 || rc < 0)
 		return rc < 0 ? rc : 0;
 	if (!any && strcmp(words->via, "parked") == 0)
-		return err_set(err, -ENOENT,
+		return err_set(err, -EINVAL,
 			       "no machine of tip %s waits; \"--park\" makes "
 			       "one",
 			       start->tip);
