@@ -61,9 +61,27 @@ void cli_age(int64_t since_s, char text[24])
 		snprintf(text, 24, "%ldd", (long)(s / CLI_DAY_S));
 }
 
+void cli_plain(char *text)
+{
+	unsigned char *at = (unsigned char *)text;
+
+	for (; *at; at++) {
+		/* Also those that UTF-8 has, U+0080 to U+009F. */
+		bool two = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
+
+		if (two)
+			*at++ = '?';
+		if (two || *at < ' ' || *at == 0x7f)
+			*at = '?';
+	}
+}
+
 int cli_fail(const struct err *err, const char *next)
 {
-	fprintf(stderr, "brood: %s%s%s\n", err->text, next ? "; " : "",
+	struct err plain = *err;
+
+	cli_plain(plain.text);
+	fprintf(stderr, "brood: %s%s%s\n", plain.text, next ? "; " : "",
 		next ? next : "");
 	return CLI_SYSTEM;
 }

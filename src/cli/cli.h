@@ -41,6 +41,8 @@ const struct cli_verb *cli_find_verb(const char *name);
 int cli_parse(const struct args_verb *verb, int argc, char **argv,
 	      void *options, char ***operands, int *operand_count,
 	      int *exit_code);
+/* Words of guests and of imported files may not steer the terminal. */
+void cli_plain(char *text);
 /* "brood: TEXT" on stderr; they return the exit code. */
 int cli_fail(const struct err *err, const char *next);
 int cli_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));

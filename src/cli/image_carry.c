@@ -255,7 +255,9 @@ int image_fold(struct image_work *work)
 		err_wrap(&err, "fold %s", name);
 		return cli_fail(&err, NULL);
 	}
-	if (tip_publish(&work->images, &to, new_name, &err) < 0)
+	if (tip_publish_over(&work->images, &to, new_name,
+			     strcmp(name, new_name) == 0 ? from.id : NULL,
+			     &err) < 0)
 		return cli_fail(&err, NULL);
 	if (work->words->json)
 		carry_fold_json(&from, &to, &out);

@@ -203,7 +203,10 @@ static void image_show_head(const struct tip *tip, const char *due,
 			    struct buf *out)
 {
 	char id[STORE_HEX + 1], shape[STORE_HEX + 1], ram[16], all[16];
+	auto_free char *words = strdup(tip->words);
 
+	if (words)
+		cli_plain(words);
 	store_hex(tip->id, LAYER_ID, id);
 	store_hex(tip->shape, LAYER_ID, shape);
 	cli_size(tip->ram_bytes, ram);
@@ -213,7 +216,7 @@ static void image_show_head(const struct tip *tip, const char *due,
 		   "memory     %s\nbytes      %s\npieces     %u\n"
 		   "fold       %s\nwords      %s\n",
 		   tip->name, id, shape, ram, all, tip->run_count,
-		   due ? due : "not due", tip->words);
+		   due ? due : "not due", words ? words : "");
 	if (tip->state.fd >= 0)
 		image_show_file(&tip->state, out);
 	for (uint32_t i = 0; i < tip->disk_count; i++)

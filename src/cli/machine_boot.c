@@ -77,6 +77,10 @@ void machine_tell_report(const struct place *place,
 			   report->layers);
 	else if (strcmp(report->mode, "boot") == 0)
 		buf_format(out, "booted in %.2f s\n", (double)ready_ns / 1e9);
+	else if (!ready_ns)
+		buf_format(out, "waits after %.1f ms (%s, %u layers)\n",
+			   (double)times->state_ns / 1e6, report->mode,
+			   report->layers);
 	else
 		buf_format(out, "runs after %.1f ms (%s, %u layers)\n",
 			   (double)ready_ns / 1e6, report->mode,
@@ -403,7 +407,7 @@ static int start_one(const struct images *images,
 	if (rc > 0 || rc < 0)
 		return rc < 0 ? rc : 0;
 	if (!any && strcmp(words->via, "parked") == 0)
-		return err_set(err, -ENOENT,
+		return err_set(err, -EINVAL,
 			       "no machine of tip %s waits; \"--park\" makes "
 			       "one",
 			       start->tip);

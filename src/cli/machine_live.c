@@ -427,9 +427,11 @@ static void ls_row(struct listing_work *work, const char *name,
 		time_t when = (time_t)saved;
 		struct tm tm;
 
+		if (accel)
+			cli_plain(accel);
 		if (saved && localtime_r(&when, &tm))
 			strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm);
-		buf_format(work->out, "%-20s %8lu %6u %6u %-5s %-16s%s%s\n",
+		buf_format(work->out, "%-20s %8lu %6u %6u %-5.8s %-16s%s%s\n",
 			   name, (unsigned long)(tip->ram_bytes >> 20),
 			   ids->layer_count, tip->run_count,
 			   accel ? accel : "-", day, wrong ? "  " : "",

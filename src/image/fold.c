@@ -304,7 +304,9 @@ int fold_tip(const struct images *images, const char *name,
 	rc = fold_layers(images, &from, how, &to, err);
 	if (rc < 0)
 		return err_wrap(err, "fold %s", name);
-	rc = tip_publish(images, &to, new_name, err);
+	rc = tip_publish_over(images, &to, new_name,
+			      strcmp(name, new_name) == 0 ? from.id : NULL,
+			      err);
 	if (rc >= 0)
 		log_event("image.fold",
 			  "\"name\":\"%s\",\"layers\":%u,\"before\":%u", name,

@@ -503,9 +503,24 @@ static int tip_write(const struct images *images, const char *name,
 	return rc;
 }
 
+static int tip_check_is(const struct images *images, const char *name,
+			const uint8_t id[LAYER_ID], struct err *err)
+{
+	struct tip_ids ids;
+	struct tip now;
+	int rc = tip_read(images, name, &now, &ids, err);
+	bool same = rc >= 0 && memcmp(now.id, id, LAYER_ID) == 0;
+
+	tip_close(&now);
+	if (rc < 0 || same)
+		return rc;
+	err_set(err, -EINVAL, "tip %s was replaced meanwhile", name);
+	return -ESTALE;
+}
+
 /* CLAIM 2.5 2.6: from here on the layers are what the name means. */
-int tip_publish(const struct images *images, struct tip *tip, const char *name,
-		struct err *err)
+int tip_publish_over(const struct images *images, struct tip *tip,
+		     const char *name, const uint8_t *was, struct err *err)
 {
 	auto_buf struct buf data = { 0 };
 	auto_close int lock = -1;
@@ -525,10 +540,12 @@ int tip_publish(const struct images *images, struct tip *tip, const char *name,
 	why = tip_check(data.data, data.len);
 	if (why)
 		return err_set(err, -EINVAL, "write tip %s: %s", name, why);
-	lock = images_lock(images, true, err);
+	lock = images_lock(images, !was, err);
 	if (lock < 0)
 		return lock;
-	rc = tip_write(images, name, &data, err);
+	rc = was ? tip_check_is(images, name, was, err) : 0;
+	if (rc >= 0)
+		rc = tip_write(images, name, &data, err);
 	if (rc < 0) {
 		err_wrap(err, "write tip %s/tips/%s", images->folder, name);
 		return rc;
@@ -537,6 +554,12 @@ int tip_publish(const struct images *images, struct tip *tip, const char *name,
 	log_event("image.tip", "\"name\":\"%s\",\"layers\":%u,\"runs\":%u",
 		  name, tip->layer_count, tip->run_count);
 	return 0;
+}
+
+int tip_publish(const struct images *images, struct tip *tip, const char *name,
+		struct err *err)
+{
+	return tip_publish_over(images, tip, name, NULL, err);
 }
 
 int tip_remove(const struct images *images, const char *name, struct err *err)

@@ -49,6 +49,10 @@ int tip_pop(struct tip *tip, struct err *err);
  * state are leased by the caller. */
 int tip_publish(const struct images *images, struct tip *tip, const char *name,
 		struct err *err);
+/* Only as long as the name is still that of the tip with this id: what was
+ * made of one that another has replaced would take the other's place. */
+int tip_publish_over(const struct images *images, struct tip *tip,
+		     const char *name, const uint8_t *was, struct err *err);
 int tip_remove(const struct images *images, const char *name, struct err *err);
 
 typedef int tip_visit(const char *name, void *context);

@@ -65,8 +65,10 @@ int working_publish(const struct images *images, const char *name,
 {
 	auto_tip struct tip tip = TIP_EMPTY;
 	struct layer made = LAYER_NONE;
+	uint8_t was[LAYER_ID];
 	int rc = working_open(images, name, &tip, err);
 
+	memcpy(was, tip.id, LAYER_ID);
 	*layer = LAYER_NONE;
 	if (rc >= 0)
 		rc = working_write(images, &tip, touched, &made, err);
@@ -75,7 +77,7 @@ int working_publish(const struct images *images, const char *name,
 	if (rc >= 0)
 		rc = tip_push(&tip, &made, err);
 	layer_close(&made);
-	return rc < 0 ? rc : tip_publish(images, &tip, name, err);
+	return rc < 0 ? rc : tip_publish_over(images, &tip, name, was, err);
 }
 
 void working_read_ahead(const struct tip *tip)

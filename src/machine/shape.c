@@ -177,7 +177,8 @@ static int shape_set(const struct shape_wish *wish, const struct qemu *qemu,
 			       "%lu bytes of memory: whole MiB, at least 16",
 			       (unsigned long)shape->ram_bytes);
 	if (shape->cpus < 1 || shape->cpus > SHAPE_CPUS_MOST)
-		return err_set(err, -EINVAL, "%ld CPUs", shape->cpus);
+		return err_set(err, -EINVAL, "%ld CPUs: 1 to %d", shape->cpus,
+			       SHAPE_CPUS_MOST);
 	snprintf(shape->machine, sizeof(shape->machine), SHAPE_MACHINE);
 	snprintf(shape->qemu, sizeof(shape->qemu), "%.95s", qemu->version);
 	shape->network = wish->network;

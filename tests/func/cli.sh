@@ -234,6 +234,15 @@ if [ -x "$BUILD/brood-hatch" ]; then
 else
 	skip "stubs" "no brood-hatch"
 fi
+# ---- words of others ----------------------------------------------------------
+
+for word in $'a\e[2Jb' $'a\x7fb' $'a\xc2\x9b2Jb' $'a\nbrood: b'; do
+	run machine exec "$word" -- true
+	[ $status = 111 ] && [ "$(wc -l <"$folder/err")" = 1 ] &&
+		! LC_ALL=C grep -q $'[\x01-\x1f\x7f\x9b]' "$folder/err"
+	ok $? "no word of others steers the terminal: $(printf %q "$word")"
+done
+
 # ---- systemd units ------------------------------------------------------------
 
 units_hold() { # the units of packaging/, as they would be for /usr/bin/clang

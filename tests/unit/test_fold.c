@@ -265,6 +265,35 @@ TEST(close_pieces_become_one)
 	CHECK(made_is(&made.images, "m", &memory));
 }
 
+/* A fold in the background takes long; a save may have the name by then. */
+TEST(what_is_new_meanwhile_stays)
+{
+	auto_images struct made_images made = made_images_new();
+	auto_memory struct made_memory old = made_memory_new(PAGES);
+	auto_memory struct made_memory new = made_memory_new(PAGES);
+	auto_tip struct tip tip = TIP_EMPTY, from = TIP_EMPTY, to = TIP_EMPTY;
+	auto_tip struct tip newer = TIP_EMPTY;
+	struct err err = { 0 };
+
+	CHECK_INT(chain(&made.images, &old, &tip), 0);
+	CHECK_INT(made_publish(&made.images, &tip, "vm"), 0);
+	CHECK_INT(tip_open(&made.images, "vm", &from, &err), 0);
+	CHECK_INT(fold_layers(&made.images, &from, FOLD_DIFFS, &to, &err), 0);
+	made_fill(&new, 0, 9, 77);
+	CHECK_INT(made_base(&made.images, &new, &newer), 0);
+	CHECK_INT(made_publish(&made.images, &newer, "vm"), 0);
+	CHECK_INT(tip_publish_over(&made.images, &to, "vm", from.id, &err),
+		  -ESTALE);
+	CHECK(strstr(err.text, "was replaced meanwhile"));
+	CHECK(made_is(&made.images, "vm", &new));
+	CHECK_INT(tip_publish_over(&made.images, &to, "vm", newer.id, &err), 0);
+	CHECK(made_is(&made.images, "vm", &old));
+	/* Nor is one made again that was removed. */
+	CHECK_INT(tip_remove(&made.images, "vm", &err), 0);
+	CHECK_INT(tip_publish_over(&made.images, &to, "vm", to.id, &err),
+		  -ENOENT);
+}
+
 TEST(what_cannot_be_folded)
 {
 	auto_images struct made_images made = made_images_new();
