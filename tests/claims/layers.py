@@ -190,7 +190,7 @@ class Machine:
 
     def own_pages(self):
         """The pages that are in memory or swapped out, and not a file's: so
-        they were written."""
+        they were written, or they are zeros that were read."""
         return {i for i, e in enumerate(self.page_table())
                 if e >> 62 and not e >> 61 & 1}
 
@@ -431,7 +431,8 @@ def show_pool(chain, mode):
     one, two, three = chain.saved
     pool = start(one.tip_name, "--park", "--mode", mode,
                  name=f"pool-{chain.how}-{mode}")
-    own = pool.own_pages()
+    filled = set().union(*(lf.not_zero(vm.memory) for vm in chain.saved))
+    own = pool.own_pages() & filled
     maps, private = pool.mapped()
     wrong = lf.different(pool.ram(), one.memory)
     nowhere = [("", 0)] * PAGES
@@ -451,7 +452,7 @@ def show_pool(chain, mode):
         after = pool.ram()
         steps.append((len(lf.different(before, after)), told["written"],
                       len(lf.different(after, vm.memory))))
-        owned.append(pool.own_pages())
+        owned.append(pool.own_pages() & filled)
     need = [lf.different(a.memory, b.memory)
             for a, b in ((one, two), (two, three))]
     count = [len(n) for n in need]
