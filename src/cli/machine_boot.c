@@ -73,6 +73,10 @@ void machine_tell_report(const struct place *place,
 	buf_format(out, "%s: ", place->name);
 	if (strcmp(report->mode, "boot") == 0)
 		buf_format(out, "booted in %.2f s\n", (double)ready_ns / 1e9);
+	else if (!ready_ns)
+		buf_format(out, "waits after %.1f ms (%s, %u layers)\n",
+			   (double)times->state_ns / 1e6, report->mode,
+			   report->layers);
 	else
 		buf_format(out, "runs after %.1f ms (%s, %u layers)\n",
 			   (double)ready_ns / 1e6, report->mode,

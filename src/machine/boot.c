@@ -315,6 +315,7 @@ static int unpark_try(const struct place *place, void *context)
 		return 0;
 	}
 	unpark->report->mode = "parked";
+	unpark->report->layers = machine.layer_count;
 	unpark->report->warm = true;
 	begin_end(&begin, 0, unpark->place);
 	return 1;
