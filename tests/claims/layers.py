@@ -431,7 +431,7 @@ def show_pool(chain, mode):
     one, two, three = chain.saved
     pool = start(one.tip_name, "--park", "--mode", mode,
                  name=f"pool-{chain.how}-{mode}")
-    filled = set().union(*(lf.not_zero(vm.memory) for vm in chain.saved))
+    filled = lf.not_zero(one.memory)  # so far
     own = pool.own_pages() & filled
     maps, private = pool.mapped()
     wrong = lf.different(pool.ram(), one.memory)
@@ -452,6 +452,7 @@ def show_pool(chain, mode):
         after = pool.ram()
         steps.append((len(lf.different(before, after)), told["written"],
                       len(lf.different(after, vm.memory))))
+        filled = filled | lf.not_zero(vm.memory)
         owned.append(pool.own_pages() & filled)
     need = [lf.different(a.memory, b.memory)
             for a, b in ((one, two), (two, three))]
