@@ -187,7 +187,7 @@ int machine_stop_run(int argc, char **argv)
 	struct stop_words words = { 0 };
 	struct err err = { 0 };
 	char **operands;
-	int count, code, rc;
+	int count, code = 0, rc;
 
 	if (cli_parse(&machine_stop_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
@@ -448,7 +448,7 @@ int machine_rm_run(int argc, char **argv)
 	struct images images = { .root = -1, .tips = -1 };
 	struct err err = { 0 };
 	char **operands;
-	int count, code;
+	int count, code = 0;
 
 	if (cli_parse(&machine_rm_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)

@@ -21,11 +21,14 @@ uint64_t begin_ns(const struct begin *begin)
 	return clock_ns() - begin->started_ns;
 }
 
+/* It stays to be waited for: its number is nobody else's until then. */
 bool begin_has_ended(pid_t pid)
 {
-	int status;
+	siginfo_t info = { 0 };
 
-	return waitpid(pid, &status, WNOHANG) == pid;
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+		       0 &&
+	       info.si_pid == pid;
 }
 
 int begin_open(struct begin *begin, const char *name, struct err *err)
