@@ -50,7 +50,7 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 
 /* ---- disks --------------------------------------------------------------------- */
 
-/* The size that a disk has for its machine. */
+/* The size that a disk has for its machine: whole sectors. */
 static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -59,7 +59,7 @@ static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 
 	if (end < 0)
 		return err_set(err, -errno, "disk %s", path);
-	*bytes = (uint64_t)end;
+	*bytes = ((uint64_t)end + 511) & ~UINT64_C(511);
 	if (strlen(path) > 6 &&
 	    strcmp(path + strlen(path) - 6, ".qcow2") == 0) {
 		if (fd_pread_all(fd, head, sizeof(head), 0, err) < 0)
@@ -259,6 +259,7 @@ int begin_take(struct begin *begin, const struct place *place,
 /* One that could not be started is of no use to anybody. */
 void begin_leave(struct begin *begin)
 {
+	qmp_free(&begin->hypervisor.qmp); /* that of the stop is another */
 	if (begin->place.folder)
 		machine_stop(&begin->place, true, BEGIN_AGENT_MS, NULL);
 	half_drop(&begin->half);

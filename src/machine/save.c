@@ -179,9 +179,12 @@ static int save_disks(struct save *save, struct tip *tip, struct err *err)
 	int rc = 0;
 
 	if (save->machine.shape.disk_count && save->machine.layer_count)
-		return err_set(err, -ENOTSUP,
-			       "save what was written to a disk twice; start "
-			       "from a tip and save without writing to it");
+		return err_set(
+			err, -EINVAL,
+			"machine %s was started from a tip: what it "
+			"writes to disks cannot be saved once more; save "
+			"the one that was booted",
+			save->place->name);
 	for (int i = 0; rc >= 0 && i < save->machine.shape.disk_count; i++) {
 		char name[16];
 		auto_free char *path = NULL;
@@ -310,7 +313,7 @@ int machine_save(const struct images *images, const struct place *place,
 		rc = save_tip(&save, wish->tip, err);
 		/* One that stood still before stands still. */
 		if (runs && (rc < 0 || !wish->stop))
-			hypervisor_go_on(save.qmp, rc < 0 ? NULL : err);
+			hypervisor_resume(save.qmp, rc < 0 ? NULL : err);
 	}
 	saved->stopped_ns = clock_ns() - begun_ns;
 	half_end(&half);

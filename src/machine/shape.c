@@ -110,6 +110,14 @@ static void shape_host_cpu(char *to, size_t room)
 	snprintf(to, room, "%.*s", (int)strcspn(name, "\n"), name);
 }
 
+/* A word that is to stand on a command line among others. */
+static bool shape_is_word(const char *text)
+{
+	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-+=,") == strlen(text);
+}
+
 static int shape_set_cpu(const struct shape_wish *wish, const struct qemu *qemu,
 			 struct shape *shape, struct err *err)
 {
@@ -125,9 +133,12 @@ static int shape_set_cpu(const struct shape_wish *wish, const struct qemu *qemu,
 		 wish->cpu ? wish->cpu
 		 : kvm	   ? "host,migratable=on"
 			   : "max");
-	if (strcspn(shape->cpu, " \t\n\"\\") != strlen(shape->cpu))
+	if (!shape_is_word(shape->cpu)) {
+		for (char *c = shape->cpu; *c; c++)
+			*c = *c < ' ' ? '?' : *c;
 		return err_set(err, -EINVAL, "\"%s\" is no model of a CPU",
 			       shape->cpu);
+	}
 	if (kvm)
 		shape_host_cpu(shape->host_cpu, sizeof(shape->host_cpu));
 	return 0;
@@ -253,14 +264,6 @@ static int shape_read_disks(const char *text, struct shape *shape)
 			return -EBADMSG;
 	}
 	return 0;
-}
-
-/* A word that is to stand on a command line among others. */
-static bool shape_is_word(const char *text)
-{
-	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
-				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "0123456789._-+=,") == strlen(text);
 }
 
 int shape_read(const char *text, struct shape *shape, struct err *err)

@@ -42,20 +42,28 @@ void talk_free(struct talk **talk)
 	*talk = NULL;
 }
 
+static int talk_ended(struct err *err)
+{
+	err_set(err, -EPROTO, "the machine has ended");
+	return -EPIPE;
+}
+
 static int talk_send(struct talk *talk, enum agent_kind kind,
 		     const void *payload, uint32_t bytes, struct err *err)
 {
 	uint8_t frame[FRAMES_MOST];
 	struct agent_frame head;
+	int rc;
 
 	frames_head(&head, kind, ++talk->number, payload, bytes);
 	memcpy(frame, &head, sizeof(head));
 	if (bytes)
 		memcpy(frame + sizeof(head), payload, bytes);
 	talk->waits = true;
-	return fd_write_all(talk->socket, frame, sizeof(head) + bytes, err) < 0
-		       ? err_wrap(err, "speak to the agent")
-		       : 0;
+	rc = fd_write_all(talk->socket, frame, sizeof(head) + bytes, err);
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		return talk_ended(err);
+	return rc < 0 && err ? err_wrap(err, "speak to the agent") : rc;
 }
 
 static bool talk_next(struct talk *talk, struct agent_frame *head,
@@ -81,9 +89,10 @@ static int talk_read(struct talk *talk, int timeout_ms, struct err *err)
 	if (rc <= 0)
 		return rc < 0 ? err_set(err, rc, "hear the agent") : 0;
 	got = read(talk->socket, to, room);
-	if (got <= 0)
-		return err_set(err, got ? -errno : -EPIPE,
-			       "the machine has ended");
+	if (got == 0 || (got < 0 && errno == ECONNRESET))
+		return talk_ended(err);
+	if (got < 0)
+		return err_set(err, -errno, "hear the agent");
 	frames_used(&talk->frames, (size_t)got);
 	return 1;
 }
@@ -152,9 +161,12 @@ int talk_open(struct talk **talk, const char *path, int timeout_ms,
 	/* Answers to another host's frames have other numbers. */
 	made->number = (uint32_t)clock_ns();
 	made->socket = fd_connect_stream(path, timeout_ms, err);
-	rc = made->socket < 0 ? made->socket
-			      : talk_hello(made, timeout_ms,
-					   ready ? ready : &unwanted, err);
+	rc = made->socket;
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		rc = talk_ended(err);
+	if (rc >= 0)
+		rc = talk_hello(made, timeout_ms, ready ? ready : &unwanted,
+				err);
 	if (rc < 0)
 		talk_close(made);
 	else
