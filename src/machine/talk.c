@@ -48,6 +48,18 @@ static int talk_ended(struct err *err)
 	return -EPIPE;
 }
 
+/* Words of a guest that are to stand in a line of ours. */
+static const char *talk_words(const void *data, size_t len, char words[128])
+{
+	const char *from = data;
+	size_t at = 0;
+
+	for (; at < len && at < 127 && from[at]; at++)
+		words[at] = from[at] < ' ' || from[at] > '~' ? '?' : from[at];
+	words[at] = 0;
+	return words;
+}
+
 static int talk_send(struct talk *talk, enum agent_kind kind,
 		     const void *payload, uint32_t bytes, struct err *err)
 {
@@ -178,6 +190,7 @@ int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
 		struct err *err)
 {
 	struct agent_done done;
+	char words[128];
 	int rc;
 
 	if (getrandom(unique->seed, sizeof(unique->seed), 0) !=
@@ -192,13 +205,12 @@ int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
 		return rc;
 	if (rc == 0)
 		return err_set(err, -ETIME, "the agent makes no answer");
-	done.why[sizeof(done.why) - 1] = 0;
 	if ((done.done & (AGENT_SEEDED | AGENT_CLOCKED)) !=
 	    (AGENT_SEEDED | AGENT_CLOCKED))
 		return err_set(err, -EINVAL,
 			       "the machine is not another one than its "
-			       "template: %.100s",
-			       done.why);
+			       "template: %s",
+			       talk_words(done.why, sizeof(done.why), words));
 	return (int)done.done;
 }
 
@@ -246,6 +258,8 @@ static int talk_write(int fd, const void *data, uint32_t bytes, struct err *err)
 static int talk_take(struct talk_run *run, const struct agent_frame *head,
 		     const void *payload, struct err *err)
 {
+	char words[128];
+
 	if (head->id != run->id)
 		return 0;
 	switch (head->kind) {
@@ -260,9 +274,9 @@ static int talk_take(struct talk_run *run, const struct agent_frame *head,
 		run->over = true;
 		return 0;
 	case AGENT_FAILED:
-		return err_set(err, -ENOEXEC, "in the machine: %.*s",
-			       (int)(head->bytes < 200 ? head->bytes : 200),
-			       (const char *)payload);
+		err_set(err, -EINVAL, "there: %s",
+			talk_words(payload, head->bytes, words));
+		return -ENOEXEC;
 	}
 	return 0;
 }
