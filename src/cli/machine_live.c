@@ -72,7 +72,12 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 	auto_talk struct talk *talk = NULL;
 	int rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
 
-	return rc < 0 ? rc : talk_exec(talk, exec, status, err);
+	if (rc < 0)
+		return rc;
+	rc = talk_exec(talk, exec, status, err);
+	if (rc < 0)
+		err_wrap(err, "machine %s", place->name);
+	return rc;
 }
 
 /* One that was waiting has nobody whose death would end it: so it is marked as

@@ -587,6 +587,42 @@ int hypervisor_runs(struct qmp *qmp, struct err *err)
 	return value && len == 4 && memcmp(value, "true", 4) == 0;
 }
 
+/* Is what it tells of itself one of these words? */
+static bool hypervisor_says(struct qmp *qmp, const char *command,
+			    const char *const *words, struct err *err)
+{
+	auto_buf struct buf reply = { 0 };
+	auto_free char *status = NULL;
+
+	if (qmp_command(qmp, command, NULL, &reply, err) < 0)
+		return false;
+	status = json_get_text(buf_string(&reply), "status");
+	for (; status && *words; words++)
+		if (strcmp(status, *words) == 0)
+			return true;
+	return false;
+}
+
+/* QEMU says that its state was moved before it stands still for good: an
+ * order to run that comes between is lost. */
+int hypervisor_resume(struct qmp *qmp, struct err *err)
+{
+	static const char *const moves[] = { "setup",	   "active",
+					     "device",	   "pre-switchover",
+					     "cancelling", NULL };
+	static const char *const ends[] = { "finish-migrate", NULL };
+	uint64_t deadline = clock_deadline(HYPERVISOR_START_MS);
+
+	while (clock_left_ms(deadline)) {
+		if (hypervisor_says(qmp, "query-migrate", moves, NULL))
+			qmp_command(qmp, "migrate_cancel", NULL, NULL, NULL);
+		else if (!hypervisor_says(qmp, "query-status", ends, NULL))
+			break;
+		clock_sleep_ms(1);
+	}
+	return hypervisor_go_on(qmp, err);
+}
+
 /* Memory stays where it is: it is shared, as far as QEMU knows. */
 int hypervisor_set_up(struct qmp *qmp, struct err *err)
 {

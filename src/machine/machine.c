@@ -198,13 +198,20 @@ int machine_tip_shape(const struct tip *tip, struct shape *shape,
 
 /* ---- one that lives ------------------------------------------------------------ */
 
+/* Its sockets were there before it: one that is not there comes no more. */
 int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
 {
 	auto_free char *path = place_path(place, "qmp");
+	int fd;
 
+	*qmp = NULL;
 	if (!path)
 		return err_set(err, -ENOMEM, "name of a socket");
-	return qmp_open(qmp, path, MACHINE_ORDERS_MS, err);
+	fd = fd_connect_stream(path, MACHINE_ORDERS_MS, err);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return err_set(err, -EPIPE, "machine %s has ended",
+			       place->name);
+	return fd < 0 ? fd : qmp_attach(qmp, fd, MACHINE_ORDERS_MS, err);
 }
 
 int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,

@@ -289,11 +289,6 @@ static int save_open(struct save *save, const struct machine_save *wish,
 	if (save->machine.parked)
 		return err_set(err, -EINVAL, "machine %s has not been started",
 			       save->place->name);
-	if (save->machine.shape.disk_count && save->machine.layer_count)
-		return err_set(err, -EINVAL,
-			       "machine %s was started from a tip with disks: "
-			       "it cannot be saved again yet",
-			       save->place->name);
 	shape_id(&save->machine.shape, save->shape);
 	rc = save_open_origin(save, err);
 	if (rc >= 0)
@@ -337,7 +332,7 @@ int machine_save(const struct images *images, const struct place *place,
 		rc = save_tip(&save, wish->tip, err);
 		/* One that stood still before stands still. */
 		if (runs && (rc < 0 || !wish->stop))
-			went = hypervisor_go_on(save.qmp, rc < 0 ? NULL : err);
+			went = hypervisor_resume(save.qmp, rc < 0 ? NULL : err);
 	}
 	rc = rc < 0 ? rc : went;
 	saved->stopped_ns = clock_ns() - begun_ns;
