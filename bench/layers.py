@@ -12,7 +12,7 @@ and the least and the most as spread.
   sizes     from 128 MB to 4 GB
   depth     one layer to ten, and what a piece costs to map
   many      1, 4 and 16 at once, and their memory
-  capture   34 MB that changed, at 256 MB and 4 GB; bytes of layers
+  capture   34 MiB that changed, at 256 MB and 4 GB; bytes of layers
   cold      layers that are not in the page cache
   swap      a machine becomes another tip in place
   same      what is put together against what was captured, byte for byte
@@ -40,7 +40,7 @@ SIZE = "256M"
 DEPTHS = range(1, 11)
 COUNTS = (1, 4, 16)
 D1_FILES, D2_FILES, MORE_FILES = 500, 400, 60
-FILL = "dd if=/dev/urandom of=/fill bs=64k count=544 2>/dev/null"
+FILL = "dd if=/dev/urandom of=/fill bs=64k count=512 2>/dev/null"
 complaints, skipped, goals = [], [], []
 
 
