@@ -108,6 +108,7 @@ class Made:
             "--initrd", first_image(), "--append",
             "quiet panic=-1 mitigations=off", "--memory", self.size)
         self.boot_words = machines.words_of(machines.listed(name)["pid"])
+        machines.settle(name)
         self.save(name, "base")
         self.booted = name
         if self.size != SIZE:
@@ -374,14 +375,22 @@ def memory_of(pids):
     return pss / 1024, uss / 1024
 
 
-def at_once(started, stop):
+def at_once(started, shared=()):
+    """shared: what all of them have to themselves, counted with them."""
     last = max(m.console.answered_at for m in started)
     first = min(m.started_at for m in started)
     time.sleep(0.5)
     pss, uss = memory_of([m.pid for m in started])
+    template, _ = memory_of(shared)
     for machine in started:
-        stop(machine)
-    return {"s": last - first, "pss": pss, "uss": uss}
+        machine.stop()
+    return {"s": last - first, "pss": pss + template, "uss": uss,
+            "template": template}
+
+
+def template_pids():
+    return [t[key] for t in warm.templates() for key in ("pid", "keeper")
+            if t.get(key) and warm.alive(t[key])]
 
 
 def part_many(show):
@@ -389,10 +398,9 @@ def part_many(show):
     rows = {}
     for count in COUNTS:
         rows[f"composed {count}"] = lambda n=count: at_once(
-            machines.start_many(of.tip["d2"], n), lambda m: m.stop())
+            machines.start_many(of.tip["d2"], n), template_pids())
         rows[f"-incoming {count}"] = lambda n=count: at_once(
-            machines.incoming_many(of.words, of.stem + ".incoming", n),
-            lambda m: m.stop())
+            machines.incoming_many(of.words, of.stem + ".incoming", n))
     found = rounds(rows, min(RUNS, 3), "many")
     times = figures(found, scale=1)
     pss, uss = (figures(found, key, 1) for key in ("pss", "uss"))
@@ -404,6 +412,10 @@ def part_many(show):
              f"({times[name]['least']:.2f}-{times[name]['most']:.2f})"
              .ljust(28) + f"{pss[name]['median'] / count:12.1f}"
              f"{uss[name]['median'] / count:8.1f}")
+    if found.get("composed 16"):
+        template = statistics.median(r["template"]
+                                     for r in found["composed 16"])
+        show(f"  QEMU's template, in the PSS of composed: {template:.1f} MiB")
     if "composed 16" in pss and "-incoming 16" in pss:
         goal("PSS of each of 16 at once", pss["composed 16"]["median"] / 16,
              22, "{:.1f} MiB")
