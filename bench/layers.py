@@ -13,9 +13,10 @@ and the least and the most as spread.
   depth     one layer to ten, and what a piece costs to map
   many      1, 4 and 16 at once, and their memory
   capture   34 MiB that changed, at 256 MB and 4 GB; bytes of layers
-  cold      layers that are not in the page cache
   swap      a machine becomes another tip in place
   same      what is put together against what was captured, byte for byte
+  cold      layers that are not in the page cache, without and with one of
+            the working set
 
   RUNS=5            rounds of each table
   KERNEL=FILE       what is booted (the newest cloud kernel in /boot)
@@ -94,7 +95,8 @@ class Made:
 
     def __init__(self, size):
         self.size, self.saved = size, {}
-        self.tip = {n: f"{n}-{size}" for n in ("base", "d1", "d2", "whole")}
+        self.tip = {n: f"{n}-{size}" for n in ("base", "d1", "d2", "whole",
+                                               "working")}
         self.stem = os.path.join(machines.HERE, size)
         self.captured = self.stem + ".captured"
         self.boot()
@@ -123,15 +125,20 @@ class Made:
         work(machine.name, number, files)
         if last:
             self.words = machines.words_of(machine.pid)
-            qmp = machines.ask(machine.name)
-            qmp.ask("stop")
-            qmp.close()
-            if self.size == SIZE:
-                machines.copy_memory(machine.name, self.captured)
+        if last and self.size == SIZE:
+            self.capture(machine.name, what)
+            what = "working"
         self.save(machine.name, what)
         if last:
             machines.save_for_peers(machine.name, self.stem)
         machine.stop()
+
+    def capture(self, name, what):
+        """Its memory as it is when it is saved, apart from Brood's layers."""
+        machines.order(name, "stop")
+        machines.copy_memory(name, self.captured)
+        self.save(name, what)
+        machines.order(name, "cont")
 
     def whole(self):
         """One image of everything.  Without a fold: who was booted becomes
@@ -466,21 +473,40 @@ def cold(tip):
     return {**composed(tip), "left": left}
 
 
+def hot(tip):
+    composed(tip)  # brings back what a cold one before it dropped
+    return composed(tip)
+
+
+def recorded(tip):
+    """Has it got a layer of what it reads up to its first answer?"""
+    if warm.brood("machine", "record", "--help").status != 0:
+        skip("a layer of the working set: \"machine record\" is not there; "
+             "goal: a cold start at most 1.10x a hot one")
+        return False
+    machine = machines.start(tip)
+    machines.brood("machine", "record", machine.name)
+    machine.stop()
+    return True
+
+
 def part_cold(show):
-    tip = made(SIZE).tip["d2"]
-    found = rounds({"hot": lambda: composed(tip), "cold": lambda: cold(tip)},
-                   title="cold")
+    of = made(SIZE)
+    tip, working = of.tip["d2"], of.tip["working"]
+    rows = {"hot": lambda: hot(tip), "cold": lambda: cold(tip)}
+    if recorded(working):
+        rows["hot, working set"] = lambda: hot(working)
+        rows["cold, working set"] = lambda: cold(working)
+    found = rounds(rows, title="cold")
     times = figures(found)
-    show(f"\npage cache at {SIZE}    ms")
+    show(f"\npage cache at {SIZE}      ms")
     for name, time_ms in times.items():
-        show(f"  {name:18}{ms(time_ms)}")
+        show(f"  {name:20}{ms(time_ms)}")
     if found.get("cold"):
         left = max(r["left"] for r in found["cold"])
-        show(f"  pages of the store that did not leave the cache: {left}")
-        show(f"  cold over hot: {over(times, 'cold', 'hot'):.2f}x")
-    # A start that records what it reads is not there yet.
-    skip("cold with a layer of the working set: there is none yet; goal at "
-         "most 1.10x hot")
+        show(f"  pages of the store that did not leave the cache: {left}; "
+             f"cold over hot: {over(times, 'cold', 'hot'):.2f}x")
+    goal_over(times, "cold, working set", "hot", 1.1)
     return {"ms": times}
 
 

@@ -262,6 +262,12 @@ def ask(name):
     return Qmp(os.path.join(PLACES, name, "qmp"))
 
 
+def order(name, command):
+    qmp = ask(name)
+    qmp.ask(command)
+    qmp.close()
+
+
 def execute(name, script, timeout=LIMIT_S):
     return brood("machine", "exec", name, "--", "sh", "-c", script,
                  timeout=timeout)
