@@ -248,9 +248,11 @@ def start_parked(tip, name):
 
 
 def settle(name):
-    """Until the shell of a machine that was booted answers."""
+    """Until a machine's shell answers and nothing goes on in it: what goes on
+    when it is saved does so when it is started."""
     await_answers([Console(os.path.join(PLACES, name, "console"))],
                   lambda: None)
+    time.sleep(0.5)
 
 
 def listed(name):
