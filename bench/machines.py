@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines and their peers, as benchmarks drive them.  A start is timed from
 the exec of what starts it to the first answer on the machine's serial line:
-the shell there gets an empty line every LINE_S until it shows its prompt, as
-what a device hears before its state is loaded is lost.
+the shell there, which has the line to itself and echoes by itself, gets a
+comment every LINE_S until it says some of it, as what a device hears before
+its state is loaded is lost.
 
 The peers are QEMU as it comes, with the words that Brood's own machine shows
 in /proc, less what puts its memory together."""
@@ -24,7 +25,7 @@ import warm
 PAGE, MB = 4096, 1 << 20
 LINE_S = 0.002
 LIMIT_S = 120
-PROMPT = b"# "
+LINE, ANSWER = b"#@\n", b"@"
 BOOTED = b"brood: machine ready"
 HERE = os.environ["TMPDIR"]
 PLACES = os.path.join(os.environ["XDG_RUNTIME_DIR"], "brood/machines")
@@ -125,7 +126,7 @@ class Console:
     def speak(self):
         try:
             if not self.booting:
-                self.socket.send(b"\n")
+                self.socket.send(LINE)
         except OSError:
             pass  # full, or over: that is heard
 
@@ -139,7 +140,7 @@ class Console:
         self.heard += data
         if self.booting and BOOTED in self.heard:
             self.booting, self.heard = False, b""
-        elif not self.booting and PROMPT in self.heard:
+        elif not self.booting and ANSWER in self.heard:
             self.answered_at = time.monotonic()
 
     def close(self):
@@ -246,6 +247,14 @@ def start_parked(tip, name):
     return machine
 
 
+def settle(name):
+    """Until a machine's shell answers and nothing goes on in it: what goes on
+    when it is saved does so when it is started."""
+    await_answers([Console(os.path.join(PLACES, name, "console"))],
+                  lambda: None)
+    time.sleep(0.5)
+
+
 def listed(name):
     return next(m for m in told("machine", "ps")["machines"]
                 if m["name"] == name)
@@ -253,6 +262,12 @@ def listed(name):
 
 def ask(name):
     return Qmp(os.path.join(PLACES, name, "qmp"))
+
+
+def order(name, command):
+    qmp = ask(name)
+    qmp.ask(command)
+    qmp.close()
 
 
 def execute(name, script, timeout=LIMIT_S):

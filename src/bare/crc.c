@@ -35,11 +35,17 @@ crc_fast(uint32_t crc, const uint8_t *at, size_t len)
 	return crc;
 }
 
+/* Under a hypervisor CPUID is a trap, of microseconds: who has a libc asks
+ * what that found at its start. */
 static int crc_has_instruction(void)
 {
+#if defined(BROOD_HATCH) || defined(BROOD_SHIM)
 	unsigned a, b, c = 0, d;
 
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2);
+#else
+	return __builtin_cpu_supports("sse4.2");
+#endif
 }
 
 uint32_t crc_of(uint32_t crc, const void *data, size_t len)

@@ -127,19 +127,26 @@ static int file_sync_folder(const char *path, struct err *err)
 	return 0;
 }
 
+static int file_draft_rename(struct file_draft *draft, struct err *err)
+{
+	int r = file_draft_name(draft, err);
+
+	if (r < 0)
+		return r;
+	if (rename(draft->hidden, draft->path) < 0)
+		return err_set(err, -errno, "publish %s", draft->path);
+	mem_free(&draft->hidden);
+	return 0;
+}
+
 int file_draft_publish(struct file_draft *draft, struct err *err)
 {
 	int r;
 
 	if (fsync(draft->fd) < 0)
 		return err_set(err, -errno, "sync %s", draft->path);
-	r = file_draft_name(draft, err);
-	if (r < 0)
-		return r;
-	if (rename(draft->hidden, draft->path) < 0)
-		return err_set(err, -errno, "publish %s", draft->path);
-	mem_free(&draft->hidden);
-	return file_sync_folder(draft->path, err);
+	r = file_draft_rename(draft, err);
+	return r < 0 ? r : file_sync_folder(draft->path, err);
 }
 
 void file_draft_close(struct file_draft *draft)
@@ -151,8 +158,8 @@ void file_draft_close(struct file_draft *draft)
 	mem_free(&draft->path);
 }
 
-int file_publish(const char *path, const void *data, size_t len, mode_t mode,
-		 struct err *err)
+static int file_put(const char *path, const void *data, size_t len, mode_t mode,
+		    bool sync, struct err *err)
 {
 	struct file_draft draft;
 	int r = file_draft_open(&draft, path, mode, err);
@@ -160,9 +167,22 @@ int file_publish(const char *path, const void *data, size_t len, mode_t mode,
 	if (r >= 0 && fd_write_all(draft.fd, data, len, err) < 0)
 		r = err_wrap(err, "write %s", path);
 	if (r >= 0)
-		r = file_draft_publish(&draft, err);
+		r = sync ? file_draft_publish(&draft, err)
+			 : file_draft_rename(&draft, err);
 	file_draft_close(&draft);
 	return r;
+}
+
+int file_publish(const char *path, const void *data, size_t len, mode_t mode,
+		 struct err *err)
+{
+	return file_put(path, data, len, mode, true, err);
+}
+
+int file_replace(const char *path, const void *data, size_t len, mode_t mode,
+		 struct err *err)
+{
+	return file_put(path, data, len, mode, false, err);
 }
 
 /* ---- reading ------------------------------------------------------------ */

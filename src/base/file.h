@@ -27,6 +27,9 @@ const char *file_draft_mark(const char *name);
 
 int file_publish(const char *path, const void *data, size_t len, mode_t mode,
 		 struct err *err);
+/* The same without a sync, for what means nothing after a crash. */
+int file_replace(const char *path, const void *data, size_t len, mode_t mode,
+		 struct err *err);
 /* Reads the whole file, at most "most" bytes (more is -EFBIG); the buffer
  * gets a 0 byte behind it that its length does not count. */
 int file_read(const char *path, struct buf *to, size_t most, struct err *err);

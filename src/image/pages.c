@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pages to extents.  A run costs 4 us each time it is composed and a page
- * that is read again costs 0.4, so gaps of a few pages are filled; and what
- * is zero is not stored when there is enough of it. */
+ * that is read again costs 0.4, so gaps of a few pages are filled, the
+ * shortest first, as long as that adds little; and what is zero is not stored
+ * when there is enough of it. */
 #include "image/pages.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 #include <sys/uio.h>
 
 enum {
-	PAGES_GAP = 4,	       /* pages that are filled */
+	PAGES_GAP = 4,	       /* pages that are filled at the most, */
+	PAGES_FILL = 20,       /* one for so many that changed, */
+	PAGES_FREE = 64,       /* and these */
 	PAGES_ZERO = 16,       /* a run of zeros that is one */
 	PAGES_BASE_ZERO = 512, /* the same in a base, which has holes */
 };
@@ -184,6 +187,25 @@ static uint64_t run_of(const struct pages *pages, uint64_t at,
 	return end - at;
 }
 
+/* The longest gaps that are filled. */
+static uint64_t gap_of(const struct pages *pages)
+{
+	uint64_t filled[PAGES_GAP + 1] = { 0 }, changed = 0, sum = 0, run;
+	uint64_t gap = 0;
+
+	for (uint64_t at = 0; at < pages->count; at += run) {
+		run = run_of(pages, at, pages->state[at]);
+		if (pages->state[at] != PAGE_SAME)
+			changed += run;
+		else if (at && run <= PAGES_GAP)
+			filled[run] += run;
+	}
+	while (gap < PAGES_GAP &&
+	       sum + filled[gap + 1] <= changed / PAGES_FILL + PAGES_FREE)
+		sum += filled[++gap];
+	return gap;
+}
+
 /* The end of what can be one extent of data: zeros of less than a run, and
  * gaps that are not worth two extents, are in it. */
 static uint64_t data_end(const struct pages *pages, uint64_t at,
@@ -210,6 +232,7 @@ int extents_of(const struct pages *pages, enum layer_kind kind, uint32_t flags,
 {
 	const bool base = kind == LAYER_BASE;
 	const uint64_t zero_run = base ? PAGES_BASE_ZERO : PAGES_ZERO;
+	const uint64_t gap = base ? 0 : gap_of(pages);
 	/* Zeros in a base that are no run are holes, as what is the same. */
 	uint64_t at = 0, run;
 	int rc = 0;
@@ -224,8 +247,7 @@ int extents_of(const struct pages *pages, enum layer_kind kind, uint32_t flags,
 		} else if (state == PAGE_DATA ||
 			   (state == PAGE_ZERO && !base)) {
 			run = base ? run
-				   : data_end(pages, at, zero_run, PAGES_GAP) -
-					      at;
+				   : data_end(pages, at, zero_run, gap) - at;
 			rc = extents_add(extents, at, run, flags);
 		}
 		at += run;

@@ -64,7 +64,8 @@ int machine_write(const struct place *place, const struct machine *machine,
 	json_close(&json);
 	if (text.failed || !path)
 		return err_set(err, -ENOMEM, "tell of machine %s", place->name);
-	return file_publish(path, text.data, text.len, 0600, err);
+	/* No machine outlives the system that it runs on. */
+	return file_replace(path, text.data, text.len, 0600, err);
 }
 
 static void machine_read_text(const char *text, const char *path, char *to,

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 enum { SHAPE_PART = 1 << 20, SHAPE_CPUS_MOST = 255 };
-#define SHAPE_MACHINE "q35,smm=off,usb=off"
+/* Without what no machine of ours uses: each device is made at each start,
+ * and looked after by the guest's kernel. */
+#define SHAPE_MACHINE "q35,smm=off,usb=off,sata=off,smbus=off,vmport=off"
 #define SHAPE_MIB     (UINT64_C(1) << 20)
 
 void shape_fini(struct shape *shape)
@@ -140,8 +142,8 @@ static int shape_set_cpu(const struct shape_wish *wish, const struct qemu *qemu,
 			   : "max");
 	if (!shape_is_word(shape->cpu) ||
 	    (wish->cpu && strcmp(wish->cpu, shape->cpu) != 0))
-		return err_set(err, -EINVAL, "\"%.80s\" is no model of a CPU",
-			       wish->cpu);
+		return err_set(err, -EINVAL, "\"%.*s\" is no model of a CPU",
+			       (int)strcspn(wish->cpu, "\n"), wish->cpu);
 	if (kvm)
 		shape_host_cpu(shape->host_cpu, sizeof(shape->host_cpu));
 	return 0;
@@ -263,7 +265,8 @@ static int shape_read_disks(const char *text, struct shape *shape)
 		shape->disk_count++;
 		snprintf(path, sizeof(path), "disks.%d.digest", i);
 		shape_copy_text(text, path, disk->digest, sizeof(disk->digest));
-		if (!store_is_name(disk->digest) || disk->path[0] != '/')
+		if (!store_is_name(disk->digest) || disk->path[0] != '/' ||
+		    strchr(disk->path, '\n'))
 			return -EBADMSG;
 	}
 	return 0;

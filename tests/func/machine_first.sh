@@ -26,9 +26,19 @@ check() { # WORDS COMMAND...: it ends well
 	fi
 }
 
-echo 1..3
+echo 1..4
 machine=("$BROOD" machine)
 boot=("${machine[@]}" boot --disk "$folder/disk" --ready none)
 check "the first machine of a user" "${boot[@]}" first
 check "a second one" "${boot[@]}" second
+no_huge_pages() {
+	local pids pid
+	pids=$("${machine[@]}" ps --json | grep -o '"pid":[0-9]*')
+	for pid in $pids; do
+		grep -q "^AnonHugePages: *0 kB" \
+			"/proc/${pid#*:}/smaps_rollup" || return
+	done
+	[ -n "$pids" ]
+}
+check "they have no huge pages" no_huge_pages
 check "stop says that it went well" "${machine[@]}" stop --now first second

@@ -8,8 +8,10 @@
  *     mapped file is the one that the plan names.
  *  2. Where a piece cannot be mapped the process ends: it never runs on a
  *     memory that is not what was asked for.
- *  3. Huge pages and merging are not taken for this memory: a page that is
- *     written is to cost one page. */
+ *  3. Huge pages and merging are not taken, for this memory or for what else
+ *     such a hypervisor has (a gigabyte for translated code, tables): a page
+ *     that is written is to cost one page, and a machine that starts touches
+ *     a few of each. */
 #undef _FORTIFY_SOURCE
 #undef _FILE_OFFSET_BITS
 #include "brood/ram_plan.h"
@@ -263,13 +265,18 @@ SHIM_EXPORT void *mmap(void *at, size_t len, int protection, int flags, int fd,
 	return mmap64(at, len, protection, flags, fd, offset);
 }
 
+/* Is this a hypervisor whose memory is put together, or will be? */
+static bool ram_is_ours(void)
+{
+	return shim.ram_bytes ||
+	       (shim.phase != SHIM_BEFORE && shim.phase != SHIM_STOPPED &&
+		ram_plan_fd() >= 0);
+}
+
 SHIM_EXPORT int madvise(void *at, size_t len, int advice)
 {
-	uint64_t from = (uint64_t)(uintptr_t)at;
-
-	if (__builtin_expect(shim.ram_bytes != 0, 0) && from >= shim.ram_at &&
-	    from < shim.ram_at + shim.ram_bytes &&
-	    (advice == MADV_HUGEPAGE || advice == MADV_MERGEABLE))
+	if ((advice == MADV_HUGEPAGE || advice == MADV_MERGEABLE) &&
+	    ram_is_ours())
 		return 0;
 	return shim_real()->madvise(at, len, advice);
 }
