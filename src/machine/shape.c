@@ -299,7 +299,9 @@ int shape_read(const char *text, struct shape *shape, struct err *err)
 	shape->network = value && len == 4 && memcmp(value, "true", 4) == 0;
 	if (shape_read_disks(text, shape) >= 0 && shape->ram_bytes &&
 	    shape->ram_bytes <= LAYER_RAM_MOST && shape->cpus > 0 &&
-	    shape->cpus <= SHAPE_CPUS_MOST && shape_is_word(shape->machine) &&
+	    shape->cpus <= SHAPE_CPUS_MOST &&
+	    strncmp(shape->machine, "q35", 3) == 0 &&
+	    shape_is_word(shape->machine) &&
 	    shape_is_accel(shape->accel) && shape_is_word(shape->cpu))
 		return 0;
 	shape_fini(shape);

@@ -244,6 +244,33 @@ def check_starter_killed():
     end("t")
 
 
+def check_starter_ended():
+    """Told to end, it leaves nothing: no other command has to come by."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        p = m.popen(*m.boot_words("t", IMAGE))
+        pid = qemu_of("t")
+        time.sleep(0.7)
+        p.send_signal(number)
+        (out, err), fast = bounded(lambda p=p: p.communicate(timeout=60), 10)
+        gone = warm.wait_until(lambda q=pid: not warm.alive(q), 5)
+        TAP.ok(fast and gone and p.returncode == -number and not out and
+               not err and "t" not in m.folders(),
+               f"boot, told to end by {number.name}",
+               (p.returncode, out, err, m.folders()))
+    begin("t")
+    wrong = []
+    for _ in range(4):
+        p = m.popen("save", "t", "--as", "ended")
+        time.sleep(RNG.random() * 0.3)
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=60)
+        if not works("t") or whole():
+            wrong.append((p.returncode, whole()))
+    TAP.ok(not wrong, "save, told to end: the machine goes on", wrong)
+    end("t")
+    m.machine("rm", "ended")
+
+
 def check_parked_killed():
     wrong = []
     for i in range(6):
@@ -683,7 +710,7 @@ def boot_first():
 PARTS = {
     "boots": [check_reboot, check_other_shape, check_disks],
     "tips": [check_qemu_killed, check_qemu_killed_at_save,
-             check_starter_killed, check_parked_killed, check_saver_killed,
+             check_starter_killed, check_starter_ended, check_parked_killed, check_saver_killed,
              check_swapper_killed],
     "files": [check_guest_ends, check_guest_ends_exec, check_other_qemu,
               check_damaged, check_strange_folder, check_little_memory,
