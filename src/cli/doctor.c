@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "cli/cli.h"
+#include "image/scan.h"
 #include "jit/jit.h"
 #include "lib/stub.h"
 #include "lib/where.h"
@@ -170,6 +171,17 @@ static void doctor_nosignal(struct doctor_finding *finding)
 		doctor_note(finding, DOCTOR_OK, NULL,
 			    "not in this kernel (6.18); byte code waits for "
 			    "a pipe before it writes");
+}
+
+static void doctor_pagemap(struct doctor_finding *finding)
+{
+	if (scan_is_quick())
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "a machine's own pages are found in a millisecond");
+	else
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "not in this kernel (6.7); a machine's own pages "
+			    "are looked for one by one");
 }
 
 static void doctor_populate(struct doctor_finding *finding)
@@ -443,6 +455,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "PR_SET_MM_MAP", doctor_mm_map, false },
 	{ "PIDFD_GET_INFO", doctor_pidfd, false },
 	{ "RWF_NOSIGNAL", doctor_nosignal, false },
+	{ "PAGEMAP_SCAN", doctor_pagemap, false },
 	{ "MADV_POPULATE", doctor_populate, false },
 	{ "randomisation", doctor_random, false },
 	{ "/proc/PID/exe", doctor_exe_link, false },

@@ -72,7 +72,10 @@ void machine_tell_report(const struct place *place,
 		return;
 	}
 	buf_format(out, "%s: ", place->name);
-	if (strcmp(report->mode, "boot") == 0)
+	if (!times->run_ns)
+		buf_format(out, "waits to be started (%u layers)\n",
+			   report->layers);
+	else if (strcmp(report->mode, "boot") == 0)
 		buf_format(out, "booted in %.2f s\n", (double)ready_ns / 1e9);
 	else if (!ready_ns)
 		buf_format(out, "waits after %.1f ms (%s, %u layers)\n",

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/maps.h"
 #include "cli/machine.h"
+#include "machine/half.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static const struct args_option live_no_options[] = { { .name = NULL } };
 /* ---- exec -------------------------------------------------------------------------- */
 
 struct exec_words {
+	const char *store;
 	long timeout_ms;
 	struct args_list env;
 };
@@ -33,17 +35,25 @@ static const struct args_option exec_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct exec_words, env),
 	  .help = "a variable for the command" },
+	{ .name = "--store",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct exec_words, store),
+	  .help = "the folder of images, if it is not the usual one" },
 	{ .name = NULL }
 };
 
 const struct args_verb machine_exec_args = {
 	.name = "machine exec",
-	.synopsis = "[OPTIONS] NAME -- COMMAND [ARG...]",
-	.summary = "run a command in a machine",
+	.synopsis = "[OPTIONS] MACHINE|TIP -- COMMAND [ARG...]",
+	.summary = "run a command in a machine, or in a new one of a tip",
 	.text = "The machine's agent runs COMMAND; its standard input, output "
 		"and errors are these here, and the exit code is the "
 		"command's (128 and the signal's number where one ended it; "
-		"124 when the time was over).",
+		"124 when the time was over).\n\n"
+		"Where no machine of that name runs, a new one is started from "
+		"the tip of that name (or one that waits is taken), and ends "
+		"with the command: whatever that has done to it is gone.",
 	.options = exec_options,
 	.least = 2,
 	.most = -1,
@@ -62,7 +72,56 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 	auto_talk struct talk *talk = NULL;
 	int rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
 
-	return rc < 0 ? rc : talk_exec(talk, exec, status, err);
+	if (rc < 0)
+		return rc;
+	rc = talk_exec(talk, exec, status, err);
+	if (rc < 0)
+		err_wrap(err, "machine %s", place->name);
+	return rc;
+}
+
+/* One that was waiting has nobody whose death would end it: so it is marked as
+ * one to be ended, for whoever comes by. */
+static int exec_begin(const struct images *images, const char *tip,
+		      struct place *place, struct half *half, struct err *err)
+{
+	const struct machine_start start = { .tip = tip, .ends_with_us = true };
+	auto_machine struct machine machine = { 0 };
+	struct machine_report report;
+	int rc = machine_unpark(images, &start, place, &report, err);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return machine_start(images, &start, place, &report, err);
+	rc = machine_read(place, &machine, err);
+	return rc < 0 ? rc
+		      : half_begin(place, HALF_END, machine.pid, half, err);
+}
+
+static int exec_in_new(const struct exec_words *words, const char *tip,
+		       const struct talk_exec *exec, int *status,
+		       struct err *err)
+{
+	auto_machine_place struct place place = { .lock = -1 };
+	struct images images;
+	struct half half = HALF_NONE;
+	int rc = images_open(&images, words->store, false, NULL);
+
+	if (rc >= 0)
+		rc = exec_begin(&images, tip, &place, &half, err);
+	images_close(&images);
+	if (rc == -ENOENT) {
+		err_set(err, -EINVAL,
+			"no machine %.64s runs, and no tip has that name", tip);
+		return rc;
+	}
+	if (rc >= 0)
+		rc = exec_in(&place, exec, status, err);
+	if (place.folder)
+		machine_stop(&place, true, LIVE_STOP_MS, NULL);
+	half_end(&half);
+	return rc;
 }
 
 int machine_exec_run(int argc, char **argv)
@@ -91,6 +150,8 @@ int machine_exec_run(int argc, char **argv)
 	rc = place_find(operands[0], &place, &err);
 	if (rc >= 0)
 		rc = exec_in(&place, &exec, &status, &err);
+	else if (rc == -ENOENT)
+		rc = exec_in_new(&words, operands[0], &exec, &status, &err);
 	if (rc == -ETIME && exec.timeout_ms >= 0) {
 		cli_fail(&err, NULL);
 		return LIVE_TIMEOUT;

@@ -54,13 +54,16 @@ static int main_help(void)
 {
 	auto_buf struct buf text = { 0 };
 
-	buf_text(&text,
-		 "brood starts programs from warm templates.\n\n"
-		 "  brood launch clang -c hello.c   start it warm\n"
-		 "  brood wrap clang                the same, by its own name\n"
-		 "  brood ps                        what is kept warm\n"
-		 "  brood run app.wasm              run WebAssembly\n\n"
-		 "verbs (\"brood VERB --help\" tells more):\n");
+	buf_text(
+		&text,
+		"brood starts things warm and shares their memory: programs, "
+		"WebAssembly, machines.\n\n"
+		"  brood launch clang -c hello.c   start it warm\n"
+		"  brood wrap clang                the same, by its own name\n"
+		"  brood ps                        what is kept warm\n"
+		"  brood run app.wasm              run WebAssembly\n"
+		"  brood machine start ready       a machine, without a boot\n\n"
+		"verbs (\"brood VERB --help\" tells more):\n");
 	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
 		if (!verb->hidden)
 			buf_format(&text, "  %-12s %s\n", verb->args->name,

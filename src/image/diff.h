@@ -9,7 +9,8 @@ struct diff_counts {
 };
 /* Looks at the pages in "where" (NULL: all) of "now".  Against "before" those
  * that differ are DATA or ZERO; against nothing (NULL) all pages of the
- * memory are one or the other, those not in "where" ZERO.  CLAIM 2.5 2.6 */
+ * memory are one or the other, those not in "where" ZERO.
+ * CLAIM 2.4 2.5 2.6 */
 int diff_pages(const struct source *now, const struct source *before,
 	       const struct ranges *where, struct pages *pages,
 	       struct diff_counts *counts, struct err *err);

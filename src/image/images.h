@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The folder of images: layers and states by their ids, tips by their names.
+ * No file tells where it is: carried to another folder it is worth the same
+ * there.							CLAIM 2.13
  *
  *	HEX		a layer, or a state (store/store.h tells the rest)
  *	tips/NAME	a tip; replaced as a whole, never changed

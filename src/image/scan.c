@@ -128,3 +128,14 @@ int scan_process(pid_t pid, uint64_t at, uint64_t bytes, enum scan_what what,
 		rc = scan_by_words(fd, at, bytes, what, found);
 	return rc < 0 ? err_set(err, rc, "read %s", path) : 0;
 }
+
+bool scan_is_quick(void)
+{
+	auto_close int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	auto_ranges struct ranges none = { 0 };
+	uint64_t page =
+		(uint64_t)(uintptr_t)&none & ~(uint64_t)(LAYER_PAGE - 1);
+
+	return fd >= 0 && process_feature("pagemap_scan") &&
+	       scan_by_ioctl(fd, page, LAYER_PAGE, SCAN_PRIVATE, &none) >= 0;
+}

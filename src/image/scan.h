@@ -5,6 +5,7 @@
 #pragma once
 #include "base/err.h"
 #include "image/pages.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,3 +16,5 @@ enum scan_what {
 /* Offsets count from "at". */
 int scan_process(pid_t pid, uint64_t at, uint64_t bytes, enum scan_what what,
 		 struct ranges *found, struct err *err);
+/* Does the kernel have PAGEMAP_SCAN? */
+bool scan_is_quick(void);

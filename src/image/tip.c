@@ -190,7 +190,8 @@ int tip_read(const struct images *images, const char *name, struct tip *tip,
 
 /* ---- chains -------------------------------------------------------------- */
 
-/* Does the layer go on top of what is there? */
+/* Does the layer go on top of what is there?  CLAIM 2.11: a difference, on
+ * its own parent alone. */
 static int tip_fits(const struct tip *tip, const struct layer *layer,
 		    struct err *err)
 {
@@ -428,9 +429,10 @@ static int tip_try(const struct images *images, const char *name,
 	return rc;
 }
 
-/* Again when something went away between reading its name and leasing it:
- * then the tip has been replaced.  Nothing goes while the lock is held; who
- * may only read this folder has to do without. */
+/* CLAIM 2.7 2.9: from a name to its layers, in their order.  Again when
+ * something went away between reading its name and leasing it: then the tip
+ * has been replaced.  Nothing goes while the lock is held; who may only read
+ * this folder has to do without. */
 int tip_open(const struct images *images, const char *name, struct tip *tip,
 	     struct err *err)
 {

@@ -12,7 +12,6 @@ struct view {
 	uint8_t *at;
 	uint64_t bytes;
 };
-/* CLAIM 2.8 2.9 */
 int view_open(const struct tip *tip, enum view_mode mode, struct view *view,
 	      struct err *err);
 void view_close(struct view *view);

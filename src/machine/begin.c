@@ -21,11 +21,14 @@ uint64_t begin_ns(const struct begin *begin)
 	return clock_ns() - begin->started_ns;
 }
 
+/* It stays to be waited for: its number is nobody else's until then. */
 bool begin_has_ended(pid_t pid)
 {
-	int status;
+	siginfo_t info = { 0 };
 
-	return waitpid(pid, &status, WNOHANG) == pid;
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+		       0 &&
+	       info.si_pid == pid;
 }
 
 int begin_open(struct begin *begin, const char *name, struct err *err)
@@ -66,7 +69,7 @@ static int begin_qcow2_bytes(int fd, const char *path, uint64_t *bytes,
 		   : 0;
 }
 
-/* The size that a disk has for its machine. */
+/* The size that a disk has for its machine: whole sectors. */
 static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -74,7 +77,7 @@ static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 
 	if (end < 0)
 		return err_set(err, -errno, "disk %s", path);
-	*bytes = (uint64_t)end;
+	*bytes = ((uint64_t)end + 511) & ~UINT64_C(511);
 	return strlen(path) > 6 &&
 			       strcmp(path + strlen(path) - 6, ".qcow2") == 0
 		       ? begin_qcow2_bytes(fd, path, bytes, err)
@@ -82,7 +85,8 @@ static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 }
 
 /* What a tip keeps of a disk can come from anybody. */
-static int begin_check_kept(const struct tip *tip, int number, struct err *err)
+static int begin_check_kept(const struct tip *tip, uint32_t number,
+			    struct err *err)
 {
 	const struct layer *layer = &tip->disks[number];
 	uint8_t head[QCOW2_HEAD];
@@ -94,7 +98,7 @@ static int begin_check_kept(const struct tip *tip, int number, struct err *err)
 			return err_wrap(err, "layer %.16s", layer->hex);
 		why = qcow2_check_alone(head);
 	}
-	return why ? err_set(err, -EBADMSG, "tip %s: disk %d, layer %.16s: %s",
+	return why ? err_set(err, -EBADMSG, "tip %s: disk %u, layer %.16s: %s",
 			     tip->name, number, layer->hex, why)
 		   : 0;
 }
@@ -106,8 +110,6 @@ static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
 	uint64_t bytes = 0;
 	int rc = begin_disk_bytes(begin->shape.disk[number].path, &bytes, err);
 
-	if (rc >= 0 && (uint32_t)number < begin->tip.disk_count)
-		rc = begin_check_kept(&begin->tip, number, err);
 	snprintf(name, sizeof(name), "disk%d", number);
 	path = place_path(&begin->place, name);
 	if (rc < 0 || !path)
@@ -143,6 +145,8 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 
 	for (int i = 0; i < SHAPE_DISKS_MOST; i++)
 		disks[i] = -1;
+	for (uint32_t i = 0; rc >= 0 && i < begin->tip.disk_count; i++)
+		rc = begin_check_kept(&begin->tip, i, err);
 	for (int i = 0; rc >= 0 && i < begin->shape.disk_count; i++)
 		rc = begin_disk(begin, i, &disks[i], err);
 	report->times.exec_ns = begin_ns(begin);
@@ -188,6 +192,9 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	for (uint32_t i = 0; i < begin->tip.layer_count; i++)
 		memcpy(machine.layers[i], begin->tip.layers[i].head.id,
 		       LAYER_ID);
+	machine.disk_count = begin->tip.disk_count;
+	for (uint32_t i = 0; i < begin->tip.disk_count; i++)
+		memcpy(machine.disks[i], begin->tip.disks[i].head.id, LAYER_ID);
 	return machine_write(&begin->place, &machine, err);
 }
 
@@ -298,6 +305,7 @@ int begin_take(struct begin *begin, const struct place *place,
 /* One that could not be started is of no use to anybody. */
 void begin_leave(struct begin *begin)
 {
+	qmp_free(&begin->hypervisor.qmp); /* that of the stop is another */
 	if (begin->place.folder)
 		machine_stop(&begin->place, true, BEGIN_AGENT_MS, NULL);
 	half_drop(&begin->half);

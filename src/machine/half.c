@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/log.h"
-#include "machine/qmp.h"
+#include "machine/hypervisor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -78,13 +78,16 @@ void half_drop(struct half *half)
 
 /* ---- mended ---------------------------------------------------------------- */
 
-static int half_order(const struct place *place, const char *order)
+static int half_order(const struct place *place, enum half_way way)
 {
 	auto_free char *path = place_path(place, "qmp");
 	auto_qmp struct qmp *qmp = NULL;
 	int rc = path ? qmp_open(&qmp, path, HALF_MEND_MS, NULL) : -ENOMEM;
 
-	return rc < 0 ? rc : qmp_command(qmp, order, NULL, NULL, NULL);
+	if (rc < 0)
+		return rc;
+	return way == HALF_GO_ON ? hypervisor_resume(qmp, NULL)
+				 : qmp_command(qmp, "quit", NULL, NULL, NULL);
 }
 
 int half_mend(const struct place *place)
@@ -106,7 +109,7 @@ int half_mend(const struct place *place)
 		return 0;
 	}
 	if (way == HALF_GO_ON) {
-		if (half_order(place, "cont") >= 0)
+		if (half_order(place, HALF_GO_ON) >= 0)
 			half_end(&half);
 		half_drop(&half);
 		return 0;
@@ -115,7 +118,7 @@ int half_mend(const struct place *place)
 	if (pid > 1)
 		kill(pid, SIGKILL);
 	else
-		half_order(place, "quit");
+		half_order(place, HALF_END);
 	ended = place_wait_gone(place, HALF_MEND_MS) >= 0;
 	half_drop(&half);
 	log_event("machine.half", "\"name\":\"%s\"", place->name);

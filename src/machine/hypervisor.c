@@ -26,8 +26,9 @@
 extern char **environ;
 
 enum {
-	HYPERVISOR_WORDS = 96,
-	HYPERVISOR_KEEP = RAM_PLAN_FILES + SHAPE_DISKS_MOST + 8,
+	HYPERVISOR_WORDS = 192,
+	HYPERVISOR_KEEP =
+		RAM_PLAN_FILES + TIP_DISKS_MOST + SHAPE_DISKS_MOST + 8,
 	HYPERVISOR_START_MS = 20000,
 	HYPERVISOR_MOVE_MS = 60000,
 	HYPERVISOR_END_MS = 2000,
@@ -130,48 +131,61 @@ static void hypervisor_add_sockets(struct hypervisor_work *work)
 	hypervisor_word(work, "chardev:agent");
 }
 
-/* What the machine writes goes to a file of its own, over the disk, or over
- * what it had written when it was saved. */
-static void hypervisor_add_disk(struct hypervisor_work *work, int number)
+/* What was written over a disk until one of the saves lies behind the header
+ * of an object. */
+static void hypervisor_add_kept(struct hypervisor_work *work, int number,
+				uint32_t save, const char *below,
+				const char *name)
 {
 	const struct tip *tip = work->plan->tip;
-	const struct shape_disk *disk = &work->plan->shape->disk[number];
-	auto_free char *base = hypervisor_value(disk->path);
-	const char *format = "raw";
-	size_t len = strlen(disk->path);
+	const struct layer *layer =
+		&tip->disks[save * (uint32_t)work->plan->shape->disk_count +
+			    (uint32_t)number];
 
-	if (len > 6 && strcmp(disk->path + len - 6, ".qcow2") == 0)
-		format = "qcow2";
 	hypervisor_word(work, "-blockdev");
 	hypervisor_word(work,
-			"driver=%s,node-name=base%d,read-only=on,"
-			"file.driver=file,file.filename=%s,file.locking=off",
-			format, number, base ? base : "");
-	if (tip && (uint32_t)number < tip->disk_count) {
-		const struct layer *layer = &tip->disks[number];
+			"driver=qcow2,node-name=%s,read-only=on,backing=%s,"
+			"file.driver=raw,file.offset=%lu,file.size=%lu,"
+			"file.file.driver=file,"
+			"file.file.filename=/proc/self/fd/%d,"
+			"file.file.locking=off",
+			name, below, (unsigned long)layer->head.data_at,
+			(unsigned long)layer->head.data_bytes, layer->fd);
+}
 
-		hypervisor_word(work, "-blockdev");
-		hypervisor_word(work,
-				"driver=qcow2,node-name=kept%d,read-only=on,"
-				"backing=base%d,file.driver=raw,"
-				"file.offset=%lu,file.size=%lu,"
-				"file.file.driver=file,"
-				"file.file.filename=/proc/self/fd/%d,"
-				"file.file.locking=off",
-				number, number,
-				(unsigned long)layer->head.data_at,
-				(unsigned long)layer->head.data_bytes,
-				layer->fd);
+/* What the machine writes goes to a file of its own, over what was written at
+ * the saves before, over the disk. */
+static void hypervisor_add_disk(struct hypervisor_work *work, int number)
+{
+	const struct shape *shape = work->plan->shape;
+	const struct tip *tip = work->plan->tip;
+	const char *path = shape->disk[number].path;
+	auto_free char *value = hypervisor_value(path);
+	uint32_t saves =
+		tip ? tip->disk_count / (uint32_t)shape->disk_count : 0;
+	size_t len = strlen(path);
+	char below[32], name[32];
+
+	snprintf(below, sizeof(below), "base%d", number);
+	hypervisor_word(work, "-blockdev");
+	hypervisor_word(work,
+			"driver=%s,node-name=%s,read-only=on,"
+			"file.driver=file,file.filename=%s,file.locking=off",
+			len > 6 && strcmp(path + len - 6, ".qcow2") == 0
+				? "qcow2"
+				: "raw",
+			below, value ? value : "");
+	for (uint32_t save = 0; save < saves; save++) {
+		snprintf(name, sizeof(name), "kept%d-%u", number, save);
+		hypervisor_add_kept(work, number, save, below, name);
+		memcpy(below, name, sizeof(below));
 	}
 	hypervisor_word(work, "-blockdev");
 	hypervisor_word(work,
-			"driver=qcow2,node-name=disk%d,backing=%s%d,"
+			"driver=qcow2,node-name=disk%d,backing=%s,"
 			"discard=unmap,file.driver=file,"
 			"file.filename=/proc/self/fd/%d",
-			number,
-			tip && (uint32_t)number < tip->disk_count ? "kept"
-								  : "base",
-			number, work->plan->disk_files[number]);
+			number, below, work->plan->disk_files[number]);
 	hypervisor_word(work, "-device");
 	hypervisor_word(work, "virtio-blk-pci,drive=disk%d", number);
 }
@@ -571,6 +585,42 @@ int hypervisor_runs(struct qmp *qmp, struct err *err)
 		return rc;
 	value = json_get_value(buf_string(&reply), "running", &len);
 	return value && len == 4 && memcmp(value, "true", 4) == 0;
+}
+
+/* Is what it tells of itself one of these words? */
+static bool hypervisor_says(struct qmp *qmp, const char *command,
+			    const char *const *words, struct err *err)
+{
+	auto_buf struct buf reply = { 0 };
+	auto_free char *status = NULL;
+
+	if (qmp_command(qmp, command, NULL, &reply, err) < 0)
+		return false;
+	status = json_get_text(buf_string(&reply), "status");
+	for (; status && *words; words++)
+		if (strcmp(status, *words) == 0)
+			return true;
+	return false;
+}
+
+/* QEMU says that its state was moved before it stands still for good: an
+ * order to run that comes between is lost. */
+int hypervisor_resume(struct qmp *qmp, struct err *err)
+{
+	static const char *const moves[] = { "setup",	   "active",
+					     "device",	   "pre-switchover",
+					     "cancelling", NULL };
+	static const char *const ends[] = { "finish-migrate", NULL };
+	uint64_t deadline = clock_deadline(HYPERVISOR_START_MS);
+
+	while (clock_left_ms(deadline)) {
+		if (hypervisor_says(qmp, "query-migrate", moves, NULL))
+			qmp_command(qmp, "migrate_cancel", NULL, NULL, NULL);
+		else if (!hypervisor_says(qmp, "query-status", ends, NULL))
+			break;
+		clock_sleep_ms(1);
+	}
+	return hypervisor_go_on(qmp, err);
 }
 
 /* Memory stays where it is: it is shared, as far as QEMU knows. */

@@ -43,6 +43,8 @@ void hypervisor_kill(struct hypervisor *hypervisor); /* and closes */
 /* Over its socket. */
 int hypervisor_stop(struct qmp *qmp, struct err *err);
 int hypervisor_go_on(struct qmp *qmp, struct err *err);
+/* After its state was moved, or while it still is: that is called off. */
+int hypervisor_resume(struct qmp *qmp, struct err *err);
 int hypervisor_runs(struct qmp *qmp, struct err *err); /* 1, or 0 */
 /* Before its state moves: memory stays out of it. */
 int hypervisor_set_up(struct qmp *qmp, struct err *err);

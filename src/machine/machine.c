@@ -22,6 +22,19 @@ void machine_fini(struct machine *machine)
 
 /* ---- its file ---------------------------------------------------------------- */
 
+static void machine_write_ids(struct json *json, const char *key,
+			      const uint8_t (*ids)[LAYER_ID], uint32_t count)
+{
+	char hex[STORE_HEX + 1];
+
+	json_list_open(json, key);
+	for (uint32_t i = 0; i < count; i++) {
+		store_hex(ids[i], LAYER_ID, hex);
+		json_text(json, NULL, hex);
+	}
+	json_list_close(json);
+}
+
 int machine_write(const struct place *place, const struct machine *machine,
 		  struct err *err)
 {
@@ -43,12 +56,9 @@ int machine_write(const struct place *place, const struct machine *machine,
 	json_text(&json, "forward", machine->forward);
 	json_bool(&json, "parked", machine->parked);
 	json_bool(&json, "working", machine->has_working);
-	json_list_open(&json, "layers");
-	for (uint32_t i = 0; i < machine->layer_count; i++) {
-		store_hex(machine->layers[i], LAYER_ID, hex);
-		json_text(&json, NULL, hex);
-	}
-	json_list_close(&json);
+	machine_write_ids(&json, "layers", machine->layers,
+			  machine->layer_count);
+	machine_write_ids(&json, "disks", machine->disks, machine->disk_count);
 	shape_words(&machine->shape, &json, "shape");
 	json_value(&json, "boot", machine->boot ? machine->boot : "null");
 	json_close(&json);
@@ -90,17 +100,21 @@ static void machine_read_id(const char *text, uint8_t id[LAYER_ID])
 		store_from_hex(hex, id);
 }
 
-static void machine_read_layers(const char *text, struct machine *machine)
+static uint32_t machine_read_ids(const char *text, const char *key,
+				 uint8_t (*ids)[LAYER_ID], uint32_t most)
 {
-	while (machine->layer_count < LAYER_DEPTH_MOST) {
+	uint32_t count = 0;
+
+	while (count < most) {
 		char path[32], hex[STORE_HEX + 2];
 
-		snprintf(path, sizeof(path), "layers.%u", machine->layer_count);
+		snprintf(path, sizeof(path), "%s.%u", key, count);
 		machine_read_text(text, path, hex, sizeof(hex));
 		if (!store_is_name(hex))
 			break;
-		store_from_hex(hex, machine->layers[machine->layer_count++]);
+		store_from_hex(hex, ids[count++]);
 	}
+	return count;
 }
 
 int machine_read(const struct place *place, struct machine *machine,
@@ -135,7 +149,10 @@ int machine_read(const struct place *place, struct machine *machine,
 	machine_read_text(text, "forward", machine->forward,
 			  sizeof(machine->forward));
 	machine_read_id(text, machine->tip_id);
-	machine_read_layers(text, machine);
+	machine->layer_count = machine_read_ids(text, "layers", machine->layers,
+						LAYER_DEPTH_MOST);
+	machine->disk_count =
+		machine_read_ids(text, "disks", machine->disks, TIP_DISKS_MOST);
 	shape = machine_read_value(text, "shape");
 	machine->boot = machine_read_value(text, "boot");
 	rc = shape ? shape_read(shape, &machine->shape, err)
@@ -167,7 +184,10 @@ int machine_tip_shape(const struct tip *tip, struct shape *shape,
 		return err_wrap(err, "tip %s", tip->name);
 	shape_id(shape, id);
 	if (memcmp(id, tip->shape, LAYER_ID) == 0 &&
-	    shape->ram_bytes == tip->ram_bytes)
+	    shape->ram_bytes == tip->ram_bytes &&
+	    (shape->disk_count
+		     ? tip->disk_count % (uint32_t)shape->disk_count == 0
+		     : tip->disk_count == 0))
 		return 0;
 	shape_fini(shape);
 	return err_set(err, -EBADMSG,
@@ -178,13 +198,20 @@ int machine_tip_shape(const struct tip *tip, struct shape *shape,
 
 /* ---- one that lives ------------------------------------------------------------ */
 
+/* Its sockets were there before it: one that is not there comes no more. */
 int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
 {
 	auto_free char *path = place_path(place, "qmp");
+	int fd;
 
+	*qmp = NULL;
 	if (!path)
 		return err_set(err, -ENOMEM, "name of a socket");
-	return qmp_open(qmp, path, MACHINE_ORDERS_MS, err);
+	fd = fd_connect_stream(path, MACHINE_ORDERS_MS, err);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return err_set(err, -EPIPE, "machine %s has ended",
+			       place->name);
+	return fd < 0 ? fd : qmp_attach(qmp, fd, MACHINE_ORDERS_MS, err);
 }
 
 int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,

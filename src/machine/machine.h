@@ -28,7 +28,11 @@ struct machine {
 	uint8_t tip_id[LAYER_ID];		    /* names can be replaced */
 	uint8_t layers[LAYER_DEPTH_MOST][LAYER_ID]; /* from the base up */
 	uint32_t layer_count;
-	bool has_working; /* the last one */
+	/* What was written over its disks: for each save one of each disk, in
+	 * the disks' order. */
+	uint8_t disks[TIP_DISKS_MOST][LAYER_ID];
+	uint32_t disk_count;
+	bool has_working; /* the last layer */
 	bool parked;	  /* waits to be started */
 	char mode[8];	  /* "map", "copy" or "boot" */
 	char way[8];	  /* "hatch" or "exec" */
@@ -86,7 +90,7 @@ struct machine_start {
 	const char *tip, *name; /* name NULL: the tip's and a number */
 	bool copy;		/* memory of its own, read now */
 	bool cold;		/* not from a warm QEMU */
-	bool park;		/* up to right before it runs */
+	bool park;		/* up to right before it runs: CLAIM 2.8 */
 	bool same;		/* not made another machine: for tests */
 	bool ends_with_us;
 	const char *forward, *host_name;
@@ -109,7 +113,7 @@ struct machine_saved {
 	uint32_t layers, pieces;
 	const char *fold; /* why its layers should become fewer, or NULL */
 };
-/* CLAIM 2.5 2.6 */
+/* CLAIM 2.1 2.2 2.3 2.5 2.6 */
 int machine_save(const struct images *images, const struct place *place,
 		 const struct machine_save *save, struct machine_saved *saved,
 		 struct err *err);

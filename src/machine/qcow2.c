@@ -81,7 +81,8 @@ int qcow2_write_empty(int fd, uint64_t disk_bytes, struct err *err)
 {
 	uint64_t covered = (uint64_t)QCOW2_CLUSTER * QCOW2_ENTRIES;
 	uint64_t entries = disk_bytes / covered + (disk_bytes % covered != 0);
-	uint64_t clusters = 3 + entries / QCOW2_ENTRIES + 1;
+	uint64_t clusters =
+		3 + (entries ? (entries - 1) / QCOW2_ENTRIES : 0) + 1;
 	auto_free uint8_t *data = calloc(3, QCOW2_CLUSTER);
 
 	if (!data)
@@ -89,7 +90,8 @@ int qcow2_write_empty(int fd, uint64_t disk_bytes, struct err *err)
 	if (clusters > QCOW2_COUNTS)
 		return err_set(err, -EFBIG, "a disk of %lu bytes",
 			       (unsigned long)disk_bytes);
-	qcow2_begin(data, disk_bytes, (uint32_t)entries, clusters);
+	qcow2_begin(data, disk_bytes, entries ? (uint32_t)entries : 1,
+		    clusters);
 	return qcow2_write(fd, data, 3 * QCOW2_CLUSTER, clusters, err);
 }
 
@@ -113,7 +115,7 @@ static void qcow2_put_snapshot(uint8_t *at, const char *name, uint64_t bytes)
 int qcow2_write_state(int fd, const char *name, const void *state,
 		      uint64_t bytes, struct err *err)
 {
-	uint64_t used = (bytes + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
+	uint64_t used = bytes / QCOW2_CLUSTER + (bytes % QCOW2_CLUSTER != 0);
 	uint64_t clusters = QCOW2_STATE_AT + used;
 	auto_free uint8_t *data = NULL;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine becomes a tip.				CLAIM 2.1 2.5 2.6
+/* A machine becomes a tip.			CLAIM 2.1 2.2 2.3 2.5 2.6
  *
  *  1. It stands still from the first step to the last; what it does
  *     afterwards is not in the tip.
@@ -175,9 +175,32 @@ static int save_state(struct save *save, struct tip *tip, struct err *err)
 	return rc < 0 ? err_wrap(err, "save the devices") : 0;
 }
 
+/* What it found written over its disks when it was started. */
+static int save_known_disks(struct save *save, struct tip *tip, struct err *err)
+{
+	const struct machine *machine = &save->machine;
+	int rc = 0;
+
+	if (machine->disk_count + (uint32_t)machine->shape.disk_count >
+	    TIP_DISKS_MOST)
+		return err_set(err, -EINVAL,
+			       "it was saved %u times with its disks, and no "
+			       "more can be laid over each other",
+			       machine->disk_count /
+				       (uint32_t)machine->shape.disk_count);
+	for (uint32_t i = 0; rc >= 0 && i < machine->disk_count; i++) {
+		rc = layer_open(save->images, machine->disks[i], &tip->disks[i],
+				err);
+		tip->disk_count += rc >= 0;
+	}
+	return rc;
+}
+
 static int save_disks(struct save *save, struct tip *tip, struct err *err)
 {
-	int rc = 0;
+	int rc = save->machine.shape.disk_count
+			 ? save_known_disks(save, tip, err)
+			 : 0;
 
 	for (int i = 0; rc >= 0 && i < save->machine.shape.disk_count; i++) {
 		char name[16];
@@ -190,7 +213,7 @@ static int save_disks(struct save *save, struct tip *tip, struct err *err)
 		if (fd < 0)
 			return err_set(err, -errno, "open disk %d", i);
 		rc = layer_write_disk(save->images, save->shape, fd,
-				      &tip->disks[i], err);
+				      &tip->disks[tip->disk_count], err);
 		tip->disk_count += rc >= 0;
 	}
 	return rc < 0 ? err_wrap(err, "save the disks") : 0;
@@ -266,11 +289,6 @@ static int save_open(struct save *save, const struct machine_save *wish,
 	if (save->machine.parked)
 		return err_set(err, -EINVAL, "machine %s has not been started",
 			       save->place->name);
-	if (save->machine.shape.disk_count && save->machine.layer_count)
-		return err_set(err, -EINVAL,
-			       "machine %s was started from a tip with disks: "
-			       "it cannot be saved again yet",
-			       save->place->name);
 	shape_id(&save->machine.shape, save->shape);
 	rc = save_open_origin(save, err);
 	if (rc >= 0)
@@ -314,7 +332,7 @@ int machine_save(const struct images *images, const struct place *place,
 		rc = save_tip(&save, wish->tip, err);
 		/* One that stood still before stands still. */
 		if (runs && (rc < 0 || !wish->stop))
-			went = hypervisor_go_on(save.qmp, rc < 0 ? NULL : err);
+			went = hypervisor_resume(save.qmp, rc < 0 ? NULL : err);
 	}
 	rc = rc < 0 ? rc : went;
 	saved->stopped_ns = clock_ns() - begun_ns;

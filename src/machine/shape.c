@@ -98,14 +98,6 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 
 /* ---- made here ------------------------------------------------------------ */
 
-/* A word that is to stand on a command line among others. */
-static bool shape_is_word(const char *text)
-{
-	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
-				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "0123456789._-+=,") == strlen(text);
-}
-
 /* As /proc/cpuinfo names it. */
 static void shape_host_cpu(char *to, size_t room)
 {
@@ -121,6 +113,14 @@ static void shape_host_cpu(char *to, size_t room)
 		return;
 	name += strspn(name, ": \t");
 	snprintf(to, room, "%.*s", (int)strcspn(name, "\n"), name);
+}
+
+/* A word that is to stand on a command line among others. */
+static bool shape_is_word(const char *text)
+{
+	return *text && strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-+=,") == strlen(text);
 }
 
 static int shape_set_cpu(const struct shape_wish *wish, const struct qemu *qemu,

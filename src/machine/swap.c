@@ -212,9 +212,10 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (swap->machine.shape.disk_count)
-		return err_set(err, -ENOTSUP,
-			       "swap a machine with disks: their contents "
-			       "would not be the tip's");
+		return err_set(err, -EINVAL,
+			       "machine %s has disks, whose contents would not "
+			       "be the tip's; start another one",
+			       swap->place->name);
 	if (swap->tip.state.fd < 0)
 		return err_set(err, -EINVAL,
 			       "tip %s has no state of a machine's devices",
@@ -293,10 +294,10 @@ int machine_swap(const struct images *images, const struct place *place,
 	if (rc >= 0 && !wish->paused && !wish->same)
 		rc = swap_unique(&swap, err);
 	/* Half of one machine and half of another is none; nor is a twin. */
+	qmp_free(&swap.qmp); /* QEMU takes orders from one at a time */
 	if (rc < 0 && swap.begun)
 		machine_stop(place, true, BEGIN_AGENT_MS, NULL);
 	half_end(&swap.half);
-	qmp_free(&swap.qmp);
 	view_close(&swap.view);
 	tip_close(&swap.origin);
 	tip_close(&swap.tip);

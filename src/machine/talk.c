@@ -42,20 +42,40 @@ void talk_free(struct talk **talk)
 	*talk = NULL;
 }
 
+static int talk_ended(struct err *err)
+{
+	err_set(err, -EPROTO, "the machine has ended");
+	return -EPIPE;
+}
+
+/* Words of a guest that are to stand in a line of ours. */
+static const char *talk_words(const void *data, size_t len, char words[128])
+{
+	const char *from = data;
+	size_t at = 0;
+
+	for (; at < len && at < 127 && from[at]; at++)
+		words[at] = from[at] < ' ' || from[at] > '~' ? '?' : from[at];
+	words[at] = 0;
+	return words;
+}
+
 static int talk_send(struct talk *talk, enum agent_kind kind,
 		     const void *payload, uint32_t bytes, struct err *err)
 {
 	uint8_t frame[FRAMES_MOST];
 	struct agent_frame head;
+	int rc;
 
 	frames_head(&head, kind, ++talk->number, payload, bytes);
 	memcpy(frame, &head, sizeof(head));
 	if (bytes)
 		memcpy(frame + sizeof(head), payload, bytes);
 	talk->waits = true;
-	return fd_write_all(talk->socket, frame, sizeof(head) + bytes, err) < 0
-		       ? err_wrap(err, "speak to the agent")
-		       : 0;
+	rc = fd_write_all(talk->socket, frame, sizeof(head) + bytes, err);
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		return talk_ended(err);
+	return rc < 0 && err ? err_wrap(err, "speak to the agent") : rc;
 }
 
 static bool talk_next(struct talk *talk, struct agent_frame *head,
@@ -81,9 +101,10 @@ static int talk_read(struct talk *talk, int timeout_ms, struct err *err)
 	if (rc <= 0)
 		return rc < 0 ? err_set(err, rc, "hear the agent") : 0;
 	got = read(talk->socket, to, room);
-	if (got <= 0)
-		return err_set(err, got ? -errno : -EPIPE,
-			       "the machine has ended");
+	if (got == 0 || (got < 0 && errno == ECONNRESET))
+		return talk_ended(err);
+	if (got < 0)
+		return err_set(err, -errno, "hear the agent");
 	frames_used(&talk->frames, (size_t)got);
 	return 1;
 }
@@ -154,9 +175,12 @@ int talk_open(struct talk **talk, const char *path, int timeout_ms,
 	/* Answers to another host's frames have other numbers. */
 	made->number = (uint32_t)clock_ns();
 	made->socket = fd_connect_stream(path, timeout_ms, err);
-	rc = made->socket < 0 ? made->socket
-			      : talk_hello(made, timeout_ms,
-					   ready ? ready : &unwanted, err);
+	rc = made->socket;
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		rc = talk_ended(err);
+	if (rc >= 0)
+		rc = talk_hello(made, timeout_ms, ready ? ready : &unwanted,
+				err);
 	if (rc < 0)
 		talk_close(made);
 	else
@@ -168,6 +192,7 @@ int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
 		struct err *err)
 {
 	struct agent_done done;
+	char words[128];
 	int rc;
 
 	if (getrandom(unique->seed, sizeof(unique->seed), 0) !=
@@ -182,13 +207,12 @@ int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
 		return rc;
 	if (rc == 0)
 		return err_set(err, -ETIME, "the agent makes no answer");
-	done.why[sizeof(done.why) - 1] = 0;
 	if ((done.done & (AGENT_SEEDED | AGENT_CLOCKED)) !=
 	    (AGENT_SEEDED | AGENT_CLOCKED))
 		return err_set(err, -EINVAL,
 			       "the machine is not another one than its "
-			       "template: %.100s",
-			       done.why);
+			       "template: %s",
+			       talk_words(done.why, sizeof(done.why), words));
 	return (int)done.done;
 }
 
@@ -236,6 +260,8 @@ static int talk_write(int fd, const void *data, uint32_t bytes, struct err *err)
 static int talk_take(struct talk_run *run, const struct agent_frame *head,
 		     const void *payload, struct err *err)
 {
+	char words[128];
+
 	if (head->id != run->id)
 		return 0;
 	switch (head->kind) {
@@ -250,9 +276,9 @@ static int talk_take(struct talk_run *run, const struct agent_frame *head,
 		run->over = true;
 		return 0;
 	case AGENT_FAILED:
-		return err_set(err, -ENOEXEC, "in the machine: %.*s",
-			       (int)(head->bytes < 200 ? head->bytes : 200),
-			       (const char *)payload);
+		err_set(err, -EINVAL, "there: %s",
+			talk_words(payload, head->bytes, words));
+		return -ENOEXEC;
 	}
 	return 0;
 }

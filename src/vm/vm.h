@@ -172,12 +172,14 @@ struct vm_run {
 	struct vm_run *outer;
 	struct vm_run *next, **link; /* of those with a deadline */
 	int thread;		     /* that one's */
+	bool urgent_blocked;	     /* SIGURG, until the run */
 };
 void vm_enter(struct vm_run *run, struct wasm_store *store,
 	      int64_t deadline_ns);
 void vm_leave(struct vm_run *run);
 /* From any thread: ends the run of a store that is running, with
- * WASM_TRAP_interrupted, or the next one's first call out. */
+ * WASM_TRAP_interrupted, or the next one's first call out.  A thread that has
+ * SIGURG blocked, and no deadline, is only stopped when code calls out. */
 void vm_interrupt(struct wasm_store *store);
 
 /* The hooks of a process, for those who use the core themselves.  Before

@@ -97,11 +97,35 @@ static void vm_alarm_prepare(void)
 	pthread_atfork(NULL, NULL, vm_alarm_in_child);
 }
 
+/* Who has the signal blocked could not be stopped by it. */
+static void vm_alarm_unblock(struct vm_run *run)
+{
+	sigset_t urgent, before;
+
+	sigemptyset(&urgent);
+	sigaddset(&urgent, SIGURG);
+	run->urgent_blocked =
+		pthread_sigmask(SIG_UNBLOCK, &urgent, &before) == 0 &&
+		sigismember(&before, SIGURG) == 1;
+}
+
+static void vm_alarm_block_again(const struct vm_run *run)
+{
+	sigset_t urgent;
+
+	if (!run->urgent_blocked)
+		return;
+	sigemptyset(&urgent);
+	sigaddset(&urgent, SIGURG);
+	pthread_sigmask(SIG_BLOCK, &urgent, NULL);
+}
+
 void vm_alarm_set(struct vm_run *run)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, vm_alarm_prepare);
+	vm_alarm_unblock(run);
 	vm_stop_install();
 	pthread_mutex_lock(&vm_alarm.lock);
 	if (!vm_alarm.has_thread)
@@ -127,4 +151,5 @@ void vm_alarm_clear(struct vm_run *run)
 	__atomic_fetch_and(&run->store->interrupt, ~(uint32_t)WASM_ASK,
 			   __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&vm_alarm.lock);
+	vm_alarm_block_again(run);
 }

@@ -19,9 +19,10 @@ count=0 failed=0
 quick="unit/test_registry unit/test_handshake unit/test_identity
 	unit/test_image unit/test_fact unit/test_stub unit/test_witness
 	unit/test_snapshot unit/test_vm_process unit/test_wasi_streams
+	unit/test_scan unit/test_sweep func/image.sh
 	func/witness.sh claims/launch.sh"
 full="unit func/api.sh func/behaviour.sh func/cache.sh
-	func/cli.sh func/compile.sh func/deep.sh func/generations.sh
+	func/cli.sh func/image.sh func/compile.sh func/deep.sh func/generations.sh
 	func/keeper.sh func/protocol.sh func/run.sh func/terminal.sh
 	func/wasi.sh func/wasm_api.sh func/witness.sh claims fault"
 case ${FLOOR:-} in
@@ -176,7 +177,8 @@ sed 's/^/# /' doctor
 	grep -q '^ok *kernel *Linux 6\.1\.' doctor
 ok $? "brood doctor there: nothing is missing"
 grep -q '^ok *PIDFD_GET_INFO *not in this kernel' doctor &&
-	grep -q '^ok *RWF_NOSIGNAL *not in this kernel' doctor
+	grep -q '^ok *RWF_NOSIGNAL *not in this kernel' doctor &&
+	grep -q '^ok *PAGEMAP_SCAN *not in this kernel' doctor
 ok $? "it names what that kernel has not"
 diff doctor user | sed -n 's/^> /# a user: /p'
 [ "$(status_of user)" = 0 ] && ! grep -q '^missing' user

@@ -44,6 +44,7 @@ on ln -s fd/1 dev/stdout
 on ln -s fd/2 dev/stderr
 on stty -F dev/ttyS1 raw -echo 115200
 on hostname floor
+on ip link set lo up
 # A child: someone must be left to reap and to turn off.
 on env -i TREE="$TREE" BUILD="$BUILD" TESTS="$TESTS" HOME=/root TERM=dumb \
 	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

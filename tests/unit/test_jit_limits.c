@@ -9,6 +9,7 @@
 #include "lib/cached.h"
 #include "lib/made_vm.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -120,6 +121,23 @@ TEST(tight_loops_end)
 		CHECK_INT(value, 7);
 		made_close(&made);
 	}
+}
+
+TEST(a_deadline_with_its_signal_blocked)
+{
+	struct vm_options options = compiled;
+	struct made made;
+	sigset_t urgent, before, after;
+
+	sigemptyset(&urgent);
+	sigaddset(&urgent, SIGURG);
+	pthread_sigmask(SIG_BLOCK, &urgent, &before);
+	options.timeout_ns = 20000000;
+	CHECK(made_open(&made, &options, SUMS));
+	CHECK_INT(made_call(&made, "ever", 0, 0, NULL), WASM_TRAP_deadline);
+	made_close(&made);
+	pthread_sigmask(SIG_SETMASK, &before, &after);
+	CHECK(sigismember(&after, SIGURG) == 1);
 }
 
 /* Code that is hardly ever in its own instructions: what it throws is

@@ -1,38 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shapes: what is made can be read, and what is read cannot be anything. */
+/* Shapes: what counts, what is read back, what is refused, and that the
+ * difference is named. */
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "machine/qemu.h"
 #include "machine/shape.h"
 #include "test.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdbool.h>
 
-static char folder[] = "/tmp/brood-shape-XXXXXX";
-static const struct qemu qemu = { .path = (char *)(uintptr_t)"/bin/true",
-				  .version = "7.2.22 (one of them)" };
+static char *home, *program, *disk;
+static struct qemu qemu;
 
-static char *make_disk(const char *name)
+static void put(const char *path, const char *text)
 {
-	char *path = file_join(folder, name);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
-	close(fd);
-	return path;
+	CHECK_INT(file_publish(path, text, strlen(text), 0600, NULL), 0);
 }
 
-static int make(const char *cpu, const char *disk, struct shape *shape)
+static void begin(void)
 {
-	const struct shape_wish wish = { .accel = "tcg",
-					 .cpu = cpu,
-					 .disks = &disk,
-					 .disk_count = disk ? 1 : 0 };
+	const char *tmp = getenv("TMPDIR");
 
-	return shape_make(&wish, &qemu, shape, NULL);
+	home = file_format("%s/shape.XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(home) != NULL);
+	CHECK(setenv("XDG_CACHE_HOME", home, 1) == 0);
+	program = file_join(home, "qemu");
+	disk = file_join(home, "disk");
+	put(program, "not really");
+	put(disk, "a disk");
+	qemu = (struct qemu){ .path = program, .version = "7.2.22 (of tests)" };
+}
+
+static void finish(void)
+{
+	file_remove_tree(home, NULL);
+	mem_free(&home);
+	mem_free(&program);
+	mem_free(&disk);
+}
+
+static int make(struct shape *shape, struct shape_wish wish, struct err *err)
+{
+	wish.accel = "tcg";
+	return shape_make(&wish, &qemu, shape, err);
 }
 
 static char *words_of(const struct shape *shape)
@@ -41,88 +53,272 @@ static char *words_of(const struct shape *shape)
 	struct json json;
 
 	json_start(&json, &text);
-	shape_words(shape, &json, NULL);
-	return buf_steal(&text);
+	json_open(&json, NULL);
+	shape_words(shape, &json, "shape");
+	json_close(&json);
+	return json_get_value(buf_string(&text), "shape", &(size_t){ 0 })
+		       ? strdup(strchr(buf_string(&text) + 1, '{'))
+		       : NULL;
 }
 
-TEST(begin)
+/* The words of a shape end in one more brace than they have. */
+static int read_words(char *text, struct shape *shape, struct err *err)
 {
-	CHECK(mkdtemp(folder) != NULL);
-	setenv("XDG_CACHE_HOME", folder, 1);
+	text[strlen(text) - 1] = 0;
+	return shape_read(text, shape, err);
 }
 
-TEST(made_is_read)
+TEST(there_and_back)
 {
+	const char *disks[] = { NULL, NULL };
+	struct shape_wish wish = { .ram_bytes = 128 << 20,
+				   .cpus = 2,
+				   .cpu = "max,+x",
+				   .network = true,
+				   .disks = disks,
+				   .disk_count = 2 };
 	auto_shape struct shape shape = { 0 };
 	auto_shape struct shape again = { 0 };
-	auto_free char *disk = make_disk("a,b.img");
-	auto_free char *words = NULL;
+	auto_free char *text = NULL;
+	uint8_t id[2][LAYER_ID];
+	struct err err = { 0 };
 
-	CHECK_INT(make("max,+sse4.2", disk, &shape), 0);
-	words = words_of(&shape);
-	CHECK_INT(shape_read(words, &again, NULL), 0);
-	CHECK_INT(shape_same(&shape, "one", &again, "other", NULL), 0);
-	CHECK_TEXT(again.disk[0].path, shape.disk[0].path);
-	CHECK_INT(shape_fits(&again, &qemu, "it", NULL), 0);
+	begin();
+	disks[0] = disks[1] = disk;
+	CHECK_INT(make(&shape, wish, &err), 0);
+	CHECK_TEXT(shape.accel, "tcg");
+	CHECK_TEXT(shape.cpu, "max,+x");
+	CHECK_TEXT(shape.qemu, "7.2.22 (of tests)");
+	CHECK_INT(shape.disk_count, 2);
+	text = words_of(&shape);
+	CHECK(text && read_words(text, &again, &err) == 0);
+	shape_id(&shape, id[0]);
+	shape_id(&again, id[1]);
+	CHECK(memcmp(id[0], id[1], LAYER_ID) == 0);
+	CHECK_INT(shape_same(&shape, "a", &again, "b", NULL), 0);
+	CHECK_INT(shape_fits(&again, &qemu, "tip x", &err), 0);
+	/* Where a disk lies does not count. */
+	free(again.disk[0].path);
+	again.disk[0].path = strdup("/elsewhere");
+	shape_id(&again, id[1]);
+	CHECK(memcmp(id[0], id[1], LAYER_ID) == 0);
+	finish();
 }
 
-/* Else the machine would run, and nobody could read what it is. */
-TEST(what_cannot_be_read_is_not_made)
-{
-	struct shape shape;
-	char cpu[100];
-
-	CHECK_INT(make("max,model-id=Some(R)", NULL, &shape), -EINVAL);
-	CHECK_INT(make("max -S", NULL, &shape), -EINVAL);
-	CHECK_INT(make("", NULL, &shape), -EINVAL);
-	memset(cpu, 'm', sizeof(cpu) - 1);
-	cpu[sizeof(cpu) - 1] = 0;
-	CHECK_INT(make(cpu, NULL, &shape), -EINVAL);
-}
-
-TEST(no_regular_file)
-{
-	auto_free char *pipe = file_join(folder, "pipe");
-	char digest[SHAPE_DIGEST + 1];
-
-	CHECK_INT(mkfifo(pipe, 0600), 0);
-	CHECK_INT(shape_digest(pipe, digest, NULL), -EINVAL);
-	CHECK_INT(shape_digest("/dev/zero", digest, NULL), -EINVAL);
-	CHECK_INT(shape_digest(folder, digest, NULL), -EINVAL);
-}
-
-/* "old" in the words of a good shape becomes "new". */
-static int read_with(const char *old, const char *new, struct shape *shape)
-{
-	auto_shape struct shape good = { 0 };
-	auto_free char *words = NULL, *other = NULL;
-	char *at;
-
-	CHECK_INT(make(NULL, NULL, &good), 0);
-	words = words_of(&good);
-	at = strstr(words, old);
-	CHECK(at != NULL);
-	if (!at)
-		return 0;
-	*at = 0;
-	other = file_format("%s%s%s", words, new, at + strlen(old));
-	return shape_read(other, shape, NULL);
-}
-
-TEST(words_of_others)
+TEST(usual_ones)
 {
 	auto_shape struct shape shape = { 0 };
 
-	CHECK_INT(read_with("\"tcg\"", "\"qtest\"", &shape), -EBADMSG);
-	CHECK_INT(read_with("\"max\"", "\"max /x\"", &shape), -EBADMSG);
-	CHECK_INT(read_with("q35,", "q35 -S,", &shape), -EBADMSG);
-	CHECK_INT(read_with("q35,", "q35,firmware=x,", &shape), 0);
-	CHECK_INT(shape_fits(&shape, &qemu, "it", NULL), -EINVAL);
+	begin();
+	CHECK_INT(make(&shape, (struct shape_wish){ 0 }, NULL), 0);
+	CHECK_INT((long long)shape.ram_bytes, 256 << 20);
+	CHECK_INT(shape.cpus, 1);
+	CHECK_TEXT(shape.cpu, "max");
+	CHECK(!shape.network && !shape.disk_count);
+	finish();
 }
 
-TEST(end)
+TEST(refused_wishes)
 {
-	file_remove_tree(folder, NULL);
+	const char *many[SHAPE_DISKS_MOST + 1];
+	const char *none[] = { "/nonesuch" };
+	const struct shape_wish wishes[] = {
+		{ .ram_bytes = 1 },
+		{ .ram_bytes = (16 << 20) + 1 },
+		{ .ram_bytes = 15 << 20 },
+		{ .ram_bytes = UINT64_MAX },
+		{ .ram_bytes = UINT64_MAX << 20 },
+		{ .cpus = -1 },
+		{ .cpus = 256 },
+		{ .cpu = "a b" },
+		{ .cpu = "a\nb" },
+		{ .cpu = "a\"b" },
+		{ .cpu = "" },
+		{ .disks = none, .disk_count = 1 },
+		{ .disks = many, .disk_count = SHAPE_DISKS_MOST + 1 },
+	};
+
+	begin();
+	for (int i = 0; i <= SHAPE_DISKS_MOST; i++)
+		many[i] = disk;
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+		struct shape shape;
+		struct err err = { 0 };
+		int rc = make(&shape, wishes[i], &err);
+
+		if (rc >= 0)
+			printf("# wish %zu\n", i);
+		CHECK(rc < 0 && err.text[0] && !strchr(err.text, '\n'));
+		CHECK_INT(shape.disk_count, 0);
+		shape_fini(&shape);
+	}
+	finish();
+}
+
+/* Each thing that counts makes another id, and is named. */
+TEST(differences)
+{
+	static const char *const named[] = {
+		"memory 64 MiB, not 128 MiB", "CPUs 3, not 1",
+		"CPU model other, not max",   "accelerator kvm, not tcg",
+		"host CPU Some, not none",    "QEMU 8.0, not 7.2",
+		"build of QEMU 00",	      "machine q35,x, not q35",
+		"network yes, not no",	      "disks 0, not 1",
+	};
+	const char *disks[] = { NULL };
+	struct shape_wish wish = { .ram_bytes = 128 << 20,
+				   .disks = disks,
+				   .disk_count = 1 };
+	auto_shape struct shape shape = { 0 };
+	uint8_t id[LAYER_ID], other_id[LAYER_ID];
+
+	begin();
+	disks[0] = disk;
+	CHECK_INT(make(&shape, wish, NULL), 0);
+	shape_id(&shape, id);
+	for (int i = 0; i < 10; i++) {
+		struct shape other = shape;
+		struct err err = { 0 };
+
+		switch (i) {
+		case 0: other.ram_bytes = 64 << 20; break;
+		case 1: other.cpus = 3; break;
+		case 2: strcpy(other.cpu, "other"); break;
+		case 3: strcpy(other.accel, "kvm"); break;
+		case 4: strcpy(other.host_cpu, "Some"); break;
+		case 5: strcpy(other.qemu, "8.0"); break;
+		case 6: memset(other.qemu_digest, '0', SHAPE_DIGEST); break;
+		case 7: strcpy(other.machine, "q35,x"); break;
+		case 8: other.network = true; break;
+		case 9: other.disk_count = 0; break;
+		}
+		shape_id(&other, other_id);
+		CHECK(memcmp(id, other_id, LAYER_ID) != 0);
+		CHECK_INT(shape_same(&other, "tip a", &shape, "machine b",
+				     &err),
+			  -EINVAL);
+		if (!strstr(err.text, named[i]))
+			printf("# %s\n", err.text);
+		CHECK(strstr(err.text, named[i]) != NULL);
+		CHECK(strstr(err.text, "tip a") != NULL &&
+		      strstr(err.text, "machine b") != NULL);
+	}
+	{
+		struct shape other = shape;
+		struct err err = { 0 };
+
+		memset(other.disk[0].digest, '0', SHAPE_DIGEST);
+		CHECK(shape_same(&other, "a", &shape, "b", &err) < 0);
+		CHECK(strstr(err.text, disk) != NULL);
+	}
+	finish();
+}
+
+TEST(does_not_fit)
+{
+	const char *disks[] = { NULL };
+	struct shape_wish wish = { .disks = disks, .disk_count = 1 };
+	auto_shape struct shape shape = { 0 };
+	struct qemu other;
+	struct err err = { 0 };
+
+	begin();
+	disks[0] = disk;
+	CHECK_INT(make(&shape, wish, NULL), 0);
+	other = qemu;
+	strcpy(other.version, "9.9.9");
+	CHECK_INT(shape_fits(&shape, &other, "tip x", &err), -EINVAL);
+	CHECK(strstr(err.text, "tip x") && strstr(err.text, "7.2.22") &&
+	      strstr(err.text, "9.9.9"));
+	put(disk, "another");
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), -EINVAL);
+	CHECK(strstr(err.text, disk) && strstr(err.text, "not what it was"));
+	put(disk, "a disk");
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), 0);
+	CHECK(remove(disk) == 0);
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), -ENOENT);
+	CHECK(strstr(err.text, "needs its disk") && strstr(err.text, disk));
+	put(disk, "a disk");
+	put(program, "not really!");
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), -EINVAL);
+	CHECK(strstr(err.text, "another build of QEMU") != NULL);
+	finish();
+}
+
+/* A digest is remembered for a file, not for its name. */
+TEST(digests)
+{
+	char one[SHAPE_DIGEST + 1], two[SHAPE_DIGEST + 1];
+
+	begin();
+	CHECK_INT(shape_digest(disk, one, NULL), 0);
+	CHECK_INT(shape_digest(disk, two, NULL), 0);
+	CHECK_TEXT(one, two);
+	put(disk, "A disk");
+	CHECK_INT(shape_digest(disk, two, NULL), 0);
+	CHECK(strcmp(one, two) != 0);
+	CHECK(shape_digest("/nonesuch", two, NULL) == -ENOENT);
+	CHECK(shape_digest(home, two, NULL) < 0);
+	finish();
+}
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SHAPE(memory, cpus, machine, accel, cpu, disks)                   \
+	"{\"memory\":" memory ",\"cpus\":" cpus ",\"machine\":\"" machine \
+	"\",\"accel\":\"" accel "\",\"cpu\":\"" cpu "\",\"qemu\":\"7\","  \
+	"\"qemu_digest\":\"" HEX "\",\"network\":false,\"disks\":[" disks "]}"
+#define DISK(path, digest) "{\"path\":\"" path "\",\"digest\":\"" digest "\"}"
+
+TEST(words_that_are_read)
+{
+	static const char *const good[] = {
+		SHAPE("134217728", "1", "q35,smm=off", "tcg", "max", ""),
+		SHAPE("134217728", "255", "q35", "kvm", "host,a=on",
+		      DISK("/a b.qcow2", HEX)),
+	};
+	static const char *const bad[] = {
+		"",
+		"{}",
+		"[]",
+		"null",
+		"{\"memory\":1}",
+		SHAPE("0", "1", "q35", "tcg", "max", ""),
+		SHAPE("-1", "1", "q35", "tcg", "max", ""),
+		SHAPE("99999999999999999", "1", "q35", "tcg", "max", ""),
+		SHAPE("134217728", "0", "q35", "tcg", "max", ""),
+		SHAPE("134217728", "256", "q35", "tcg", "max", ""),
+		SHAPE("134217728", "1", "pc", "tcg", "max", ""),
+		SHAPE("134217728", "1", "q35 -x", "tcg", "max", ""),
+		SHAPE("134217728", "1", "q35", "", "max", ""),
+		SHAPE("134217728", "1", "q35", "tcg -S", "max", ""),
+		SHAPE("134217728", "1", "q35", "tcg", "", ""),
+		SHAPE("134217728", "1", "q35", "tcg", "a\\nb", ""),
+		SHAPE("134217728", "1", "q35", "tcg", "a/b", ""),
+		SHAPE("134217728", "1", "q35", "tcg", "max",
+		      DISK("relative", HEX)),
+		SHAPE("134217728", "1", "q35", "tcg", "max",
+		      DISK("/a,if=none", HEX)),
+		SHAPE("134217728", "1", "q35", "tcg", "max",
+		      DISK("/a\\nb", HEX)),
+		SHAPE("134217728", "1", "q35", "tcg", "max", DISK("/a", "12")),
+		SHAPE("134217728", "1", "q35", "tcg", "max",
+		      DISK("/a", HEX) "," DISK("b", HEX)),
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		auto_shape struct shape shape = { 0 };
+
+		CHECK_INT(shape_read(good[i], &shape, NULL), 0);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct shape shape;
+		struct err err = { 0 };
+		int rc = shape_read(bad[i], &shape, &err);
+
+		if (rc >= 0)
+			printf("# %s\n", bad[i]);
+		CHECK(rc < 0 && err.text[0] && !shape.disk_count);
+	}
 }
 
 TEST_MAIN

@@ -7,7 +7,7 @@
  *  1. Nothing is done unless BROOD_RAM names a plan that is whole, and the
  *     mapped file is the one that the plan names.
  *  2. Where a piece cannot be mapped the process ends: it never runs on a
- *     memory that is not what was asked for.	CLAIM 2.8 2.9
+ *     memory that is not what was asked for.
  *  3. Huge pages and merging are not taken for this memory: a page that is
  *     written is to cost one page. */
 #undef _FORTIFY_SOURCE
@@ -73,6 +73,7 @@ static bool ram_plan_holds(const struct ram_plan *plan, uint64_t bytes)
 		return false;
 	for (uint32_t i = 0; i < plan->run_count; i++) {
 		if (runs[i].offset != at || runs[i].bytes % SHIM_PAGE ||
+		    runs[i].bytes > plan->ram_bytes - at ||
 		    (runs[i].layer != TIP_ZERO &&
 		     runs[i].layer >= plan->file_count))
 			return false;
@@ -160,18 +161,44 @@ static bool ram_copy_run(const struct ram_plan *plan, const struct tip_run *run,
 	return true;
 }
 
+/* The sizes of the files: what lies behind an end would read as zeros, or
+ * end the hypervisor much later. */
+static bool ram_measure(const struct ram_plan *plan, uint64_t *bytes)
+{
+	for (uint32_t i = 0; i < plan->file_count; i++) {
+		struct stat st;
+
+		if (fstat(plan->files[i], &st) < 0)
+			return false;
+		bytes[i] = (uint64_t)st.st_size;
+	}
+	return true;
+}
+
+static bool ram_is_within(const struct tip_run *run, const uint64_t *bytes)
+{
+	return run->layer == TIP_ZERO ||
+	       (run->file_at <= bytes[run->layer] &&
+		run->bytes <= bytes[run->layer] - run->file_at);
+}
+
+/* CLAIM 2.8 2.9: each piece from the layer that is its last word. */
 static bool ram_compose(struct ram_plan *plan, uint8_t *at)
 {
 	const struct tip_run *runs = (const void *)(plan + 1);
+	uint64_t bytes[RAM_PLAN_FILES];
 	bool copy = plan->mode == RAM_COPY;
 
-	if (copy && !ram_zero(at, plan->ram_bytes))
+	errno = 0;
+	if (!ram_measure(plan, bytes) ||
+	    (copy && !ram_zero(at, plan->ram_bytes)))
 		return false;
 	for (uint32_t i = 0; i < plan->run_count; i++) {
 		plan->failed_run = i;
 		errno = 0;
-		if (copy ? !ram_copy_run(plan, &runs[i], at)
-			 : !ram_map_run(plan, &runs[i], at))
+		if (!ram_is_within(&runs[i], bytes) ||
+		    (copy ? !ram_copy_run(plan, &runs[i], at)
+			  : !ram_map_run(plan, &runs[i], at)))
 			return false;
 	}
 	return true;
