@@ -125,7 +125,8 @@ static int process_report_pipe(const struct process_plan *plan, int ends[2])
 		close(ends[0]);
 		close(ends[1]);
 	}
-	return r;
+	/* There is no such number under the limit. */
+	return r == -EINVAL ? -EMFILE : r;
 }
 
 pid_t process_start(const struct process_plan *plan, struct err *err)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood machine: the way to its own verbs. */
 #include "cli/machine.h"
-#include "machine/guard.h"
 #include <string.h>
 
 static const struct args_option machine_no_options[] = { { .name = NULL } };
@@ -43,29 +42,27 @@ const struct args_verb machine_args = {
 struct machine_verb {
 	const char *name;
 	int (*run)(int argc, char **argv);
-	bool guarded; /* killed, it would leave something half done */
 };
 
 static const struct machine_verb machine_verbs[] = {
-	{ "boot", machine_boot_run, true },
-	{ "start", machine_start_run, true },
-	{ "save", machine_save_run, true },
-	{ "swap", machine_swap_run, true },
-	{ "record", machine_record_run, false },
-	{ "exec", machine_exec_run, false },
-	{ "attach", machine_attach_run, false },
-	{ "stop", machine_stop_run, false },
-	{ "ps", machine_ps_run, false },
-	{ "ls", machine_ls_run, false },
-	{ "rm", machine_rm_run, false },
-	{ "image", machine_image_run, false },
-	{ NULL, NULL, false },
+	{ "boot", machine_boot_run },
+	{ "start", machine_start_run },
+	{ "save", machine_save_run },
+	{ "swap", machine_swap_run },
+	{ "record", machine_record_run },
+	{ "exec", machine_exec_run },
+	{ "attach", machine_attach_run },
+	{ "stop", machine_stop_run },
+	{ "ps", machine_ps_run },
+	{ "ls", machine_ls_run },
+	{ "rm", machine_rm_run },
+	{ "image", machine_image_run },
+	{ NULL, NULL },
 };
 
 int machine_run(int argc, char **argv)
 {
 	const struct machine_verb *verb = machine_verbs;
-	struct guard guard = { .pid = 0 };
 	char **operands;
 	int count, code;
 
@@ -79,9 +76,5 @@ int machine_run(int argc, char **argv)
 				 "save, swap, record, exec, attach, stop, "
 				 "ps, ls, rm and image",
 				 operands[0]);
-	if (verb->guarded)
-		guard_begin(&guard);
-	code = verb->run(count, operands);
-	guard_end(&guard);
-	return code;
+	return verb->run(count, operands);
 }

@@ -149,7 +149,9 @@ static int talk_hello(struct talk *talk, int timeout_ms,
 					sizeof(*ready), err);
 	}
 	if (rc == 0)
-		return err_set(err, -ETIME, "no agent answers in the machine");
+		return err_set(err, -ETIME,
+			       "no agent answers in the machine, or it speaks "
+			       "with somebody else");
 	if (rc > 0 && ready->version != AGENT_VERSION)
 		return err_set(err, -EPROTO,
 			       "the machine's agent speaks version %u, this "
