@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood machine: the way to its own verbs. */
 #include "cli/machine.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct args_option machine_no_options[] = { { .name = NULL } };
 
@@ -39,25 +43,80 @@ const struct args_verb machine_args = {
 	.stop_early = true,
 };
 
+/* ---- told to end ------------------------------------------------------------- */
+
+/* Who works on a machine and is told to end leaves it whole, as who comes by
+ * would make it if this one were killed: so it becomes one who comes by.  Its
+ * locks are let go by that. */
+static void machine_mend(int number)
+{
+	char digits[4] = { (char)('0' + number / 10), (char)('0' + number % 10),
+			   0 };
+	char *const argv[] = { (char[]){ "brood" }, (char[]){ "machine" },
+			       (char[]){ "mend" }, digits, NULL };
+
+	execve("/proc/self/exe", argv, environ);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static const int machine_ends[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void machine_leave_whole(void)
+{
+	const struct sigaction mend = { .sa_handler = machine_mend };
+	struct sigaction was;
+
+	for (size_t i = 0; i < sizeof(machine_ends) / sizeof(int); i++)
+		if (sigaction(machine_ends[i], NULL, &was) == 0 &&
+		    was.sa_handler == SIG_DFL)
+			sigaction(machine_ends[i], &mend, NULL);
+}
+
+static int machine_mend_visit(const struct place *place, void *context)
+{
+	(void)place;
+	(void)context;
+	return 0;
+}
+
+/* No verb of users: what machine_mend runs. */
+static int machine_mend_run(int argc, char **argv)
+{
+	int number = argc == 2 ? atoi(argv[1]) : 0;
+	sigset_t set;
+
+	place_each(machine_mend_visit, NULL, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(number);
+	return CLI_SYSTEM;
+}
+
+/* ---- verbs -------------------------------------------------------------------- */
+
 struct machine_verb {
 	const char *name;
 	int (*run)(int argc, char **argv);
+	bool works; /* on a machine, which is half of one meanwhile */
 };
 
 static const struct machine_verb machine_verbs[] = {
-	{ "boot", machine_boot_run },
-	{ "start", machine_start_run },
-	{ "save", machine_save_run },
-	{ "swap", machine_swap_run },
-	{ "record", machine_record_run },
-	{ "exec", machine_exec_run },
-	{ "attach", machine_attach_run },
-	{ "stop", machine_stop_run },
-	{ "ps", machine_ps_run },
-	{ "ls", machine_ls_run },
-	{ "rm", machine_rm_run },
-	{ "image", machine_image_run },
-	{ NULL, NULL },
+	{ "boot", machine_boot_run, true },
+	{ "start", machine_start_run, true },
+	{ "save", machine_save_run, true },
+	{ "swap", machine_swap_run, true },
+	{ "record", machine_record_run, false },
+	{ "exec", machine_exec_run, false },
+	{ "attach", machine_attach_run, false },
+	{ "stop", machine_stop_run, false },
+	{ "ps", machine_ps_run, false },
+	{ "ls", machine_ls_run, false },
+	{ "rm", machine_rm_run, false },
+	{ "image", machine_image_run, false },
+	{ "mend", machine_mend_run, false },
+	{ NULL, NULL, false },
 };
 
 int machine_run(int argc, char **argv)
@@ -76,5 +135,7 @@ int machine_run(int argc, char **argv)
 				 "save, swap, record, exec, attach, stop, "
 				 "ps, ls, rm and image",
 				 operands[0]);
+	if (verb->works)
+		machine_leave_whole();
 	return verb->run(count, operands);
 }

@@ -301,8 +301,8 @@ int shape_read(const char *text, struct shape *shape, struct err *err)
 	    shape->ram_bytes <= LAYER_RAM_MOST && shape->cpus > 0 &&
 	    shape->cpus <= SHAPE_CPUS_MOST &&
 	    strncmp(shape->machine, "q35", 3) == 0 &&
-	    shape_is_word(shape->machine) &&
-	    shape_is_accel(shape->accel) && shape_is_word(shape->cpu))
+	    shape_is_word(shape->machine) && shape_is_accel(shape->accel) &&
+	    shape_is_word(shape->cpu))
 		return 0;
 	shape_fini(shape);
 	return err_set(err, -EBADMSG, "its words tell of no machine");

@@ -297,8 +297,6 @@ TEST(words_that_are_read)
 		SHAPE("134217728", "1", "q35", "tcg", "max",
 		      DISK("relative", HEX)),
 		SHAPE("134217728", "1", "q35", "tcg", "max",
-		      DISK("/a,if=none", HEX)),
-		SHAPE("134217728", "1", "q35", "tcg", "max",
 		      DISK("/a\\nb", HEX)),
 		SHAPE("134217728", "1", "q35", "tcg", "max", DISK("/a", "12")),
 		SHAPE("134217728", "1", "q35", "tcg", "max",
