@@ -482,6 +482,10 @@ def limited(limit, *words, timeout=60):
 
 
 def check_little_memory():
+    if limited(f"--as={8 << 30}", "ls").status != 0:
+        TAP.skip("little memory", "this build, or this host, knows no such "
+                 "limit")
+        return
     wrong, failed = [], 0
     for mib in (20, 40, 150, 300, 600, 1200, 2000, 8000):
         r, fast = bounded(lambda n=mib: limited(
