@@ -113,7 +113,9 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	images_close(&images);
 	if (rc == -ENOENT) {
 		err_set(err, -EINVAL,
-			"no machine %.64s runs, and no tip has that name", tip);
+			"no machine %.64s runs (\"brood machine ps\" lists "
+			"those that do), and no tip has that name",
+			tip);
 		return rc;
 	}
 	if (rc >= 0)

@@ -198,9 +198,6 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 {
 	int rc = machine_read(swap->place, &swap->machine, err);
 
-	if (rc >= 0 && swap->machine.parked)
-		rc = err_set(err, -EINVAL, "machine %s has not been started",
-			     swap->place->name);
 	if (rc >= 0 && swap->machine.layer_count)
 		rc = tip_compose(swap->images, swap->machine.layers,
 				 swap->machine.layer_count, &swap->origin, err);
