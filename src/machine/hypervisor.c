@@ -103,9 +103,12 @@ static void hypervisor_add_machine(struct hypervisor_work *work)
 			"mem-path=/proc/self/fd/%d",
 			(unsigned long)shape->ram_bytes, work->memory->marker);
 	for (const char *const *word =
-		     (const char *const[]){ "-nodefaults", "-no-user-config",
-					    "-display", "none", "-vga", "none",
-					    NULL };
+		     (const char *const[]){
+			     "-nodefaults", "-no-user-config", "-display",
+			     "none", "-vga", "none", "-sandbox",
+			     "on,obsolete=deny,elevateprivileges=deny,"
+			     "spawn=deny,resourcecontrol=deny",
+			     NULL };
 	     *word; word++)
 		hypervisor_word(work, "%s", *word);
 }
