@@ -158,7 +158,7 @@ static void scan_child(enum kind kind, const char *without, int most)
 {
 	static struct child child;
 	static bool found[PAGES];
-	bool by_words = without != NULL;
+	bool by_words = without || !scan_is_quick();
 
 	child_chances(&child, 99 + (uint64_t)most, most);
 	child_start(&child, kind);
