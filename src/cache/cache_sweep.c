@@ -35,17 +35,6 @@ struct cache_rows {
 	uint64_t bytes;
 };
 
-static DIR *cache_sweep_dir(int root, const char *name)
-{
-	int fd = openat(root, name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-	if (fd >= 0 && !dir)
-		close(fd);
-	return dir;
-}
-
 static struct cache_row *cache_sweep_room(struct cache_rows *rows)
 {
 	struct cache_row *more;
@@ -83,7 +72,7 @@ static int cache_sweep_add(struct cache_rows *rows, int root, const char *hex)
 
 static int cache_sweep_read(int root, struct cache_rows *rows)
 {
-	DIR *dir = cache_sweep_dir(root, ".");
+	DIR *dir = store_folder_list(root, ".");
 	struct dirent *entry;
 	int rc = 0;
 
@@ -107,7 +96,7 @@ static bool cache_sweep_has_object(int root, const char *name)
 /* Records that nothing needs: of objects that went, and old ones. */
 static void cache_sweep_links(int root, const char *folder, bool objects)
 {
-	DIR *dir = cache_sweep_dir(root, folder);
+	DIR *dir = store_folder_list(root, folder);
 	struct dirent *entry;
 	size_t count = 0;
 	struct stat st;

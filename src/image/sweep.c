@@ -32,17 +32,6 @@ static void sweep_say(const struct sweep *sweep, enum sweep_what what,
 		options->tell(what, name, bytes, why, options->context);
 }
 
-static DIR *sweep_dir(int root, const char *name)
-{
-	int fd = openat(root, name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-	if (fd >= 0 && !dir)
-		close(fd);
-	return dir;
-}
-
 /* ---- what is named ------------------------------------------------------- */
 
 static int sweep_add(struct sweep *sweep, const uint8_t id[LAYER_ID])
@@ -96,7 +85,7 @@ static int sweep_tip(const char *name, void *context)
 /* A file with no name of a tip can be one that was renamed. */
 static void sweep_strangers(struct sweep *sweep)
 {
-	DIR *dir = sweep_dir(sweep->images->root, "tips");
+	DIR *dir = store_folder_list(sweep->images->root, "tips");
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
@@ -165,7 +154,7 @@ static void sweep_object(struct sweep *sweep, const char *hex)
 static int sweep_objects(struct sweep *sweep)
 {
 	const struct images *images = sweep->images;
-	DIR *dir = sweep_dir(images->root, ".");
+	DIR *dir = store_folder_list(images->root, ".");
 	struct dirent *entry;
 
 	if (!dir)
@@ -182,7 +171,7 @@ static int sweep_objects(struct sweep *sweep)
 
 static void sweep_records(struct sweep *sweep)
 {
-	DIR *dir = sweep_dir(sweep->images->root, "seen");
+	DIR *dir = store_folder_list(sweep->images->root, "seen");
 	struct dirent *entry;
 	struct stat st;
 
@@ -201,7 +190,7 @@ static void sweep_records(struct sweep *sweep)
 
 static void sweep_tip_drafts(const struct images *images)
 {
-	DIR *dir = sweep_dir(images->root, "tips");
+	DIR *dir = store_folder_list(images->root, "tips");
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))

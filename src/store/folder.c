@@ -67,3 +67,14 @@ int store_folder_make(const char *folder, struct err *err)
 	rc = file_make_dirs(folder, 0700, err);
 	return rc < 0 ? rc : store_folder_open(folder, false, err);
 }
+
+DIR *store_folder_list(int root, const char *name)
+{
+	int fd = openat(root, name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !dir)
+		close(fd);
+	return dir;
+}

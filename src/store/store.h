@@ -25,6 +25,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/file.h"
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +47,8 @@ bool store_trusts(const struct stat *st, bool system);
 /* One that only its trusted owner writes; -ENOENT: there is none. */
 int store_folder_open(const char *folder, bool system, struct err *err);
 int store_folder_make(const char *folder, struct err *err); /* and opens it */
+/* Of one below it, not through a link; NULL and errno. */
+DIR *store_folder_list(int root, const char *name);
 
 /* Opened and trusted; else *why.  -ENOENT and no words: there is none; -EPERM:
  * it cannot be trusted. */
