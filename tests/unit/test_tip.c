@@ -159,21 +159,25 @@ TEST(replaced_and_removed)
 
 TEST(names)
 {
-	static const char *const good[] = { "a", "vm3", "A-b_c.9", "x.draft.1",
-					    "0123456789012345678901234567890123"
-					    "456789012345678901234567890123" };
-	static const char *const bad[] = { "",
-					   ".",
-					   "..",
-					   ".a",
-					   "-a",
-					   "a/b",
-					   "a b",
-					   "a\n",
-					   "\xc3\xa4",
-					   "../a",
-					   "01234567890123456789012345678901234"
-					   "567890123456789012345678901234" };
+	static const char *const good[] = {
+		"a", "vm3", "A-b_c.9", "x.draft.1",
+		("0123456789012345678901234567890123"
+		 "456789012345678901234567890123")
+	};
+	static const char *const bad[] = {
+		"",
+		".",
+		"..",
+		".a",
+		"-a",
+		"a/b",
+		"a b",
+		"a\n",
+		"\xc3\xa4",
+		"../a",
+		("01234567890123456789012345678901234"
+		 "567890123456789012345678901234")
+	};
 	auto_here struct here here = here_open();
 	auto_chain struct chain chain = chain_make(&here, 6);
 	auto_tip struct tip tip = TIP_EMPTY;
