@@ -108,6 +108,21 @@ static int fold_write(const struct images *images, const struct tip *from,
 	return layer_write(images, &plan, pages, &source, layer, err);
 }
 
+/* The same, as one more layer on top of "to". */
+static int fold_add(const struct images *images, const struct tip *from,
+		    const struct layer_plan *kind, const struct pages *pages,
+		    struct tip *to, struct err *err)
+{
+	struct layer layer;
+	int rc = fold_write(images, from, kind, pages, &layer, err);
+
+	if (rc < 0)
+		return rc;
+	rc = tip_push(to, &layer, err);
+	layer_close(&layer);
+	return rc;
+}
+
 /* *to is the base alone; puts what is different from it on top. */
 static int fold_diffs(const struct images *images, const struct tip *from,
 		      struct pages *pages, struct tip *to, struct err *err)
@@ -120,7 +135,6 @@ static int fold_diffs(const struct images *images, const struct tip *from,
 	uint64_t want = base < FOLD_RUNS / 2 ? FOLD_RUNS - base : FOLD_RUNS / 2;
 	auto_ranges struct ranges where = { 0 };
 	struct diff_counts counts;
-	struct layer layer;
 	int rc = diff_runs(from, to, &where);
 
 	if (rc < 0)
@@ -129,13 +143,7 @@ static int fold_diffs(const struct images *images, const struct tip *from,
 	if (rc < 0 || !counts.changed)
 		return rc;
 	rc = fold_fit(pages, false, want, err);
-	if (rc >= 0)
-		rc = fold_write(images, from, &plan, pages, &layer, err);
-	if (rc < 0)
-		return rc;
-	rc = tip_push(to, &layer, err);
-	layer_close(&layer);
-	return rc;
+	return rc < 0 ? rc : fold_add(images, from, &plan, pages, to, err);
 }
 
 static int fold_all(const struct images *images, const struct tip *from,
@@ -201,7 +209,6 @@ static int fold_working(const struct images *images, const struct tip *from,
 	};
 	auto_ranges struct ranges where = { 0 };
 	struct diff_counts counts;
-	struct layer layer;
 	int rc = fold_where(old, &where);
 
 	if (rc < 0)
@@ -210,12 +217,7 @@ static int fold_working(const struct images *images, const struct tip *from,
 	if (rc < 0)
 		return rc;
 	fold_outside(&where, pages);
-	rc = fold_write(images, from, &plan, pages, &layer, err);
-	if (rc < 0)
-		return rc;
-	rc = tip_push(to, &layer, err);
-	layer_close(&layer);
-	return rc;
+	return fold_add(images, from, &plan, pages, to, err);
 }
 
 /* ---- tips ---------------------------------------------------------------- */
