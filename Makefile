@@ -59,7 +59,7 @@ CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
-	src/launch/hatch/mem.c)
+	src/bare/words.c src/launch/hatch/mem.c)
 
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)

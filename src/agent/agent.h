@@ -15,6 +15,7 @@
 #pragma once
 #include "agent/frames.h"
 #include "bare/raw.h"
+#include "bare/words.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,11 +65,6 @@ struct agent {
 };
 
 /* words.c: text put together on the stack */
-struct words {
-	char *at, *end;
-};
-void words_add(struct words *words, const char *text);
-void words_number(struct words *words, uint64_t value);
 void words_error(struct words *words, long error);
 void words_say(const char *a, const char *b, const char *c); /* stderr */
 uint64_t words_now_ns(void); /* CLOCK_MONOTONIC */

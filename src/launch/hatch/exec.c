@@ -22,12 +22,12 @@ static bool exec_is_stub_folder(const char *folder, size_t len,
 				const char *name)
 {
 	char path[4096];
-	struct text text = { path, path + sizeof path };
+	struct words text = { path, path + sizeof path };
 
 	for (size_t i = 0; i < len && text.at < text.end - 1; i++)
 		*text.at++ = folder[i];
-	text_add(&text, "/.brood/");
-	text_add(&text, name);
+	words_add(&text, "/.brood/");
+	words_add(&text, name);
 	return raw_4(faccessat, AT_FDCWD, path, 0, 0) == 0;
 }
 
@@ -40,14 +40,14 @@ int exec_next_in_path(struct starter *starter)
 	while (at && *at) {
 		const char *colon = strchr(at, ':');
 		size_t len = colon ? (size_t)(colon - at) : strlen(at);
-		struct text text = { path, path + sizeof path };
+		struct words text = { path, path + sizeof path };
 
 		if (len && len < sizeof path / 2 &&
 		    !exec_is_stub_folder(at, len, starter->name)) {
 			memcpy(path, at, len);
 			text.at += len;
-			text_add(&text, "/");
-			text_add(&text, starter->name);
+			words_add(&text, "/");
+			words_add(&text, starter->name);
 			r = raw_3(execve, path, starter->argv, starter->envp);
 		}
 		at += len + (colon != NULL);

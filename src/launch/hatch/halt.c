@@ -12,12 +12,12 @@ enum { HALT_TEXT = 4096 };
 static const char *halt_read(int pid, const char *file, char *text)
 {
 	char path[32];
-	struct text name = { path, path + sizeof path };
+	struct words name = { path, path + sizeof path };
 	long fd, n;
 
-	text_add(&name, "/proc/");
-	text_number(&name, pid);
-	text_add(&name, file);
+	words_add(&name, "/proc/");
+	words_number(&name, pid);
+	words_add(&name, file);
 	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	n = fd < 0 ? 0 : raw_3(read, fd, text, HALT_TEXT - 1);
 	if (fd >= 0)

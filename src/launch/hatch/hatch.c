@@ -99,12 +99,12 @@ static void hatch_populate(const struct starter *starter)
 {
 	struct image_hot hot[HATCH_HOT_MOST];
 	char path[sizeof starter->entry.image + 8];
-	struct text name = { path, path + sizeof path };
+	struct words name = { path, path + sizeof path };
 	uint64_t sum = 0;
 	long fd, n;
 
-	text_add(&name, starter->entry.image);
-	text_add(&name, ".hot");
+	words_add(&name, starter->entry.image);
+	words_add(&name, ".hot");
 	fd = raw_4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
 		   0);
 	if (fd < 0)

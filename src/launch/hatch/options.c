@@ -91,7 +91,7 @@ static bool options_stub(struct starter *starter)
 	char *room = starter->stub_path;
 	const char *executed = starter->executed;
 	const char *base = options_base(executed);
-	struct text path = { room, room + sizeof starter->stub_path };
+	struct words path = { room, room + sizeof starter->stub_path };
 	char *folder = room + (base - executed) + strlen(".brood/");
 	long n;
 
@@ -101,10 +101,10 @@ static bool options_stub(struct starter *starter)
 		text_say(starter, "the path of this stub is too long");
 		return false;
 	}
-	text_add(&path, executed);
+	words_add(&path, executed);
 	path.at = room + (base - executed);
-	text_add(&path, ".brood/.");
-	text_add(&path, base);
+	words_add(&path, ".brood/.");
+	words_add(&path, base);
 	n = raw_4(readlinkat, AT_FDCWD, room, starter->program_path,
 		  sizeof starter->program_path - 1);
 	if (n > 0) {
@@ -112,7 +112,7 @@ static bool options_stub(struct starter *starter)
 		starter->argv[0] = starter->program_path;
 	}
 	path.at = folder;
-	text_add(&path, base);
+	words_add(&path, base);
 	starter->entry_path = room;
 	return true;
 }

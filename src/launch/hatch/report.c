@@ -5,41 +5,41 @@
 #include <fcntl.h>
 #include <string.h>
 
-static void report_step(struct text *line, const char *name, uint64_t from,
+static void report_step(struct words *line, const char *name, uint64_t from,
 			uint64_t to)
 {
 	if (!to)
 		return;
-	text_add(line, name);
-	text_number(line, (to - from) / 1000);
+	words_add(line, name);
+	words_number(line, (to - from) / 1000);
 }
 
 static void report_line(const struct starter *starter, const char *way, int pid,
 			uint64_t generation)
 {
 	char room[4096];
-	struct text line = { room, room + sizeof room - 1 };
+	struct words line = { room, room + sizeof room - 1 };
 	uint64_t from = starter->started_ns;
 	long fd;
 
-	text_add(&line, "{\"program\":\"");
+	words_add(&line, "{\"program\":\"");
 	text_json(&line, starter->entry.program);
-	text_add(&line, "\",\"way\":\"");
-	text_add(&line, way);
-	text_add(&line, "\",\"reason\":\"");
+	words_add(&line, "\",\"way\":\"");
+	words_add(&line, way);
+	words_add(&line, "\",\"reason\":\"");
 	text_json(&line, starter->reason);
-	text_add(&line, "\",\"mode\":\"");
-	text_add(&line, strcmp(way, "exec") == 0 ? "cold" : "active");
-	text_add(&line, "\",\"pid\":");
-	text_number(&line, pid);
-	text_add(&line, ",\"generation\":");
-	text_number(&line, generation);
-	text_add(&line, ",\"us\":{\"total\":");
-	text_number(&line, (text_now_ns() - from) / 1000);
+	words_add(&line, "\",\"mode\":\"");
+	words_add(&line, strcmp(way, "exec") == 0 ? "cold" : "active");
+	words_add(&line, "\",\"pid\":");
+	words_number(&line, pid);
+	words_add(&line, ",\"generation\":");
+	words_number(&line, generation);
+	words_add(&line, ",\"us\":{\"total\":");
+	words_number(&line, (text_now_ns() - from) / 1000);
 	report_step(&line, ",\"check\":", from, starter->checked_ns);
 	report_step(&line, ",\"connect\":", from, starter->connected_ns);
 	report_step(&line, ",\"map\":", from, starter->mapped_ns);
-	text_add(&line, "}}");
+	words_add(&line, "}}");
 	*line.at++ = '\n';
 	fd = raw_4(openat, AT_FDCWD, starter->report,
 		   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -53,16 +53,16 @@ static void report_words(const struct starter *starter, const char *way,
 			 int pid)
 {
 	char room[512];
-	struct text line = { room, room + sizeof room };
+	struct words line = { room, room + sizeof room };
 
 	if (strcmp(way, "exec") == 0) {
-		text_add(&line, "started cold: ");
-		text_add(&line, starter->reason);
+		words_add(&line, "started cold: ");
+		words_add(&line, starter->reason);
 	} else {
-		text_add(&line, "started by ");
-		text_add(&line, way);
-		text_add(&line, ", process ");
-		text_number(&line, pid);
+		words_add(&line, "started by ");
+		words_add(&line, way);
+		words_add(&line, ", process ");
+		words_number(&line, pid);
 	}
 	text_say(starter, room);
 }

@@ -7,6 +7,7 @@
  * Ways return only when they did not work; the words why are in "reason",
  * and nothing of the program has run.  The last way, exec, is the floor. */
 #pragma once
+#include "bare/words.h"
 #include "brood/program_image.h"
 #include "brood/start_entry.h"
 #include "brood/wire.h"
@@ -56,12 +57,7 @@ void text_reason(struct starter *starter, const char *a, const char *b,
 		 const char *c);
 bool text_feature(char *const *envp, const char *name);
 uint64_t text_now_ns(void);
-struct text { /* bytes put together on the stack */
-	char *at, *end;
-};
-void text_add(struct text *text, const char *words);
-void text_number(struct text *text, uint64_t value);
-void text_json(struct text *text, const char *words);
+void text_json(struct words *text, const char *words);
 
 int starter_main(uint64_t *stack);
 /* options.c: false after a message; fills all but the files */

@@ -6,27 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-void text_add(struct text *text, const char *words)
-{
-	while (*words && text->at < text->end - 1)
-		*text->at++ = *words++;
-	*text->at = 0;
-}
-
-void text_number(struct text *text, uint64_t value)
-{
-	char digits[24];
-	int at = sizeof digits - 1;
-
-	digits[at] = 0;
-	do
-		digits[--at] = '0' + value % 10;
-	while (value /= 10);
-	text_add(text, digits + at);
-}
-
 /* As the inside of a JSON string. */
-void text_json(struct text *text, const char *words)
+void text_json(struct words *text, const char *words)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -36,21 +17,21 @@ void text_json(struct text *text, const char *words)
 		char escaped[] = { '\\',	'u',	     '0', '0',
 				   hex[c >> 4], hex[c & 15], 0 };
 
-		text_add(text, c < 0x20 || c == '"' || c == '\\' || c == 0x7f
-				       ? escaped
-				       : plain);
+		words_add(text, c < 0x20 || c == '"' || c == '\\' || c == 0x7f
+					? escaped
+					: plain);
 	}
 }
 
 void text_say(const struct starter *starter, const char *words)
 {
 	char room[1400];
-	struct text line = { room, room + sizeof room - 1 };
+	struct words line = { room, room + sizeof room - 1 };
 
-	text_add(&line, "brood: ");
-	text_add(&line, starter->name);
-	text_add(&line, ": ");
-	text_add(&line, words);
+	words_add(&line, "brood: ");
+	words_add(&line, starter->name);
+	words_add(&line, ": ");
+	words_add(&line, words);
 	*line.at++ = '\n';
 	raw_3(write, 2, room, line.at - room);
 }
@@ -58,12 +39,12 @@ void text_say(const struct starter *starter, const char *words)
 void text_reason(struct starter *starter, const char *a, const char *b,
 		 const char *c)
 {
-	struct text line = { starter->reason,
-			     starter->reason + sizeof starter->reason };
+	struct words line = { starter->reason,
+			      starter->reason + sizeof starter->reason };
 
-	text_add(&line, a);
-	text_add(&line, b);
-	text_add(&line, c);
+	words_add(&line, a);
+	words_add(&line, b);
+	words_add(&line, c);
 }
 
 bool text_feature(char *const *envp, const char *name)
