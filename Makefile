@@ -35,6 +35,13 @@ SHIM_LINK := -shared -Wl,-z,now -Wl,-z,initfirst \
 HATCH_LINK := -static -nostdlib -no-pie \
 	-Wl,-Ttext-segment=0x100000000000 -Wl,--build-id=none \
 	-Wl,-z,norelro -Wl,-z,noseparate-code
+# Inside domains: no libc, no system calls, one address (guest/guest.ld).
+# Faults may come at any instruction, and what handles them pushes.
+GUEST := $(COMMON) -Iguest -fPIE -fno-stack-protector -U_FORTIFY_SOURCE \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-red-zone \
+	-DBROOD_GUEST
+GUEST_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
+	-Wl,-z,max-page-size=4096 -Wl,-T,guest/guest.ld
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,noseparate-code
 
@@ -61,6 +68,12 @@ HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
 AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
 	src/bare/words.c src/launch/hatch/mem.c)
 
+GUEST_OBJECTS := $(call objects,guest,guest/*.c src/wasm/*.c) \
+	$(patsubst %,$(BUILD)/guest/src/%.o,jit/run jit/open jit/out \
+	jit/unwind jit/arguments jit/enter cache/code_header) \
+	$(patsubst %.S,$(BUILD)/guest/%.o,$(wildcard guest/*.S)) \
+	$(BUILD)/guest/gen/wasm/operations.o $(BUILD)/guest/gen/jit/outs.o
+
 programs = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
 UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
@@ -86,7 +99,7 @@ all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENC
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
 FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
-	$(AGENT_LINK)
+	$(AGENT_LINK) / $(GUEST) $(GUEST_LINK)
 ifneq ($(FLAGS),$(file <$(STAMP)))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
@@ -168,6 +181,35 @@ $(BUILD)/shim/%.o: %.c $(STAMP)
 $(BUILD)/hatch/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HATCH) -c $< -o $@
+
+$(BUILD)/guest/%.o: %.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST) $(ENGINE) -c $< -o $@
+# What the compiler takes for granted must not be made of itself.
+$(BUILD)/guest/guest/mem.o: guest/mem.c $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST) $(ENGINE) -ffreestanding \
+		-fno-tree-loop-distribute-patterns -c $< -o $@
+$(BUILD)/guest/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(WASM_CC) $(filter-out -g -fPIC,$(HANDLERS)) $(filter-out -g,$(GUEST)) \
+		-g1 -c $< -o $@
+	tools/handlers-check $@
+$(BUILD)/guest/gen/%.o: $(BUILD)/gen/%.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST) $(ENGINE) -Wno-unused-variable -c $< -o $@
+$(BUILD)/guest/%.o: %.S $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST) -c $< -o $@
+$(BUILD)/brood-guest: $(GUEST_OBJECTS) guest/guest.ld
+	$(CC) $(GUEST_LINK) -o $@ $(GUEST_OBJECTS)
+$(BUILD)/gen/domain/guest.bin: $(BUILD)/brood-guest
+	@mkdir -p $(@D)
+	objcopy -O binary $< $@
+$(BUILD)/host/src/domain/guest_image.o: src/domain/guest_image.S \
+		$(BUILD)/gen/domain/guest.bin
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c $< -o $@
 
 $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 	@rm -f $@

@@ -32,24 +32,6 @@ static struct sigaction *vm_fault_earlier(int number)
 	return &vm_fault_before[number == SIGBUS];
 }
 
-static bool vm_fault_in(const struct wasm_memory *memory, uint64_t at)
-{
-	return memory->guarded &&
-	       at - (uintptr_t)memory->base < memory->reserve_bytes;
-}
-
-static bool vm_fault_of_store(const struct wasm_store *store, uint64_t at)
-{
-	const struct wasm_instance *instance = store->instances;
-
-	for (; instance; instance = instance->next)
-		for (uint32_t i = 0; i < instance->module->memory_count; i++)
-			if (instance->memories[i] &&
-			    vm_fault_in(instance->memories[i], at))
-				return true;
-	return false;
-}
-
 /* The order of wasm_interp_fault. */
 static const int vm_fault_registers[16] = {
 	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -112,7 +94,7 @@ static void vm_fault_handle(int number, siginfo_t *info, void *context)
 
 	/* The innermost run alone can be the one that faults. */
 	if (vm_running && info->si_code > 0 &&
-	    vm_fault_of_store(vm_running->store, (uintptr_t)info->si_addr) &&
+	    wasm_store_guards(vm_running->store, (uintptr_t)info->si_addr) &&
 	    vm_fault_take(vm_running->store, &here->uc_mcontext,
 			  WASM_TRAP_memory_bounds))
 		return;

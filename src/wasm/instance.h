@@ -211,6 +211,9 @@ struct wasm_store *wasm_store_make(const struct wasm_host *host,
 				   struct wasm_types *types,
 				   const struct wasm_store_options *options);
 void wasm_store_free(struct wasm_store *store);
+/* Does the address lie in a guarded memory that an instance has?  For fault
+ * handlers. */
+bool wasm_store_guards(const struct wasm_store *store, uint64_t address);
 
 /* Makes an instance: imports are module->import_count externs in order.
  * WASM_OK; a trap of a segment or the start function; or -1 with *error: the

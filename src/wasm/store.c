@@ -96,6 +96,22 @@ static bool store_fill(struct wasm_store *store, uint64_t heap_bytes)
 	return store->heap != NULL;
 }
 
+bool wasm_store_guards(const struct wasm_store *store, uint64_t address)
+{
+	const struct wasm_instance *instance = store->instances;
+	const struct wasm_memory *memory;
+
+	for (; instance; instance = instance->next)
+		for (uint32_t i = 0; i < instance->module->memory_count; i++) {
+			memory = instance->memories[i];
+			if (memory && memory->guarded &&
+			    address - (uintptr_t)memory->base <
+				    memory->reserve_bytes)
+				return true;
+		}
+	return false;
+}
+
 struct wasm_store *wasm_store_make(const struct wasm_host *host,
 				   struct wasm_types *types,
 				   const struct wasm_store_options *options)
