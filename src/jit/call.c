@@ -3,35 +3,6 @@
 #include "jit/compile.h"
 #include "wasm/interp_internal.h"
 
-const uint8_t jit_argument_registers[ARGUMENT_GENERAL] = { RDI, RSI, RDX,
-							   RCX, R8,  R9 };
-
-unsigned jit_argument_next(struct argument_places *places, unsigned type,
-			   uint32_t *offset)
-{
-	if (file_of(type) == GENERAL && places->general < ARGUMENT_GENERAL)
-		return jit_argument_registers[places->general++];
-	if (file_of(type) == VECTOR && places->vector < ARGUMENT_VECTOR)
-		return places->vector++;
-	if (type == T_V128)
-		places->bytes = (places->bytes + 15) & ~15u;
-	*offset = places->bytes;
-	places->bytes += type == T_V128 ? 16 : 8;
-	return NO_REG;
-}
-
-/* Of all arguments on the stack, rounded. */
-uint32_t jit_argument_bytes(const struct wasm_deftype *type)
-{
-	struct argument_places places = { 0 };
-	uint32_t offset;
-
-	for (uint32_t i = 0; i < type->param_count; i++)
-		jit_argument_next(&places, jit_type_of(type->params[i]),
-				  &offset);
-	return (places.bytes + 15) & ~15u;
-}
-
 /* Homes that calls do not keep. */
 
 static void home_each(struct jit_compiler *c, bool is_load)

@@ -273,7 +273,6 @@ static inline uint32_t wide(unsigned type)
 }
 
 /* value.c */
-unsigned jit_type_of(wasm_type type);
 static inline struct local *local_at(struct jit_compiler *c, uint32_t index)
 {
 	return (struct local *)c->locals.items + index;
@@ -476,6 +475,9 @@ void jit_code_restore_kept(struct jit_compiler *c);
 /* Calls the function in rax, whoever's it is. */
 void jit_call_foreign(struct jit_compiler *c);
 
+/* arguments.c */
+unsigned jit_type_of(wasm_type type);
+/* Of all arguments on the stack, rounded. */
 uint32_t jit_argument_bytes(const struct wasm_deftype *type);
 /* Of the arguments by their types: where each one goes. */
 struct argument_places {

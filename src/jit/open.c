@@ -4,24 +4,6 @@
 #include "cache/code_header.h"
 #include "jit/jit.h"
 
-/* What the compiler uses; of the others code would only differ in its key.
- * As the process's begin has asked the CPU, and whether the system keeps the
- * registers: asking again is slow where a hypervisor answers. */
-uint32_t jit_features(void)
-{
-	uint32_t features = 0;
-
-	if (__builtin_cpu_supports("avx"))
-		features |= CODE_AVX;
-	if (__builtin_cpu_supports("bmi"))
-		features |= CODE_BMI1;
-	if (__builtin_cpu_supports("bmi2"))
-		features |= CODE_BMI2;
-	if (__builtin_cpu_supports("lzcnt"))
-		features |= CODE_LZCNT;
-	return features;
-}
-
 static int refuse(struct wasm_error *error, const char *why)
 {
 	return wasm_error_set(error, 0, "code object: %s", why);

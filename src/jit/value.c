@@ -2,17 +2,6 @@
 /* The abstract stack: where each value is, and which registers are free. */
 #include "jit/compile.h"
 
-unsigned jit_type_of(wasm_type type)
-{
-	switch (type) {
-	case WASM_I32: return T_I32;
-	case WASM_F32: return T_F32;
-	case WASM_F64: return T_F64;
-	case WASM_V128: return T_V128;
-	default: return T_I64;
-	}
-}
-
 /* Slots go downwards from below the locals. */
 struct rm jit_slot_rm(struct jit_compiler *c, uint32_t index)
 {

@@ -153,6 +153,24 @@ enum wasm_trap vm_call(struct vm *vm, struct wasm_function *function,
 /* "trap: integer divide by zero" and the call trace, a line a frame. */
 struct buf;
 void vm_describe_trap(struct vm *vm, enum wasm_trap trap, struct buf *text);
+/* The same of a run that may have been elsewhere: no number of a frame is
+ * believed. */
+struct vm_frame {
+	const struct wasm_module *module; /* NULL: a function of the host */
+	uint32_t function;		  /* index */
+	uint32_t offset;		  /* into the module's bytes */
+	bool is_in_text; /* offset: into the text of its code, not yet told */
+};
+/* total: frames that there were.  message: of WASM_TRAP_host; may be NULL. */
+void vm_describe_run(enum wasm_trap trap, const char *message,
+		     const struct vm_frame *frames, uint32_t count,
+		     uint32_t total, struct buf *text);
+/* Those of the module's frames that are in the text of this code object, as
+ * offsets into the module's bytes: 0 where that cannot be told.  Up to
+ * WASM_TRACE_MOST frames. */
+int vm_describe_places(const struct wasm_module *module, const void *image,
+		       uint64_t len, struct vm_frame *frames, uint32_t count,
+		       struct err *err);
 
 /* "function", "(i32, i64) -> f64"; "memory", "1 16 shared"; ... */
 const char *vm_describe_kind(enum wasm_extern_kind kind);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WASI preview 1: what a guest is granted, and the way of each call into its
  * function.  One list, wasi_calls.def, names the functions; each is a small
- * function wasi_NAME that gets the guest's memory and the arguments, and
+ * function wasi_NAME that gets its caller's memory and the arguments, and
  * gives back an errno for the guest or a trap. */
 #include "vm/wasi.h"
 #include "base/fd.h"
 #include "base/process.h"
+#include "vm/vm_internal.h"
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct wasi_function wasi_functions[WASI_FUNCTIONS] = {
+static const struct wasi_function {
+	const char *name, *signature;
+	wasi_call_function *call;
+} wasi_functions[WASI_FUNCTIONS] = {
 #define WASI_CALL(name, signature) { #name, signature, wasi_##name },
 #include "vm/wasi_calls.def"
 #undef WASI_CALL
@@ -169,10 +173,10 @@ bool wasi_is_untouched(const struct wasi *wasi)
 static void wasi_bind(struct wasi *wasi)
 {
 	for (int version = 0; version < 2; version++)
-		for (int i = 0; i < WASI_FUNCTIONS; i++)
+		for (unsigned i = 0; i < WASI_FUNCTIONS; i++)
 			wasi->bindings[version][i] = (struct wasi_binding){
 				.wasi = wasi,
-				.function = &wasi_functions[i],
+				.number = i,
 				.unstable = version,
 			};
 }
@@ -211,7 +215,82 @@ void wasi_close(struct wasi *wasi)
 	free(wasi);
 }
 
+/* ---- calls ---------------------------------------------------------------- */
+
+const char *wasi_function_name(unsigned number)
+{
+	return number < WASI_FUNCTIONS ? wasi_functions[number].name : NULL;
+}
+
+const char *wasi_function_signature(unsigned number)
+{
+	return number < WASI_FUNCTIONS ? wasi_functions[number].signature
+				       : NULL;
+}
+
+int wasi_call_number(struct wasi *wasi, struct wasi_caller *caller,
+		     unsigned number, bool unstable,
+		     const union wasm_value *arguments)
+{
+	struct wasi_call call = { wasi, caller, unstable };
+	int result, ended = 0;
+
+	if (number >= WASI_FUNCTIONS)
+		return WASI_ENOSYS;
+	result = wasi_functions[number].call(&call, arguments);
+	/* Each may take long, and a slice of fuel has very many of them. */
+	if (result >= 0 && caller->deadline_ns)
+		ended = wasi_poll_ended(&call);
+	return ended < 0 ? ended : result;
+}
+
 /* ---- the VM --------------------------------------------------------------- */
+
+static int wasi_store_ended(void *env)
+{
+	struct wasm_store *store = env;
+	const struct wasm_host *host = store->host;
+
+	return host->poll ? (int)host->poll(host->env, store) : 0;
+}
+
+static enum wasm_trap wasi_refuse(struct wasm_store *store,
+				  const struct wasi_binding *to)
+{
+	snprintf(store->message, sizeof store->message,
+		 "%s: the caller has no memory",
+		 wasi_function_name(to->number));
+	return WASM_TRAP_host;
+}
+
+enum wasm_trap wasi_enter(struct wasm_store *store, struct wasm_function *self,
+			  struct wasm_instance *instance,
+			  union wasm_value *slots)
+{
+	struct wasi_binding *to = ((struct wasm_host_function *)self)->env;
+	const struct vm_run *run = vm_run_of(store);
+	struct wasi_caller caller = {
+		.deadline_ns = run ? run->deadline_ns : 0,
+		.ended = wasi_store_ended,
+		.env = store,
+	};
+	struct wasm_memory *memory;
+	int result;
+
+	if (!instance || !instance->module->memory_count)
+		return wasi_refuse(store, to);
+	memory = instance->memories[0];
+	caller.base = memory->base;
+	caller.bytes = __atomic_load_n(&memory->bytes, __ATOMIC_ACQUIRE);
+	result = wasi_call_number(to->wasi, &caller, to->number, to->unstable,
+				  slots);
+	if (result == -WASM_TRAP_exit)
+		store->exit_code = caller.exit_code;
+	if (result < 0)
+		return (enum wasm_trap) - result;
+	slots[0].i64 = result;
+	return WASM_OK;
+}
 
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err)
 {
@@ -219,48 +298,14 @@ int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err)
 						"wasi_unstable" };
 
 	for (int version = 0; version < 2; version++)
-		for (int i = 0; i < WASI_FUNCTIONS; i++) {
-			struct wasi_binding *to = &wasi->bindings[version][i];
-			int r = vm_define_function(vm, modules[version],
-						   to->function->name,
-						   to->function->signature,
-						   wasi_enter, to, err);
+		for (unsigned i = 0; i < WASI_FUNCTIONS; i++) {
+			int r = vm_define_function(
+				vm, modules[version], wasi_functions[i].name,
+				wasi_functions[i].signature, wasi_enter,
+				&wasi->bindings[version][i], err);
 
 			if (r < 0)
 				return r;
 		}
 	return 0;
-}
-
-static enum wasm_trap wasi_refuse(struct wasm_store *store,
-				  const struct wasi_binding *to)
-{
-	snprintf(store->message, sizeof store->message,
-		 "%s: the caller has no memory", to->function->name);
-	return WASM_TRAP_host;
-}
-
-enum wasm_trap wasi_enter(struct wasm_store *store, struct wasm_function *self,
-			  struct wasm_instance *caller, union wasm_value *slots)
-{
-	struct wasi_binding *to = ((struct wasm_host_function *)self)->env;
-	struct wasi_call call = { to->wasi, store, NULL, 0, to->unstable };
-	struct wasm_memory *memory;
-	int result, ended = 0;
-
-	if (!caller || !caller->module->memory_count)
-		return wasi_refuse(store, to);
-	memory = caller->memories[0];
-	call.base = memory->base;
-	call.bytes = __atomic_load_n(&memory->bytes, __ATOMIC_ACQUIRE);
-	result = to->function->call(&call, slots);
-	/* Each may take long, and a slice of fuel has very many of them. */
-	if (result >= 0 && wasi_poll_deadline(&call))
-		ended = wasi_poll_ended(&call);
-	if (ended < 0)
-		result = ended;
-	if (result < 0)
-		return (enum wasm_trap) - result;
-	slots[0].i64 = result;
-	return WASM_OK;
 }

@@ -5,6 +5,13 @@
 #pragma once
 #include "vm/vm.h"
 
+enum wasi_number {
+#define WASI_CALL(name, signature) WASI_NUMBER_##name,
+#include "vm/wasi_calls.def"
+#undef WASI_CALL
+	WASI_FUNCTIONS
+};
+
 struct wasi_folder {
 	const char *host, *guest;
 	bool read_only;
@@ -33,3 +40,26 @@ bool wasi_is_untouched(const struct wasi *wasi);
 /* Defines wasi_snapshot_preview1 and its older form wasi_unstable in the VM,
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);
+
+/* For guests whose engine is no VM of this process: a call is a number and
+ * arguments, and all else that it needs is here. */
+struct wasi_caller {
+	uint8_t *base;	     /* of the guest's memory, which may change ... */
+	uint64_t bytes;	     /* ... at any time; its length does not */
+	int64_t deadline_ns; /* CLOCK_MONOTONIC, 0: none */
+	/* Has the run ended?  0 or an enum wasm_trap; asked often where there
+	 * is a deadline, and now and then while a call waits.  NULL: never. */
+	int (*ended)(void *env);
+	void *env;
+	int exit_code; /* set where the trap is WASM_TRAP_exit */
+};
+/* Does the function, whose arguments nobody changes meanwhile: what the guest
+ * gets, an errno of WASI, or the negative of an enum wasm_trap.  What is no
+ * function is WASI_ENOSYS. */
+int wasi_call_number(struct wasi *wasi, struct wasi_caller *caller,
+		     unsigned number, bool unstable,
+		     const union wasm_value *arguments);
+/* NULL: there is no such function.  The signature is in the letters of
+ * vm_define_function. */
+const char *wasi_function_name(unsigned number);
+const char *wasi_function_signature(unsigned number);

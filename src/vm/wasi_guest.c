@@ -7,9 +7,11 @@
 
 void *wasi_guest(const struct wasi_call *call, uint32_t at, uint64_t len)
 {
-	if (at > call->bytes || len > call->bytes - at)
+	const struct wasi_caller *caller = call->caller;
+
+	if (at > caller->bytes || len > caller->bytes - at)
 		return NULL;
-	return call->base + at;
+	return caller->base + at;
 }
 
 int wasi_guest_get(const struct wasi_call *call, uint32_t at, void *to,

@@ -17,7 +17,6 @@ enum {
 	WASI_FDS_MOST = 4096,  /* descriptors of a guest */
 	WASI_POLL_MOST = 4096, /* subscriptions of one call */
 	WASI_VECTORS_MOST = IOV_MAX,
-	WASI_FUNCTIONS = 46,
 };
 
 /* All flags are emulated, since a host's descriptor may share its file's
@@ -35,11 +34,10 @@ struct wasi_words { /* strings, each with its 0, in a row */
 	uint32_t count, len;
 };
 
-struct wasi_function;
 struct wasi_binding { /* what a host function of the VM stands for */
 	struct wasi *wasi;
-	const struct wasi_function *function;
-	bool unstable; /* as preview 0 */
+	unsigned number; /* enum wasi_number */
+	bool unstable;	 /* as preview 0 */
 };
 
 struct wasi {
@@ -58,19 +56,12 @@ struct wasi {
 
 struct wasi_call {
 	struct wasi *wasi;
-	struct wasm_store *store;
-	uint8_t *base;	/* of the guest's memory ... */
-	uint64_t bytes; /* ... and its length when the call began */
-	bool unstable;
+	struct wasi_caller *caller;
+	bool unstable; /* as preview 0 */
 };
 
 typedef int wasi_call_function(struct wasi_call *call,
 			       const union wasm_value *arguments);
-struct wasi_function {
-	const char *name, *signature;
-	wasi_call_function *call;
-};
-extern const struct wasi_function wasi_functions[WASI_FUNCTIONS];
 #define WASI_CALL(name, signature) wasi_call_function wasi_##name;
 #include "vm/wasi_calls.def"
 #undef WASI_CALL
@@ -79,7 +70,7 @@ extern const struct wasi_function wasi_functions[WASI_FUNCTIONS];
 wasm_host_call wasi_enter;
 
 /* ---- wasi_guest.c: the guest's memory --------------------------------------
- * What lies there may change at any time: it is read once. */
+ * What lies there may change at any time: it is read once, by these. */
 void *wasi_guest(const struct wasi_call *call, uint32_t at, uint64_t len);
 int wasi_guest_get(const struct wasi_call *call, uint32_t at, void *to,
 		   uint32_t len);
@@ -150,12 +141,11 @@ int wasi_beneath_place(const struct wasi *wasi, int folder, char *path,
 int wasi_walk_open(int folder, const char *path, int flags, mode_t mode);
 
 /* ---- wasi_poll.c: waiting */
-/* Waits until a stream is ready, as its flags and the VM's deadline allow.
+/* Waits until a stream is ready, as its flags and the run's deadline allow.
  * 0: it is worth trying; WASI_EAGAIN; a trap. */
 int wasi_poll_ready(const struct wasi_call *call, const struct wasi_fd *fd,
 		    short events);
-int64_t wasi_poll_deadline(const struct wasi_call *call); /* 0: none */
-/* Has the guest's time ended?  0, or the negative of a trap. */
+/* Has the run ended?  0, or the negative of a trap. */
 int wasi_poll_ended(const struct wasi_call *call);
 
 /* ---- wasi_fd.c */

@@ -140,7 +140,7 @@ static ssize_t wasi_io_send(const struct wasi_call *call,
 
 	if (wasi_io_can_try(call, fd))
 		return wasi_io_send_now(fd, items, count);
-	if (wasi_poll_deadline(call) || fd->flags & WASI_NONBLOCK)
+	if (call->caller->deadline_ns || fd->flags & WASI_NONBLOCK)
 		return wasi_io_send_piece(fd, vectors);
 	return wasi_io_send_slowly(fd, items, count);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting: poll_oneoff, and calls that wait for a stream.  All of it ends at
- * the VM's deadline, and soon after an interruption: nobody can wake the
+ * the run's deadline, and soon after an interruption: nobody can wake the
  * thread for that one, so it looks from time to time. */
 #include "base/clock.h"
-#include "vm/vm_internal.h"
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,23 +16,16 @@
 #define WASI_SLICE_NS  (WASI_SECOND_NS / 20)
 #define WASI_NEVER_NS  (-1)
 
-int64_t wasi_poll_deadline(const struct wasi_call *call)
-{
-	const struct vm_run *run = vm_run_of(call->store);
-
-	return run ? run->deadline_ns : 0;
-}
-
 int wasi_poll_ended(const struct wasi_call *call)
 {
-	const struct wasm_host *host = call->store->host;
+	const struct wasi_caller *caller = call->caller;
 
-	return host->poll ? -host->poll(host->env, call->store) : 0;
+	return caller->ended ? -caller->ended(caller->env) : 0;
 }
 
 static int64_t wasi_poll_slice(const struct wasi_call *call, int64_t until_ns)
 {
-	int64_t now = clock_ns(), deadline = wasi_poll_deadline(call);
+	int64_t now = clock_ns(), deadline = call->caller->deadline_ns;
 	int64_t left = WASI_SLICE_NS;
 
 	if (until_ns != WASI_NEVER_NS && until_ns - now < left)

@@ -127,7 +127,7 @@ int wasi_sched_yield(struct wasi_call *call, const union wasm_value *a)
 
 int wasi_proc_exit(struct wasi_call *call, const union wasm_value *a)
 {
-	call->store->exit_code = (int)a[0].i32;
+	call->caller->exit_code = (int)a[0].i32;
 	return -WASM_TRAP_exit;
 }
 
@@ -151,7 +151,7 @@ int wasi_proc_raise(struct wasi_call *call, const union wasm_value *a)
 	}
 	if (number > WASI_SIGSYS)
 		return WASI_EINVAL;
-	call->store->exit_code =
+	call->caller->exit_code =
 		128 + (int)number + (number >= WASI_SIGCHLD ? 1 : 0);
 	return -WASM_TRAP_exit;
 }

@@ -142,7 +142,7 @@ static void guest_folder(struct guest *guest, const char *name)
 static int function_of(const char *name)
 {
 	for (int i = 0; i < WASI_FUNCTIONS; i++)
-		if (strcmp(wasi_functions[i].name, name) == 0)
+		if (strcmp(wasi_function_name(i), name) == 0)
 			return i;
 	printf("# no function %s\n", name);
 	exit(1);
@@ -168,7 +168,7 @@ static int call(struct guest *guest, const char *name, ...)
 {
 	int function = function_of(name);
 	union wasm_value slots[16] = { 0 };
-	const char *signature = wasi_functions[function].signature;
+	const char *signature = wasi_function_signature(function);
 	va_list list;
 
 	va_start(list, name);
