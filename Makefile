@@ -41,7 +41,7 @@ GUEST := $(COMMON) -Iguest -fPIE -fno-stack-protector -U_FORTIFY_SOURCE \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-red-zone \
 	-DBROOD_GUEST
 GUEST_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
-	-Wl,-z,max-page-size=4096 -Wl,-T,guest/guest.ld
+	-Wl,-z,max-page-size=4096 -Wl,--no-relax -Wl,-T,guest/guest.ld
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,noseparate-code
 
@@ -61,7 +61,7 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/machine/*.c \
 	src/domain/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
-	$(JIT_OBJECTS)
+	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -209,7 +209,7 @@ $(BUILD)/gen/domain/guest.bin: $(BUILD)/brood-guest
 $(BUILD)/host/src/domain/guest_image.o: src/domain/guest_image.S \
 		$(BUILD)/gen/domain/guest.bin
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -c $< -o $@
+	$(CC) -I$(BUILD)/gen -c $< -o $@
 
 $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 	@rm -f $@

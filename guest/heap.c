@@ -40,7 +40,7 @@ static unsigned class_of(size_t len, size_t *bytes)
 	size_t size = 16;
 
 	while (size < len) {
-		class++;
+		class ++;
 		size = class & 1 ? (size_t)16 << (class + 1) / 2
 				 : (size_t)24 << class / 2;
 	}
@@ -71,9 +71,8 @@ static uint8_t *take_fresh(uint64_t bytes)
 {
 	uint8_t *block = (uint8_t *)GUEST_HEAP_VA + heap.fresh_at;
 
-	if (bytes > GUEST_HEAP_MOST ||
-	    (heap.fresh_at + bytes > heap.open_end &&
-	     !open_more(heap.fresh_at + bytes)))
+	if (bytes > GUEST_HEAP_MOST || (heap.fresh_at + bytes > heap.open_end &&
+					!open_more(heap.fresh_at + bytes)))
 		return NULL;
 	heap.fresh_at += bytes;
 	return block;

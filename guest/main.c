@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the guest does: one command of the host's after the other. */
-#include "guest.h"
 #include "cache/code_header.h"
+#include "guest.h"
 #include <string.h>
 
 struct guest guest;
@@ -86,14 +86,14 @@ static int guest_load(void)
 
 static int instantiate(const struct wasm_module *module)
 {
-	size_t bytes = (module->import_count + 1ull) * sizeof(struct wasm_extern);
+	size_t bytes =
+		(module->import_count + 1ull) * sizeof(struct wasm_extern);
 	struct wasm_extern *imports = guest_allocate(NULL, bytes);
 	struct wasm_instance *instance = NULL;
 	struct wasm_error error = { 0 };
 	int result;
 
-	if (!imports || !guest_make_room(&guest.instances,
-					 guest.instance_count,
+	if (!imports || !guest_make_room(&guest.instances, guest.instance_count,
 					 &guest.instance_room))
 		return guest_fail("no memory for an instance");
 	result = guest_link(module, imports);

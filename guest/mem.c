@@ -61,8 +61,7 @@ static inline void move_down(uint8_t *to, const uint8_t *from, size_t len)
 	vector first = *(const vector *)from;
 
 	for (; len > 16; len -= 16)
-		*(vector *)(to + len - 16) =
-			*(const vector *)(from + len - 16);
+		*(vector *)(to + len - 16) = *(const vector *)(from + len - 16);
 	*(vector *)to = first;
 }
 
@@ -95,9 +94,9 @@ void *memmove(void *to, const void *from, size_t len)
 void *memset(void *to, int value, size_t len)
 {
 	uint64_t word = (uint8_t)value * UINT64_C(0x0101010101010101);
-	vector all = (vector)(__attribute__((vector_size(16))) uint64_t){
-		word, word
-	};
+	vector all =
+		(vector)(__attribute__((vector_size(16))) uint64_t){ word,
+								     word };
 	uint8_t *at = to, *end = at + len;
 
 	if (len < 16) {

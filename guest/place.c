@@ -34,10 +34,9 @@ static int memory_make(void *env, struct wasm_memory *memory,
 	memory->guarded = !memory->limits.is64 &&
 			  memory->limits.page_log2 == 16 &&
 			  memory->bytes <= SPAN / 2;
-	memory->reserve_bytes = memory->guarded
-					? SPAN + GUEST_MEMORY_GUARD
-					: GUEST_MEMORY_STRIDE -
-						  GUEST_MEMORY_GUARD;
+	memory->reserve_bytes =
+		memory->guarded ? SPAN + GUEST_MEMORY_GUARD
+				: GUEST_MEMORY_STRIDE - GUEST_MEMORY_GUARD;
 	return 0;
 }
 
@@ -109,8 +108,7 @@ static int bind(void *env, struct wasm_instance *instance)
 	const struct guest_module *loaded = instance->module->host_data;
 
 	(void)env;
-	if (loaded->code.header &&
-	    jit_options_of(instance) == loaded->code.header->options)
+	if (loaded->code.header)
 		jit_bind(instance, &loaded->code);
 	return 0;
 }

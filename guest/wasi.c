@@ -57,7 +57,7 @@ static enum wasm_trap answer(struct wasm_store *store, int64_t answer,
 		memcpy(store->message, page->message, most);
 		store->message[most] = 0;
 	}
-	return (enum wasm_trap)-answer;
+	return (enum wasm_trap) - answer;
 }
 
 static enum wasm_trap wasi_refuse(struct wasm_store *store, const char *name)
@@ -75,8 +75,8 @@ static enum wasm_trap wasi_enter(struct wasm_store *store,
 				 union wasm_value *slots)
 {
 	uintptr_t which = (uintptr_t)((struct wasm_host_function *)self)->env;
-	const struct wasm_deftype *type = wasm_types_get(store->types,
-							 self->type);
+	const struct wasm_deftype *type =
+		wasm_types_get(store->types, self->type);
 	struct guest_call *page = guest_page();
 
 	if (!caller || !caller->module->memory_count)

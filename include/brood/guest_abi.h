@@ -88,7 +88,7 @@ struct guest_image {
 	uint64_t stubs; /* address of vector 0's, GUEST_STUB_BYTES apart */
 	uint64_t entry, fault_entry, fault_end;
 };
-_Static_assert(sizeof(struct guest_image) == 72, "guest/header.S");
+_Static_assert(sizeof(struct guest_image) == 72, "guest/guest.ld");
 
 /* What the guest wants when it rings. */
 enum guest_bell {
@@ -116,9 +116,9 @@ enum guest_command {
 	GUEST_COMMAND_LOAD,	   /* words: module, bytes, image, bytes */
 	GUEST_COMMAND_INSTANTIATE, /* words: module -> instance */
 	GUEST_COMMAND_REGISTER,	   /* words: instance; its name */
-	GUEST_COMMAND_FIND,	   /* words: instance; name -> struct guest_item */
-	GUEST_COMMAND_CALL,	   /* words: instance, arguments; name, values */
-	GUEST_COMMAND_GLOBAL,	   /* words: instance; name -> value */
+	GUEST_COMMAND_FIND,   /* words: instance; name -> struct guest_item */
+	GUEST_COMMAND_CALL,   /* words: instance, arguments; name, values */
+	GUEST_COMMAND_GLOBAL, /* words: instance; name -> value */
 	GUEST_COMMANDS
 };
 
@@ -146,7 +146,7 @@ struct guest_trap {
 struct guest_clock {
 	uint64_t count;
 	uint64_t realtime_ns, monotonic_ns;
-	uint64_t scale; /* 2^-32 ns a count; 0: always ring */
+	uint64_t scale;	     /* 2^-32 ns a count; 0: always ring */
 	uint64_t count_most; /* how long it may be used */
 };
 
@@ -154,6 +154,7 @@ struct guest_call {
 	uint64_t magic;
 	uint32_t abi;
 	uint32_t bell_is_store; /* the port does not work here */
+	struct guest_trap stopped;
 	/* The guest's. */
 	uint32_t bell, reserved;
 	uint64_t words[GUEST_WORDS];
@@ -166,8 +167,8 @@ struct guest_call {
 	uint32_t ended; /* enum wasm_trap: the run shall end with it; or 0 */
 	uint64_t command_words[8];
 	uint64_t fuel, memory_bytes, stack_bytes;
-	uint32_t features; /* enum code_feature */
-	uint32_t buffered; /* descriptors whose writes may go to the ring */
+	uint32_t features;   /* enum code_feature */
+	uint32_t buffered;   /* descriptors whose writes may go to the ring */
 	uint64_t generation; /* another one in each clone */
 	/* Of GUEST_BELL_DONE: >= 0, or -1 with the message. */
 	int32_t result;
@@ -177,7 +178,6 @@ struct guest_call {
 	uint32_t trace_count, trace_total;
 	char message[256];
 	struct guest_frame trace[GUEST_TRACE]; /* innermost first */
-	struct guest_trap stopped;
 	struct guest_clock clock;
 	uint32_t random_used; /* of the random bytes */
 	uint32_t ring_used;   /* bytes in the ring, in whole records */
@@ -194,7 +194,7 @@ struct guest_record {
 struct guest_item {
 	uint32_t kind; /* enum wasm_extern_kind */
 	uint32_t param_count, result_count;
-	uint32_t type; /* of a global */
+	uint32_t type;	  /* of a global */
 	uint32_t types[]; /* of parameters, then results */
 };
 

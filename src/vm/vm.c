@@ -382,6 +382,20 @@ int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 	return vm_instantiate_from(vm, module, NULL, instance, err);
 }
 
+int vm_check_imports(const struct vm *vm, const struct wasm_module *module,
+		     struct err *err)
+{
+	struct wasm_extern *imports =
+		calloc(module->import_count + 1, sizeof *imports);
+	int result;
+
+	if (!imports)
+		return err_set(err, -ENOMEM, "look at a module's imports");
+	result = vm_link(vm, module, imports, err);
+	free(imports);
+	return result;
+}
+
 int vm_instantiate_from(struct vm *vm, const struct wasm_module *module,
 			const struct wasm_state *from,
 			struct wasm_instance **instance, struct err *err)

@@ -114,8 +114,11 @@ int vm_define_function(struct vm *vm, const char *module, const char *name,
  * segments or start; < 0 with err. */
 int vm_instantiate(struct vm *vm, const struct wasm_module *module,
 		   struct wasm_instance **instance, struct err *err);
+/* Are its imports there, as they are defined now? */
+int vm_check_imports(const struct vm *vm, const struct wasm_module *module,
+		     struct err *err);
 /* Compiles a module ahead of its instances, for those that have guarded
- * memories and no fuel, or finds that it was; *object is the VM's cache's. */
+ * memories, or finds that it was; *object is the VM's cache's. */
 int vm_compile(struct vm *vm, const struct wasm_module *module,
 	       struct cache_object **object, struct err *err);
 /* Snapshots: instances that begin as the one that an exported function has

@@ -503,7 +503,8 @@ int vm_compile(struct vm *vm, const struct wasm_module *module,
 {
 	const struct vm_code_options *wanted = &vm->options.code;
 	struct jit_options options = {
-		.options = module->has_tail_calls ? CODE_TAILS : 0,
+		.options = (vm->options.store.fuel ? CODE_FUEL : 0) |
+			   (module->has_tail_calls ? CODE_TAILS : 0),
 		.features = jit_features() & ~wanted->without_features,
 		.without = wanted->without,
 	};

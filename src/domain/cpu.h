@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The CPU of a domain, of one of two kinds: KVM's, or this process itself.
+ * It runs the guest in ring 3 until that rings, traps, or is kicked. */
+#pragma once
+#include "base/err.h"
+#include "brood/guest_abi.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum cpu_event {
+	CPU_BELL,
+	CPU_TRAP,   /* vector, error, address are set, and registers */
+	CPU_KICKED, /* registers are set */
+	CPU_BROKEN, /* it cannot go on; "why" tells */
+};
+
+struct cpu_registers {
+	uint64_t general[16]; /* rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15 */
+	uint64_t rip, flags;
+};
+
+struct cpu_stop {
+	enum cpu_event event;
+	uint32_t vector, error;
+	uint64_t address;
+	struct cpu_registers at;
+	char why[160];
+};
+
+/* Memory that the guest shall see.  The tables, which say where, are in the
+ * system's part; a kind without tables needs to be told. */
+struct cpu_memory {
+	uint64_t physical, virtual, bytes;
+	uint8_t *at;
+	bool is_code; /* read-only for the guest, and it may execute it */
+};
+
+struct cpu;
+struct cpu_kind {
+	const char *name;
+	/* Where the host maps what the guest sees at an address, NULL: at any
+	 * place. */
+	void *(*place)(uint64_t virtual);
+	int (*show)(struct cpu *cpu, const struct cpu_memory *memory,
+		    struct err *err);
+	/* After a trap or a kick: the next run begins with these, in ring 3. */
+	void (*go)(struct cpu *cpu, const struct cpu_registers *registers);
+	void (*run)(struct cpu *cpu, struct cpu_stop *stop);
+	/* At a bell: nothing of it is still to be done by the CPU, so that
+	 * registers are what the guest goes on with. */
+	int (*settle)(struct cpu *cpu, struct cpu_registers *registers,
+		      struct err *err);
+	/* From any thread and from signal handlers: a run that goes on, or the
+	 * next one, ends with CPU_KICKED. */
+	void (*kick)(struct cpu *cpu);
+	void (*close)(struct cpu *cpu);
+};
+
+struct cpu {
+	const struct cpu_kind *kind;
+};
+
+extern const struct cpu_kind cpu_kvm_kind;
+/* Into a system's part that has the guest's image: what a CPU of KVM's needs.
+ * It is the same in all domains of an image. */
+void cpu_put_descriptors(uint8_t *system);
+/* A domain's, with the system's part mapped at "system". */
+struct kvm;
+int cpu_open_kvm(struct cpu **cpu, struct kvm *kvm, uint8_t *system,
+		 struct err *err);

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A domain's life, and its commands: what the host puts into the call page
+ * and its data, and what it takes out of them. */
+#include "domain/domain.h"
+#include "domain/internal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int domain_boot(struct domain *domain, struct err *err)
+{
+	uint64_t bytes;
+	const struct guest_image *image = domain_image(&bytes);
+	struct guest_call *page = space_call(&domain->space);
+	struct cpu_registers at = { .rip = image->entry, .flags = 2 };
+
+	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
+	page->magic = GUEST_MAGIC;
+	page->abi = GUEST_ABI;
+	page->bell_is_store = domain->options.bell_is_store;
+	page->features = domain->options.features;
+	page->fuel = domain->options.fuel;
+	page->memory_bytes = domain->options.memory_bytes;
+	page->stack_bytes = domain->options.stack_bytes;
+	domain_renew(domain);
+	domain->cpu->kind->go(domain->cpu, &at);
+	return domain_run(domain, err);
+}
+
+static int domain_make(struct domain *domain, struct err *err)
+{
+	int r = domain_make_system(&domain->space, err);
+
+	if (r >= 0)
+		r = cpu_open_kvm(&domain->cpu, domain->options.kvm,
+				 space_system(&domain->space), err);
+	if (r >= 0)
+		r = space_attach(&domain->space, domain->cpu, err);
+	if (r >= 0)
+		r = domain_boot(domain, err);
+	return r;
+}
+
+/* The command's own failure, in the engine's words. */
+static int domain_failed(const struct domain *domain, struct err *err)
+{
+	if (domain->done.result >= 0)
+		return 0;
+	return err_set(err, -EINVAL, "%.*s",
+		       (int)sizeof(domain->done.message) - 1,
+		       domain->done.message);
+}
+
+static int domain_do(struct domain *domain, enum guest_command command,
+		     struct err *err)
+{
+	int r = domain_command(domain, command, err);
+
+	return r < 0 ? r : domain_failed(domain, err);
+}
+
+int domain_open(struct domain **opened, const struct domain_options *options,
+		struct err *err)
+{
+	struct domain *domain = calloc(1, sizeof(*domain));
+	int r;
+
+	*opened = NULL;
+	if (!domain)
+		return err_set(err, -ENOMEM, "a domain");
+	domain->options = *options;
+	r = space_init(&domain->space, &cpu_kvm_kind, err);
+	if (r < 0) {
+		free(domain);
+		return r;
+	}
+	r = domain_make(domain, err);
+	if (r >= 0)
+		r = domain_do(domain, GUEST_COMMAND_OPEN, err);
+	if (r < 0) {
+		domain_close(domain);
+		return r;
+	}
+	*opened = domain;
+	return 0;
+}
+
+void domain_close(struct domain *domain)
+{
+	if (!domain)
+		return;
+	domain_timer_close(domain);
+	if (domain->cpu)
+		domain->cpu->kind->close(domain->cpu);
+	space_fini(&domain->space);
+	free(domain);
+}
+
+void domain_set_wasi(struct domain *domain, struct wasi *wasi)
+{
+	domain->wasi = wasi;
+}
+
+void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
+{
+	domain->deadline_ns = deadline_ns;
+}
+
+/* ---- commands ------------------------------------------------------------- */
+
+static void domain_outcome(const struct domain *domain,
+			   struct domain_outcome *outcome)
+{
+	const struct guest_call *done = &domain->done;
+
+	*outcome = (struct domain_outcome){ .trap = done->trap,
+					    .exit_code = done->exit_code,
+					    .trace_total = done->trace_total };
+	memcpy(outcome->message, done->message, sizeof(outcome->message) - 1);
+	outcome->trace_count = done->trace_count < GUEST_TRACE
+				       ? done->trace_count
+				       : GUEST_TRACE;
+	memcpy(outcome->trace, done->trace, sizeof(outcome->trace));
+	if (done->trap > WASM_TRAP_exit)
+		outcome->trap = WASM_TRAP_host;
+}
+
+int domain_load(struct domain *domain, const struct domain_code *code,
+		uint32_t *module, struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	uint64_t at;
+	int r = space_show_code(&domain->space, code->image, code->len, &at,
+				err);
+
+	if (r < 0)
+		return r;
+	page->command_words[0] = at + code->module_at;
+	page->command_words[1] = code->module_bytes;
+	page->command_words[2] = code->has_code ? at : 0;
+	page->command_words[3] = code->has_code ? code->len : 0;
+	r = domain_do(domain, GUEST_COMMAND_LOAD, err);
+	*module = (uint32_t)domain->done.result;
+	return r;
+}
+
+int domain_instantiate(struct domain *domain, uint32_t module,
+		       uint32_t *instance, struct domain_outcome *outcome,
+		       struct err *err)
+{
+	int r;
+
+	space_call(&domain->space)->command_words[0] = module;
+	r = domain_do(domain, GUEST_COMMAND_INSTANTIATE, err);
+	*instance = (uint32_t)domain->done.result;
+	domain_outcome(domain, outcome);
+	return r;
+}
+
+/* A name into the data; the values behind it begin at a multiple of 16. */
+static int domain_put_name(struct domain *domain, uint32_t instance,
+			   const char *name, size_t len, struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+
+	if (len > GUEST_DATA_BYTES / 2)
+		return err_set(err, -ENAMETOOLONG, "a name for a domain");
+	memcpy(space_data(&domain->space), name, len);
+	page->command_words[0] = instance;
+	page->command_words[1] = len;
+	return 0;
+}
+
+int domain_register(struct domain *domain, uint32_t instance, const char *name,
+		    size_t len, struct err *err)
+{
+	int r = domain_put_name(domain, instance, name, len, err);
+
+	return r < 0 ? r : domain_do(domain, GUEST_COMMAND_REGISTER, err);
+}
+
+static int domain_take_item(struct domain *domain, struct domain_item *item,
+			    struct err *err)
+{
+	const struct guest_item *from =
+		(const struct guest_item *)space_data(&domain->space);
+	struct guest_item head = *from;
+
+	if (head.kind > WASM_EXTERN_TAG || head.param_count > DOMAIN_VALUES ||
+	    head.result_count > DOMAIN_VALUES)
+		return domain_break(domain, err, "it tells of no export");
+	*item = (struct domain_item){ .kind = head.kind,
+				      .param_count = head.param_count,
+				      .result_count = head.result_count,
+				      .types = from->types,
+				      .type = head.type };
+	return 0;
+}
+
+int domain_find(struct domain *domain, uint32_t instance, const char *name,
+		size_t len, struct domain_item *item, struct err *err)
+{
+	int r = domain_put_name(domain, instance, name, len, err);
+
+	if (r >= 0)
+		r = domain_do(domain, GUEST_COMMAND_FIND, err);
+	if (r == -EINVAL)
+		return err_set(err, -ENOENT, "an export");
+	return r < 0 ? r : domain_take_item(domain, item, err);
+}
+
+/* So many values, and what each matches. */
+static int domain_take_values(struct domain *domain,
+			      struct domain_values *values, struct err *err)
+{
+	const size_t one = sizeof(union wasm_value) + sizeof(uint32_t);
+	const uint8_t *data = space_data(&domain->space);
+	uint32_t count = domain->done.data_bytes / one;
+
+	if (count > DOMAIN_VALUES)
+		return domain_break(domain, err, "it tells too many values");
+	values->count = count;
+	memcpy(values->values, data, count * sizeof(union wasm_value));
+	memcpy(values->matches, data + count * sizeof(union wasm_value),
+	       count * sizeof(uint32_t));
+	return 0;
+}
+
+int domain_call(struct domain *domain, uint32_t instance, const char *name,
+		size_t len, const union wasm_value *arguments, uint32_t count,
+		struct domain_values *results, struct domain_outcome *outcome,
+		struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r = domain_put_name(domain, instance, name, len, err);
+
+	if (r < 0)
+		return r;
+	if (count > DOMAIN_VALUES)
+		return err_set(err, -E2BIG, "arguments for a domain");
+	page->command_words[2] = count;
+	if (count)
+		memcpy(space_data(&domain->space) + ((len + 15) & ~(size_t)15),
+		       arguments, count * sizeof(*arguments));
+	r = domain_do(domain, GUEST_COMMAND_CALL, err);
+	domain_outcome(domain, outcome);
+	if (r < 0 || !results)
+		return r;
+	results->count = 0;
+	return outcome->trap ? 0 : domain_take_values(domain, results, err);
+}
+
+int domain_global(struct domain *domain, uint32_t instance, const char *name,
+		  size_t len, struct domain_values *value, struct err *err)
+{
+	int r = domain_put_name(domain, instance, name, len, err);
+
+	if (r >= 0)
+		r = domain_do(domain, GUEST_COMMAND_GLOBAL, err);
+	return r < 0 ? r : domain_take_values(domain, value, err);
+}
+
+void domain_counts(const struct domain *domain, struct domain_counts *counts)
+{
+	*counts = domain->counts;
+	counts->parts = domain->space.part_count;
+	for (uint32_t i = 0; i < domain->space.region_count; i++)
+		counts->memory_bytes += domain->space.regions[i].open;
+}
+
+const char *domain_isolation(const struct domain *domain)
+{
+	return domain->cpu->kind->name;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A domain: a micro-VM whose operating system is the byte-code engine.
+ *
+ *	domain_open(&domain, &options, &err);
+ *	domain_load(domain, &code, &module, &err);
+ *	domain_instantiate(domain, module, &instance, &outcome, &err);
+ *	domain_call(domain, instance, "_start", NULL, 0, &outcome, &err);
+ *	domain_close(domain);
+ *
+ * The guest decodes, links and runs; the host answers its bells: memory, WASI,
+ * time.  What the guest says is checked here and nowhere believed; a guest
+ * that breaks a rule is ended, by -EPROTO and a line that says which.
+ *
+ * One thread uses a domain at a time. */
+#pragma once
+#include "base/err.h"
+#include "brood/guest_abi.h"
+#include "vm/wasi.h"
+#include "wasm/instance.h"
+#include "wasm/type.h"
+
+struct kvm;
+struct domain_options {
+	struct kvm *kvm;    /* NULL: this process takes the place of a VM */
+	uint32_t features;  /* enum code_feature that the guest may use */
+	bool bell_is_store; /* where the port does not work */
+	uint64_t fuel, memory_bytes, stack_bytes; /* 0: no limit, usual */
+};
+
+struct domain;
+int domain_open(struct domain **domain, const struct domain_options *options,
+		struct err *err);
+void domain_close(struct domain *domain);
+
+/* What serves the guest's calls from now on; NULL: nothing, each is ENOSYS.
+ * It stays the caller's. */
+void domain_set_wasi(struct domain *domain, struct wasi *wasi);
+/* CLOCK_MONOTONIC; 0: none.  It holds for all that runs from now on. */
+void domain_set_deadline(struct domain *domain, int64_t deadline_ns);
+
+/* How something that ran in it has ended: WASM_OK or a trap. */
+struct domain_outcome {
+	enum wasm_trap trap;
+	int exit_code; /* WASM_TRAP_exit */
+	char message[256];
+	uint32_t trace_count, trace_total;
+	struct guest_frame trace[GUEST_TRACE];
+};
+
+/* A module's bytes, with its code where it has some: the object that holds
+ * both, or the bytes alone, to be interpreted.  They stay where they are as
+ * long as the domain. */
+struct domain_code {
+	const uint8_t *image; /* a code object, or the bytes */
+	uint64_t len;
+	uint64_t module_at, module_bytes; /* in it */
+	bool has_code;
+};
+/* -EINVAL and the engine's words where the module is none. */
+int domain_load(struct domain *domain, const struct domain_code *code,
+		uint32_t *module, struct err *err);
+/* 0 and an instance, or 0 and a trap; -EINVAL: it does not link. */
+int domain_instantiate(struct domain *domain, uint32_t module,
+		       uint32_t *instance, struct domain_outcome *outcome,
+		       struct err *err);
+/* Imports of this module's name find the instance's exports. */
+int domain_register(struct domain *domain, uint32_t instance, const char *name,
+		    size_t len, struct err *err);
+
+enum { DOMAIN_VALUES = 1000 };
+struct domain_item {
+	enum wasm_extern_kind kind;
+	uint32_t param_count, result_count; /* DOMAIN_VALUES at most */
+	const wasm_type *types;		    /* until the next command */
+	wasm_type type;			    /* of a global */
+};
+/* -ENOENT: there is no such export. */
+int domain_find(struct domain *domain, uint32_t instance, const char *name,
+		size_t len, struct domain_item *item, struct err *err);
+struct domain_values {
+	uint32_t count;
+	union wasm_value values[DOMAIN_VALUES];
+	uint32_t matches[DOMAIN_VALUES]; /* enum guest_reference */
+};
+/* results may be NULL. */
+int domain_call(struct domain *domain, uint32_t instance, const char *name,
+		size_t len, const union wasm_value *arguments, uint32_t count,
+		struct domain_values *results, struct domain_outcome *outcome,
+		struct err *err);
+int domain_global(struct domain *domain, uint32_t instance, const char *name,
+		  size_t len, struct domain_values *value, struct err *err);
+
+struct domain_counts {
+	uint64_t bells, wasi, traps, kicks, parts;
+	uint64_t memory_bytes; /* of all regions, as the guest sees them */
+};
+void domain_counts(const struct domain *domain, struct domain_counts *counts);
+/* "kvm" or "process" */
+const char *domain_isolation(const struct domain *domain);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's wishes.  Its words are copied before they are looked at; what
+ * cannot be had is an answer, what breaks a rule ends the domain.
+ *
+ * CLAIM 3.7 3.8 */
+#include "base/clock.h"
+#include "domain/internal.h"
+#include "vm/wasi_abi.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct bell {
+	struct domain *domain;
+	struct guest_call *page;
+	uint64_t words[GUEST_WORDS];
+};
+
+static int bell_memory_make(struct bell *bell, struct err *err)
+{
+	struct space *space = &bell->domain->space;
+	uint64_t bytes = bell->words[0], most = bell->words[1];
+	int region;
+
+	(void)err;
+	region = space_add(space, most > bytes ? most : bytes, NULL);
+	if (region >= 0 && space_open(space, (uint32_t)region, bytes, NULL) < 0)
+		region = -1;
+	bell->page->answer = region < 0 ? -1 : region - SPACE_WINDOWS;
+	return 0;
+}
+
+static int bell_memory_grow(struct bell *bell, struct err *err)
+{
+	struct space *space = &bell->domain->space;
+	const struct space_region *region = space_window(space, bell->words[0]);
+
+	if (!region)
+		return domain_break(bell->domain, err,
+				    "it names a memory that is not there");
+	bell->page->answer =
+		space_open(space, (uint32_t)(region - space->regions),
+			   bell->words[1], NULL) < 0
+			? -1
+			: 0;
+	return 0;
+}
+
+/* Its addresses are not given out again; its pages go. */
+static int bell_memory_drop(struct bell *bell, struct err *err)
+{
+	struct space_region *region =
+		space_window(&bell->domain->space, bell->words[0]);
+
+	if (!region)
+		return domain_break(bell->domain, err,
+				    "it names a memory that is not there");
+	region->is_dropped = true;
+	madvise(region->at, region->open, MADV_DONTNEED);
+	bell->page->answer = 0;
+	return 0;
+}
+
+static int bell_heap(struct bell *bell, struct err *err)
+{
+	(void)err;
+	bell->page->answer = space_open(&bell->domain->space, SPACE_HEAP,
+					bell->words[0], NULL) < 0
+				     ? -1
+				     : 0;
+	return 0;
+}
+
+static void wasi_arguments(const struct bell *bell, union wasm_value *values)
+{
+	for (int i = 0; i + 3 < GUEST_WORDS; i++)
+		values[i] = (union wasm_value){ .words = { bell->words[i + 3],
+							   0 } };
+}
+
+static int bell_wasi(struct bell *bell, struct err *err)
+{
+	struct domain *domain = bell->domain;
+	const struct space_region *region =
+		space_window(&domain->space, bell->words[2]);
+	union wasm_value arguments[GUEST_WORDS];
+	struct wasi_caller caller = { .deadline_ns = domain->deadline_ns,
+				      .ended = domain_ended,
+				      .env = domain };
+
+	if (!region || region->is_dropped)
+		return domain_break(domain, err,
+				    "it names a memory that is not there");
+	caller.base = region->at;
+	caller.bytes = region->bytes;
+	domain->counts.wasi++;
+	wasi_arguments(bell, arguments);
+	bell->page->answer =
+		domain->wasi && bell->words[0] < WASI_FUNCTIONS
+			? wasi_call_number(domain->wasi, &caller,
+					   (unsigned)bell->words[0],
+					   bell->words[1] != 0, arguments)
+			: WASI_ENOSYS;
+	bell->page->more = (uint64_t)caller.exit_code;
+	return 0;
+}
+
+/* Who waits for what nobody will wake him from waits for his deadline. */
+static int bell_sleep(struct bell *bell, struct err *err)
+{
+	struct domain *domain = bell->domain;
+	int64_t wish = (int64_t)bell->words[0], now = (int64_t)clock_ns(),
+		until = INT64_MAX;
+	struct timespec at;
+
+	(void)err;
+	if (wish >= 0 && wish < INT64_MAX - now)
+		until = now + wish;
+	if (domain->deadline_ns && domain->deadline_ns < until)
+		until = domain->deadline_ns;
+	at = (struct timespec){ until / 1000000000, until % 1000000000 };
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
+	       EINTR)
+		;
+	bell->page->ended = (uint32_t)domain_ended(domain);
+	bell->page->answer = 0;
+	return 0;
+}
+
+static int bell_ready(struct bell *bell, struct err *err)
+{
+	(void)err;
+	bell->page->answer = 0;
+	return 0;
+}
+
+static int bell_panic(struct bell *bell, struct err *err)
+{
+	char text[sizeof(bell->page->message) + 1] = { 0 };
+
+	memcpy(text, bell->page->message, sizeof(bell->page->message));
+	return domain_break(bell->domain, err, "%s", text);
+}
+
+typedef int bell_function(struct bell *bell, struct err *err);
+
+int domain_answer(struct domain *domain, uint32_t number, struct err *err)
+{
+	static bell_function *const bells[GUEST_BELLS] = {
+		[GUEST_BELL_WASI] = bell_wasi,
+		[GUEST_BELL_MEMORY_MAKE] = bell_memory_make,
+		[GUEST_BELL_MEMORY_GROW] = bell_memory_grow,
+		[GUEST_BELL_MEMORY_DROP] = bell_memory_drop,
+		[GUEST_BELL_HEAP] = bell_heap,
+		[GUEST_BELL_SLEEP] = bell_sleep,
+		[GUEST_BELL_READY] = bell_ready,
+		[GUEST_BELL_PANIC] = bell_panic,
+	};
+	struct bell bell = { .domain = domain,
+			     .page = space_call(&domain->space) };
+
+	if (number >= GUEST_BELLS || !bells[number])
+		return domain_break(domain, err, "it rings for nothing: %u",
+				    number);
+	memcpy(bell.words, bell.page->words, sizeof(bell.words));
+	return bells[number](&bell, err);
+}
+
+void domain_renew(struct domain *domain)
+{
+	struct guest_call *page = space_call(&domain->space);
+
+	page->generation = ++domain->generation;
+	page->random_used = 0;
+	if (getrandom(page->random, sizeof(page->random), 0) !=
+	    (ssize_t)sizeof(page->random))
+		page->random_used = sizeof(page->random);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regions and parts.  Guest-physical addresses are given out one after the
+ * other, in large pages, so that the same opening in the same order gives the
+ * same addresses. */
+#include "domain/space.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* A part is at least as large as a half of what is there, up to this. */
+#define SPACE_STEP_MOST	   (UINT64_C(256) << 20)
+#define SPACE_RESERVE_MOST (GUEST_MEMORY_STRIDE - GUEST_MEMORY_GUARD)
+
+static uint64_t space_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) & ~(unit - 1);
+}
+
+static int space_make_room(void **array, uint32_t count, uint32_t *room,
+			   size_t size, struct err *err)
+{
+	uint32_t more = *room ? 2 * *room : 8;
+	void *new;
+
+	if (count < *room)
+		return 0;
+	new = reallocarray(*array, more, size);
+	if (!new)
+		return err_set(err, -ENOMEM, "a domain's memory");
+	*array = new;
+	*room = more;
+	return 0;
+}
+
+static int space_reserve(struct space *space, uint64_t virtual,
+			 uint64_t reserve, struct err *err)
+{
+	struct space_region *region;
+	void *place = space->kind->place(virtual);
+	int r = space_make_room((void **)&space->regions, space->region_count,
+				&space->region_room, sizeof(*region), err);
+
+	if (r < 0)
+		return r;
+	region = &space->regions[space->region_count];
+	*region =
+		(struct space_region){ .virtual = virtual, .reserve = reserve };
+	region->at = mmap(place, reserve, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				  (place ? MAP_FIXED_NOREPLACE : 0),
+			  -1, 0);
+	if (region->at == MAP_FAILED)
+		return err_set(err, -errno, "reserve %llu bytes of addresses",
+			       (unsigned long long)reserve);
+	return (int)space->region_count++;
+}
+
+/* ---- parts ---------------------------------------------------------------- */
+
+static int space_show(struct space *space, const struct space_part *part,
+		      struct err *err)
+{
+	const struct space_region *region = &space->regions[part->region];
+	const struct cpu_memory memory = {
+		.physical = part->physical,
+		.virtual = region->virtual + part->offset,
+		.bytes = part->bytes,
+		.at = region->at + part->offset,
+	};
+
+	return space->cpu ? space->kind->show(space->cpu, &memory, err) : 0;
+}
+
+static int space_add_part(struct space *space, uint32_t number, uint64_t bytes,
+			  struct err *err)
+{
+	struct space_region *region = &space->regions[number];
+	struct space_part *part;
+	int r = space_make_room((void **)&space->parts, space->part_count,
+				&space->part_room, sizeof(*part), err);
+
+	if (r < 0)
+		return r;
+	if (bytes > GUEST_CODE_AT - space->physical)
+		return err_set(err, -ENOMEM, "a domain has 32 GiB at most");
+	part = &space->parts[space->part_count];
+	*part = (struct space_part){ .physical = space->physical,
+				     .bytes = bytes,
+				     .offset = region->backed,
+				     .region = number };
+	r = space_show(space, part, err);
+	if (r < 0)
+		return r;
+	space->part_count++;
+	space->physical += space_up(bytes, GUEST_LARGE);
+	region->backed += bytes;
+	return 0;
+}
+
+/* The reservation's end may lie within a large page. */
+static int space_back(struct space *space, uint32_t number, uint64_t bytes,
+		      struct err *err)
+{
+	struct space_region *region = &space->regions[number];
+	uint64_t more, step = region->backed / 2;
+
+	if (bytes <= region->backed)
+		return 0;
+	if (step > SPACE_STEP_MOST)
+		step = SPACE_STEP_MOST;
+	more = space_up(bytes - region->backed, GUEST_LARGE);
+	if (more < space_up(step, GUEST_LARGE))
+		more = space_up(step, GUEST_LARGE);
+	if (more > region->reserve - region->backed)
+		more = region->reserve - region->backed;
+	return space_add_part(space, number, more, err);
+}
+
+/* ---- regions -------------------------------------------------------------- */
+
+static int space_map(struct space *space, uint32_t number, uint64_t from,
+		     uint64_t to, struct err *err)
+{
+	const struct space_region *region = &space->regions[number];
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < space->part_count; i++) {
+		const struct space_part *part = &space->parts[i];
+		uint64_t begin = part->offset > from ? part->offset : from;
+		uint64_t end = part->offset + part->bytes;
+
+		if (end > to)
+			end = to;
+		if (part->region != number || begin >= end)
+			continue;
+		r = tables_map(&space->tables, region->virtual + begin,
+			       part->physical + begin - part->offset,
+			       end - begin, TABLES_WRITE, err);
+	}
+	return r;
+}
+
+int space_open(struct space *space, uint32_t number, uint64_t bytes,
+	       struct err *err)
+{
+	struct space_region *region = &space->regions[number];
+	uint64_t open = space_up(bytes, GUEST_PAGE);
+	int r;
+
+	if (bytes > region->reserve)
+		return err_set(err, -ENOMEM, "a memory of a domain");
+	if (open > region->open) {
+		r = space_back(space, number, open, err);
+		if (r >= 0 &&
+		    mprotect(region->at + region->open, open - region->open,
+			     PROT_READ | PROT_WRITE) < 0)
+			r = err_set(err, -errno, "memory for a domain");
+		if (r >= 0)
+			r = space_map(space, number, region->open, open, err);
+		if (r < 0)
+			return r;
+		region->open = open;
+	}
+	if (bytes > region->bytes)
+		region->bytes = bytes;
+	return 0;
+}
+
+int space_add(struct space *space, uint64_t reserve, struct err *err)
+{
+	uint64_t window = space->region_count - SPACE_WINDOWS;
+
+	if (window >= GUEST_MEMORIES_MOST)
+		return err_set(err, -ENOMEM, "a domain has %d memories at most",
+			       GUEST_MEMORIES_MOST);
+	if (reserve > SPACE_RESERVE_MOST)
+		reserve = SPACE_RESERVE_MOST;
+	return space_reserve(space,
+			     GUEST_MEMORY_VA + window * GUEST_MEMORY_STRIDE,
+			     space_up(reserve ? reserve : 1, GUEST_PAGE), err);
+}
+
+struct space_region *space_window(const struct space *space, uint64_t window)
+{
+	if (window >= space->region_count - SPACE_WINDOWS)
+		return NULL;
+	return &space->regions[SPACE_WINDOWS + window];
+}
+
+int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err)
+{
+	struct cpu_memory memory = {
+		.physical = GUEST_CODE_AT + space->code,
+		.virtual = GUEST_CODE_VA + space->code,
+		.bytes = space_up(bytes, GUEST_PAGE),
+		.at = (uint8_t *)at,
+		.is_code = true,
+	};
+	uint64_t room = space_up(bytes, GUEST_LARGE);
+	int r;
+
+	if (bytes == 0 || room > GUEST_CODE_MOST - space->code)
+		return err_set(err, -E2BIG, "code for a domain");
+	r = space->kind->show(space->cpu, &memory, err);
+	if (r >= 0)
+		r = tables_map(&space->tables, memory.virtual, memory.physical,
+			       room, TABLES_EXECUTE, err);
+	if (r < 0)
+		return r;
+	space->code += room;
+	*virtual = memory.virtual;
+	return 0;
+}
+
+/* ---- begin and end -------------------------------------------------------- */
+
+/* The system is all open to the host; its tables are made by who makes the
+ * image. */
+static int space_init_system(struct space *space, struct err *err)
+{
+	struct space_region *system;
+	int r = space_reserve(space, GUEST_VA, GUEST_SYSTEM_BYTES, err);
+
+	if (r >= 0)
+		r = space_add_part(space, SPACE_SYSTEM, GUEST_SYSTEM_BYTES,
+				   err);
+	if (r < 0)
+		return r;
+	system = &space->regions[SPACE_SYSTEM];
+	if (mprotect(system->at, GUEST_SYSTEM_BYTES, PROT_READ | PROT_WRITE) <
+	    0)
+		return err_set(err, -errno, "memory for a domain");
+	system->open = system->bytes = GUEST_SYSTEM_BYTES;
+	tables_init(&space->tables, system->at + GUEST_TABLES_AT);
+	return space_reserve(space, GUEST_HEAP_VA, GUEST_HEAP_MOST, err);
+}
+
+int space_init(struct space *space, const struct cpu_kind *kind,
+	       struct err *err)
+{
+	int r;
+
+	*space = (struct space){ .kind = kind };
+	r = space_init_system(space, err);
+	if (r < 0)
+		space_fini(space);
+	return r < 0 ? r : 0;
+}
+
+void space_fini(struct space *space)
+{
+	for (uint32_t i = 0; i < space->region_count; i++)
+		munmap(space->regions[i].at, space->regions[i].reserve);
+	free(space->regions);
+	free(space->parts);
+	*space = (struct space){ 0 };
+}
+
+int space_attach(struct space *space, struct cpu *cpu, struct err *err)
+{
+	int r = 0;
+
+	space->cpu = cpu;
+	for (uint32_t i = 0; r >= 0 && i < space->part_count; i++)
+		r = space_show(space, &space->parts[i], err);
+	return r;
+}

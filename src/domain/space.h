@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a domain: regions, which are windows of guest-virtual
+ * addresses that open as they grow, made of parts, which are pieces of
+ * guest-physical memory.
+ *
+ *	region   | open            |                      reserve |
+ *	parts    |part  |part         |
+ *	host     at | read, write  | no access ...
+ *
+ * A part is a memory slot of a virtual machine; making one costs as much as
+ * twenty system calls, so that a region that grows gets parts that are larger
+ * each time.  The guest's tables show what is open and nothing beyond. */
+#pragma once
+#include "domain/cpu.h"
+#include "domain/tables.h"
+
+struct space_region {
+	uint64_t virtual, reserve;
+	uint8_t *at;
+	uint64_t open;	 /* bytes that the guest sees: whole pages */
+	uint64_t bytes;	 /* what it has asked for, open at most */
+	uint64_t backed; /* of parts */
+	bool is_dropped;
+};
+struct space_part {
+	uint64_t physical, bytes;
+	uint64_t offset; /* in its region */
+	uint32_t region;
+	uint32_t reserved;
+};
+enum { SPACE_SYSTEM, SPACE_HEAP, SPACE_WINDOWS }; /* then one each */
+
+struct space_code {
+	uint64_t virtual, bytes;
+};
+
+struct space {
+	const struct cpu_kind *kind;
+	struct cpu *cpu; /* NULL: not yet */
+	struct tables tables;
+	struct space_region *regions;
+	struct space_part *parts;
+	uint32_t region_count, region_room, part_count, part_room;
+	uint64_t physical; /* the next part's */
+	uint64_t code;	   /* bytes of code that are shown */
+};
+
+/* With the system's region, all of it backed, and an empty heap.  "kind"
+ * places. */
+int space_init(struct space *space, const struct cpu_kind *kind,
+	       struct err *err);
+void space_fini(struct space *space);
+/* The parts that there are, and all later ones, are this CPU's. */
+int space_attach(struct space *space, struct cpu *cpu, struct err *err);
+/* A region more: the next window.  Its number in regions. */
+int space_add(struct space *space, uint64_t reserve, struct err *err);
+/* Opens the region so far; what is open stays. */
+int space_open(struct space *space, uint32_t region, uint64_t bytes,
+	       struct err *err);
+/* Read-only bytes for the code window; their guest-virtual address.  "at"
+ * stays where it is, and is followed by zeros or nothing up to a page. */
+int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err);
+/* Where a linear memory is, NULL: there is no such window. */
+struct space_region *space_window(const struct space *space, uint64_t window);
+
+static inline uint8_t *space_system(const struct space *space)
+{
+	return space->regions[SPACE_SYSTEM].at;
+}
+static inline struct guest_call *space_call(const struct space *space)
+{
+	return (struct guest_call *)(space_system(space) + GUEST_CALL_AT);
+}
+static inline uint8_t *space_data(const struct space *space)
+{
+	return space_system(space) + GUEST_CALL_AT + GUEST_PAGE;
+}

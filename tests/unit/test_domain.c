@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Domains: modules that run in micro-VMs, compiled and interpreted, their
+ * traps and limits, and guests that do not behave. */
+#include "base/clock.h"
+#include "domain/internal.h"
+#include "domain/kvm.h"
+#include "domain/program.h"
+#include "jit/jit.h"
+#include "test.h"
+#include "wat/wat.h"
+#include <errno.h>
+#include <string.h>
+
+static struct kvm kvm;
+static struct err failure;
+
+struct run {
+	struct program program;
+	struct domain *domain;
+	struct domain_outcome outcome;
+	struct domain_values values;
+	uint32_t instance;
+};
+
+static bool run_open(struct run *run, const char *text, enum vm_via via,
+		     struct domain_options options)
+{
+	auto_buf struct buf bytes = { 0 };
+	static const struct cache_options off = { .place = "off" };
+	struct vm_options vm = { .code.via = via,
+				 .cache = &off,
+				 .store.fuel = (int64_t)options.fuel };
+	uint32_t module;
+
+	*run = (struct run){ 0 };
+	failure = (struct err){ 0 };
+	options.kvm = &kvm;
+	options.features = jit_features();
+	if (wat_to_binary("test", text, strlen(text), &bytes, &failure) < 0 ||
+	    program_open(&run->program, &vm, bytes.data, bytes.len, &failure) <
+		    0 ||
+	    domain_open(&run->domain, &options, &failure) < 0 ||
+	    domain_load(run->domain, &run->program.code, &module, &failure) <
+		    0 ||
+	    domain_instantiate(run->domain, module, &run->instance,
+			       &run->outcome, &failure) < 0) {
+		printf("# %s\n", failure.text);
+		return false;
+	}
+	return true;
+}
+
+static void run_close(struct run *run)
+{
+	domain_close(run->domain);
+	program_close(&run->program);
+}
+
+/* Up to two i32; the result as i32. */
+static int run_call(struct run *run, const char *name, uint32_t count,
+		    uint32_t a, uint32_t b)
+{
+	union wasm_value arguments[2] = { { .i64 = a }, { .i64 = b } };
+	int r = domain_call(run->domain, run->instance, name, strlen(name),
+			    arguments, count, &run->values, &run->outcome,
+			    &failure);
+
+	if (r < 0)
+		printf("# %s: %s\n", name, failure.text);
+	return r;
+}
+
+static bool run_is(struct run *run, const char *name, uint32_t count,
+		   uint32_t a, uint32_t b, uint32_t wanted)
+{
+	return run_call(run, name, count, a, b) == 0 && !run->outcome.trap &&
+	       run->values.count == 1 && run->values.values[0].i32 == wanted;
+}
+
+static bool run_traps(struct run *run, const char *name, uint32_t count,
+		      uint32_t a, uint32_t b, enum wasm_trap trap)
+{
+	if (run_call(run, name, count, a, b) == 0 && run->outcome.trap == trap)
+		return true;
+	printf("# %s: trap %d\n", name, run->outcome.trap);
+	return false;
+}
+
+#define MODULE                                                               \
+	"(module (memory (export \"m\") 1 1000)"                             \
+	" (func (export \"add\") (param i32 i32) (result i32)"               \
+	"  (i32.add (local.get 0) (local.get 1)))"                           \
+	" (func (export \"get\") (param i32) (result i32)"                   \
+	"  (i32.load (local.get 0)))"                                        \
+	" (func (export \"set\") (param i32 i32) (result i32)"               \
+	"  (i32.store (local.get 0) (local.get 1)) (local.get 1))"           \
+	" (func (export \"grow\") (param i32) (result i32)"                  \
+	"  (memory.grow (local.get 0)))"                                     \
+	" (func (export \"div\") (param i32 i32) (result i32)"               \
+	"  (i32.div_s (local.get 0) (local.get 1)))"                         \
+	" (func $deep (export \"deep\") (param i32) (result i32)"            \
+	"  (i32.add (call $deep (i32.add (local.get 0) (i32.const 1)))"      \
+	"   (i32.const 1)))"                                                 \
+	" (func (export \"unreachable\") (result i32) unreachable)"          \
+	" (func (export \"spin\") (result i32) (loop (br 0)) (i32.const 0))" \
+	" (func (export \"sum\") (param i32) (result i32) (local i32)"       \
+	"  (loop (local.set 1 (i32.add (local.get 1) (local.get 0)))"        \
+	"   (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) " \
+	"  (local.get 1)))"
+
+static bool domain_is_there(void)
+{
+	if (!kvm.device && kvm_open(&kvm, &failure) < 0)
+		kvm.device = 0;
+	return kvm.device > 0;
+}
+
+static void check_calls(enum vm_via via)
+{
+	struct run run;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	if (!run_open(&run, MODULE, via, (struct domain_options){ 0 })) {
+		CHECK(!"a domain opens");
+		return;
+	}
+	CHECK(run_is(&run, "add", 2, 40, 2, 42));
+	CHECK(run_is(&run, "sum", 1, 1000000, 0, 1784293664));
+	CHECK(run_is(&run, "set", 2, 65532, 7, 7));
+	CHECK(run_is(&run, "get", 1, 65532, 0, 7));
+	CHECK(run_traps(&run, "get", 1, 65533, 0, WASM_TRAP_memory_bounds));
+	CHECK(run_traps(&run, "get", 1, 0xffffffff, 0,
+			WASM_TRAP_memory_bounds));
+	CHECK(run_is(&run, "grow", 1, 1, 0, 1));
+	CHECK(run_is(&run, "set", 2, 131068, 9, 9));
+	CHECK(run_is(&run, "get", 1, 131068, 0, 9));
+	CHECK(run_is(&run, "grow", 1, 998, 0, 2));
+	CHECK(run_is(&run, "set", 2, 65535996, 5, 5));
+	CHECK(run_is(&run, "get", 1, 65532, 0, 7));
+	CHECK(run_traps(&run, "get", 1, 65536000, 0, WASM_TRAP_memory_bounds));
+	CHECK(run_is(&run, "grow", 1, 1, 0, (uint32_t)-1));
+	CHECK(run_traps(&run, "div", 2, 1, 0, WASM_TRAP_divide_by_zero));
+	CHECK(run_traps(&run, "deep", 1, 0, 0, WASM_TRAP_stack));
+	CHECK_INT(run.outcome.trace_count, GUEST_TRACE);
+	CHECK(run_traps(&run, "unreachable", 0, 0, 0, WASM_TRAP_unreachable));
+	domain_set_deadline(run.domain, (int64_t)clock_ns() + 20000000);
+	CHECK(run_traps(&run, "spin", 0, 0, 0, WASM_TRAP_deadline));
+	domain_set_deadline(run.domain, 0);
+	CHECK(run_is(&run, "add", 2, 40, 2, 42));
+	run_close(&run);
+}
+
+TEST(compiled)
+{
+	check_calls(VM_COMPILED);
+}
+
+TEST(interpreted)
+{
+	check_calls(VM_INTERPRETED);
+}
+
+TEST_MAIN
