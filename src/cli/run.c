@@ -11,6 +11,7 @@
 #include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
+#include "cli/run.h"
 #include "cli/wasm_value.h"
 #include "vm/vm.h"
 #include "vm/wasi.h"
@@ -22,16 +23,20 @@
 #include <unistd.h>
 
 enum { RUN_SMALL = 8192 }; /* bytes of a module's file */
-enum { RUN_VALUES = 64 };
-
-struct run_options {
-	const char *invoke, *init, *via, *cache, *report;
-	bool verbose;
-	struct args_list folders, read_only, environment, listen;
-	long fuel, timeout_ms, max_memory;
-};
 
 static const struct args_option run_options[] = {
+	{ .name = "--in",
+	  .value = "PLACE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, in),
+	  .help = "where it runs: in this process, or in a domain, a virtual "
+		  "machine of its own",
+	  .words = "process|domain" },
+	{ .name = "--require-kvm",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct run_options, require_kvm),
+	  .help = "a domain has to be a virtual machine: where there is no "
+		  "KVM, fail" },
 	{ .name = "--invoke",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -145,29 +150,6 @@ const struct args_verb run_args = {
 	.stop_early = true,
 };
 
-struct run {
-	const struct run_options *options;
-	const char *file; /* for messages */
-	char **words;	  /* the file, then the arguments */
-	int word_count;
-	struct wasi_folder folders[64];
-	char *environment[32];
-	char *owned[128]; /* what the above point to */
-	size_t owned_count, folder_count, environment_count;
-	struct listen listen[32];
-	int sockets[32];
-	size_t socket_count;
-	struct wasm_file source;
-	struct vm_code_told told;
-	struct progress progress;
-	struct buf bytes;
-	struct vm vm;
-	struct wasi *wasi;
-	struct wasm_instance *instance;
-	struct init init;
-	int stdio[3];
-};
-
 static void run_fini(struct run *run)
 {
 	init_close(&run->init);
@@ -183,7 +165,7 @@ static void run_fini(struct run *run)
 		free(run->owned[--run->owned_count]);
 }
 
-static int run_fail(const struct run *run, const struct err *err, int code)
+int run_fail(const struct run *run, const struct err *err, int code)
 {
 	fprintf(stderr, "brood: %s: %s\n", run->file, err->text);
 	return code;
@@ -296,10 +278,9 @@ static struct wasm_function *run_find(const struct run *run, const char *name)
 	return found.function;
 }
 
-/* FILE: no function "x" is exported; there are: a, b, ... */
-static int run_not_found(const struct run *run, const char *name)
+int run_not_found(const struct run *run, const struct wasm_module *module,
+		  const char *name)
 {
-	const struct wasm_module *module = run->instance->module;
 	auto_buf struct buf text = { 0 };
 	uint32_t count = 0;
 
@@ -319,6 +300,13 @@ static int run_not_found(const struct run *run, const char *name)
 	return CLI_NOT_EXECUTABLE;
 }
 
+int run_not_plain(const struct run *run, const char *name)
+{
+	fprintf(stderr, "brood: %s: %s has parameters or results\n",
+		run->file, name);
+	return CLI_NOT_EXECUTABLE;
+}
+
 /* Calls a function that shall have neither parameters nor results. */
 static int run_plain(struct run *run, const char *name,
 		     struct wasm_function *function, enum wasm_trap *trap)
@@ -326,11 +314,8 @@ static int run_plain(struct run *run, const char *name,
 	const struct wasm_deftype *type =
 		wasm_types_get(run->vm.types, function->type);
 
-	if (type->param_count || type->result_count) {
-		fprintf(stderr, "brood: %s: %s has parameters or results\n",
-			run->file, name);
-		return CLI_NOT_EXECUTABLE;
-	}
+	if (type->param_count || type->result_count)
+		return run_not_plain(run, name);
 	*trap = vm_call(&run->vm, function, NULL, NULL);
 	return 0;
 }
@@ -342,38 +327,39 @@ static int run_command(struct run *run)
 	int code;
 
 	if (!start)
-		return run_not_found(run, "_start");
+		return run_not_found(run, run->instance->module, "_start");
 	code = run_plain(run, "_start", start, &trap);
 	return code ? code : run_end(run, trap);
 }
 
-static int run_arguments(const struct run *run, const struct wasm_deftype *type,
-			 union wasm_value *values)
+int run_arguments(const struct run *run, const wasm_type *params,
+		  uint32_t param_count, uint32_t result_count,
+		  union wasm_value *values)
 {
 	struct err err = { 0 };
 
-	if (type->param_count > RUN_VALUES || type->result_count > RUN_VALUES)
+	if (param_count > RUN_VALUES || result_count > RUN_VALUES)
 		return cli_wrong("%s: %s has more than %d parameters or "
 				 "results",
 				 run->file, run->options->invoke, RUN_VALUES);
-	if (type->param_count != (uint32_t)run->word_count - 1)
+	if (param_count != (uint32_t)run->word_count - 1)
 		return cli_wrong("%s: %s takes %u arguments, not %d", run->file,
-				 run->options->invoke, type->param_count,
+				 run->options->invoke, param_count,
 				 run->word_count - 1);
-	for (uint32_t i = 0; i < type->param_count; i++)
-		if (wasm_value_parse(run->words[i + 1], type->params[i],
+	for (uint32_t i = 0; i < param_count; i++)
+		if (wasm_value_parse(run->words[i + 1], params[i],
 				     &values[i], &err) < 0)
 			return cli_wrong("argument %u: %s", i + 1, err.text);
 	return 0;
 }
 
-static int run_print(const struct wasm_deftype *type,
-		     const union wasm_value *values)
+int run_print(const wasm_type *results, uint32_t count,
+	      const union wasm_value *values)
 {
 	auto_buf struct buf text = { 0 };
 
-	for (uint32_t i = 0; i < type->result_count; i++) {
-		wasm_value_show(values[i], type->results[i], &text);
+	for (uint32_t i = 0; i < count; i++) {
+		wasm_value_show(values[i], results[i], &text);
 		buf_text(&text, "\n");
 	}
 	return cli_print(buf_string(&text));
@@ -389,9 +375,11 @@ static int run_invoke(struct run *run)
 	int code;
 
 	if (!function)
-		return run_not_found(run, run->options->invoke);
+		return run_not_found(run, run->instance->module,
+				     run->options->invoke);
 	type = wasm_types_get(run->vm.types, function->type);
-	code = run_arguments(run, type, values);
+	code = run_arguments(run, type->params, type->param_count,
+			     type->result_count, values);
 	if (code)
 		return code;
 	if (first && first != function && !run->options->init)
@@ -400,7 +388,9 @@ static int run_invoke(struct run *run)
 		return code;
 	if (trap == WASM_OK)
 		trap = vm_call(&run->vm, function, values, results);
-	return trap == WASM_OK ? run_print(type, results) : run_end(run, trap);
+	return trap == WASM_OK
+		       ? run_print(type->results, type->result_count, results)
+		       : run_end(run, trap);
 }
 
 static enum vm_via run_via(const char *word)
@@ -566,6 +556,11 @@ static int run_start(struct run *run)
 		return result;
 	if (run_grant(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
+	if (run->options->in && strcmp(run->options->in, "domain") == 0) {
+		result = run_in_domain(run, module);
+		run_tell(run);
+		return result;
+	}
 	result = run_instantiate(run, module, &err);
 	run_tell(run);
 	if (result < 0)

@@ -11,7 +11,7 @@ static int program_compile(struct program *program, struct err *err)
 {
 	const struct code_header *header;
 	struct cache_object *object;
-	int r = vm_compile(&program->vm, program->module, &object, err);
+	int r = vm_compile(program->vm, program->module, &object, err);
 
 	if (r < 0)
 		return r;
@@ -51,49 +51,27 @@ static int program_copy(struct program *program, struct err *err)
 	return 0;
 }
 
-static int program_make(struct program *program, const void *bytes, size_t len,
-			struct err *err)
+int program_open(struct program *program, struct vm *vm,
+		 struct wasm_module *module, struct err *err)
 {
-	enum vm_via via = program->vm.options.code.via;
+	enum vm_via via = vm->options.code.via;
 	struct err failed = { 0 };
-	int r = 0;
 
-	if (vm_load_known(&program->vm, &program->module) == 0)
-		r = bytes ? vm_load_compiled(&program->vm, bytes, len,
-					     &program->module, err)
-			  : err_set(err, -ENOENT, "code of the module");
-	if (r < 0)
-		return r;
-	program->why = "told so";
-	if (via != VM_INTERPRETED) {
-		if (program_compile(program, &failed) >= 0)
-			return 0;
-		if (via == VM_COMPILED)
-			return err_set(err, failed.code, "%s", failed.text);
-		program->why = "it cannot be compiled here";
-	}
+	*program = (struct program){ .vm = vm,
+				     .module = module,
+				     .why = "told so" };
+	if (via == VM_INTERPRETED)
+		return program_copy(program, err);
+	if (program_compile(program, &failed) >= 0)
+		return 0;
+	if (via == VM_COMPILED)
+		return err_set(err, failed.code, "%s", failed.text);
+	program->why = "it cannot be compiled here";
 	return program_copy(program, err);
-}
-
-int program_open(struct program *program, const struct vm_options *options,
-		 const void *bytes, size_t len, struct err *err)
-{
-	int r;
-
-	*program = (struct program){ 0 };
-	r = vm_init(&program->vm, options, err);
-	if (r < 0)
-		return r;
-	r = program_make(program, bytes, len, err);
-	if (r < 0)
-		program_close(program);
-	return r;
 }
 
 void program_close(struct program *program)
 {
-	if (program->vm.store)
-		vm_fini(&program->vm);
 	if (program->pages)
 		munmap(program->pages, program->pages_bytes);
 	*program = (struct program){ 0 };
@@ -133,13 +111,8 @@ static enum wasm_trap program_ready(struct wasm_store *store,
 	return WASM_OK;
 }
 
-int program_check_imports(struct program *program, struct wasi *wasi,
-			  struct err *err)
+int program_define(struct vm *vm, struct err *err)
 {
-	int r = wasi_define(wasi, &program->vm, err);
-
-	if (r >= 0)
-		r = vm_define_function(&program->vm, "brood", "ready", ">",
-				       program_ready, NULL, err);
-	return r < 0 ? r : vm_check_imports(&program->vm, program->module, err);
+	return vm_define_function(vm, "brood", "ready", ">", program_ready,
+				  NULL, err);
 }

@@ -7,7 +7,7 @@
 #include "vm/vm.h"
 
 struct program {
-	struct vm vm; /* the cache, and what describes traps */
+	struct vm *vm; /* whose the module is: its cache, its words */
 	struct wasm_module *module;
 	struct domain_code code;
 	enum vm_way way; /* VM_BY_MAPPED, VM_BY_COMPILED, VM_BY_INTERPRETER */
@@ -15,17 +15,16 @@ struct program {
 	uint8_t *pages;	 /* the bytes alone, from a page on */
 	uint64_t pages_bytes;
 };
-/* As vm_options say: via, cache, source, fuel, without_features.  The bytes
- * stay as long as the program; NULL: only what the cache knows of the source,
- * and -ENOENT where it knows nothing. */
-int program_open(struct program *program, const struct vm_options *options,
-		 const void *bytes, size_t len, struct err *err);
+/* Of a module that the VM has loaded, as its options say (via, cache, fuel);
+ * both stay as long as the program. */
+int program_open(struct program *program, struct vm *vm,
+		 struct wasm_module *module, struct err *err);
 void program_close(struct program *program);
 /* "trap: ..." and a line for each frame; the domain has loaded this program
  * as its module number "number". */
 struct buf;
 void program_describe(struct program *program, uint32_t number,
 		      const struct domain_outcome *outcome, struct buf *text);
-/* Why it does not link with what a domain offers; 0: it does. */
-int program_check_imports(struct program *program, struct wasi *wasi,
-			  struct err *err);
+/* Defines in the VM what a domain offers besides WASI, so that
+ * vm_check_imports has the words for what does not link. */
+int program_define(struct vm *vm, struct err *err);

@@ -15,6 +15,7 @@ static struct kvm kvm;
 static struct err failure;
 
 struct run {
+	struct vm vm;
 	struct program program;
 	struct domain *domain;
 	struct domain_outcome outcome;
@@ -30,6 +31,7 @@ static bool run_open(struct run *run, const char *text, enum vm_via via,
 	struct vm_options vm = { .code.via = via,
 				 .cache = &off,
 				 .store.fuel = (int64_t)options.fuel };
+	struct wasm_module *loaded;
 	uint32_t module;
 
 	*run = (struct run){ 0 };
@@ -37,8 +39,9 @@ static bool run_open(struct run *run, const char *text, enum vm_via via,
 	options.kvm = &kvm;
 	options.features = jit_features();
 	if (wat_to_binary("test", text, strlen(text), &bytes, &failure) < 0 ||
-	    program_open(&run->program, &vm, bytes.data, bytes.len, &failure) <
-		    0 ||
+	    vm_init(&run->vm, &vm, &failure) < 0 ||
+	    vm_load(&run->vm, bytes.data, bytes.len, &loaded, &failure) < 0 ||
+	    program_open(&run->program, &run->vm, loaded, &failure) < 0 ||
 	    domain_open(&run->domain, &options, &failure) < 0 ||
 	    domain_load(run->domain, &run->program.code, &module, &failure) <
 		    0 ||
@@ -54,6 +57,7 @@ static void run_close(struct run *run)
 {
 	domain_close(run->domain);
 	program_close(&run->program);
+	vm_fini(&run->vm);
 }
 
 /* Up to two i32; the result as i32. */

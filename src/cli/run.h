@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood run: what its ways have in common. */
+#pragma once
+#include "base/args.h"
+#include "base/buf.h"
+#include "base/progress.h"
+#include "cli/init.h"
+#include "cli/listen.h"
+#include "cli/wasm_file.h"
+#include "vm/vm.h"
+#include "vm/wasi.h"
+
+enum { RUN_VALUES = 64 };
+
+struct run_options {
+	const char *in, *invoke, *init, *via, *cache, *report;
+	bool verbose, require_kvm;
+	struct args_list folders, read_only, environment, listen;
+	long fuel, timeout_ms, max_memory;
+};
+
+struct run {
+	const struct run_options *options;
+	const char *file; /* for messages */
+	char **words;	  /* the file, then the arguments */
+	int word_count;
+	struct wasi_folder folders[64];
+	char *environment[32];
+	char *owned[128]; /* what the above point to */
+	size_t owned_count, folder_count, environment_count;
+	struct listen listen[32];
+	int sockets[32];
+	size_t socket_count;
+	struct wasm_file source;
+	struct vm_code_told told;
+	struct progress progress;
+	struct buf bytes;
+	struct vm vm;
+	struct wasi *wasi;
+	struct wasm_instance *instance;
+	struct init init;
+	int stdio[3];
+};
+
+
+/* "brood: FILE: ..." */
+int run_fail(const struct run *run, const struct err *err, int code);
+/* The words behind the file as the parameters' types say; 0 or an exit code.
+ * Values are [RUN_VALUES]. */
+int run_arguments(const struct run *run, const wasm_type *params,
+		  uint32_t param_count, uint32_t result_count,
+		  union wasm_value *values);
+int run_print(const wasm_type *results, uint32_t count,
+	      const union wasm_value *values);
+/* FILE: no function "x" is exported; there are: a, b, ... */
+int run_not_found(const struct run *run, const struct wasm_module *module,
+		  const char *name);
+int run_not_plain(const struct run *run, const char *name);
+
+/* The module, which is loaded and granted what the options say, in a domain
+ * of its own; the exit code. */
+int run_in_domain(struct run *run, struct wasm_module *module);
