@@ -166,13 +166,17 @@ $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
 	@tools/engine-id "$(if $(SAN),sanitised,plain)" $(ENGINE_SOURCES) >$@
 $(BUILD)/host/src/cache/cache_key.o: | $(BUILD)/gen/cache/engine_id.h
-# What a guest runs to show what an accelerator is worth.
-$(BUILD)/gen/machine/selftest.inc: src/machine/selftest.S $(STAMP)
+# What guests run to show what an accelerator, and what a KVM, is worth.
+GUESTS_MADE := $(BUILD)/gen/machine/selftest.inc \
+	$(BUILD)/gen/domain/kvm_selftest.inc
+$(GUESTS_MADE): $(BUILD)/gen/%.inc: src/%.S $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) -c $< -o $(@:.inc=.o)
+	$(CC) -MMD -MP -MT $@ -Isrc -c $< -o $(@:.inc=.o)
 	objcopy -O binary -j .text $(@:.inc=.o) $(@:.inc=.bin)
 	od -An -v -tx1 $(@:.inc=.bin) | sed 's/ \(..\)/0x\1,/g' >$@
 $(BUILD)/host/src/machine/selftest.o: $(BUILD)/gen/machine/selftest.inc
+$(BUILD)/host/src/domain/kvm_selftest.o: $(BUILD)/gen/domain/kvm_selftest.inc
+$(BUILD)/bench/domain_floor: $(BUILD)/gen/domain/kvm_selftest.inc
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(STAMP)
 	$(CC) $(HOST) -c $< -o $@
 $(BUILD)/shim/%.o: %.c $(STAMP)

@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "cli/cli.h"
+#include "domain/kvm.h"
+#include "domain/kvm_selftest.h"
 #include "image/scan.h"
 #include "jit/jit.h"
 #include "lib/stub.h"
@@ -416,10 +418,19 @@ static bool doctor_may_execute(void)
 	return may;
 }
 
+/* Bits of enum code_feature. */
+static void doctor_features(uint32_t features, struct buf *text)
+{
+	static const char *const names[] = { "AVX",   "AVX2", "BMI1",	"BMI2",
+					     "LZCNT", "FMA",  "AVX-512" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (features >> i & 1)
+			buf_format(text, " %s", names[i]);
+}
+
 static void doctor_compiler(struct doctor_finding *finding)
 {
-	static const char *const names[] = { "AVX", "AVX2", "BMI1", "BMI2",
-					     "LZCNT" };
 	auto_buf struct buf text = { 0 };
 	uint32_t features = jit_features();
 
@@ -430,11 +441,52 @@ static void doctor_compiler(struct doctor_finding *finding)
 			    "but for what is in the cache");
 		return;
 	}
-	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (features >> i & 1)
-			buf_format(&text, " %s", names[i]);
+	doctor_features(features, &text);
 	doctor_note(finding, DOCTOR_OK, NULL, "for x86-64-v2%s%s",
 		    features ? " with" : "", buf_string(&text));
+}
+
+static void doctor_domains(struct doctor_finding *finding)
+{
+	struct kvm_facts facts;
+	uint32_t call_ns;
+
+	kvm_facts_find(&facts);
+	call_ns = facts.bell_port ? facts.port_ns : facts.store_ns;
+	if (facts.usable)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "VM walls: machine %u us, processor %u us, first "
+			    "run %u us, host call %.1f us, page %.1f us",
+			    facts.vm_ns / 1000, facts.cpu_ns / 1000,
+			    facts.first_ns / 1000, call_ns / 1e3,
+			    facts.page_ns / 1e3);
+	else
+		doctor_note(finding, DOCTOR_LESS,
+			    facts.code ? kvm_advice(facts.code)
+				       : "another kernel or processor, for "
+					 "walls of a VM",
+			    "process walls, as kvm: %s", facts.why);
+}
+
+static void doctor_domain_cpu(struct doctor_finding *finding)
+{
+	auto_buf struct buf text = { 0 };
+	struct kvm_facts facts;
+
+	kvm_facts_find(&facts);
+	if (!facts.usable) {
+		doctor_note(finding, DOCTOR_OK, NULL, "none, but a process's");
+		return;
+	}
+	doctor_features(facts.features, &text);
+	doctor_note(finding, DOCTOR_OK, NULL,
+		    "x86-64-v2%s%s%s; ring 0 %s, %u ns an instruction; "
+		    "doorbell%s%s",
+		    facts.features ? " with" : "", buf_string(&text),
+		    facts.needs_cpuid ? " by CPUID" : "",
+		    facts.native_ring0 ? "native" : "emulated", facts.ring0_ns,
+		    facts.bell_port ? " by port" : "",
+		    facts.bell_store ? " by store" : "");
 }
 
 static void doctor_refused(struct doctor_finding *finding)
@@ -462,6 +514,8 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "Wasm engine", doctor_engine, false },
 	{ "Wasm compiler", doctor_compiler, false },
 	{ "Wasm refused", doctor_refused, false },
+	{ "domains", doctor_domains, false },
+	{ "domain CPU", doctor_domain_cpu, true },
 	{ "QEMU", doctor_qemu, false },
 	{ "userfaultfd", doctor_userfault, true },
 };

@@ -48,17 +48,17 @@ static int kvm_check(struct kvm *kvm, const char *path, struct err *err)
 	if (r < 0)
 		return err_set(err, -ENOTTY, "%s is no KVM", path);
 	if (r != KVM_VERSION)
-		return err_set(err, -ENOTSUP, "%s has version %d", path, r);
+		return err_set(err, -EPROTO, "%s has version %d", path, r);
 	for (size_t i = 0; i < sizeof(kvm_needs) / sizeof(*kvm_needs); i++) {
 		r = kvm_ioctl(kvm->device, KVM_CHECK_EXTENSION,
 			      kvm_needs[i].capability);
 		if (r < 0 || (r & kvm_needs[i].least) != kvm_needs[i].least)
-			return err_set(err, -ENOTSUP, "%s has no %s", path,
+			return err_set(err, -EPROTO, "%s has no %s", path,
 				       kvm_needs[i].name);
 	}
 	r = kvm_ioctl(kvm->device, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (r < (int)sizeof(struct kvm_run))
-		return err_set(err, -ENOTSUP, "%s shares %d bytes", path, r);
+		return err_set(err, -EPROTO, "%s shares %d bytes", path, r);
 	kvm->run_bytes = r;
 	return 0;
 }
@@ -70,7 +70,7 @@ int kvm_open(struct kvm *kvm, struct err *err)
 
 	*kvm = (struct kvm){ .device = -1 };
 	if (!process_feature("kvm"))
-		return err_set(err, -ENOTSUP, "switched off by BROOD_WITHOUT");
+		return err_set(err, -EINVAL, "switched off by BROOD_WITHOUT");
 	if (!path || !*path)
 		path = "/dev/kvm";
 	kvm->device = open(path, O_RDWR | O_CLOEXEC);
@@ -100,9 +100,8 @@ const char *kvm_advice(int code)
 		return "switch on virtualisation in the firmware and load "
 		       "kvm_intel or kvm_amd";
 	case -ENOTTY: return "unset BROOD_KVM";
-	case -ENOTSUP:
-		return "Linux 6.1 or newer with KVM, and no kvm in "
-		       "BROOD_WITHOUT";
+	case -EINVAL: return "take kvm out of BROOD_WITHOUT";
+	case -EPROTO: return "Linux 6.1 or newer is what is tested";
 	default: return "see what the kernel's log says of kvm";
 	}
 }

@@ -37,9 +37,9 @@ struct kvm {
 	uint64_t xcr0; /* with it */
 };
 
-/* /dev/kvm, or what BROOD_KVM names (for tests).  Fails with -ENOTSUP where
- * the kernel's KVM is too old or BROOD_WITHOUT=kvm is set, -ENOTTY where the
- * file is no KVM. */
+/* /dev/kvm, or what BROOD_KVM names (for tests).  Fails with -EINVAL where
+ * BROOD_WITHOUT=kvm is set, -ENOTTY where the file is no KVM, -EPROTO where
+ * the kernel's KVM has not what it has to have. */
 int kvm_open(struct kvm *kvm, struct err *err);
 void kvm_close(struct kvm *kvm);
 #define auto_kvm __attribute__((cleanup(kvm_close)))

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/memo.h"
 #include "base/process.h"
-#include "machine/memo.h"
 #include "machine/selftest.h"
 #include <errno.h>
 #include <fcntl.h>

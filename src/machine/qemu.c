@@ -3,8 +3,8 @@
 #include "machine/qemu.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/memo.h"
 #include "base/process.h"
-#include "machine/memo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -3,9 +3,9 @@
 #include "machine/shape.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/memo.h"
 #include "base/sha256.h"
 #include "machine/accel.h"
-#include "machine/memo.h"
 #include "machine/qemu.h"
 #include "store/store.h"
 #include <errno.h>

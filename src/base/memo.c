@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memos: read with distrust, published whole. */
-#include "machine/memo.h"
+#include "base/memo.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/hash.h"
