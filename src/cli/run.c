@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood run: a WebAssembly program in this process, with the rights that the
  * options give it. */
+#include "cli/run.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -11,8 +12,8 @@
 #include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
-#include "cli/run.h"
 #include "cli/wasm_value.h"
+#include "jit/jit.h"
 #include "vm/vm.h"
 #include "vm/wasi.h"
 #include <errno.h>
@@ -150,8 +151,14 @@ const struct args_verb run_args = {
 	.stop_early = true,
 };
 
+static bool run_is_in_domain(const struct run *run)
+{
+	return run->options->in && strcmp(run->options->in, "domain") == 0;
+}
+
 static void run_fini(struct run *run)
 {
+	ground_close(&run->ground);
 	init_close(&run->init);
 	if (run->vm.store)
 		vm_fini(&run->vm);
@@ -302,8 +309,8 @@ int run_not_found(const struct run *run, const struct wasm_module *module,
 
 int run_not_plain(const struct run *run, const char *name)
 {
-	fprintf(stderr, "brood: %s: %s has parameters or results\n",
-		run->file, name);
+	fprintf(stderr, "brood: %s: %s has parameters or results\n", run->file,
+		name);
 	return CLI_NOT_EXECUTABLE;
 }
 
@@ -347,8 +354,8 @@ int run_arguments(const struct run *run, const wasm_type *params,
 				 run->options->invoke, param_count,
 				 run->word_count - 1);
 	for (uint32_t i = 0; i < param_count; i++)
-		if (wasm_value_parse(run->words[i + 1], params[i],
-				     &values[i], &err) < 0)
+		if (wasm_value_parse(run->words[i + 1], params[i], &values[i],
+				     &err) < 0)
 			return cli_wrong("argument %u: %s", i + 1, err.text);
 	return 0;
 }
@@ -404,9 +411,9 @@ static enum vm_via run_via(const char *word)
  * function leaves may have taken long. */
 static bool run_is_small(const struct run *run)
 {
-	return run->source.fd >= 0 && !run->options->cache &&
-	       !run->options->init && !getenv("BROOD_CACHE") &&
-	       run->source.stamp.size < RUN_SMALL;
+	return run->source.fd >= 0 && !run_is_in_domain(run) &&
+	       !run->options->cache && !run->options->init &&
+	       !getenv("BROOD_CACHE") && run->source.stamp.size < RUN_SMALL;
 }
 
 static void run_progress(void *env)
@@ -422,6 +429,11 @@ static int run_open(struct run *run, struct err *err)
 		.cache = run_is_small(run) ? NULL : &cache,
 		.code = { .via = run_via(options->via),
 			  .told = &run->told,
+			  .without_features =
+				  run_is_in_domain(run)
+					  ? jit_features() &
+						    ~run->ground.features
+					  : 0,
 			  .progress = run_progress,
 			  .progress_env = run },
 		.store = { .fuel = options->fuel,
@@ -506,6 +518,7 @@ static void run_report(const struct run *run, const char *path)
 	json_text(&json, "program", run->file);
 	if (run->told.why)
 		json_text(&json, "reason", run->told.why);
+	json_text(&json, "isolation", run->isolation);
 	json_number(&json, "compiled", run->told.compiled);
 	json_number(&json, "pid", getpid());
 	json_close(&json);
@@ -514,15 +527,18 @@ static void run_report(const struct run *run, const char *path)
 }
 
 /* As "brood launch" does. */
-static void run_tell(const struct run *run)
+void run_tell(const struct run *run)
 {
 	const char *report = run->options->report;
 
 	if (!report)
 		report = getenv("BROOD_REPORT");
 	if (run->options->verbose || getenv("BROOD_VERBOSE"))
-		fprintf(stderr, "brood: %s: %s%s%s\n", run->file,
-			run_ways[run->told.way], run->told.why ? ": " : "",
+		fprintf(stderr, "brood: %s: %s%s%s%s\n", run->file,
+			run_ways[run->told.way],
+			strcmp(run->isolation, "kvm") == 0 ? " in a domain"
+							   : "",
+			run->told.why ? ": " : "",
 			run->told.why ? run->told.why : "");
 	if (report && *report)
 		run_report(run, report);
@@ -543,6 +559,9 @@ static int run_start(struct run *run)
 	struct err err = { 0 };
 	int result;
 
+	if (run_is_in_domain(run) &&
+	    ground_open(&run->ground, run->options->require_kvm, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	result = run_load(run, &module);
@@ -556,11 +575,8 @@ static int run_start(struct run *run)
 		return result;
 	if (run_grant(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	if (run->options->in && strcmp(run->options->in, "domain") == 0) {
-		result = run_in_domain(run, module);
-		run_tell(run);
-		return result;
-	}
+	if (run_is_in_domain(run))
+		return run_in_domain(run, module);
 	result = run_instantiate(run, module, &err);
 	run_tell(run);
 	if (result < 0)
@@ -581,7 +597,10 @@ static int run_file(struct run *run)
 int run_run(int argc, char **argv)
 {
 	struct run_options options = { 0 };
-	struct run run = { .options = &options, .source = { .fd = -1 } };
+	struct run run = { .options = &options,
+			   .source = { .fd = -1 },
+			   .ground.kvm.device = -1,
+			   .isolation = "process" };
 	int code;
 
 	if (cli_parse(&run_args, argc, argv, &options, &run.words,

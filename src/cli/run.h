@@ -7,6 +7,7 @@
 #include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
+#include "domain/ground.h"
 #include "vm/vm.h"
 #include "vm/wasi.h"
 
@@ -33,6 +34,8 @@ struct run {
 	size_t socket_count;
 	struct wasm_file source;
 	struct vm_code_told told;
+	struct ground ground;  /* of a domain */
+	const char *isolation; /* "process", "kvm" */
 	struct progress progress;
 	struct buf bytes;
 	struct vm vm;
@@ -41,7 +44,6 @@ struct run {
 	struct init init;
 	int stdio[3];
 };
-
 
 /* "brood: FILE: ..." */
 int run_fail(const struct run *run, const struct err *err, int code);
@@ -56,6 +58,9 @@ int run_print(const wasm_type *results, uint32_t count,
 int run_not_found(const struct run *run, const struct wasm_module *module,
 		  const char *name);
 int run_not_plain(const struct run *run, const char *name);
+
+/* How it runs, for who asked. */
+void run_tell(const struct run *run);
 
 /* The module, which is loaded and granted what the options say, in a domain
  * of its own; the exit code. */

@@ -2,6 +2,7 @@
 /* A domain's life, and its commands: what the host puts into the call page
  * and its data, and what it takes out of them. */
 #include "domain/domain.h"
+#include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@ static int domain_boot(struct domain *domain, struct err *err)
 	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
-	page->bell_is_store = domain->options.bell_is_store;
-	page->features = domain->options.features;
+	page->bell_is_store = domain->options.ground->bell_is_store;
+	page->features = domain->options.ground->features;
 	page->fuel = domain->options.fuel;
 	page->memory_bytes = domain->options.memory_bytes;
 	page->stack_bytes = domain->options.stack_bytes;
@@ -32,7 +33,7 @@ static int domain_make(struct domain *domain, struct err *err)
 	int r = domain_make_system(&domain->space, err);
 
 	if (r >= 0)
-		r = cpu_open_kvm(&domain->cpu, domain->options.kvm,
+		r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
 				 space_system(&domain->space), err);
 	if (r >= 0)
 		r = space_attach(&domain->space, domain->cpu, err);

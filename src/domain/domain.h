@@ -19,11 +19,9 @@
 #include "wasm/instance.h"
 #include "wasm/type.h"
 
-struct kvm;
+struct ground;
 struct domain_options {
-	struct kvm *kvm;    /* NULL: this process takes the place of a VM */
-	uint32_t features;  /* enum code_feature that the guest may use */
-	bool bell_is_store; /* where the port does not work */
+	struct ground *ground;
 	uint64_t fuel, memory_bytes, stack_bytes; /* 0: no limit, usual */
 };
 

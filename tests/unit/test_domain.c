@@ -2,8 +2,8 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
+#include "domain/ground.h"
 #include "domain/internal.h"
-#include "domain/kvm.h"
 #include "domain/program.h"
 #include "jit/jit.h"
 #include "test.h"
@@ -11,7 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
-static struct kvm kvm;
+static struct ground ground;
+static bool ground_is_open;
 static struct err failure;
 
 struct run {
@@ -29,6 +30,8 @@ static bool run_open(struct run *run, const char *text, enum vm_via via,
 	auto_buf struct buf bytes = { 0 };
 	static const struct cache_options off = { .place = "off" };
 	struct vm_options vm = { .code.via = via,
+				 .code.without_features =
+					 jit_features() & ~ground.features,
 				 .cache = &off,
 				 .store.fuel = (int64_t)options.fuel };
 	struct wasm_module *loaded;
@@ -36,8 +39,7 @@ static bool run_open(struct run *run, const char *text, enum vm_via via,
 
 	*run = (struct run){ 0 };
 	failure = (struct err){ 0 };
-	options.kvm = &kvm;
-	options.features = jit_features();
+	options.ground = &ground;
 	if (wat_to_binary("test", text, strlen(text), &bytes, &failure) < 0 ||
 	    vm_init(&run->vm, &vm, &failure) < 0 ||
 	    vm_load(&run->vm, bytes.data, bytes.len, &loaded, &failure) < 0 ||
@@ -114,9 +116,9 @@ static bool run_traps(struct run *run, const char *name, uint32_t count,
 
 static bool domain_is_there(void)
 {
-	if (!kvm.device && kvm_open(&kvm, &failure) < 0)
-		kvm.device = 0;
-	return kvm.device > 0;
+	if (!ground_is_open)
+		ground_is_open = ground_open(&ground, true, &failure) >= 0;
+	return ground_is_open;
 }
 
 static void check_calls(enum vm_via via)
