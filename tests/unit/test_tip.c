@@ -286,6 +286,7 @@ static void less_memory(struct layer_header *head)
 {
 	head->ram_bytes -= LAYER_PAGE;
 	head->region_count = 0;
+	memset(head->regions, 0, sizeof head->regions);
 }
 
 static void more_memory(struct layer_header *head)
