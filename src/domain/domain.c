@@ -18,14 +18,36 @@ static int domain_boot(struct domain *domain, struct err *err)
 	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
-	page->bell_is_store = domain->options.ground->bell_is_store;
-	page->features = domain->options.ground->features;
-	page->fuel = domain->options.fuel;
-	page->memory_bytes = domain->options.memory_bytes;
-	page->stack_bytes = domain->options.stack_bytes;
 	domain_renew(domain);
 	domain->cpu->kind->go(domain->cpu, &at);
 	return domain_run(domain, err);
+}
+
+int domain_new(struct domain **made, const struct domain_options *options,
+	       struct err *err)
+{
+	struct domain *domain = calloc(1, sizeof(*domain));
+	int r;
+
+	*made = NULL;
+	if (!domain)
+		return err_set(err, -ENOMEM, "a domain");
+	domain->options = *options;
+	r = space_init(&domain->space, &cpu_kvm_kind, err);
+	if (r < 0) {
+		free(domain);
+		return r;
+	}
+	*made = domain;
+	return 0;
+}
+
+int domain_open_cpu(struct domain *domain, struct err *err)
+{
+	int r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
+			     space_system(&domain->space), err);
+
+	return r < 0 ? r : space_attach(&domain->space, domain->cpu, err);
 }
 
 static int domain_make(struct domain *domain, struct err *err)
@@ -33,12 +55,11 @@ static int domain_make(struct domain *domain, struct err *err)
 	int r = domain_make_system(&domain->space, err);
 
 	if (r >= 0)
-		r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
-				 space_system(&domain->space), err);
-	if (r >= 0)
-		r = space_attach(&domain->space, domain->cpu, err);
+		r = domain_open_cpu(domain, err);
 	if (r >= 0)
 		r = domain_boot(domain, err);
+	if (r >= 0)
+		domain->point = DOMAIN_POINT_FRESH;
 	return r;
 }
 
@@ -63,18 +84,12 @@ static int domain_do(struct domain *domain, enum guest_command command,
 int domain_open(struct domain **opened, const struct domain_options *options,
 		struct err *err)
 {
-	struct domain *domain = calloc(1, sizeof(*domain));
-	int r;
+	struct domain *domain;
+	int r = domain_new(&domain, options, err);
 
 	*opened = NULL;
-	if (!domain)
-		return err_set(err, -ENOMEM, "a domain");
-	domain->options = *options;
-	r = space_init(&domain->space, &cpu_kvm_kind, err);
-	if (r < 0) {
-		free(domain);
+	if (r < 0)
 		return r;
-	}
 	r = domain_make(domain, err);
 	if (r >= 0)
 		r = domain_do(domain, GUEST_COMMAND_OPEN, err);
@@ -82,6 +97,7 @@ int domain_open(struct domain **opened, const struct domain_options *options,
 		domain_close(domain);
 		return r;
 	}
+	domain->point = DOMAIN_POINT_IDLE;
 	*opened = domain;
 	return 0;
 }
@@ -94,6 +110,7 @@ void domain_close(struct domain *domain)
 	if (domain->cpu)
 		domain->cpu->kind->close(domain->cpu);
 	space_fini(&domain->space);
+	free(domain->codes);
 	free(domain);
 }
 
@@ -126,6 +143,27 @@ static void domain_outcome(const struct domain *domain,
 		outcome->trap = WASM_TRAP_host;
 }
 
+static int domain_note_code(struct domain *domain,
+			    const struct domain_code *code, uint64_t at,
+			    struct err *err)
+{
+	struct domain_state_code *codes = reallocarray(
+		domain->codes, domain->code_count + 1, sizeof(*codes));
+
+	if (!codes)
+		return err_set(err, -ENOMEM, "a domain's code");
+	domain->codes = codes;
+	codes[domain->code_count++] = (struct domain_state_code){
+		.virtual = at,
+		.bytes = code->len,
+		.module_at = code->module_at,
+		.module_bytes = code->module_bytes,
+		.has_code = code->has_code,
+		.disk = UINT32_MAX,
+	};
+	return 0;
+}
+
 int domain_load(struct domain *domain, const struct domain_code *code,
 		uint32_t *module, struct err *err)
 {
@@ -134,6 +172,8 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 	int r = space_show_code(&domain->space, code->image, code->len, &at,
 				err);
 
+	if (r >= 0)
+		r = domain_note_code(domain, code, at, err);
 	if (r < 0)
 		return r;
 	page->command_words[0] = at + code->module_at;

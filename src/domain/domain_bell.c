@@ -4,6 +4,7 @@
  *
  * CLAIM 3.7 3.8 */
 #include "base/clock.h"
+#include "domain/ground.h"
 #include "domain/internal.h"
 #include "vm/wasi_abi.h"
 #include <errno.h>
@@ -172,9 +173,19 @@ void domain_renew(struct domain *domain)
 {
 	struct guest_call *page = space_call(&domain->space);
 
-	page->generation = ++domain->generation;
 	page->random_used = 0;
 	if (getrandom(page->random, sizeof(page->random), 0) !=
 	    (ssize_t)sizeof(page->random))
 		page->random_used = sizeof(page->random);
+	/* Never the same twice: the guest looks whether it has changed. */
+	memcpy(&page->generation, page->random, sizeof(page->generation));
+	page->generation ^= clock_ns();
+	page->random_used += sizeof(page->generation);
+	page->features = domain->options.ground->features;
+	page->bell_is_store = domain->options.ground->bell_is_store;
+	page->fuel = domain->options.fuel;
+	page->memory_bytes = domain->options.memory_bytes;
+	page->stack_bytes = domain->options.stack_bytes;
+	page->clock.scale = 0;
+	page->ended = 0;
 }

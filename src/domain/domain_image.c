@@ -3,6 +3,7 @@
  * and tables that show ring 3 what it may see.
  *
  * CLAIM 3.5 3.6 */
+#include "base/sha256.h"
 #include "domain/internal.h"
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,14 @@ const struct guest_image *domain_image(uint64_t *bytes)
 {
 	*bytes = (uint64_t)(guest_image_bytes_end - guest_image_bytes);
 	return (const struct guest_image *)guest_image_bytes;
+}
+
+void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH])
+{
+	uint64_t bytes;
+	const struct guest_image *image = domain_image(&bytes);
+
+	sha256_of(image, bytes, hash);
 }
 
 struct domain_piece {

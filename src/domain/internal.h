@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of a domain share. */
 #pragma once
+#include "brood/domain_format.h"
 #include "domain/domain.h"
 #include "domain/space.h"
 #include <time.h>
@@ -11,7 +12,10 @@ struct domain {
 	struct cpu *cpu;
 	struct wasi *wasi;
 	int64_t deadline_ns;
-	uint64_t generation;
+	enum domain_point point;
+	/* What was loaded; keys and sums are of who knows them. */
+	struct domain_state_code *codes;
+	uint32_t code_count;
 	timer_t timer;
 	bool has_timer;
 	bool is_broken; /* it is not run any more */
@@ -24,6 +28,13 @@ struct domain {
 /* domain_image.c: the system's part of a fresh domain */
 int domain_make_system(struct space *space, struct err *err);
 const struct guest_image *domain_image(uint64_t *bytes);
+void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
+
+/* domain.c: a domain without a CPU, whose memory is the system's, not made;
+ * then its CPU, which sees all parts */
+int domain_new(struct domain **domain, const struct domain_options *options,
+	       struct err *err);
+int domain_open_cpu(struct domain *domain, struct err *err);
 
 /* domain_run.c: runs a command to its end.  0; or the domain is broken. */
 int domain_command(struct domain *domain, enum guest_command command,

@@ -5,6 +5,7 @@
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include "domain/program.h"
+#include "domain/snapshot.h"
 #include "jit/jit.h"
 #include "test.h"
 #include "wat/wat.h"
@@ -165,6 +166,121 @@ TEST(compiled)
 TEST(interpreted)
 {
 	check_calls(VM_INTERPRETED);
+}
+
+/* ---- kept and begun again ---------------------------------------------------- */
+
+struct kept {
+	char folder[64];
+	struct images images;
+	struct tip tip;
+	struct snapshot snapshot;
+};
+
+static bool kept_open(struct kept *kept)
+{
+	*kept = (struct kept){ .tip = TIP_EMPTY };
+	strcpy(kept->folder, "/tmp/brood-test-XXXXXX");
+	return mkdtemp(kept->folder) &&
+	       images_open(&kept->images, kept->folder, true, &failure) >= 0;
+}
+
+/* One more layer; what begins as it is open. */
+static bool kept_take(struct kept *kept, struct domain *domain)
+{
+	struct tip tip = TIP_EMPTY;
+	uint8_t ids[8][LAYER_ID];
+	uint32_t count = 0;
+
+	if (kept->snapshot.state) {
+		for (; count < kept->snapshot.tip.layer_count; count++)
+			memcpy(ids[count],
+			       kept->snapshot.tip.layers[count].head.id,
+			       LAYER_ID);
+		snapshot_close(&kept->snapshot);
+		if (tip_compose(&kept->images, (const void *)ids, count, &tip,
+				&failure) < 0)
+			return false;
+	}
+	if (snapshot_take(domain, &kept->images, &tip, NULL, &failure) >= 0 &&
+	    snapshot_open(&kept->snapshot, &tip, &failure) >= 0)
+		return true;
+	printf("# %s\n", failure.text);
+	tip_close(&tip);
+	return false;
+}
+
+static void kept_close(struct kept *kept)
+{
+	snapshot_close(&kept->snapshot);
+	images_close(&kept->images);
+	file_remove_tree(kept->folder, NULL);
+}
+
+static bool run_again(struct run *run, struct kept *kept, struct run *as)
+{
+	const struct domain_options options = { .ground = &ground };
+
+	*as = *run;
+	as->domain = NULL;
+	if (snapshot_start(&as->domain, &options, &kept->snapshot,
+			   &run->program.code, &failure) >= 0)
+		return true;
+	printf("# %s\n", failure.text);
+	return false;
+}
+
+static void check_kept(enum vm_via via)
+{
+	struct run run, first, second, third;
+	struct kept kept;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
+	CHECK(run_is(&run, "set", 2, 0, 1, 1));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK_INT(kept.snapshot.tip.layer_count, 1);
+	/* Two that begin as it, and it itself, go their own ways. */
+	CHECK(run_again(&run, &kept, &first));
+	CHECK(run_again(&run, &kept, &second));
+	CHECK(run_is(&run, "set", 2, 4, 100, 100));
+	CHECK(run_is(&first, "get", 1, 0, 0, 1));
+	CHECK(run_is(&first, "get", 1, 4, 0, 0));
+	CHECK(run_is(&first, "set", 2, 4, 2, 2));
+	CHECK(run_is(&first, "grow", 1, 100, 0, 1));
+	CHECK(run_is(&first, "set", 2, 6619132, 3, 3));
+	CHECK(run_is(&second, "get", 1, 4, 0, 0));
+	CHECK(run_traps(&second, "get", 1, 6619132, 0,
+			WASM_TRAP_memory_bounds));
+	CHECK(run_is(&run, "get", 1, 4, 0, 100));
+	/* A difference on top, with more memory. */
+	CHECK(kept_take(&kept, first.domain));
+	CHECK_INT(kept.snapshot.tip.layer_count, 2);
+	CHECK(run_again(&run, &kept, &third));
+	CHECK(run_is(&third, "get", 1, 0, 0, 1));
+	CHECK(run_is(&third, "get", 1, 4, 0, 2));
+	CHECK(run_is(&third, "get", 1, 6619132, 0, 3));
+	CHECK(run_is(&third, "grow", 1, 100, 0, 101));
+	CHECK(run_is(&third, "set", 2, 13172732, 4, 4));
+	CHECK(run_traps(&third, "deep", 1, 0, 0, WASM_TRAP_stack));
+	domain_close(first.domain);
+	domain_close(second.domain);
+	domain_close(third.domain);
+	CHECK(run_is(&run, "add", 2, 1, 2, 3));
+	kept_close(&kept);
+	run_close(&run);
+}
+
+TEST(kept_compiled)
+{
+	check_kept(VM_COMPILED);
+}
+
+TEST(kept_interpreted)
+{
+	check_kept(VM_INTERPRETED);
 }
 
 TEST_MAIN

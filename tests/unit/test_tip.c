@@ -282,16 +282,15 @@ static void other_shape(struct layer_header *head)
 	head->shape[0] ^= 1;
 }
 
-static void less_memory(struct layer_header *head)
-{
-	head->ram_bytes -= LAYER_PAGE;
-	head->region_count = 0;
-	memset(head->regions, 0, sizeof head->regions);
-}
-
 static void more_memory(struct layer_header *head)
 {
 	head->ram_bytes += 3 * LAYER_PAGE;
+}
+
+static uint8_t larger[LAYER_ID];
+static void on_larger(struct layer_header *head)
+{
+	memcpy(head->parent, larger, LAYER_ID);
 }
 
 TEST(order_of_a_chain)
@@ -314,8 +313,9 @@ TEST(order_of_a_chain)
 	CHAIN("there is none", base, none);
 	relayer(&here, chain.hex[1], other_shape, shape);
 	CHAIN("shape", base, shape);
-	relayer(&here, chain.hex[1], less_memory, size);
-	CHAIN("bytes of memory", base, size);
+	relayer(&here, chain.hex[1], more_memory, larger);
+	relayer(&here, chain.hex[2], on_larger, size);
+	CHAIN("bytes of memory", base, larger, size);
 	check_chain(&here, NULL, 0, "without layers");
 }
 
