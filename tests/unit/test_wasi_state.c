@@ -116,6 +116,7 @@ TEST(a_file_without_openat2_likewise)
 
 	setenv("BROOD_WITHOUT", "openat2", 1);
 	guest_begin(&guest, false);
+	CHECK(!guest.wasi->has_openat2);
 	guest_folder(&guest, "lib");
 	guest_make(&guest, "lib/x.rb", "one two three");
 	a = open_reading(&guest, "lib/x.rb");
