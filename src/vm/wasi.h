@@ -41,6 +41,19 @@ bool wasi_is_untouched(const struct wasi *wasi);
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);
 
+/* What the guest has open, for a snapshot of it: bytes (wasi_state.h), at the
+ * end of out.  Fails where something cannot be had again: pipes and sockets
+ * that were not granted, files that are written or that have no place beneath
+ * a granted folder. */
+struct buf;
+int wasi_state_save(const struct wasi *wasi, struct buf *out, struct err *err);
+/* Gives a guest that has what it was granted, the same streams, folders and
+ * sockets by number and name, what that one had open.  -EBADMSG: these are no
+ * such bytes; -EINVAL: something is not what it was, and the line says what.
+ * Then the guest has what it was granted, still. */
+int wasi_state_restore(struct wasi *wasi, const void *bytes, size_t len,
+		       struct err *err);
+
 /* For guests whose engine is no VM of this process: a call is a number and
  * arguments, and all else that it needs is here. */
 struct wasi_caller {
