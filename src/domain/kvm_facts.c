@@ -27,7 +27,8 @@ static void facts_microcode(struct buf *key)
 		buf_format(key, " %.*s", (int)strcspn(at + 1, "\n"), at + 1);
 }
 
-/* What the outcome depends on, and a number for what is tried; false where it cannot be told. */
+/* What the outcome depends on, behind a number for what is tried; false where
+ * it cannot be told. */
 static bool facts_key(struct buf *key)
 {
 	uint64_t boot = host_boot();
