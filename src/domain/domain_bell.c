@@ -66,11 +66,15 @@ static int bell_memory_drop(struct bell *bell, struct err *err)
 
 static int bell_heap(struct bell *bell, struct err *err)
 {
+	uint64_t bytes = bell->words[0];
+
 	(void)err;
-	bell->page->answer = space_open(&bell->domain->space, SPACE_HEAP,
-					bell->words[0], NULL) < 0
-				     ? -1
-				     : 0;
+	bell->page->answer =
+		bytes > GUEST_HEAP_MOST ||
+				space_open(&bell->domain->space, SPACE_SYSTEM,
+					   GUEST_SYSTEM_BYTES + bytes, NULL) < 0
+			? -1
+			: 0;
 	return 0;
 }
 

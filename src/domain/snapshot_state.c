@@ -53,9 +53,8 @@ static bool is_paged(uint64_t bytes)
 static const char *check_region(const struct domain_state_region *region,
 				uint32_t number)
 {
-	uint64_t most = number == SPACE_SYSTEM ? GUEST_SYSTEM_BYTES
-			: number == SPACE_HEAP
-				? GUEST_HEAP_MOST
+	uint64_t most = number == SPACE_SYSTEM
+				? GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST
 				: GUEST_MEMORY_STRIDE - GUEST_MEMORY_GUARD;
 
 	if (!region->reserve || region->reserve > most ||
@@ -64,8 +63,8 @@ static const char *check_region(const struct domain_state_region *region,
 	    region->backed > region->reserve || region->bytes > region->open ||
 	    region->is_dropped > 1 || region->reserved)
 		return "a region of it is absurd";
-	if (number == SPACE_SYSTEM && (region->reserve != GUEST_SYSTEM_BYTES ||
-				       region->open != GUEST_SYSTEM_BYTES))
+	if (number == SPACE_SYSTEM &&
+	    (region->reserve != most || region->open < GUEST_SYSTEM_BYTES))
 		return "its system has another size";
 	return NULL;
 }

@@ -221,11 +221,12 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 static int space_init_system(struct space *space, struct err *err)
 {
 	struct space_region *system;
-	int r = space_reserve(space, GUEST_VA, GUEST_SYSTEM_BYTES, err);
+	int r = space_reserve(space, GUEST_VA,
+			      GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST, err);
 
 	if (r >= 0)
-		r = space_add_part(space, SPACE_SYSTEM, GUEST_SYSTEM_BYTES,
-				   err);
+		r = space_add_part(space, SPACE_SYSTEM,
+				   GUEST_SYSTEM_BYTES + GUEST_HEAP_FIRST, err);
 	if (r < 0)
 		return r;
 	system = &space->regions[SPACE_SYSTEM];
@@ -234,7 +235,7 @@ static int space_init_system(struct space *space, struct err *err)
 		return err_set(err, -errno, "memory for a domain");
 	system->open = system->bytes = GUEST_SYSTEM_BYTES;
 	tables_init(&space->tables, system->at + GUEST_TABLES_AT);
-	return space_reserve(space, GUEST_HEAP_VA, GUEST_HEAP_MOST, err);
+	return 0;
 }
 
 int space_init(struct space *space, const struct cpu_kind *kind,

@@ -28,7 +28,8 @@ struct space_part {
 	uint32_t region;
 	uint32_t reserved;
 };
-enum { SPACE_SYSTEM, SPACE_HEAP, SPACE_WINDOWS }; /* then one each */
+/* The system with the heap behind it; then one each. */
+enum { SPACE_SYSTEM, SPACE_WINDOWS };
 
 struct space_code {
 	uint64_t virtual, bytes;
@@ -45,8 +46,7 @@ struct space {
 	uint64_t code;	   /* bytes of code that are shown */
 };
 
-/* With the system's region, all of it backed, and an empty heap.  "kind"
- * places. */
+/* With the system's region, and behind it an empty heap.  "kind" places. */
 int space_init(struct space *space, const struct cpu_kind *kind,
 	       struct err *err);
 void space_fini(struct space *space);
