@@ -36,7 +36,7 @@
  * and set the times of what its user owns: Landlock does not ask there.
  *
  * What a step costs, us, medians of 200, as root and as nobody, Linux 6.18 in
- * a virtual machine (test_jail prints them):
+ * a virtual machine (test_jail_walls prints them):
  *
  *	jail_fork, quick	 72	 74	fork, nothing more
  *	jail_fork, full		682	700	two, and the spaces
