@@ -59,9 +59,9 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/machine/*.c \
-	src/domain/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
-	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o
+	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
+	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
+	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
