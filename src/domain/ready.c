@@ -257,6 +257,38 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 	return r;
 }
 
+/* ---- used ----------------------------------------------------------------- */
+
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err)
+{
+	static const char start[] = "_start";
+	struct domain_item item;
+	int r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
+
+	(void)ready;
+	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
+		       item.result_count))
+		r = err_set(err, -ENOENT, "a _start without parameters");
+	return r < 0 ? r
+		     : domain_call(domain, 0, start, sizeof(start) - 1, NULL, 0,
+				   NULL, outcome, err);
+}
+
+int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err)
+{
+	int r = ready->has_snapshot
+			? snapshot_reset(&ready->snapshot, domain, pagemap, err)
+			: err_set(err, -ENOTSUP, "reset a domain");
+
+	if (r < 0)
+		return r;
+	domain_set_wasi(domain, wasi);
+	domain_set_deadline(domain, deadline_ns);
+	return 0;
+}
+
 /* ---- opened --------------------------------------------------------------- */
 
 static bool ready_is_of(const struct snapshot *snapshot,

@@ -36,3 +36,11 @@ void ready_close(struct ready *ready);
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 		struct domain **domain, struct domain_outcome *outcome,
 		struct err *err);
+/* What the program does from there on, to its end: its _start, or what it was
+ * in the middle of.  -ENOENT: it has no _start. */
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err);
+/* A domain that ready_start has made is so again, for another tenant; -EPROTO
+ * or another failure: close it.  -ENOTSUP where nothing is kept. */
+int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err);
