@@ -640,7 +640,16 @@ static int run_tip(struct run *run)
 {
 	struct err err = { 0 };
 
-	run->file = run->options->from;
+	char **words = calloc((size_t)run->word_count + 2, sizeof(*words));
+
+	if (!words || !run_own(run, (char *)words))
+		return run_fail(run, &(struct err){ .text = "no memory" },
+				CLI_SYSTEM);
+	/* The program's own name is the tip's. */
+	run->file = words[0] = (char *)run->options->from;
+	memcpy(words + 1, run->words, (size_t)run->word_count * sizeof(*words));
+	run->words = words;
+	run->word_count++;
 	if (ground_open(&run->ground, run->options->require_kvm, &err) < 0 ||
 	    run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);

@@ -10,6 +10,7 @@
 
 /* A part is at least as large as a half of what is there, up to this. */
 #define SPACE_STEP_MOST	   (UINT64_C(256) << 20)
+#define SPACE_LARGE_FROM   (UINT64_C(4) << 20)
 #define SPACE_RESERVE_MOST (GUEST_MEMORY_STRIDE - GUEST_MEMORY_GUARD)
 
 static uint64_t space_up(uint64_t bytes, uint64_t unit)
@@ -33,6 +34,15 @@ static int space_make_room(void **array, uint32_t count, uint32_t *room,
 	return 0;
 }
 
+/* Where there is a choice, so that large pages fit. */
+static void *space_reserve_at(void *place, uint64_t length)
+{
+	return mmap(place, length, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			    (place ? MAP_FIXED_NOREPLACE : 0),
+		    -1, 0);
+}
+
 static int space_reserve(struct space *space, uint64_t virtual,
 			 uint64_t reserve, struct err *err)
 {
@@ -46,14 +56,20 @@ static int space_reserve(struct space *space, uint64_t virtual,
 	region = &space->regions[space->region_count];
 	*region =
 		(struct space_region){ .virtual = virtual, .reserve = reserve };
-	region->at = mmap(place, reserve, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				  (place ? MAP_FIXED_NOREPLACE : 0),
-			  -1, 0);
-	if (region->at == MAP_FAILED)
+	region->length = reserve + (place ? 0 : GUEST_LARGE);
+	region->mapped = space_reserve_at(place, region->length);
+	if (region->mapped == MAP_FAILED)
 		return err_set(err, -errno, "reserve %llu bytes of addresses",
 			       (unsigned long long)reserve);
+	region->at =
+		(uint8_t *)space_up((uintptr_t)region->mapped, GUEST_LARGE);
 	return (int)space->region_count++;
+}
+
+void space_want_large(const struct space_region *region)
+{
+	if (region->open >= SPACE_LARGE_FROM)
+		madvise(region->at, region->open, MADV_HUGEPAGE);
 }
 
 /* ---- parts ---------------------------------------------------------------- */
@@ -161,6 +177,8 @@ int space_open(struct space *space, uint32_t number, uint64_t bytes,
 		if (r < 0)
 			return r;
 		region->open = open;
+		if (number >= SPACE_WINDOWS)
+			space_want_large(region);
 	}
 	if (bytes > region->bytes)
 		region->bytes = bytes;
@@ -245,7 +263,7 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 		struct space_region *region =
 			&space->regions[--space->region_count];
 
-		munmap(region->at, region->reserve);
+		munmap(region->mapped, region->length);
 	}
 	if (r < 0)
 		return r;
@@ -295,7 +313,7 @@ int space_init(struct space *space, const struct cpu_kind *kind,
 void space_fini(struct space *space)
 {
 	for (uint32_t i = 0; i < space->region_count; i++)
-		munmap(space->regions[i].at, space->regions[i].reserve);
+		munmap(space->regions[i].mapped, space->regions[i].length);
 	free(space->regions);
 	free(space->parts);
 	*space = (struct space){ 0 };
