@@ -33,8 +33,21 @@ static int space_make_room(void **array, uint32_t count, uint32_t *room,
 	return 0;
 }
 
+static int space_no_place(int error, uint64_t bytes, struct err *err)
+{
+	if (error == EEXIST)
+		return err_set(
+			err, -EBUSY,
+			"a process has one domain at most where there is "
+			"no KVM");
+	return err_set(err, -error, "reserve %llu bytes of addresses",
+		       (unsigned long long)bytes);
+}
+
+/* Where the host's addresses are the guest's, nothing else may be in the
+ * window. */
 static int space_reserve(struct space *space, uint64_t virtual,
-			 uint64_t reserve, struct err *err)
+			 uint64_t reserve, uint64_t window, struct err *err)
 {
 	struct space_region *region;
 	void *place = space->kind->place(virtual);
@@ -44,15 +57,15 @@ static int space_reserve(struct space *space, uint64_t virtual,
 	if (r < 0)
 		return r;
 	region = &space->regions[space->region_count];
-	*region =
-		(struct space_region){ .virtual = virtual, .reserve = reserve };
-	region->at = mmap(place, reserve, PROT_NONE,
+	*region = (struct space_region){ .virtual = virtual,
+					 .reserve = reserve,
+					 .mapped = place ? window : reserve };
+	region->at = mmap(place, region->mapped, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
 				  (place ? MAP_FIXED_NOREPLACE : 0),
 			  -1, 0);
 	if (region->at == MAP_FAILED)
-		return err_set(err, -errno, "reserve %llu bytes of addresses",
-			       (unsigned long long)reserve);
+		return space_no_place(errno, region->mapped, err);
 	return (int)space->region_count++;
 }
 
@@ -178,7 +191,8 @@ int space_add(struct space *space, uint64_t reserve, struct err *err)
 		reserve = SPACE_RESERVE_MOST;
 	return space_reserve(space,
 			     GUEST_MEMORY_VA + window * GUEST_MEMORY_STRIDE,
-			     space_up(reserve ? reserve : 1, GUEST_PAGE), err);
+			     space_up(reserve ? reserve : 1, GUEST_PAGE),
+			     GUEST_MEMORY_STRIDE, err);
 }
 
 struct space_region *space_window(const struct space *space, uint64_t window)
@@ -221,8 +235,8 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 static int space_init_system(struct space *space, struct err *err)
 {
 	struct space_region *system;
-	int r = space_reserve(space, GUEST_VA,
-			      GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST, err);
+	const uint64_t bytes = GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST;
+	int r = space_reserve(space, GUEST_VA, bytes, bytes, err);
 
 	if (r >= 0)
 		r = space_add_part(space, SPACE_SYSTEM,
@@ -253,7 +267,7 @@ int space_init(struct space *space, const struct cpu_kind *kind,
 void space_fini(struct space *space)
 {
 	for (uint32_t i = 0; i < space->region_count; i++)
-		munmap(space->regions[i].at, space->regions[i].reserve);
+		munmap(space->regions[i].at, space->regions[i].mapped);
 	free(space->regions);
 	free(space->parts);
 	*space = (struct space){ 0 };

@@ -17,6 +17,7 @@
 struct space_region {
 	uint64_t virtual, reserve;
 	uint8_t *at;
+	uint64_t mapped; /* reserve at least */
 	uint64_t open;	 /* bytes that the guest sees: whole pages */
 	uint64_t bytes;	 /* what it has asked for, open at most */
 	uint64_t backed; /* of parts */
