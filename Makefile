@@ -215,6 +215,9 @@ $(BUILD)/brood-guest: $(GUEST_OBJECTS) guest/guest.ld
 $(BUILD)/gen/domain/guest.bin: $(BUILD)/brood-guest
 	@mkdir -p $(@D)
 	objcopy -O binary $< $@
+$(BUILD)/gen/domain/guest_hash.inc: $(BUILD)/gen/domain/guest.bin
+	sha256sum $< | sed 's/ .*//; s/\(..\)/0x\1,/g' >$@
+$(BUILD)/host/src/domain/domain_image.o: $(BUILD)/gen/domain/guest_hash.inc
 $(BUILD)/host/src/domain/guest_image.o: src/domain/guest_image.S \
 		$(BUILD)/gen/domain/guest.bin
 	@mkdir -p $(@D)

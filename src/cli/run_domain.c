@@ -2,10 +2,12 @@
 /* brood run --in domain: the program in a virtual machine of its own, with
  * the rights that the options give it. */
 #include "base/buf.h"
+#include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/run.h"
 #include "domain/domain.h"
 #include "domain/program.h"
+#include "domain/ready.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +16,8 @@ struct run_domain {
 	struct run *run;
 	struct program program;
 	struct domain *domain;
+	struct ready ready;
 	struct domain_outcome outcome;
-	uint32_t module, instance;
 };
 
 static int run_domain_end(struct run_domain *in)
@@ -27,7 +29,7 @@ static int run_domain_end(struct run_domain *in)
 	case WASM_TRAP_exit: return in->outcome.exit_code;
 	default: break;
 	}
-	program_describe(&in->program, in->module, &in->outcome, &text);
+	program_describe(&in->program, 0, &in->outcome, &text);
 	fprintf(stderr, "brood: %s: %s", in->run->file, buf_string(&text));
 	return in->outcome.trap == WASM_TRAP_deadline ? CLI_TIMEOUT
 	       : in->outcome.trap == WASM_TRAP_fuel   ? CLI_FUEL
@@ -46,8 +48,7 @@ static int run_domain_fail(const struct run_domain *in, const struct err *err)
 static int run_domain_find(struct run_domain *in, const char *name,
 			   struct domain_item *item, struct err *err)
 {
-	int r = domain_find(in->domain, in->instance, name, strlen(name), item,
-			    err);
+	int r = domain_find(in->domain, 0, name, strlen(name), item, err);
 
 	if (r >= 0 && item->kind != WASM_EXTERN_FUNCTION)
 		r = err_set(err, -ENOENT, "a function");
@@ -62,8 +63,8 @@ static int run_domain_plain(struct run_domain *in, const char *name,
 
 	if (item->param_count || item->result_count)
 		return run_not_plain(in->run, name);
-	if (domain_call(in->domain, in->instance, name, strlen(name), NULL, 0,
-			NULL, &in->outcome, &err) < 0)
+	if (domain_call(in->domain, 0, name, strlen(name), NULL, 0, NULL,
+			&in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
 	return 0;
 }
@@ -96,7 +97,7 @@ static int run_domain_call(struct run_domain *in, const char *name,
 		return code;
 	memcpy(types, item->types,
 	       (item->param_count + item->result_count) * sizeof(*types));
-	if (domain_call(in->domain, in->instance, name, strlen(name), values,
+	if (domain_call(in->domain, 0, name, strlen(name), values,
 			item->param_count, &results, &in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
 	return in->outcome.trap ? run_domain_end(in)
@@ -125,22 +126,22 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 static int run_domain_start(struct run_domain *in, struct err *err)
 {
 	const struct run_options *options = in->run->options;
-	struct domain_options domain = {
+	const struct domain_options domain = {
 		.ground = &in->run->ground,
 		.fuel = (uint64_t)options->fuel,
 		.memory_bytes = (uint64_t)options->max_memory,
 	};
-	int r = domain_open(&in->domain, &domain, err);
+	const struct cache_options cache = { .place = options->cache };
+	auto_free char *folder = ready_folder(&cache);
+	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
-	if (r < 0)
-		return r;
-	in->run->isolation = domain_isolation(in->domain);
-	domain_set_wasi(in->domain, in->run->wasi);
-	domain_set_deadline(in->domain, in->run->vm.deadline_ns);
-	r = domain_load(in->domain, &in->program.code, &in->module, err);
-	return r < 0 ? r
-		     : domain_instantiate(in->domain, in->module, &in->instance,
-					  &in->outcome, err);
+	if (r >= 0)
+		r = ready_start(&in->ready, in->run->wasi,
+				in->run->vm.deadline_ns, &in->domain,
+				&in->outcome, err);
+	if (r >= 0)
+		in->run->isolation = domain_isolation(in->domain);
+	return r;
 }
 
 static int run_domain_all(struct run_domain *in)
@@ -176,6 +177,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	int code = run_domain_all(&in);
 
 	domain_close(in.domain);
+	ready_close(&in.ready);
 	program_close(&in.program);
 	return code;
 }

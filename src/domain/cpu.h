@@ -49,6 +49,8 @@ struct cpu_kind {
 	 * addresses that "place" gives.  NULL: the tables alone say so. */
 	int (*protect)(struct cpu *cpu, uint64_t virtual, uint64_t bytes,
 		       unsigned access, struct err *err);
+	/* Only what was shown first, so many times, is seen any more. */
+	int (*hide)(struct cpu *cpu, uint32_t kept, struct err *err);
 	/* After a trap or a kick: the next run begins with these, in ring 3. */
 	void (*go)(struct cpu *cpu, const struct cpu_registers *registers);
 	void (*run)(struct cpu *cpu, struct cpu_stop *stop);

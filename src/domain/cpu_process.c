@@ -268,7 +268,8 @@ static void cpu_process_close(struct cpu *it)
 {
 	struct cpu_process *cpu = cpu_process_of(it);
 
-	cpu_process_hide(cpu);
+	cpu_process_hide(it, 0, NULL);
+	free(cpu->codes);
 	cpu_process_stack_drop();
 	free(cpu->room);
 	free(cpu);
@@ -278,6 +279,7 @@ const struct cpu_kind cpu_process_kind = {
 	.name = "process",
 	.place = cpu_process_place,
 	.show = cpu_process_show,
+	.hide = cpu_process_hide,
 	.protect = cpu_process_protect,
 	.go = cpu_process_go,
 	.run = cpu_process_run,

@@ -5,6 +5,7 @@
 
 struct cpu_process_code {
 	uint64_t virtual, bytes;
+	uint32_t number; /* of what was shown */
 };
 
 struct cpu_process {
@@ -20,7 +21,7 @@ struct cpu_process {
 	uint8_t *room; /* for "vector" */
 	size_t room_bytes;
 	struct cpu_process_code *codes;
-	uint32_t code_count;
+	uint32_t code_count, shown;
 };
 static inline struct cpu_process *cpu_process_of(struct cpu *cpu)
 {
@@ -33,7 +34,7 @@ int cpu_process_protect(struct cpu *cpu, uint64_t virtual, uint64_t bytes,
 			unsigned access, struct err *err);
 int cpu_process_show(struct cpu *cpu, const struct cpu_memory *memory,
 		     struct err *err);
-void cpu_process_hide(struct cpu_process *cpu); /* all code */
+int cpu_process_hide(struct cpu *cpu, uint32_t kept, struct err *err);
 
 /* cpu_process_stack.c: this thread has a stack for handlers, whatever its
  * own pointer is. */

@@ -24,22 +24,23 @@ void *cpu_process_place(uint64_t virtual)
 	return (void *)virtual;
 }
 
-/* Pages of the process's own in the place of a file's, which is where
- * nothing may be executed. */
-static int memory_own(uint8_t *at, uint64_t bytes)
+/* Where a file's pages must not be executed, the same bytes of a file that
+ * may: still no pages of the domain's own. */
+static int memory_copy(int fd, uint8_t *at, uint64_t bytes)
 {
-	void *new = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r = fd < 0 ? -errno : fd_pwrite_all(fd, at, bytes, 0, NULL);
 
-	if (new == MAP_FAILED)
-		return -errno;
-	memcpy(new, at, bytes);
-	if (mprotect(new, bytes, CODE_PROTECTION) == 0 &&
-	    mremap(new, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) !=
-		    MAP_FAILED)
-		return 0;
-	munmap(new, bytes);
-	return -EACCES;
+	if (r >= 0 && mmap(at, bytes, CODE_PROTECTION, MAP_PRIVATE | MAP_FIXED,
+			   fd, 0) == MAP_FAILED)
+		r = -errno;
+	return r < 0 ? r : 0;
+}
+
+static int memory_execute(uint8_t *at, uint64_t bytes)
+{
+	auto_close int fd = memfd_create("brood-guest", MFD_CLOEXEC);
+
+	return memory_copy(fd, at, bytes);
 }
 
 int cpu_process_protect(struct cpu *cpu, uint64_t virtual, uint64_t bytes,
@@ -52,7 +53,7 @@ int cpu_process_protect(struct cpu *cpu, uint64_t virtual, uint64_t bytes,
 
 	(void)cpu;
 	if (r < 0 && access & CPU_EXECUTE)
-		r = memory_own((uint8_t *)virtual, bytes);
+		r = memory_execute((uint8_t *)virtual, bytes);
 	return r < 0 ? err_set(err, r, "protect memory of a domain") : 0;
 }
 
@@ -124,35 +125,49 @@ static int code_copy(const struct cpu_memory *memory, struct err *err)
 	return r;
 }
 
-int cpu_process_show(struct cpu *it, const struct cpu_memory *memory,
+static int code_show(struct cpu_process *cpu, const struct cpu_memory *memory,
 		     struct err *err)
 {
-	struct cpu_process *cpu = cpu_process_of(it);
-	struct cpu_process_code *codes;
+	struct cpu_process_code *codes =
+		reallocarray(cpu->codes, cpu->code_count + 1, sizeof(*codes));
 	int r;
 
-	if (!memory->is_code)
-		return 0;
-	codes = reallocarray(cpu->codes, cpu->code_count + 1, sizeof(*codes));
 	if (!codes)
 		return err_set(err, -ENOMEM, "a domain's code");
 	cpu->codes = codes;
 	r = code_share(memory) ? 0 : code_copy(memory, err);
 	if (r >= 0)
-		codes[cpu->code_count++] =
-			(struct cpu_process_code){ memory->virtual,
-						   memory->bytes };
+		codes[cpu->code_count++] = (struct cpu_process_code){
+			.virtual = memory->virtual,
+			.bytes = memory->bytes,
+			.number = cpu->shown,
+		};
 	return r;
 }
 
-void cpu_process_hide(struct cpu_process *cpu)
+int cpu_process_show(struct cpu *it, const struct cpu_memory *memory,
+		     struct err *err)
 {
-	while (cpu->code_count) {
+	struct cpu_process *cpu = cpu_process_of(it);
+	int r = memory->is_code ? code_show(cpu, memory, err) : 0;
+
+	cpu->shown += r >= 0;
+	return r;
+}
+
+int cpu_process_hide(struct cpu *it, uint32_t kept, struct err *err)
+{
+	struct cpu_process *cpu = cpu_process_of(it);
+
+	(void)err;
+	while (cpu->code_count &&
+	       cpu->codes[cpu->code_count - 1].number >= kept) {
 		const struct cpu_process_code *code =
 			&cpu->codes[--cpu->code_count];
 
 		munmap((void *)code->virtual, code->bytes);
 	}
-	free(cpu->codes);
-	cpu->codes = NULL;
+	if (cpu->shown > kept)
+		cpu->shown = kept;
+	return 0;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int domain_boot(struct domain *domain, struct err *err)
+static int domain_enter(struct domain *domain, struct err *err)
 {
 	uint64_t bytes;
 	const struct guest_image *image = domain_image(&bytes);
@@ -65,7 +65,7 @@ static int domain_make(struct domain *domain, struct err *err)
 	if (r >= 0)
 		r = domain_open_cpu(domain, err);
 	if (r >= 0)
-		r = domain_boot(domain, err);
+		r = domain_enter(domain, err);
 	if (r >= 0)
 		domain->point = DOMAIN_POINT_FRESH;
 	return r;
@@ -89,7 +89,7 @@ static int domain_do(struct domain *domain, enum guest_command command,
 	return r < 0 ? r : domain_failed(domain, err);
 }
 
-int domain_open(struct domain **opened, const struct domain_options *options,
+int domain_boot(struct domain **opened, const struct domain_options *options,
 		struct err *err)
 {
 	struct domain *domain;
@@ -99,15 +99,35 @@ int domain_open(struct domain **opened, const struct domain_options *options,
 	if (r < 0)
 		return r;
 	r = domain_make(domain, err);
-	if (r >= 0)
-		r = domain_do(domain, GUEST_COMMAND_OPEN, err);
 	if (r < 0) {
 		domain_close(domain);
 		return r;
 	}
-	domain->point = DOMAIN_POINT_IDLE;
 	*opened = domain;
 	return 0;
+}
+
+int domain_open_store(struct domain *domain, struct err *err)
+{
+	int r = domain_do(domain, GUEST_COMMAND_OPEN, err);
+
+	if (r >= 0)
+		domain->point = DOMAIN_POINT_IDLE;
+	return r;
+}
+
+int domain_open(struct domain **opened, const struct domain_options *options,
+		struct err *err)
+{
+	int r = domain_boot(opened, options, err);
+
+	if (r >= 0)
+		r = domain_open_store(*opened, err);
+	if (r < 0) {
+		domain_close(*opened);
+		*opened = NULL;
+	}
+	return r;
 }
 
 void domain_close(struct domain *domain)

@@ -28,7 +28,11 @@ struct domain_options {
 struct domain;
 int domain_open(struct domain **domain, const struct domain_options *options,
 		struct err *err);
-void domain_close(struct domain *domain);
+/* In two steps: the guest, booted; then what it makes modules in. */
+int domain_boot(struct domain **domain, const struct domain_options *options,
+		struct err *err);
+int domain_open_store(struct domain *domain, struct err *err);
+void domain_close(struct domain *domain); /* NULL: nothing */
 
 /* What serves the guest's calls from now on; NULL: nothing, each is ENOSYS.
  * It stays the caller's. */

@@ -38,6 +38,11 @@ int domain_new(struct domain **domain, const struct domain_options *options,
 	       struct err *err);
 int domain_open_cpu(struct domain *domain, struct err *err);
 
+/* snapshot.c: registers as they were taken, random bytes and all that makes
+ * a domain one of its own */
+struct snapshot;
+void snapshot_go(const struct snapshot *snapshot, struct domain *domain);
+
 /* domain_run.c: runs a command to its end.  0; or the domain is broken. */
 int domain_command(struct domain *domain, enum guest_command command,
 		   struct err *err);

@@ -25,6 +25,7 @@ static int program_compile(struct program *program, struct err *err)
 	};
 	program->way =
 		object->result == CACHE_HIT ? VM_BY_MAPPED : VM_BY_COMPILED;
+	program->why = NULL;
 	return header->module_bytes
 		       ? 0
 		       : err_set(err, -EINVAL, "code without its module");

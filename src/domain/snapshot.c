@@ -200,14 +200,21 @@ static int start_codes(struct domain *domain, const struct snapshot *snapshot,
 	return r;
 }
 
-static int start_all(struct domain *domain, struct snapshot *snapshot,
-		     const struct domain_code *codes, struct err *err)
+void snapshot_go(const struct snapshot *snapshot, struct domain *domain)
 {
 	const struct domain_state *state = snapshot->state;
 	struct cpu_registers at = { .rip = state->rip, .flags = state->flags };
-	int r = start_regions(&domain->space, snapshot, err);
 
 	memcpy(at.general, state->general, sizeof(at.general));
+	domain->cpu->kind->go(domain->cpu, &at);
+	domain_renew(domain);
+}
+
+static int start_all(struct domain *domain, struct snapshot *snapshot,
+		     const struct domain_code *codes, struct err *err)
+{
+	int r = start_regions(&domain->space, snapshot, err);
+
 	if (r >= 0)
 		r = start_parts(&domain->space, snapshot, err);
 	if (r >= 0)
@@ -218,9 +225,8 @@ static int start_all(struct domain *domain, struct snapshot *snapshot,
 		r = start_codes(domain, snapshot, codes, err);
 	if (r < 0)
 		return r;
-	domain->point = state->point;
-	domain->cpu->kind->go(domain->cpu, &at);
-	domain_renew(domain);
+	domain->point = snapshot->state->point;
+	snapshot_go(snapshot, domain);
 	return 0;
 }
 

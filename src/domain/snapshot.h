@@ -40,6 +40,13 @@ void snapshot_shape(uint8_t shape[LAYER_ID]);
 int snapshot_start(struct domain **domain, const struct domain_options *options,
 		   struct snapshot *snapshot, const struct domain_code *codes,
 		   struct err *err);
+/* A domain that began as the snapshot is again as it was then, for another
+ * tenant: registers, memory, what it had open; random numbers are new.  By
+ * what this process has of its own, which "pagemap" tells, opened by the
+ * caller (/proc/self/pagemap).  When it fails, or the domain is broken, close
+ * it.  Nothing of the domain may be running. */
+int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
+		   int pagemap, struct err *err);
 /* The domain as it is now: *tip, which is what it began as or empty, gets one
  * more layer and a state; it is not published.  wasi: bytes of the state's. */
 struct buf;

@@ -2,6 +2,7 @@
 /* Taking a domain: its own pages as a layer, all else as a state. */
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include "domain/snapshot.h"
@@ -11,6 +12,7 @@
 #include "image/source.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -229,6 +231,25 @@ static int take_state(struct domain *domain, const struct images *images,
 	return layer_write_state(images, tip->shape, fd, &tip->state, err);
 }
 
+/* For people, and for who asks what kind of tip it is. */
+static int take_words(const struct domain *domain, struct tip *tip,
+		      struct err *err)
+{
+	static const char *const points[] = {
+		[DOMAIN_POINT_FRESH] = "booted",
+		[DOMAIN_POINT_IDLE] = "ready",
+		[DOMAIN_POINT_CALL] = "in a call",
+	};
+	char *words = file_format("{\"kind\":\"domain\",\"point\":\"%s\"}",
+				  points[domain->point]);
+
+	if (!words)
+		return err_set(err, -ENOMEM, "a domain's words");
+	free(tip->words);
+	tip->words = words;
+	return 0;
+}
+
 int snapshot_take(struct domain *domain, const struct images *images,
 		  struct tip *tip, const struct buf *wasi, struct err *err)
 {
@@ -239,5 +260,7 @@ int snapshot_take(struct domain *domain, const struct images *images,
 
 	if (r >= 0)
 		r = take_state(domain, images, tip, wasi, err);
+	if (r >= 0)
+		r = take_words(domain, tip, err);
 	return r < 0 ? err_wrap(err, "keep a domain") : 0;
 }

@@ -228,6 +228,48 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 	return 0;
 }
 
+/* ---- back ----------------------------------------------------------------- */
+
+static int space_close_region(struct space_region *region,
+			      const struct space_region *was, struct err *err)
+{
+	uint64_t more = region->open - was->open;
+
+	if (more && (madvise(region->at + was->open, more, MADV_DONTNEED) < 0 ||
+		     mprotect(region->at + was->open, more, PROT_NONE) < 0))
+		return err_set(err, -errno, "close a memory of a domain");
+	region->open = was->open;
+	region->bytes = was->bytes;
+	region->backed = was->backed;
+	region->is_dropped = was->is_dropped;
+	return 0;
+}
+
+int space_close_again(struct space *space, const struct space_mark *mark,
+		      struct err *err)
+{
+	int r = 0;
+
+	if (space->part_count > mark->part_count || space->code > mark->code)
+		r = space->kind->hide(space->cpu, mark->shown, err);
+	for (uint32_t i = 0; r >= 0 && i < mark->region_count; i++)
+		r = space_close_region(&space->regions[i], &mark->regions[i],
+				       err);
+	while (r >= 0 && space->region_count > mark->region_count) {
+		struct space_region *region =
+			&space->regions[--space->region_count];
+
+		munmap(region->at, region->mapped);
+	}
+	if (r < 0)
+		return r;
+	space->part_count = mark->part_count;
+	space->physical = mark->physical;
+	space->code = mark->code;
+	space->tables.used = mark->tables;
+	return 0;
+}
+
 /* ---- begin and end -------------------------------------------------------- */
 
 /* The system is all open to the host; its tables are made by who makes the

@@ -62,6 +62,18 @@ int space_open(struct space *space, uint32_t region, uint64_t bytes,
  * stays where it is, and is followed by zeros or nothing up to a page. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err);
+/* What a space was at some time, to which space_close_again goes back: regions
+ * and parts that came later are gone, and what had more open is closed; that
+ * the tables show less is the caller's business, before. */
+struct space_mark {
+	const struct space_region *regions; /* open, bytes, backed are of use */
+	uint32_t region_count, part_count;
+	uint64_t physical, code;
+	uint32_t tables;
+	uint32_t shown; /* parts and codes */
+};
+int space_close_again(struct space *space, const struct space_mark *mark,
+		      struct err *err);
 /* Where a linear memory is, NULL: there is no such window. */
 struct space_region *space_window(const struct space *space, uint64_t window);
 

@@ -10,7 +10,9 @@
 #include "test.h"
 #include "wat/wat.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct ground ground;
 static bool ground_is_open;
@@ -271,6 +273,57 @@ static void check_kept(enum vm_via via)
 	CHECK(run_is(&run, "add", 2, 1, 2, 3));
 	kept_close(&kept);
 	run_close(&run);
+}
+
+/* What a tenant has done is not there for the next one. */
+static void check_reset(enum vm_via via)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct run run, used;
+	struct kept kept;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
+	CHECK(run_is(&run, "set", 2, 0, 1, 1));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK(run_again(&run, &kept, &used));
+	for (uint32_t i = 0; i < 5; i++) {
+		CHECK(run_is(&used, "get", 1, 0, 0, 1));
+		CHECK(run_is(&used, "get", 1, 4, 0, 0));
+		CHECK(run_is(&used, "set", 2, 4, 7, 7));
+		CHECK(run_is(&used, "set", 2, 65532, 7, 7));
+		CHECK(run_traps(&used, "get", 1, 65536, 0,
+				WASM_TRAP_memory_bounds));
+		CHECK(run_is(&used, "grow", 1, i * 100, 0, 1));
+		if (i)
+			CHECK(run_is(&used, "set", 2, i * 6553600 + 65532, 9,
+				     9));
+		CHECK(run_traps(&used, "deep", 1, 0, 0, WASM_TRAP_stack));
+		domain_set_deadline(used.domain, (int64_t)clock_ns() + 3000000);
+		CHECK(run_traps(&used, "spin", 0, 0, 0, WASM_TRAP_deadline));
+		if (snapshot_reset(&kept.snapshot, used.domain, pagemap,
+				   &failure) < 0) {
+			CHECK(!"a domain can be reset");
+			printf("# %s\n", failure.text);
+		}
+	}
+	CHECK(run_is(&used, "add", 2, 1, 2, 3));
+	domain_close(used.domain);
+	kept_close(&kept);
+	run_close(&run);
+	close(pagemap);
+}
+
+TEST(reset_compiled)
+{
+	check_reset(VM_COMPILED);
+}
+
+TEST(reset_interpreted)
+{
+	check_reset(VM_INTERPRETED);
 }
 
 TEST(kept_compiled)
