@@ -86,7 +86,7 @@ static int domain_do(struct domain *domain, enum guest_command command,
 {
 	int r = domain_command(domain, command, err);
 
-	return r < 0 ? r : domain_failed(domain, err);
+	return r ? r : domain_failed(domain, err);
 }
 
 int domain_boot(struct domain **opened, const struct domain_options *options,
@@ -145,6 +145,11 @@ void domain_close(struct domain *domain)
 void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 {
 	domain->wasi = wasi;
+}
+
+void domain_set_until(struct domain *domain, enum domain_until until)
+{
+	domain->until = until;
 }
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
@@ -313,10 +318,30 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
 		       arguments, count * sizeof(*arguments));
 	r = domain_do(domain, GUEST_COMMAND_CALL, err);
 	domain_outcome(domain, outcome);
-	if (r < 0 || !results)
+	if (r || !results)
 		return r;
 	results->count = 0;
 	return outcome->trap ? 0 : domain_take_values(domain, results, err);
+}
+
+int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
+		 struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r;
+
+	if (domain->is_broken || domain->point != DOMAIN_POINT_CALL)
+		return err_set(err, -EINVAL, "a domain that is in no call");
+	page->ended = 0;
+	r = domain_answer(domain, page->bell, err);
+	if (r < 0)
+		return r;
+	domain->point = DOMAIN_POINT_IDLE;
+	r = domain_run(domain, err);
+	if (!r)
+		r = domain_failed(domain, err);
+	domain_outcome(domain, outcome);
+	return r;
 }
 
 int domain_global(struct domain *domain, uint32_t instance, const char *name,

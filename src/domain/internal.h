@@ -6,6 +6,7 @@
 #include "domain/space.h"
 #include <time.h>
 
+struct snapshot;
 struct domain {
 	struct domain_options options;
 	struct space space;
@@ -13,6 +14,8 @@ struct domain {
 	struct wasi *wasi;
 	int64_t deadline_ns;
 	enum domain_point point;
+	const struct snapshot *origin; /* what it began as, or NULL */
+	enum domain_until until;
 	/* What was loaded; keys and sums are of who knows them. */
 	struct domain_state_code *codes;
 	uint32_t code_count;
@@ -40,13 +43,13 @@ int domain_open_cpu(struct domain *domain, struct err *err);
 
 /* snapshot.c: registers as they were taken, random bytes and all that makes
  * a domain one of its own */
-struct snapshot;
 void snapshot_go(const struct snapshot *snapshot, struct domain *domain);
 
-/* domain_run.c: runs a command to its end.  0; or the domain is broken. */
+/* domain_run.c: runs a command to its end.  0, DOMAIN_STOPPED, or the domain
+ * is broken. */
 int domain_command(struct domain *domain, enum guest_command command,
 		   struct err *err);
-/* Runs until the guest's next DONE. */
+/* Runs until the guest's next DONE, or where it shall stop. */
 int domain_run(struct domain *domain, struct err *err);
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...) __attribute__((format(printf, 3, 4)));

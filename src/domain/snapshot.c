@@ -226,6 +226,7 @@ static int start_all(struct domain *domain, struct snapshot *snapshot,
 	if (r < 0)
 		return r;
 	domain->point = snapshot->state->point;
+	domain->origin = snapshot;
 	snapshot_go(snapshot, domain);
 	return 0;
 }
