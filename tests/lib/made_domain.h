@@ -13,6 +13,8 @@
 
 static struct ground grounds[2], *ground;
 static struct err failure;
+/* Where modules' code is kept. */
+static struct cache_options made_cache = { .place = "off" };
 
 /* What domains stand on from now on; false: there is no KVM. */
 static bool ground_use(bool kvm)
@@ -41,11 +43,10 @@ static bool run_open(struct run *run, const char *text, enum vm_via via,
 		     struct domain_options options)
 {
 	auto_buf struct buf bytes = { 0 };
-	static const struct cache_options off = { .place = "off" };
 	struct vm_options vm = { .code.via = via,
 				 .code.without_features =
 					 jit_features() & ~ground->features,
-				 .cache = &off,
+				 .cache = &made_cache,
 				 .store.fuel = (int64_t)options.fuel };
 	struct wasm_module *loaded;
 	uint32_t module;

@@ -2,6 +2,8 @@
 /* This process as a CPU: what it keeps over kicks, that none is lost, whose a
  * fault is, and what it leaves behind. */
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/maps.h"
 #include "domain/cpu.h"
 #include "lib/made_domain.h"
 #include <errno.h>
@@ -603,6 +605,32 @@ TEST(all_mappings_are_given_back)
 	/* The sanitizer has an allocator of its own. */
 	CHECK(is_sanitised || (end == len && memcmp(before, after, len) == 0));
 	CHECK(!memmem(after, end, "\n2000", 5));
+}
+
+/* Code that is kept is the file's own pages, in this process as in others. */
+TEST(code_is_shared)
+{
+	char folder[] = "/tmp/brood-test-XXXXXX";
+	auto_maps struct maps maps = { 0 };
+	const struct map *map;
+	struct run run;
+
+	ground_use(false);
+	made_cache.place = mkdtemp(folder);
+	CHECK(run_open(&run, MODULE, VM_COMPILED,
+		       (struct domain_options){ 0 }));
+	run_close(&run);
+	CHECK(run_open(&run, MODULE, VM_COMPILED,
+		       (struct domain_options){ 0 }));
+	CHECK_INT(run.program.way, VM_BY_MAPPED);
+	CHECK_INT(maps_read(0, &maps, &failure), 0);
+	map = maps_find(&maps, GUEST_CODE_VA);
+	CHECK(map && map->ino && strstr(map->name, folder));
+	CHECK_INT(map->prot, PROT_READ | PROT_EXEC);
+	CHECK(run_is(&run, "add", 2, 40, 2, 42));
+	run_close(&run);
+	made_cache.place = "off";
+	file_remove_tree(folder, NULL);
 }
 
 /* A thread that only ran it has to give its stack back too. */
