@@ -228,7 +228,7 @@ static void cpu_process_run(struct cpu *it, struct cpu_stop *stop)
 	if (r < 0) {
 		stop->event = CPU_BROKEN;
 		snprintf(stop->why, sizeof(stop->why),
-			 "no stack for signals: %s", strerror(-r));
+			 "a thread that cannot take signals: %s", strerror(-r));
 		return;
 	}
 	*stop = (struct cpu_stop){ .event = CPU_KICKED };

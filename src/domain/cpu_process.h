@@ -36,7 +36,6 @@ int cpu_process_show(struct cpu *cpu, const struct cpu_memory *memory,
 		     struct err *err);
 int cpu_process_hide(struct cpu *cpu, uint32_t kept, struct err *err);
 
-/* cpu_process_stack.c: this thread has a stack for handlers, whatever its
- * own pointer is. */
+/* cpu_process_stack.c: what this thread needs to be a CPU */
 int cpu_process_stack_have(void);
 void cpu_process_stack_drop(void);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stack for handlers.  The guest's own is the guest's, and may be used up.
- * Where the thread has one that is large enough, it stays; else it gets one,
- * until the thread ends or closes its CPU. */
+/* What a thread needs that is a CPU, until it ends or closes that: a stack for
+ * handlers, since the guest's own is the guest's, and may be used up; and
+ * the signals, which are not to be blocked.  An alternate stack that is there
+ * and large enough stays. */
 #include "domain/cpu_process.h"
 #include <errno.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@ enum { STACK_MORE = 0x8000, STACK_BYTES = 0x20000 };
 struct stack {
 	void *at; /* NULL: the one that was there */
 	stack_t before;
+	sigset_t blocked; /* what was, of the CPU's signals */
 	bool is_there;
 };
 static __thread struct stack stack __attribute__((tls_model("initial-exec")));
@@ -52,6 +54,22 @@ static int stack_make(void)
 	return 0;
 }
 
+static int stack_unblock(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS,	 SIGFPE,
+				       SIGILL,	SIGTRAP, 0 };
+	sigset_t before, needed;
+
+	sigemptyset(&needed);
+	sigaddset(&needed, SIGRTMIN);
+	for (const int *signal = signals; *signal; signal++)
+		sigaddset(&needed, *signal);
+	if (pthread_sigmask(SIG_UNBLOCK, &needed, &before) != 0)
+		return -EINVAL;
+	sigandset(&stack.blocked, &needed, &before);
+	return 0;
+}
+
 int cpu_process_stack_have(void)
 {
 	size_t least = getauxval(AT_MINSIGSTKSZ) + STACK_MORE;
@@ -63,12 +81,16 @@ int cpu_process_stack_have(void)
 		return -errno;
 	if (stack.before.ss_flags & SS_DISABLE || stack.before.ss_size < least)
 		r = stack_make();
+	if (r >= 0)
+		r = stack_unblock();
 	stack.is_there = r >= 0;
 	return r;
 }
 
 void cpu_process_stack_drop(void)
 {
+	if (stack.is_there)
+		pthread_sigmask(SIG_BLOCK, &stack.blocked, NULL);
 	if (stack.at) {
 		sigaltstack(&stack.before, NULL);
 		munmap(stack.at, STACK_BYTES);

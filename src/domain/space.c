@@ -36,10 +36,9 @@ static int space_make_room(void **array, uint32_t count, uint32_t *room,
 static int space_no_place(int error, uint64_t bytes, struct err *err)
 {
 	if (error == EEXIST)
-		return err_set(
-			err, -EBUSY,
-			"a process has one domain at most where there is "
-			"no KVM");
+		return err_set(err, -EBUSY,
+			       "a domain's addresses are taken: without KVM "
+			       "there is one domain at a time in a process");
 	return err_set(err, -error, "reserve %llu bytes of addresses",
 		       (unsigned long long)bytes);
 }
