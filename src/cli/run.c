@@ -532,6 +532,12 @@ static const char *const run_ways[] = {
 	[VM_BY_INTERPRETER] = "interpreted",
 };
 
+/* A domain was wanted, and there is no KVM. */
+static bool run_stands_in(const struct run *run)
+{
+	return run_is_in_domain(run) && !run->ground.has_kvm;
+}
+
 static void run_report(const struct run *run, const char *path)
 {
 	auto_buf struct buf line = { 0 };
@@ -548,6 +554,8 @@ static void run_report(const struct run *run, const char *path)
 	if (run->told.why)
 		json_text(&json, "reason", run->told.why);
 	json_text(&json, "isolation", run->isolation);
+	if (run_stands_in(run))
+		json_text(&json, "isolation_reason", run->ground.why);
 	json_number(&json, "compiled", run->told.compiled);
 	json_number(&json, "pid", getpid());
 	json_close(&json);
@@ -563,12 +571,17 @@ void run_tell(const struct run *run)
 	if (!report)
 		report = getenv("BROOD_REPORT");
 	if (run->options->verbose || getenv("BROOD_VERBOSE"))
-		fprintf(stderr, "brood: %s: %s%s%s%s\n", run->file,
+		fprintf(stderr, "brood: %s: %s%s%s%s%s%s\n", run->file,
 			run_ways[run->told.way],
 			strcmp(run->isolation, "kvm") == 0 ? " in a domain"
 							   : "",
 			run->told.why ? ": " : "",
-			run->told.why ? run->told.why : "");
+			run->told.why ? run->told.why : "",
+			run_stands_in(run)
+				? "; in a process that takes a domain's "
+				  "place: "
+				: "",
+			run_stands_in(run) ? run->ground.why : "");
 	if (report && *report)
 		run_report(run, report);
 }

@@ -11,7 +11,9 @@
  * time.  What the guest says is checked here and nowhere believed; a guest
  * that breaks a rule is ended, by -EPROTO and a line that says which.
  *
- * One thread uses a domain at a time. */
+ * One thread uses a domain at a time.  Where there is no KVM, this process
+ * takes the virtual machine's place, and has one domain at a time; faults that
+ * are not the guest's go to the handlers that were there before. */
 #pragma once
 #include "base/err.h"
 #include "brood/guest_abi.h"

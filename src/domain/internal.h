@@ -30,6 +30,8 @@ struct domain {
 
 /* domain_image.c: the system's part of a fresh domain */
 int domain_make_system(struct space *space, struct err *err);
+/* For a CPU that has to be told; the memory is as it shall be. */
+int domain_protect_system(struct cpu *cpu, struct err *err);
 const struct guest_image *domain_image(uint64_t *bytes);
 void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
 

@@ -43,8 +43,20 @@ static void *space_reserve_at(void *place, uint64_t length)
 		    -1, 0);
 }
 
+static int space_no_place(int error, uint64_t bytes, struct err *err)
+{
+	if (error == EEXIST)
+		return err_set(err, -EBUSY,
+			       "a domain's addresses are taken: without KVM "
+			       "there is one domain at a time in a process");
+	return err_set(err, -error, "reserve %llu bytes of addresses",
+		       (unsigned long long)bytes);
+}
+
+/* Where the host's addresses are the guest's, nothing else may be in the
+ * window. */
 static int space_reserve(struct space *space, uint64_t virtual,
-			 uint64_t reserve, struct err *err)
+			 uint64_t reserve, uint64_t window, struct err *err)
 {
 	struct space_region *region;
 	void *place = space->kind->place(virtual);
@@ -56,11 +68,10 @@ static int space_reserve(struct space *space, uint64_t virtual,
 	region = &space->regions[space->region_count];
 	*region =
 		(struct space_region){ .virtual = virtual, .reserve = reserve };
-	region->length = reserve + (place ? 0 : GUEST_LARGE);
+	region->length = place ? window : reserve + GUEST_LARGE;
 	region->mapped = space_reserve_at(place, region->length);
 	if (region->mapped == MAP_FAILED)
-		return err_set(err, -errno, "reserve %llu bytes of addresses",
-			       (unsigned long long)reserve);
+		return space_no_place(errno, region->length, err);
 	region->at =
 		(uint8_t *)space_up((uintptr_t)region->mapped, GUEST_LARGE);
 	return (int)space->region_count++;
@@ -196,7 +207,8 @@ int space_add(struct space *space, uint64_t reserve, struct err *err)
 		reserve = SPACE_RESERVE_MOST;
 	return space_reserve(space,
 			     GUEST_MEMORY_VA + window * GUEST_MEMORY_STRIDE,
-			     space_up(reserve ? reserve : 1, GUEST_PAGE), err);
+			     space_up(reserve ? reserve : 1, GUEST_PAGE),
+			     GUEST_MEMORY_STRIDE, err);
 }
 
 struct space_region *space_window(const struct space *space, uint64_t window)
@@ -281,8 +293,8 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 static int space_init_system(struct space *space, struct err *err)
 {
 	struct space_region *system;
-	int r = space_reserve(space, GUEST_VA,
-			      GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST, err);
+	const uint64_t bytes = GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST;
+	int r = space_reserve(space, GUEST_VA, bytes, bytes, err);
 
 	if (r >= 0)
 		r = space_add_part(space, SPACE_SYSTEM,
