@@ -272,7 +272,9 @@ enum {
 	KVM_CR0 = 0x80050033, /* PG AM WP NE ET MP PE */
 	KVM_CR4 = 0x620,      /* OSXMMEXCPT OSFXSR PAE */
 	KVM_CR4_OSXSAVE = 1 << 18,
-	KVM_EFER = 0xd01, /* NXE LMA LME SCE */
+	/* NXE LMA LME.  With SCE a syscall would enter ring 0 at 0, on ring
+	 * 3's stack. */
+	KVM_EFER = 0xd00,
 };
 
 static const struct kvm_segment kvm_code_3 = {
