@@ -18,14 +18,23 @@ struct bell {
 	uint64_t words[GUEST_WORDS];
 };
 
+/* The guest has been told; its word alone would not do. */
+static bool bell_may_have(const struct bell *bell, uint64_t bytes)
+{
+	uint64_t most = bell->domain->options.memory_bytes;
+
+	return !most || bytes <= most;
+}
+
 static int bell_memory_make(struct bell *bell, struct err *err)
 {
 	struct space *space = &bell->domain->space;
 	uint64_t bytes = bell->words[0], most = bell->words[1];
-	int region;
+	int region = -1;
 
 	(void)err;
-	region = space_add(space, most > bytes ? most : bytes, NULL);
+	if (bell_may_have(bell, bytes))
+		region = space_add(space, most > bytes ? most : bytes, NULL);
 	if (region >= 0 && space_open(space, (uint32_t)region, bytes, NULL) < 0)
 		region = -1;
 	bell->page->answer = region < 0 ? -1 : region - SPACE_WINDOWS;
@@ -41,8 +50,10 @@ static int bell_memory_grow(struct bell *bell, struct err *err)
 		return domain_break(bell->domain, err,
 				    "it names a memory that is not there");
 	bell->page->answer =
-		space_open(space, (uint32_t)(region - space->regions),
-			   bell->words[1], NULL) < 0
+		!bell_may_have(bell, bell->words[1]) ||
+				space_open(space,
+					   (uint32_t)(region - space->regions),
+					   bell->words[1], NULL) < 0
 			? -1
 			: 0;
 	return 0;
@@ -138,10 +149,9 @@ static int bell_ready(struct bell *bell, struct err *err)
 
 static int bell_panic(struct bell *bell, struct err *err)
 {
-	char text[sizeof(bell->page->message) + 1] = { 0 };
-
-	memcpy(text, bell->page->message, sizeof(bell->page->message));
-	return domain_break(bell->domain, err, "%s", text);
+	return domain_break(bell->domain, err, "%.*s",
+			    (int)sizeof(bell->page->message),
+			    bell->page->message);
 }
 
 typedef int bell_function(struct bell *bell, struct err *err);
