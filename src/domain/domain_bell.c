@@ -149,9 +149,11 @@ static int bell_ready(struct bell *bell, struct err *err)
 
 static int bell_panic(struct bell *bell, struct err *err)
 {
+	const char *message = bell->page->message;
+
 	return domain_break(bell->domain, err, "%.*s",
 			    (int)sizeof(bell->page->message),
-			    bell->page->message);
+			    *message ? message : "it gives up");
 }
 
 typedef int bell_function(struct bell *bell, struct err *err);
