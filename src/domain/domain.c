@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Besides what code may use, what the CPU has: registers that the compiler
+ * leaves alone are a tenant's all the same, and are to be cleared. */
+static uint32_t domain_features(const struct ground *ground)
+{
+	return ground->features |
+	       (ground->facts.features & (CODE_AVX | CODE_AVX512));
+}
+
 static int domain_boot(struct domain *domain, struct err *err)
 {
 	uint64_t bytes;
@@ -19,7 +27,7 @@ static int domain_boot(struct domain *domain, struct err *err)
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
 	page->bell_is_store = domain->options.ground->bell_is_store;
-	page->features = domain->options.ground->features;
+	page->features = domain_features(domain->options.ground);
 	page->fuel = domain->options.fuel;
 	page->memory_bytes = domain->options.memory_bytes;
 	page->stack_bytes = domain->options.stack_bytes;
