@@ -166,7 +166,7 @@ static void cpu_kvm_go(struct cpu *it, const struct cpu_registers *registers)
 
 	cpu_kvm_put(registers, &run->s.regs.regs);
 	run->s.regs.sregs = cpu->user;
-	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 
 /* ---- stops ---------------------------------------------------------------- */
@@ -271,6 +271,10 @@ static bool cpu_take_kick(struct cpu_kvm *cpu, struct cpu_stop *stop)
 		return true;
 	}
 	__atomic_store_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST);
+	/* A fault that KVM has still to deliver would come where the CPU is
+	 * sent to; what has caused it is done again. */
+	memset(&run->s.regs.events, 0, sizeof(run->s.regs.events));
+	run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
 	stop->event = CPU_KICKED;
 	cpu_kvm_get(&run->s.regs.regs, &stop->at);
 	return true;

@@ -320,6 +320,35 @@ TEST(kicks)
 	hostile_close(&it);
 }
 
+/* A deadline that comes while a fault is on its way: one of them, and the
+ * domain goes on. */
+TEST(deadlines_meet_traps)
+{
+	struct run run;
+	unsigned traps = 0, ends = 0;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	if (!run_open(&run,
+		      "(module (memory 1) (func (export \"out\")"
+		      " (drop (i32.load (i32.const 100000)))))",
+		      VM_COMPILED))
+		return;
+	for (int i = 0; i < 3000; i++) {
+		domain_set_deadline(run.domain,
+				    (int64_t)clock_ns() + i * 100 % 250000);
+		if (run_call(&run, "out") < 0) {
+			test_fail(__FILE__, __LINE__, failure.text);
+			break;
+		}
+		traps += run.outcome.trap == WASM_TRAP_memory_bounds;
+		ends += run.outcome.trap == WASM_TRAP_deadline;
+	}
+	CHECK_INT(traps + ends, 3000);
+	printf("# %u traps, %u deadlines\n", traps, ends);
+	run_close(&run);
+}
+
 /* ---- registers -------------------------------------------------------------
  */
 
