@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run's time: a timer of the thread that runs it, whose signal kicks the
- * CPU.  It comes again until the run has ended: a guest may be where it
+ * CPU; who runs it from another thread gets another one.  It comes again until the run has ended: a guest may be where it
  * cannot be sent away. */
 #include "domain/internal.h"
 #include <errno.h>
@@ -25,6 +25,7 @@ static int timer_make(struct domain *domain, struct err *err)
 	if (timer_create(CLOCK_MONOTONIC, &event, &domain->timer) < 0)
 		return err_set(err, -errno, "a timer for a domain");
 	domain->has_timer = true;
+	domain->timer_thread = gettid();
 	return 0;
 }
 
@@ -38,6 +39,8 @@ int domain_timer_set(struct domain *domain, int64_t at_ns, struct err *err)
 
 	if (!at_ns && !domain->has_timer)
 		return 0;
+	if (at_ns && domain->has_timer && domain->timer_thread != gettid())
+		domain_timer_close(domain);
 	if (!domain->has_timer && timer_make(domain, err) < 0)
 		return -EAGAIN;
 	if (timer_settime(domain->timer, TIMER_ABSTIME, &when, NULL) < 0)
