@@ -40,6 +40,8 @@ static int memory_execute(uint8_t *at, uint64_t bytes)
 {
 	auto_close int fd = memfd_create("brood-guest", MFD_CLOEXEC);
 
+	if (mprotect(at, bytes, PROT_READ) < 0)
+		return -errno;
 	return memory_copy(fd, at, bytes);
 }
 

@@ -244,7 +244,7 @@ TEST(no_kick_is_lost)
 	CHECK(stop.at.rip == bare.at.rip);
 	alarm(60);
 	kicker_start(&kicker, bare.cpu, 0);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 3000; i++) {
 		bare_run(&bare, &stop);
 		if (stop.event != CPU_KICKED || stop.at.rip != bare.at.rip)
 			break;
