@@ -476,6 +476,16 @@ TEST(a_wild_jump_is_the_guests)
 /* Processes that copy one which has a domain have it too. */
 static struct run fork_run;
 
+static bool ends_in_time(struct run *run)
+{
+	bool ends;
+
+	domain_set_deadline(run->domain, (int64_t)clock_ns() + 10000000);
+	ends = run_traps(run, "spin", 0, 0, 0, WASM_TRAP_deadline);
+	domain_set_deadline(run->domain, 0);
+	return ends;
+}
+
 static int fork_child(void)
 {
 	alarm(20);
@@ -483,6 +493,8 @@ static int fork_child(void)
 		return 2;
 	if (!run_traps(&fork_run, "get", 1, 65536, 0, WASM_TRAP_memory_bounds))
 		return 3;
+	if (!ends_in_time(&fork_run))
+		return 4;
 	run_close(&fork_run);
 	return 0;
 }
@@ -522,6 +534,7 @@ TEST(a_fork_has_it_too)
 	ground_use(false);
 	CHECK(run_open(&fork_run, MODULE, VM_COMPILED,
 		       (struct domain_options){ 0 }));
+	CHECK(ends_in_time(&fork_run));
 	status = in_a_child(fork_child);
 	CHECK(WIFEXITED(status));
 	CHECK_INT(WEXITSTATUS(status), 0);
@@ -687,6 +700,7 @@ static void *thread_main(void *unused)
 	CHECK(run_is(&thread_run, "add", 2, 40, 2, 42));
 	CHECK(run_traps(&thread_run, "get", 1, 65536, 0,
 			WASM_TRAP_memory_bounds));
+	CHECK(ends_in_time(&thread_run));
 	return NULL;
 }
 
@@ -701,6 +715,7 @@ TEST(threads_in_turn)
 		pthread_create(&thread, NULL, thread_main, NULL);
 		pthread_join(thread, NULL);
 		CHECK(run_is(&thread_run, "add", 2, 1, 2, 3));
+		CHECK(ends_in_time(&thread_run));
 	}
 	run_close(&thread_run);
 }
