@@ -70,5 +70,6 @@ int domain_command(struct domain *domain, enum guest_command command,
 			       domain->why);
 	page->command = command;
 	page->ended = 0;
+	domain->ended_ns = 0;
 	return domain_run(domain, err);
 }

@@ -11,6 +11,7 @@ struct domain {
 	struct cpu *cpu;
 	struct wasi *wasi;
 	int64_t deadline_ns;
+	int64_t ended_ns; /* when the guest was told that it is over, or 0 */
 	uint64_t generation;
 	timer_t timer;
 	bool has_timer;
