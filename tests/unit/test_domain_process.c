@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/maps.h"
 #include "domain/cpu.h"
+#include "domain/jail.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@
 	"  (i32.add (local.get 0) (local.get 1)))"                           \
 	" (func (export \"get\") (param i32) (result i32)"                   \
 	"  (i32.load (local.get 0)))"                                        \
+	" (func (export \"grow\") (param i32) (result i32)"                  \
+	"  (memory.grow (local.get 0)))"                                     \
 	" (func (export \"spin\") (result i32) (loop (br 0)) (i32.const 0))" \
 	" (func (export \"mix\") (param i32) (result i32) (local v128)"      \
 	"  (local.set 1 (i32x4.splat (i32.const 12345)))"                    \
@@ -474,6 +477,12 @@ TEST(a_wild_jump_is_the_guests)
 }
 
 /* Processes that copy one which has a domain have it too. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool is_sanitised = true;
+#else
+static const bool is_sanitised;
+#endif
+
 static struct run fork_run;
 
 static bool ends_in_time(struct run *run)
@@ -570,6 +579,47 @@ TEST(a_thread_that_blocks_all_signals)
 	pthread_join(thread, NULL);
 }
 
+/* What is made before is all that it needs. */
+static int jailed_child(void)
+{
+	static const int keep[] = { 0, 1, 2 };
+	const struct jail_options options = { .strength = JAIL_QUICK,
+					      .keep = keep,
+					      .keep_count = 3,
+					      .require = JAIL_SECCOMP };
+	struct jail_told told = { 0 };
+
+	if (!run_is(&fork_run, "add", 2, 40, 2, 42))
+		return 2;
+	alarm(20);
+	if (jail_enter(&options, &told, &failure) < 0)
+		return 77;
+	if (!run_is(&fork_run, "add", 2, 40, 2, 42))
+		return 3;
+	if (!run_is(&fork_run, "grow", 1, 5, 0, 1))
+		return 4;
+	if (!run_traps(&fork_run, "get", 1, 65536 * 6, 0,
+		       WASM_TRAP_memory_bounds))
+		return 5;
+	return ends_in_time(&fork_run) ? 0 : 6;
+}
+
+TEST(it_runs_in_a_jail)
+{
+	int status;
+
+	if (is_sanitised)
+		SKIP("a sanitizer calls what a jail forbids");
+	ground_use(false);
+	CHECK(run_open(&fork_run, MODULE, VM_COMPILED,
+		       (struct domain_options){ 0 }));
+	status = in_a_child(jailed_child);
+	run_close(&fork_run);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("there is no jail here");
+	CHECK_INT(status, 0);
+}
+
 /* ---- begin and end ---------------------------------------------------------- */
 
 TEST(one_at_a_time)
@@ -607,12 +657,6 @@ TEST(both_kinds_in_turn)
 		run_close(&run);
 	}
 }
-
-#ifdef __SANITIZE_ADDRESS__
-static const bool is_sanitised = true;
-#else
-static const bool is_sanitised;
-#endif
 
 static size_t mappings(char *text, size_t room)
 {
