@@ -91,9 +91,10 @@ static int run_children_find(void *env, const char *name, struct ready **ready,
 		    child->name[len] != '=')
 			continue;
 		*ready = &child->ready;
-		return child->is_open
-			       ? 0
-			       : run_child_open(child, children->run, err);
+		if (!child->is_open &&
+		    run_child_open(child, children->run, err) < 0)
+			return -EIO; /* granted, but not there */
+		return 0;
 	}
 	return err_set(err, -ENOENT, "a program \"%s\" to start", name);
 }
