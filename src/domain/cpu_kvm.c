@@ -354,6 +354,18 @@ static int cpu_kvm_show(struct cpu *it, const struct cpu_memory *memory,
 	return r;
 }
 
+static int cpu_kvm_hide(struct cpu *it, uint32_t kept, struct err *err)
+{
+	struct cpu_kvm *cpu = cpu_kvm_of(it);
+	int r = 0;
+
+	while (r >= 0 && cpu->slots > kept) {
+		r = kvm_slot(&cpu->vm, cpu->slots - 1, 0, 0, NULL, 0, err);
+		cpu->slots -= r >= 0;
+	}
+	return r;
+}
+
 static void cpu_kvm_close(struct cpu *it)
 {
 	struct cpu_kvm *cpu = cpu_kvm_of(it);
@@ -367,6 +379,7 @@ const struct cpu_kind cpu_kvm_kind = {
 	.name = "kvm",
 	.place = cpu_kvm_place,
 	.show = cpu_kvm_show,
+	.hide = cpu_kvm_hide,
 	.go = cpu_kvm_go,
 	.run = cpu_kvm_run,
 	.settle = cpu_kvm_settle,

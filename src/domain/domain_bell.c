@@ -4,6 +4,7 @@
  *
  * CLAIM 3.7 3.8 */
 #include "base/clock.h"
+#include "domain/ground.h"
 #include "domain/internal.h"
 #include "vm/wasi_abi.h"
 #include <errno.h>
@@ -76,11 +77,15 @@ static int bell_memory_drop(struct bell *bell, struct err *err)
 
 static int bell_heap(struct bell *bell, struct err *err)
 {
+	uint64_t bytes = bell->words[0];
+
 	(void)err;
-	bell->page->answer = space_open(&bell->domain->space, SPACE_HEAP,
-					bell->words[0], NULL) < 0
-				     ? -1
-				     : 0;
+	bell->page->answer =
+		bytes > GUEST_HEAP_MOST ||
+				space_open(&bell->domain->space, SPACE_SYSTEM,
+					   GUEST_SYSTEM_BYTES + bytes, NULL) < 0
+			? -1
+			: 0;
 	return 0;
 }
 
@@ -184,9 +189,23 @@ void domain_renew(struct domain *domain)
 {
 	struct guest_call *page = space_call(&domain->space);
 
-	page->generation = ++domain->generation;
 	page->random_used = 0;
 	if (getrandom(page->random, sizeof(page->random), 0) !=
 	    (ssize_t)sizeof(page->random))
 		page->random_used = sizeof(page->random);
+	/* Never the same twice: the guest looks whether it has changed. */
+	memcpy(&page->generation, page->random, sizeof(page->generation));
+	page->generation ^= clock_ns();
+	page->random_used += sizeof(page->generation);
+	/* Besides what code may use, what the CPU has: registers that the
+	 * compiler leaves alone are a tenant's all the same. */
+	page->features = domain->options.ground->features |
+			 (domain->options.ground->facts.features &
+			  (CODE_AVX | CODE_AVX512));
+	page->bell_is_store = domain->options.ground->bell_is_store;
+	page->fuel = domain->options.fuel;
+	page->memory_bytes = domain->options.memory_bytes;
+	page->stack_bytes = domain->options.stack_bytes;
+	page->clock.scale = 0;
+	page->ended = 0;
 }

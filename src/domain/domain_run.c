@@ -32,7 +32,26 @@ int domain_break(struct domain *domain, struct err *err, const char *format,
 	return err_set(err, -EPROTO, "the domain has ended: %s", domain->why);
 }
 
-/* 1: the command is done. */
+/* How a run goes on. */
+enum { RUN_ON, RUN_DONE, RUN_STOPS };
+
+/* Does the guest want what it shall stop before? */
+static bool run_stops(const struct domain *domain, uint32_t bell)
+{
+	const struct guest_call *page = space_call(&domain->space);
+
+	switch (domain->until) {
+	case DOMAIN_UNTIL_END: break;
+	case DOMAIN_UNTIL_READY: return bell == GUEST_BELL_READY;
+	case DOMAIN_UNTIL_INPUT:
+		return bell == GUEST_BELL_WASI && domain->wasi &&
+		       page->words[0] == WASI_NUMBER_fd_read &&
+		       (uint32_t)page->words[3] == 0 &&
+		       !wasi_has_input(domain->wasi);
+	}
+	return false;
+}
+
 static int run_bell(struct domain *domain, struct err *err)
 {
 	struct guest_call *page = space_call(&domain->space);
@@ -43,7 +62,11 @@ static int run_bell(struct domain *domain, struct err *err)
 		domain->done = *page;
 		domain->done.message[sizeof(page->message) - 1] = 0;
 		domain_clean(domain->done.message);
-		return 1;
+		return RUN_DONE;
+	}
+	if (run_stops(domain, bell)) {
+		domain->point = DOMAIN_POINT_CALL;
+		return RUN_STOPS;
 	}
 	return domain_answer(domain, bell, err);
 }
@@ -66,12 +89,12 @@ int domain_run(struct domain *domain, struct err *err)
 	int r = domain_timer_set(domain, domain->deadline_ns, err);
 
 	domain->late = 0;
-	while (r == 0) {
+	while (r == RUN_ON) {
 		domain->cpu->kind->run(domain->cpu, &stop);
 		r = run_stop(domain, &stop, err);
 	}
 	domain_timer_set(domain, 0, NULL);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : r == RUN_STOPS ? DOMAIN_STOPPED : 0;
 }
 
 int domain_command(struct domain *domain, enum guest_command command,
@@ -82,6 +105,8 @@ int domain_command(struct domain *domain, enum guest_command command,
 	if (domain->is_broken)
 		return err_set(err, -EPROTO, "the domain has ended: %s",
 			       domain->why);
+	if (domain->point == DOMAIN_POINT_CALL)
+		return err_set(err, -EBUSY, "a domain in the middle of a call");
 	page->command = command;
 	page->ended = 0;
 	return domain_run(domain, err);

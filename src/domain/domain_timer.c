@@ -14,33 +14,13 @@
 
 enum { TIMER_AGAIN_NS = 2000000 };
 
-static void timer_rings(int number, siginfo_t *info, void *context)
-{
-	struct cpu *cpu = info->si_value.sival_ptr;
-
-	(void)number, (void)context;
-	if (info->si_code == SI_TIMER)
-		cpu->kind->kick(cpu);
-}
-
-static void timer_install(void)
-{
-	struct sigaction action = { .sa_sigaction = timer_rings,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK |
-						SA_RESTART };
-
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGRTMIN, &action, NULL);
-}
-
 static int timer_make(struct domain *domain, struct err *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID,
 				  .sigev_signo = SIGRTMIN,
 				  .sigev_value.sival_ptr = domain->cpu };
 
-	pthread_once(&once, timer_install);
+	cpu_kick_install();
 	event.sigev_notify_thread_id = gettid();
 	if (timer_create(CLOCK_MONOTONIC, &event, &domain->timer) < 0)
 		return err_set(err, -errno, "a timer for a domain");

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of a domain share. */
 #pragma once
+#include "brood/domain_format.h"
 #include "domain/domain.h"
 #include "domain/space.h"
 #include <time.h>
 
+struct snapshot;
 struct domain {
 	struct domain_options options;
 	struct space space;
 	struct cpu *cpu;
 	struct wasi *wasi;
 	int64_t deadline_ns;
-	uint64_t generation;
+	enum domain_point point;
+	const struct snapshot *origin; /* what it began as, or NULL */
+	enum domain_until until;
+	/* What was loaded; keys and sums are of who knows them. */
+	struct domain_state_code *codes;
+	uint32_t code_count;
 	timer_t timer;
 	pid_t timer_thread; /* whom it interrupts */
 	bool has_timer;
@@ -25,12 +32,26 @@ struct domain {
 
 /* domain_image.c: the system's part of a fresh domain */
 int domain_make_system(struct space *space, struct err *err);
+/* For a CPU that has to be told; the memory is as it shall be. */
+int domain_protect_system(struct cpu *cpu, struct err *err);
 const struct guest_image *domain_image(uint64_t *bytes);
+void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
 
-/* domain_run.c: runs a command to its end.  0; or the domain is broken. */
+/* domain.c: a domain without a CPU, whose memory is the system's, not made;
+ * then its CPU, which sees all parts */
+int domain_new(struct domain **domain, const struct domain_options *options,
+	       struct err *err);
+int domain_open_cpu(struct domain *domain, struct err *err);
+
+/* snapshot.c: registers as they were taken, random bytes and all that makes
+ * a domain one of its own */
+void snapshot_go(const struct snapshot *snapshot, struct domain *domain);
+
+/* domain_run.c: runs a command to its end.  0, DOMAIN_STOPPED, or the domain
+ * is broken. */
 int domain_command(struct domain *domain, enum guest_command command,
 		   struct err *err);
-/* Runs until the guest's next DONE. */
+/* Runs until the guest's next DONE, or where it shall stop. */
 int domain_run(struct domain *domain, struct err *err);
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...) __attribute__((format(printf, 3, 4)));
