@@ -404,7 +404,6 @@ TEST(walls)
 {
 	struct hostile it;
 	struct space *space;
-	uint64_t heap_end;
 	int window;
 
 	if (!domain_is_there())
@@ -414,9 +413,11 @@ TEST(walls)
 	check_system(&it);
 	check_image(&it);
 	space = &it.domain->space;
-	heap_end = GUEST_VA + space->regions[SPACE_SYSTEM].open;
-	check_range(&it, GUEST_HEAP_VA, heap_end, READS | WRITES);
-	check_range(&it, heap_end, GUEST_CODE_VA, 0);
+	check_range(&it, GUEST_HEAP_VA,
+		    GUEST_VA + space->regions[SPACE_SYSTEM].open,
+		    READS | WRITES);
+	check_range(&it, GUEST_VA + space->regions[SPACE_SYSTEM].open,
+		    GUEST_CODE_VA, 0);
 	check_range(&it, it.at, it.at + HOSTILE_CODE, READS | RUNS);
 	check_range(&it, it.at + GUEST_LARGE, GUEST_MEMORY_VA, 0);
 	window = space_add(space, 1 << 20, &failure);
