@@ -4,7 +4,9 @@
  * nothing behind.
  *
  * CLAIM 3.11 3.12 */
+#include "base/file.h"
 #include "domain/program.h"
+#include "domain/snapshot.h"
 #include "jit/jit.h"
 #include "lib/hostile.h"
 #include "test.h"
@@ -614,6 +616,111 @@ TEST(the_host_keeps_its_own)
 	CHECK_INT(mxcsr & 0xffc0, 0x7f80);
 	CHECK_INT(word, odd);
 	hostile_close(&it);
+}
+
+/* ---- the next tenant -------------------------------------------------------
+ */
+
+CODE(overwrite, "mov %rbx, %rdi\nmov $0xa5, %al\nrep stosb\n" RING);
+
+/* All that ring 3 may write. */
+static void overwrite_all(struct hostile *it)
+{
+	uint64_t bytes;
+	const struct guest_image *image = domain_image(&bytes);
+	const struct space *space = &it->domain->space;
+	const struct {
+		uint64_t at, bytes;
+	} places[] = {
+		{ GUEST_CALL_AT, GUEST_CALL_BYTES },
+		{ GUEST_RING_AT, GUEST_RING_BYTES },
+		{ GUEST_STACK_AT, GUEST_STACK_BYTES },
+		{ GUEST_TRAP_STACK_AT, GUEST_TRAP_STACK_BYTES },
+		{ GUEST_IMAGE_AT + image->data_at,
+		  image->end_at - image->data_at },
+		{ GUEST_SYSTEM_BYTES,
+		  space->regions[SPACE_SYSTEM].open - GUEST_SYSTEM_BYTES },
+	};
+	struct cpu_stop stop;
+
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		hostile_put(it, overwrite, CODE_BYTES(overwrite));
+		hostile_reset(it);
+		it->registers.general[1] = places[i].bytes;
+		it->registers.general[3] = GUEST_VA + places[i].at;
+		it->registers.general[15] = ground.bell_is_store;
+		hostile_once(it, 0, &stop);
+		CHECK_INT(stop.event, CPU_BELL);
+	}
+}
+
+/* The longest row of what the tenant wrote, in all that the guest sees. */
+static unsigned longest_row(const struct domain *domain)
+{
+	const struct space_region *region =
+		&domain->space.regions[SPACE_SYSTEM];
+	unsigned row = 0, most = 0;
+
+	for (uint64_t i = 0; i < region->open; i++) {
+		row = region->at[i] == SECRET ? row + 1 : 0;
+		if (row > most)
+			most = row;
+	}
+	return most;
+}
+
+static void check_reset(struct run *run, struct snapshot *snapshot, int pagemap,
+			enum vectors kind)
+{
+	const struct domain_options options = { .ground = &ground };
+	struct run used = { .instance = run->instance };
+	struct hostile it;
+
+	CHECK(snapshot_start(&used.domain, &options, snapshot,
+			     &run->program.code, &failure) >= 0);
+	CHECK_INT(hostile_enter(&it, used.domain, &failure), 0);
+	overwrite_all(&it);
+	if (fill_vectors(&it, kind)) {
+		CHECK(longest_row(used.domain) > 4096);
+		CHECK(snapshot_reset(snapshot, used.domain, pagemap,
+				     &failure) >= 0);
+		CHECK(longest_row(used.domain) < 8);
+		CHECK_INT(run_call(&used, "fine"), 0);
+		CHECK_INT(used.outcome.trap, 0);
+		munmap(it.code, HOSTILE_CODE);
+		CHECK_INT(hostile_enter(&it, used.domain, &failure), 0);
+		CHECK(tell_vectors(&it, kind));
+		CHECK_INT(secrets(&it), 0);
+		CHECK(!is_odd_control(&it));
+	}
+	hostile_close(&it);
+}
+
+TEST(reset_after_a_hostile_tenant)
+{
+	struct snapshot snapshot = { 0 };
+	struct tip tip = TIP_EMPTY;
+	struct images images;
+	char folder[] = "/tmp/brood-test-XXXXXX";
+	struct run run;
+	int pagemap;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	CHECK(mkdtemp(folder) &&
+	      images_open(&images, folder, true, &failure) >= 0);
+	CHECK(run_open(&run, "(module (memory 1) (func (export \"fine\")))",
+		       VM_COMPILED));
+	CHECK(snapshot_take(run.domain, &images, &tip, NULL, &failure) >= 0 &&
+	      snapshot_open(&snapshot, &tip, &failure) >= 0);
+	for (int kind = VECTORS_SSE; kind <= VECTORS_MMX; kind++)
+		check_reset(&run, &snapshot, pagemap, (enum vectors)kind);
+	snapshot_close(&snapshot);
+	images_close(&images);
+	file_remove_tree(folder, NULL);
+	close(pagemap);
+	run_close(&run);
 }
 
 /* ---- many, much, and not enough --------------------------------------------
