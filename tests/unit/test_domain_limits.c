@@ -359,15 +359,13 @@ static void *kick(void *of)
 
 CODE(ring_always, "1: " RING "jmp 1b\n");
 
-TEST(kicks)
+static void check_kicks(void)
 {
 	struct kicker kicker = { 0 };
 	struct cpu_stop stop;
 	struct hostile it;
 	unsigned kicked = 0, rung = 0;
 
-	if (!domain_is_there())
-		SKIP(failure.text);
 	if (!open_one(&it))
 		return;
 	hostile_put(&it, ring_always, CODE_BYTES(ring_always));
@@ -385,6 +383,29 @@ TEST(kicks)
 	CHECK(kicked);
 	printf("# %u kicks, %u bells\n", kicked, rung);
 	hostile_close(&it);
+}
+
+TEST(kicks)
+{
+	if (!domain_is_there())
+		SKIP(failure.text);
+	check_kicks();
+}
+
+/* Where the port does not work. */
+TEST(bells_by_store)
+{
+	bool before;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	before = ground.bell_is_store;
+	ground.bell_is_store = true;
+	check_kicks();
+	check_byte_code(VM_COMPILED, "compiled, by stores");
+	AWAY(bells, false);
+	AWAY(wasi, false);
+	ground.bell_is_store = before;
 }
 
 /* A deadline that comes while a fault is on its way: one of them, and the
