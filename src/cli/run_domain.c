@@ -102,6 +102,11 @@ static int run_domain_call(struct run_domain *in, const char *name,
 	if (domain_call(in->domain, 0, name, strlen(name), values,
 			item->param_count, &results, &in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
+	if (!in->outcome.trap && results.count != item->result_count) {
+		err_set(&err, -EPROTO, "it tells %u results, not %u",
+			results.count, item->result_count);
+		return run_domain_fail(in, &err);
+	}
 	return in->outcome.trap ? run_domain_end(in)
 				: run_print(types + item->param_count,
 					    item->result_count, results.values);
