@@ -110,7 +110,8 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	struct err err = { 0 };
 	int r = run_domain_find(in, "_initialize", &first, &err), code = 0;
 
-	if (r >= 0 && strcmp(name, "_initialize") != 0)
+	if (r >= 0 && strcmp(name, "_initialize") != 0 &&
+	    !in->run->options->init)
 		code = run_domain_plain(in, "_initialize", &first);
 	if (code || in->outcome.trap)
 		return code ? code : run_domain_end(in);
@@ -120,6 +121,22 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	if (r < 0)
 		return run_domain_fail(in, &err);
 	return run_domain_call(in, name, &item);
+}
+
+/* As the module is, or as --init has left it. */
+static int run_domain_instantiate(struct run_domain *in, struct err *err)
+{
+	const struct vm_snapshot *snapshot = in->run->init.snapshot;
+	const uint8_t *image;
+	uint64_t len;
+
+	if (!snapshot)
+		return domain_instantiate(in->domain, in->module, &in->instance,
+					  &in->outcome, err);
+	if (vm_snapshot_image(snapshot, &image, &len, err) < 0)
+		return err->code;
+	return domain_instantiate_from(in->domain, in->module, image, len,
+				       &in->instance, &in->outcome, err);
 }
 
 static int run_domain_start(struct run_domain *in, struct err *err)
@@ -138,9 +155,7 @@ static int run_domain_start(struct run_domain *in, struct err *err)
 	domain_set_wasi(in->domain, in->run->wasi);
 	domain_set_deadline(in->domain, in->run->vm.deadline_ns);
 	r = domain_load(in->domain, &in->program.code, &in->module, err);
-	return r < 0 ? r
-		     : domain_instantiate(in->domain, in->module, &in->instance,
-					  &in->outcome, err);
+	return r < 0 ? r : run_domain_instantiate(in, err);
 }
 
 static int run_domain_all(struct run_domain *in)

@@ -61,6 +61,9 @@ int space_open(struct space *space, uint32_t region, uint64_t bytes,
  * stays where it is, and is followed by zeros or nothing up to a page. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err);
+/* The same, of what is no code. */
+int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err);
 /* Where a linear memory is, NULL: there is no such window. */
 struct space_region *space_window(const struct space *space, uint64_t window);
 
