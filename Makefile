@@ -59,9 +59,10 @@ WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
-	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/machine/*.c \
-	src/domain/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
-	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o
+	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
+	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
+	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
+	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -151,6 +152,10 @@ $(BUILD)/host/src/jit/%.o: src/jit/%.c $(STAMP) | $(WASM_MADE)
 $(BUILD)/host/src/jit/%.o: src/jit/%.S $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c $< -o $@
+$(BUILD)/host/src/domain/cpu_process_enter.o: src/domain/cpu_process_enter.S \
+		$(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c $< -o $@
 WORDS := tools/words src/wasm/operations.tab src/wat/words.tab
 $(BUILD)/gen/wat/words.h: $(WORDS)
 	@mkdir -p $(@D)
@@ -210,6 +215,9 @@ $(BUILD)/brood-guest: $(GUEST_OBJECTS) guest/guest.ld
 $(BUILD)/gen/domain/guest.bin: $(BUILD)/brood-guest
 	@mkdir -p $(@D)
 	objcopy -O binary $< $@
+$(BUILD)/gen/domain/guest_hash.inc: $(BUILD)/gen/domain/guest.bin
+	sha256sum $< | sed 's/ .*//; s/\(..\)/0x\1,/g' >$@
+$(BUILD)/host/src/domain/domain_image.o: $(BUILD)/gen/domain/guest_hash.inc
 $(BUILD)/host/src/domain/guest_image.o: src/domain/guest_image.S \
 		$(BUILD)/gen/domain/guest.bin
 	@mkdir -p $(@D)

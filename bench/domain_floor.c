@@ -91,7 +91,7 @@ struct floor {
 	int count;
 };
 
-static void die(const char *what)
+static void __attribute__((noreturn)) die(const char *what)
 {
 	fprintf(stderr, "domain_floor: %s: %s\n", what, strerror(errno));
 	exit(111);

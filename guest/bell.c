@@ -29,11 +29,27 @@ static void ring(const struct guest_call *page)
 				 : "memory");
 }
 
+/* Of the fuel that this one is given, what was used up before it was made is
+ * gone. */
+static void take_fuel(const struct guest_call *page)
+{
+	struct wasm_store *store = guest.store;
+	int64_t used;
+
+	if (!store || store->fuel_left < 0)
+		return;
+	used = (int64_t)guest.fuel - store->fuel_left;
+	guest.fuel = page->fuel;
+	store->fuel_left =
+		used < (int64_t)page->fuel ? (int64_t)page->fuel - used : 0;
+}
+
 /* Another generation is another tenant of this CPU: what it had in its
  * registers is nobody's business.  The ABI lets a call lose them. */
 static void become_new(const struct guest_call *page)
 {
 	guest.generation = page->generation;
+	take_fuel(page);
 	guest_clear();
 	if (page->features & CODE_AVX512)
 		guest_clear_avx512();

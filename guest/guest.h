@@ -42,6 +42,7 @@ struct guest {
 	struct wasm_instance **instances;
 	uint32_t module_count, module_room, instance_count, instance_room;
 	uint64_t generation;
+	uint64_t fuel; /* that the store was given */
 };
 extern struct guest guest;
 

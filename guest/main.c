@@ -38,6 +38,7 @@ static int guest_open(void)
 
 	if (guest.store)
 		return guest_fail("there is a store");
+	guest.fuel = page->fuel;
 	guest.types = wasm_types_new(&guest_host);
 	if (guest.types)
 		guest.store =

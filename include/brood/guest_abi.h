@@ -7,15 +7,15 @@
  * Guest-physical addresses are given out from 0 on without gaps, and are the
  * offsets of the image that a domain's memory is kept as:
  *
- *	0		the system: tables, stacks, call pages, guest image
- *	16 MiB ..	parts of the heap and of linear memories, as they grow
+ *	0		the system: tables, stacks, call pages, guest image;
+ *			the heap's first part
+ *	40 MiB ..	parts of the heap and of linear memories, as they grow
  *	32 GiB ..	code objects and modules, read-only, not kept
  *
  * Guest-virtual addresses, the same in all domains, and in a process that
  * takes a domain's place:
  *
- *	GUEST_VA + a	the system's address a
- *	GUEST_HEAP_VA	the engine's heap
+ *	GUEST_VA + a	the system's address a, and behind it the heap's
  *	GUEST_CODE_VA	code objects and modules
  *	GUEST_MEMORY_VA	linear memories, one window each
  *
@@ -42,6 +42,7 @@ enum {
 	GUEST_RING_BYTES = 0x10000,
 	GUEST_STACK_AT = 0xa80000, /* absent pages on both sides */
 	GUEST_STACK_BYTES = 0x100000,
+	GUEST_BELL_PAGE_AT = 0xa40000, /* where no memory is, for stores */
 	GUEST_TRAP_STACK_AT = 0xb90000,
 	GUEST_TRAP_STACK_BYTES = 0x8000,
 	GUEST_IMAGE_AT = 0xc00000,
@@ -55,16 +56,18 @@ enum {
 #define GUEST_CODE_AT	    UINT64_C(0x800000000)
 #define GUEST_BELL_AT	    UINT64_C(0xfff000000) /* no memory is there */
 
-#define GUEST_VA	UINT64_C(0x200000000000)
-#define GUEST_CALL_VA	(GUEST_VA + GUEST_CALL_AT)
-#define GUEST_DATA_VA	(GUEST_CALL_VA + GUEST_PAGE)
-#define GUEST_RING_VA	(GUEST_VA + GUEST_RING_AT)
-#define GUEST_BELL_VA	(GUEST_VA + GUEST_SYSTEM_BYTES)
-#define GUEST_HEAP_VA	(GUEST_VA + UINT64_C(0x40000000))
-#define GUEST_HEAP_MOST UINT64_C(0x100000000)
-#define GUEST_CODE_VA	(GUEST_VA + UINT64_C(0x1000000000))
-#define GUEST_CODE_MOST (GUEST_BELL_AT - GUEST_CODE_AT)
-#define GUEST_MEMORY_VA (GUEST_VA + UINT64_C(0x8000000000))
+#define GUEST_VA      UINT64_C(0x200000000000)
+#define GUEST_CALL_VA (GUEST_VA + GUEST_CALL_AT)
+#define GUEST_DATA_VA (GUEST_CALL_VA + GUEST_PAGE)
+#define GUEST_RING_VA (GUEST_VA + GUEST_RING_AT)
+#define GUEST_BELL_VA (GUEST_VA + GUEST_BELL_PAGE_AT)
+/* Behind the system, as one region with it. */
+#define GUEST_HEAP_VA	 (GUEST_VA + GUEST_SYSTEM_BYTES)
+#define GUEST_HEAP_MOST	 UINT64_C(0x100000000)
+#define GUEST_HEAP_FIRST UINT64_C(0x1800000) /* what is there at once */
+#define GUEST_CODE_VA	 (GUEST_VA + UINT64_C(0x1000000000))
+#define GUEST_CODE_MOST	 (GUEST_BELL_AT - GUEST_CODE_AT)
+#define GUEST_MEMORY_VA	 (GUEST_VA + UINT64_C(0x8000000000))
 /* All that an index and an offset of 32 bits can name, twice. */
 #define GUEST_MEMORY_STRIDE UINT64_C(0x400000000)
 /* What is never there, behind a window's last byte. */

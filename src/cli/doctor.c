@@ -7,7 +7,7 @@
 #include "base/process.h"
 #include "cli/cli.h"
 #include "domain/kvm.h"
-#include "domain/kvm_selftest.h"
+#include "domain/kvm_facts.h"
 #include "image/scan.h"
 #include "jit/jit.h"
 #include "lib/stub.h"
@@ -481,12 +481,13 @@ static void doctor_domain_cpu(struct doctor_finding *finding)
 	doctor_features(facts.features, &text);
 	doctor_note(finding, DOCTOR_OK, NULL,
 		    "x86-64-v2%s%s%s; ring 0 %s, %u ns an instruction; "
-		    "doorbell%s%s",
+		    "doorbell by %s",
 		    facts.features ? " with" : "", buf_string(&text),
 		    facts.needs_cpuid ? " by CPUID" : "",
 		    facts.native_ring0 ? "native" : "emulated", facts.ring0_ns,
-		    facts.bell_port ? " by port" : "",
-		    facts.bell_store ? " by store" : "");
+		    !facts.bell_port	? "store"
+		    : !facts.bell_store ? "port"
+					: "port or store");
 }
 
 static void doctor_refused(struct doctor_finding *finding)

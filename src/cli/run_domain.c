@@ -2,10 +2,12 @@
 /* brood run --in domain: the program in a virtual machine of its own, with
  * the rights that the options give it. */
 #include "base/buf.h"
+#include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/run.h"
 #include "domain/domain.h"
 #include "domain/program.h"
+#include "domain/warm.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +16,8 @@ struct run_domain {
 	struct run *run;
 	struct program program;
 	struct domain *domain;
+	struct ready ready;
 	struct domain_outcome outcome;
-	uint32_t module, instance;
 };
 
 static int run_domain_end(struct run_domain *in)
@@ -27,7 +29,7 @@ static int run_domain_end(struct run_domain *in)
 	case WASM_TRAP_exit: return in->outcome.exit_code;
 	default: break;
 	}
-	program_describe(&in->program, in->module, &in->outcome, &text);
+	program_describe(&in->program, 0, &in->outcome, &text);
 	fprintf(stderr, "brood: %s: %s", in->run->file, buf_string(&text));
 	return in->outcome.trap == WASM_TRAP_deadline ? CLI_TIMEOUT
 	       : in->outcome.trap == WASM_TRAP_fuel   ? CLI_FUEL
@@ -46,8 +48,7 @@ static int run_domain_fail(const struct run_domain *in, const struct err *err)
 static int run_domain_find(struct run_domain *in, const char *name,
 			   struct domain_item *item, struct err *err)
 {
-	int r = domain_find(in->domain, in->instance, name, strlen(name), item,
-			    err);
+	int r = domain_find(in->domain, 0, name, strlen(name), item, err);
 
 	if (r >= 0 && item->kind != WASM_EXTERN_FUNCTION)
 		r = err_set(err, -ENOENT, "a function");
@@ -62,8 +63,8 @@ static int run_domain_plain(struct run_domain *in, const char *name,
 
 	if (item->param_count || item->result_count)
 		return run_not_plain(in->run, name);
-	if (domain_call(in->domain, in->instance, name, strlen(name), NULL, 0,
-			NULL, &in->outcome, &err) < 0)
+	if (domain_call(in->domain, 0, name, strlen(name), NULL, 0, NULL,
+			&in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
 	return 0;
 }
@@ -96,7 +97,7 @@ static int run_domain_call(struct run_domain *in, const char *name,
 		return code;
 	memcpy(types, item->types,
 	       (item->param_count + item->result_count) * sizeof(*types));
-	if (domain_call(in->domain, in->instance, name, strlen(name), values,
+	if (domain_call(in->domain, 0, name, strlen(name), values,
 			item->param_count, &results, &in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
 	return in->outcome.trap ? run_domain_end(in)
@@ -123,39 +124,146 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	return run_domain_call(in, name, &item);
 }
 
-/* As the module is, or as --init has left it. */
-static int run_domain_instantiate(struct run_domain *in, struct err *err)
-{
-	const struct vm_snapshot *snapshot = in->run->init.snapshot;
-	const uint8_t *image;
-	uint64_t len;
-
-	if (!snapshot)
-		return domain_instantiate(in->domain, in->module, &in->instance,
-					  &in->outcome, err);
-	if (vm_snapshot_image(snapshot, &image, &len, err) < 0)
-		return err->code;
-	return domain_instantiate_from(in->domain, in->module, image, len,
-				       &in->instance, &in->outcome, err);
-}
-
-static int run_domain_start(struct run_domain *in, struct err *err)
+static int run_domain_prepare(struct run_domain *in, struct err *err)
 {
 	const struct run_options *options = in->run->options;
-	struct domain_options domain = {
+	const struct domain_options domain = {
 		.ground = &in->run->ground,
 		.fuel = (uint64_t)options->fuel,
 		.memory_bytes = (uint64_t)options->max_memory,
 	};
-	int r = domain_open(&in->domain, &domain, err);
+	const struct cache_options cache = { .place = options->cache };
+	const struct vm_snapshot *init = in->run->init.snapshot;
+	auto_free char *folder = init ? NULL : ready_folder(&cache);
+	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
+	return r < 0 || !init ? r
+			      : vm_snapshot_image(init, &in->ready.init,
+						  &in->ready.init_bytes, err);
+}
+
+static int run_domain_start(struct run_domain *in, struct err *err)
+{
+	int r = run_domain_prepare(in, err);
+
+	if (r >= 0)
+		r = ready_start(&in->ready, in->run->wasi,
+				in->run->vm.deadline_ns, &in->domain,
+				&in->outcome, err);
+	if (r >= 0)
+		in->run->isolation = domain_isolation(in->domain);
+	return r;
+}
+
+/* ---- warm tips ------------------------------------------------------------- */
+
+static void run_domain_say_warm(const struct run_domain *in,
+				const struct warm_told *told)
+{
+	char layer[16], code[16];
+
+	cli_size(told->layer_bytes, layer);
+	cli_size(told->code_bytes, code);
+	fprintf(stderr,
+		"brood: %s: kept as %s: %u layers, the last of %s, and %s of code\n",
+		in->run->file, in->run->options->save, told->layers, layer,
+		code);
+}
+
+/* It has ended before it was where it should be kept. */
+static int run_domain_not_warm(struct run_domain *in)
+{
+	if (in->outcome.trap > WASM_OK && in->outcome.trap != WASM_TRAP_exit)
+		return run_domain_end(in);
+	fprintf(stderr,
+		"brood: %s: it has ended before it came to --until %s; nothing "
+		"is kept\n",
+		in->run->file, in->run->options->until);
+	return CLI_NOT_EXECUTABLE;
+}
+
+static int run_domain_save(struct run_domain *in)
+{
+	const struct run_options *options = in->run->options;
+	struct warm_options warm = { .name = options->save,
+				     .from = options->from,
+				     .deadline_ns = in->run->vm.deadline_ns };
+	auto_images struct images images = IMAGES_NONE;
+	struct warm_told told;
+	struct err err = { 0 };
+	int r = images_open(&images, NULL, true, &err);
+
+	warm.images = &images;
+	if (strcmp(options->until, "stdin") == 0)
+		warm.until = DOMAIN_UNTIL_INPUT;
+	else if (strcmp(options->until, "ready") == 0)
+		warm.until = DOMAIN_UNTIL_READY;
+	else
+		warm.function = options->until;
+	if (r >= 0 && !images_is_name(options->save))
+		r = err_set(&err, -EINVAL,
+			    "%.64s is no name of a tip: letters, digits, "
+			    "\"._-\", at most 64",
+			    options->save);
+	if (r >= 0)
+		r = warm_make(&in->ready, &warm, in->run->wasi, &told,
+			      &in->outcome, &err);
 	if (r < 0)
-		return r;
-	in->run->isolation = domain_isolation(in->domain);
-	domain_set_wasi(in->domain, in->run->wasi);
-	domain_set_deadline(in->domain, in->run->vm.deadline_ns);
-	r = domain_load(in->domain, &in->program.code, &in->module, err);
-	return r < 0 ? r : run_domain_instantiate(in, err);
+		return r == -EINVAL
+			       ? run_fail(in->run, &err, CLI_NOT_EXECUTABLE)
+			       : run_domain_fail(in, &err);
+	if (r > 0)
+		return run_domain_not_warm(in);
+	run_domain_say_warm(in, &told);
+	return 0;
+}
+
+static int run_domain_tip(struct run_domain *in, const struct images *images)
+{
+	struct run *run = in->run;
+	const struct domain_options options = {
+		.ground = &run->ground,
+		.fuel = (uint64_t)run->options->fuel,
+	};
+	struct err err = { 0 };
+	int r = ready_open_tip(&in->ready, &options, &in->program, &run->vm,
+			       images, run->options->from, &err);
+
+	if (r >= 0)
+		r = run_grant(run, &err);
+	if (r < 0)
+		return run_fail(run, &err,
+				r == -ENOENT ? CLI_NOT_FOUND
+					     : CLI_NOT_EXECUTABLE);
+	run->told.way = in->program.way;
+	run->told.why = in->program.why;
+	if (run->options->save)
+		return run_domain_save(in);
+	r = ready_start(&in->ready, run->wasi, run->vm.deadline_ns, &in->domain,
+			&in->outcome, &err);
+	if (r < 0)
+		return r == -EINVAL ? run_fail(run, &err, CLI_NOT_EXECUTABLE)
+				    : run_domain_fail(in, &err);
+	run->isolation = domain_isolation(in->domain);
+	run_tell(run);
+	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
+	return r < 0 ? run_domain_fail(in, &err) : run_domain_end(in);
+}
+
+int run_from_tip(struct run *run)
+{
+	struct run_domain in = { .run = run };
+	auto_images struct images images = IMAGES_NONE;
+	struct err err = { 0 };
+	int code;
+
+	if (images_open(&images, NULL, false, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	code = run_domain_tip(&in, &images);
+	domain_close(in.domain);
+	ready_close(&in.ready);
+	program_close(&in.program);
+	return code;
 }
 
 static int run_domain_all(struct run_domain *in)
@@ -173,6 +281,10 @@ static int run_domain_all(struct run_domain *in)
 		r = vm_check_imports(&run->vm, in->program.module, &err);
 	if (r < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	if (run->options->save)
+		return run_domain_prepare(in, &err) < 0
+			       ? run_domain_fail(in, &err)
+			       : run_domain_save(in);
 	r = run_domain_start(in, &err);
 	run_tell(run);
 	if (r < 0)
@@ -191,6 +303,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	int code = run_domain_all(&in);
 
 	domain_close(in.domain);
+	ready_close(&in.ready);
 	program_close(&in.program);
 	return code;
 }

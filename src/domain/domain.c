@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int domain_boot(struct domain *domain, struct err *err)
+static int domain_enter(struct domain *domain, struct err *err)
 {
 	uint64_t bytes;
 	const struct guest_image *image = domain_image(&bytes);
@@ -18,14 +18,44 @@ static int domain_boot(struct domain *domain, struct err *err)
 	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
-	page->bell_is_store = domain->options.ground->bell_is_store;
-	page->features = domain->options.ground->features;
-	page->fuel = domain->options.fuel;
-	page->memory_bytes = domain->options.memory_bytes;
-	page->stack_bytes = domain->options.stack_bytes;
 	domain_renew(domain);
 	domain->cpu->kind->go(domain->cpu, &at);
 	return domain_run(domain, err);
+}
+
+int domain_new(struct domain **made, const struct domain_options *options,
+	       struct err *err)
+{
+	struct domain *domain = calloc(1, sizeof(*domain));
+	int r;
+
+	*made = NULL;
+	if (!domain)
+		return err_set(err, -ENOMEM, "a domain");
+	domain->options = *options;
+	r = space_init(&domain->space,
+		       options->ground->has_kvm ? &cpu_kvm_kind
+						: &cpu_process_kind,
+		       err);
+	if (r < 0) {
+		free(domain);
+		return r;
+	}
+	*made = domain;
+	return 0;
+}
+
+int domain_open_cpu(struct domain *domain, struct err *err)
+{
+	struct ground *ground = domain->options.ground;
+	int r = ground->has_kvm
+			? cpu_open_kvm(&domain->cpu, &ground->kvm,
+				       space_system(&domain->space), err)
+			: cpu_open_process(&domain->cpu, err);
+
+	if (r >= 0)
+		r = space_attach(&domain->space, domain->cpu, err);
+	return r < 0 ? r : domain_protect_system(domain->cpu, err);
 }
 
 static int domain_make(struct domain *domain, struct err *err)
@@ -33,12 +63,11 @@ static int domain_make(struct domain *domain, struct err *err)
 	int r = domain_make_system(&domain->space, err);
 
 	if (r >= 0)
-		r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
-				 space_system(&domain->space), err);
+		r = domain_open_cpu(domain, err);
 	if (r >= 0)
-		r = space_attach(&domain->space, domain->cpu, err);
+		r = domain_enter(domain, err);
 	if (r >= 0)
-		r = domain_boot(domain, err);
+		domain->point = DOMAIN_POINT_FRESH;
 	return r;
 }
 
@@ -57,33 +86,48 @@ static int domain_do(struct domain *domain, enum guest_command command,
 {
 	int r = domain_command(domain, command, err);
 
-	return r < 0 ? r : domain_failed(domain, err);
+	return r ? r : domain_failed(domain, err);
 }
 
-int domain_open(struct domain **opened, const struct domain_options *options,
+int domain_boot(struct domain **opened, const struct domain_options *options,
 		struct err *err)
 {
-	struct domain *domain = calloc(1, sizeof(*domain));
-	int r;
+	struct domain *domain;
+	int r = domain_new(&domain, options, err);
 
 	*opened = NULL;
-	if (!domain)
-		return err_set(err, -ENOMEM, "a domain");
-	domain->options = *options;
-	r = space_init(&domain->space, &cpu_kvm_kind, err);
-	if (r < 0) {
-		free(domain);
+	if (r < 0)
 		return r;
-	}
 	r = domain_make(domain, err);
-	if (r >= 0)
-		r = domain_do(domain, GUEST_COMMAND_OPEN, err);
 	if (r < 0) {
 		domain_close(domain);
 		return r;
 	}
 	*opened = domain;
 	return 0;
+}
+
+int domain_open_store(struct domain *domain, struct err *err)
+{
+	int r = domain_do(domain, GUEST_COMMAND_OPEN, err);
+
+	if (r >= 0)
+		domain->point = DOMAIN_POINT_IDLE;
+	return r;
+}
+
+int domain_open(struct domain **opened, const struct domain_options *options,
+		struct err *err)
+{
+	int r = domain_boot(opened, options, err);
+
+	if (r >= 0)
+		r = domain_open_store(*opened, err);
+	if (r < 0) {
+		domain_close(*opened);
+		*opened = NULL;
+	}
+	return r;
 }
 
 void domain_close(struct domain *domain)
@@ -94,12 +138,18 @@ void domain_close(struct domain *domain)
 	if (domain->cpu)
 		domain->cpu->kind->close(domain->cpu);
 	space_fini(&domain->space);
+	free(domain->codes);
 	free(domain);
 }
 
 void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 {
 	domain->wasi = wasi;
+}
+
+void domain_set_until(struct domain *domain, enum domain_until until)
+{
+	domain->until = until;
 }
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
@@ -126,6 +176,27 @@ static void domain_outcome(const struct domain *domain,
 		outcome->trap = WASM_TRAP_host;
 }
 
+static int domain_note_code(struct domain *domain,
+			    const struct domain_code *code, uint64_t at,
+			    struct err *err)
+{
+	struct domain_state_code *codes = reallocarray(
+		domain->codes, domain->code_count + 1, sizeof(*codes));
+
+	if (!codes)
+		return err_set(err, -ENOMEM, "a domain's code");
+	domain->codes = codes;
+	codes[domain->code_count++] = (struct domain_state_code){
+		.virtual = at,
+		.bytes = code->len,
+		.module_at = code->module_at,
+		.module_bytes = code->module_bytes,
+		.has_code = code->has_code,
+		.disk = UINT32_MAX,
+	};
+	return 0;
+}
+
 int domain_load(struct domain *domain, const struct domain_code *code,
 		uint32_t *module, struct err *err)
 {
@@ -134,6 +205,8 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 	int r = space_show_code(&domain->space, code->image, code->len, &at,
 				err);
 
+	if (r >= 0)
+		r = domain_note_code(domain, code, at, err);
 	if (r < 0)
 		return r;
 	page->command_words[0] = at + code->module_at;
@@ -267,10 +340,30 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
 		       arguments, count * sizeof(*arguments));
 	r = domain_do(domain, GUEST_COMMAND_CALL, err);
 	domain_outcome(domain, outcome);
-	if (r < 0 || !results)
+	if (r || !results)
 		return r;
 	results->count = 0;
 	return outcome->trap ? 0 : domain_take_values(domain, results, err);
+}
+
+int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
+		 struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r;
+
+	if (domain->is_broken || domain->point != DOMAIN_POINT_CALL)
+		return err_set(err, -EINVAL, "a domain that is in no call");
+	page->ended = 0;
+	r = domain_answer(domain, page->bell, err);
+	if (r < 0)
+		return r;
+	domain->point = DOMAIN_POINT_IDLE;
+	r = domain_run(domain, err);
+	if (!r)
+		r = domain_failed(domain, err);
+	domain_outcome(domain, outcome);
+	return r;
 }
 
 int domain_global(struct domain *domain, uint32_t instance, const char *name,

@@ -1,31 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trial of a KVM, and the memory of its outcome.
- *
- * It is made in a child: a signal of its own ends a guest that does not end,
- * and no bug of a kernel's KVM can hold up more than the child. */
+/* The trial of a KVM.  It is made in a child: a signal of its own ends a guest
+ * that does not end, and no bug of a kernel's KVM can hold up more than the
+ * child. */
 #include "domain/kvm_selftest.h"
-#include "bare/host.h"
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/hash.h"
-#include "base/memo.h"
 #include "base/process.h"
 #include "domain/kvm.h"
 #include "domain/kvm_guest.h"
 #include <brood/code_format.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +52,35 @@ struct trial {
 	bool by_store;	    /* how it rings */
 	struct kvm_facts *facts;
 };
+
+uint64_t kvm_selftest_hash(void)
+{
+	return hash64(trial_guest, sizeof(trial_guest));
+}
+
+uint32_t kvm_selftest_most(void)
+{
+	uint32_t features = 0;
+
+	if (__builtin_cpu_supports("avx"))
+		features |= CODE_AVX;
+	if (__builtin_cpu_supports("avx2"))
+		features |= CODE_AVX2;
+	if (__builtin_cpu_supports("bmi"))
+		features |= CODE_BMI1;
+	if (__builtin_cpu_supports("bmi2"))
+		features |= CODE_BMI2;
+	if (__builtin_cpu_supports("lzcnt"))
+		features |= CODE_LZCNT;
+	if (__builtin_cpu_supports("fma"))
+		features |= CODE_FMA;
+	if (__builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("avx512bw") &&
+	    __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("avx512vl"))
+		features |= CODE_AVX512;
+	return features;
+}
 
 /* ---- runs ----------------------------------------------------------------- */
 
@@ -313,30 +333,6 @@ static bool trial_cancels(struct trial *trial)
 	       trial_does(trial, GUEST_LOAD, GUEST_BASE + GUEST_HEAP, 0);
 }
 
-static uint32_t trial_host(void)
-{
-	uint32_t features = 0;
-
-	if (__builtin_cpu_supports("avx"))
-		features |= CODE_AVX;
-	if (__builtin_cpu_supports("avx2"))
-		features |= CODE_AVX2;
-	if (__builtin_cpu_supports("bmi"))
-		features |= CODE_BMI1;
-	if (__builtin_cpu_supports("bmi2"))
-		features |= CODE_BMI2;
-	if (__builtin_cpu_supports("lzcnt"))
-		features |= CODE_LZCNT;
-	if (__builtin_cpu_supports("fma"))
-		features |= CODE_FMA;
-	if (__builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw") &&
-	    __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512vl"))
-		features |= CODE_AVX512;
-	return features;
-}
-
 static void trial_clobber(void)
 {
 	asm volatile("pcmpeqd %%xmm1, %%xmm1\n\t"
@@ -344,7 +340,7 @@ static void trial_clobber(void)
 		     :
 		     :
 		     : "xmm1", "xmm15");
-	if (trial_host() & CODE_AVX)
+	if (kvm_selftest_most() & CODE_AVX)
 		asm volatile("vzeroall"
 			     :
 			     :
@@ -352,7 +348,7 @@ static void trial_clobber(void)
 			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
 			       "xmm12", "xmm13", "xmm14", "xmm15");
 	/* Registers that no compiled code of ours keeps something in. */
-	if (trial_host() & CODE_AVX512)
+	if (kvm_selftest_most() & CODE_AVX512)
 		asm volatile("vpxorq %zmm17, %zmm17, %zmm17\n\t"
 			     "vmovdqa64 %zmm17, %zmm18\n\t"
 			     "vmovdqa64 %zmm17, %zmm19\n\t"
@@ -462,7 +458,7 @@ static const struct {
 static uint32_t trial_find_features(struct trial *trial)
 {
 	const unsigned count = sizeof(trial_features) / sizeof(*trial_features);
-	uint32_t host = trial_host(), found = 0;
+	uint32_t host = kvm_selftest_most(), found = 0;
 
 	for (unsigned i = 0; i < count; i++)
 		if (host & trial_features[i].feature &&
@@ -484,12 +480,15 @@ static uint32_t trial_round(struct trial *trial, int entry)
 
 	trial_run(trial, entry, 0, 0);
 	trial->cpu.run->kvm_valid_regs = 0;
+	trial_set(trial->work, TRIAL_RUN_NS);
 	for (int i = 0; i < TRIAL_ROUNDS; i++) {
 		uint64_t start = clock_ns();
 
 		kvm_run(&trial->cpu);
 		took[i] = (uint32_t)(clock_ns() - start);
 	}
+	trial_set(trial->work, 0);
+	trial->cpu.run->immediate_exit = 0;
 	qsort(took, TRIAL_ROUNDS, sizeof(*took), trial_compare);
 	return took[TRIAL_ROUNDS / 2];
 }
@@ -749,7 +748,7 @@ int kvm_selftest_run(struct kvm_facts *facts, struct err *err)
 	struct kvm_facts more;
 	int r = kvm_selftest_run_with(false, facts, err);
 
-	if (r < 0 || !(trial_host() & CODE_AVX) ||
+	if (r < 0 || !(kvm_selftest_most() & CODE_AVX) ||
 	    (facts->usable && facts->features & CODE_AVX))
 		return r;
 	/* Without it, all works but vectors: with it, vectors may. */
@@ -757,132 +756,4 @@ int kvm_selftest_run(struct kvm_facts *facts, struct err *err)
 	    (!facts->usable || more.features & ~facts->features))
 		*facts = more;
 	return 0;
-}
-
-/* ---- remembered ----------------------------------------------------------- */
-
-/* As the first processor's part of /proc/cpuinfo names it. */
-static void facts_microcode(struct buf *key)
-{
-	auto_close int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
-	char text[4096];
-	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	char *at;
-
-	text[len < 0 ? 0 : len] = 0;
-	at = strstr(text, "\nmicrocode");
-	if (at)
-		buf_format(key, " %.*s", (int)strcspn(at + 1, "\n"), at + 1);
-}
-
-/* What the outcome depends on; false where it cannot be told. */
-static bool facts_key(struct buf *key)
-{
-	uint64_t boot = host_boot();
-	struct utsname name;
-
-	if (!boot || uname(&name) < 0)
-		return false;
-	buf_format(key, "1 %lx %lx %s", boot,
-		   hash64(trial_guest, sizeof(trial_guest)), name.release);
-	facts_microcode(key);
-	return !key->failed;
-}
-
-/* "FLAGS FEATURES 7 COSTS WHY" */
-static void facts_write(const struct kvm_facts *facts, struct buf *text)
-{
-	buf_format(text, "%d%d%d%d%d %x %u %u %u %u %u %u %u %s", facts->usable,
-		   facts->bell_port, facts->bell_store, facts->needs_cpuid,
-		   facts->native_ring0, facts->features, facts->vm_ns,
-		   facts->cpu_ns, facts->first_ns, facts->port_ns,
-		   facts->store_ns, facts->page_ns, facts->ring0_ns,
-		   facts->why);
-}
-
-static bool facts_flags(struct kvm_facts *facts, const char *flags)
-{
-	bool *const to[] = { &facts->usable, &facts->bell_port,
-			     &facts->bell_store, &facts->needs_cpuid,
-			     &facts->native_ring0 };
-
-	for (int i = 0; i < 5; i++) {
-		if (flags[i] != '0' && flags[i] != '1')
-			return false;
-		*to[i] = flags[i] == '1';
-	}
-	return true;
-}
-
-/* A machine may have moved to another processor without a boot. */
-static bool facts_fit(const struct kvm_facts *facts)
-{
-	bool has_bell = facts->bell_port || facts->bell_store;
-
-	return (facts->features & ~trial_host()) == 0 &&
-	       facts->usable == !*facts->why && (has_bell || !facts->usable);
-}
-
-/* What it does not write in the same way has not been written by it. */
-static bool facts_read(struct kvm_facts *facts, const char *text)
-{
-	auto_buf struct buf again = { 0 };
-	char flags[6] = "";
-	int at = 0;
-
-	*facts = (struct kvm_facts){ 0 };
-	if (sscanf(text, "%5s %x %u %u %u %u %u %u %u%n", flags,
-		   &facts->features, &facts->vm_ns, &facts->cpu_ns,
-		   &facts->first_ns, &facts->port_ns, &facts->store_ns,
-		   &facts->page_ns, &facts->ring0_ns, &at) != 9 ||
-	    text[at] != ' ' || !facts_flags(facts, flags))
-		return false;
-	snprintf(facts->why, sizeof(facts->why), "%s", text + at + 1);
-	facts_write(facts, &again);
-	return !again.failed && strcmp(buf_string(&again), text) == 0 &&
-	       facts_fit(facts);
-}
-
-static bool facts_recall(const char *key, struct kvm_facts *facts)
-{
-	auto_buf struct buf value = { 0 };
-
-	return memo_get("kvm", key, &value) &&
-	       facts_read(facts, buf_string(&value));
-}
-
-static void facts_remember(const char *key, const struct kvm_facts *facts)
-{
-	auto_buf struct buf value = { 0 };
-
-	facts_write(facts, &value);
-	if (!value.failed)
-		memo_put("kvm", key, buf_string(&value), NULL);
-}
-
-/* Whether it can be opened is asked each time. */
-static int facts_open(struct err *err)
-{
-	auto_kvm struct kvm kvm;
-
-	return kvm_open(&kvm, err);
-}
-
-void kvm_facts_find(struct kvm_facts *facts)
-{
-	auto_buf struct buf key = { 0 };
-	bool has_key = facts_key(&key);
-	struct err err = { 0 };
-	int r = facts_open(&err);
-
-	if (r >= 0 && has_key && facts_recall(buf_string(&key), facts))
-		return;
-	if (r >= 0)
-		r = kvm_selftest_run(facts, &err);
-	if (r >= 0 && has_key)
-		facts_remember(buf_string(&key), facts);
-	if (r >= 0)
-		return;
-	*facts = (struct kvm_facts){ .code = r };
-	snprintf(facts->why, sizeof(facts->why), "%.119s", err.text);
 }

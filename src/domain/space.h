@@ -16,7 +16,9 @@
 
 struct space_region {
 	uint64_t virtual, reserve;
-	uint8_t *at;
+	uint8_t *at;	 /* at a multiple of a large page */
+	void *mapped;	 /* where the reservation begins ... */
+	uint64_t length; /* ... and its length */
 	uint64_t open;	 /* bytes that the guest sees: whole pages */
 	uint64_t bytes;	 /* what it has asked for, open at most */
 	uint64_t backed; /* of parts */
@@ -28,7 +30,8 @@ struct space_part {
 	uint32_t region;
 	uint32_t reserved;
 };
-enum { SPACE_SYSTEM, SPACE_HEAP, SPACE_WINDOWS }; /* then one each */
+/* The system with the heap behind it; then one each. */
+enum { SPACE_SYSTEM, SPACE_WINDOWS };
 
 struct space_code {
 	uint64_t virtual, bytes;
@@ -45,8 +48,7 @@ struct space {
 	uint64_t code;	   /* bytes of code that are shown */
 };
 
-/* With the system's region, all of it backed, and an empty heap.  "kind"
- * places. */
+/* With the system's region, and behind it an empty heap.  "kind" places. */
 int space_init(struct space *space, const struct cpu_kind *kind,
 	       struct err *err);
 void space_fini(struct space *space);
@@ -57,6 +59,10 @@ int space_add(struct space *space, uint64_t reserve, struct err *err);
 /* Opens the region so far; what is open stays. */
 int space_open(struct space *space, uint32_t region, uint64_t bytes,
 	       struct err *err);
+/* Memory that is large comes in large pages: to see a page for the first time
+ * costs a CPU of KVM's some 5 us, large or not.  Small memories would waste
+ * them. */
+void space_want_large(const struct space_region *region);
 /* Read-only bytes for the code window; their guest-virtual address.  "at"
  * stays where it is, and is followed by zeros or nothing up to a page. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
@@ -64,6 +70,18 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 /* The same, of what is no code. */
 int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err);
+/* What a space was at some time, to which space_close_again goes back: regions
+ * and parts that came later are gone, and what had more open is closed; that
+ * the tables show less is the caller's business, before. */
+struct space_mark {
+	const struct space_region *regions; /* open, bytes, backed are of use */
+	uint32_t region_count, part_count;
+	uint64_t physical, code;
+	uint32_t tables;
+	uint32_t shown; /* parts and codes */
+};
+int space_close_again(struct space *space, const struct space_mark *mark,
+		      struct err *err);
 /* Where a linear memory is, NULL: there is no such window. */
 struct space_region *space_window(const struct space *space, uint64_t window);
 

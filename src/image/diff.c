@@ -104,5 +104,7 @@ int diff_runs(const struct tip *a, const struct tip *b, struct ranges *where)
 		k += next == y_end;
 		at = next;
 	}
-	return rc;
+	/* One may have grown. */
+	end = a->ram_bytes > b->ram_bytes ? a->ram_bytes : b->ram_bytes;
+	return rc < 0 || at == end ? rc : ranges_add(where, at, end - at);
 }

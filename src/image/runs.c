@@ -134,6 +134,20 @@ static int run_cover(const struct run_list *below, const struct layer *layer,
 	return rc < 0 ? rc : run_keep(below, &i, at, UINT64_MAX, both);
 }
 
+/* A layer may have more memory than those below it, which say that it is
+ * zero. */
+static int run_grow(struct run_list *list, uint64_t ram_bytes)
+{
+	const struct tip_run *last = &list->run[list->count - 1];
+	uint64_t end = last->offset + last->bytes;
+
+	if (end >= ram_bytes)
+		return 0;
+	return run_add(list, (struct tip_run){ .offset = end,
+					       .bytes = ram_bytes - end,
+					       .layer = TIP_ZERO });
+}
+
 int runs_of_any(const struct layer *layers, uint32_t layer_count,
 		struct tip_run **runs, uint64_t *run_count, struct err *err)
 {
@@ -143,7 +157,9 @@ int runs_of_any(const struct layer *layers, uint32_t layer_count,
 	for (uint32_t i = 1; rc >= 0 && i < layer_count; i++) {
 		struct run_list both = { 0 };
 
-		rc = run_cover(&now, &layers[i], i, &both);
+		rc = run_grow(&now, layers[i].head.ram_bytes);
+		if (rc >= 0)
+			rc = run_cover(&now, &layers[i], i, &both);
 		free(now.run);
 		now = both;
 	}

@@ -111,22 +111,39 @@ static int scan_by_words(int fd, uint64_t at, uint64_t bytes,
 	return rc;
 }
 
+static int scan_fd(int fd, uint64_t at, uint64_t bytes, enum scan_what what,
+		   struct ranges *found)
+{
+	int rc = -ENOTTY;
+
+	if (process_feature("pagemap_scan"))
+		rc = scan_by_ioctl(fd, at, bytes, what, found);
+	if (rc == -ENOTTY || rc == -EINVAL || rc == -ENOSYS)
+		rc = scan_by_words(fd, at, bytes, what, found);
+	return rc;
+}
+
 int scan_process(pid_t pid, uint64_t at, uint64_t bytes, enum scan_what what,
 		 struct ranges *found, struct err *err)
 {
 	auto_close int fd = -1;
 	char path[64];
-	int rc = -ENOTTY;
+	int rc;
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
-	if (process_feature("pagemap_scan"))
-		rc = scan_by_ioctl(fd, at, bytes, what, found);
-	if (rc == -ENOTTY || rc == -EINVAL || rc == -ENOSYS)
-		rc = scan_by_words(fd, at, bytes, what, found);
+	rc = scan_fd(fd, at, bytes, what, found);
 	return rc < 0 ? err_set(err, rc, "read %s", path) : 0;
+}
+
+int scan_own(int pagemap, const void *at, uint64_t bytes, enum scan_what what,
+	     struct ranges *found, struct err *err)
+{
+	int rc = scan_fd(pagemap, (uintptr_t)at, bytes, what, found);
+
+	return rc < 0 ? err_set(err, rc, "read this process's page tables") : 0;
 }
 
 bool scan_is_quick(void)

@@ -16,5 +16,8 @@ enum scan_what {
 /* Offsets count from "at". */
 int scan_process(pid_t pid, uint64_t at, uint64_t bytes, enum scan_what what,
 		 struct ranges *found, struct err *err);
+/* The same of this process, by its /proc/self/pagemap, opened before. */
+int scan_own(int pagemap, const void *at, uint64_t bytes, enum scan_what what,
+	     struct ranges *found, struct err *err);
 /* Does the kernel have PAGEMAP_SCAN? */
 bool scan_is_quick(void);

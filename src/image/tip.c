@@ -224,7 +224,7 @@ static int tip_fits(const struct tip *tip, const struct layer *layer,
 			       "%.16s",
 			       layer->hex, parent, below->hex);
 	}
-	if (head->ram_bytes != below->head.ram_bytes)
+	if (head->ram_bytes < below->head.ram_bytes)
 		return err_set(err, -EINVAL,
 			       "layer %.16s has %lu bytes of memory, its "
 			       "parent %lu",
@@ -244,10 +244,9 @@ static int tip_add(struct tip *tip, struct layer *layer, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	if (!tip->layer_count) {
-		tip->ram_bytes = layer->head.ram_bytes;
+	if (!tip->layer_count)
 		memcpy(tip->shape, layer->head.shape, LAYER_ID);
-	}
+	tip->ram_bytes = layer->head.ram_bytes;
 	tip->has_working = layer->head.kind == LAYER_WORKING;
 	log_event("image.use", "\"number\":%u,\"id\":\"%s\"", tip->layer_count,
 		  layer->hex);
@@ -298,6 +297,7 @@ int tip_compose(const struct images *images, const uint8_t (*ids)[LAYER_ID],
 int tip_push(struct tip *tip, struct layer *layer, struct err *err)
 {
 	bool had_working = tip->has_working;
+	uint64_t ram_bytes = tip->ram_bytes;
 	struct tip_run *runs = NULL;
 	uint32_t count;
 	int rc = tip_add(tip, layer, err);
@@ -308,6 +308,7 @@ int tip_push(struct tip *tip, struct layer *layer, struct err *err)
 	if (rc < 0) {
 		*layer = tip->layers[--tip->layer_count];
 		tip->has_working = had_working;
+		tip->ram_bytes = ram_bytes;
 		return rc;
 	}
 	free(tip->runs);
@@ -322,6 +323,7 @@ int tip_pop(struct tip *tip, struct err *err)
 		return err_set(err, -EINVAL, "a tip without layers");
 	layer_close(&tip->layers[--tip->layer_count]);
 	tip->has_working = false;
+	tip->ram_bytes = tip->layers[tip->layer_count - 1].head.ram_bytes;
 	return tip_set_runs(tip, err);
 }
 

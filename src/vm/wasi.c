@@ -20,7 +20,7 @@ static const struct wasi_function {
 	wasi_call_function *call;
 } wasi_functions[WASI_FUNCTIONS] = {
 #define WASI_CALL(name, signature) { #name, signature, wasi_##name },
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 };
 
@@ -48,22 +48,33 @@ static int wasi_words_set(struct wasi_words *words, char *const *texts,
 	return 0;
 }
 
-static int wasi_add(struct wasi *wasi, struct wasi_fd *entry, uint32_t least,
+/* The grant's folder, if it has one, belongs to the table then. */
+static int wasi_add(struct wasi *wasi, struct wasi_fd *entry,
+		    const struct wasi_grant *grant, uint32_t least,
 		    const char *what, struct err *err)
 {
 	uint32_t fd;
 	int e = wasi_table_add(wasi, entry, least, &fd);
 
-	if (!e)
-		return 0;
-	free(entry->folder);
-	return err_set(err, e == WASI_EMFILE ? -EMFILE : -ENOMEM, "%s", what);
+	if (e)
+		return err_set(err, e == WASI_EMFILE ? -EMFILE : -ENOMEM, "%s",
+			       what);
+	wasi->fds[fd].grant = fd + 1;
+	wasi->grants[fd] = *grant;
+	wasi->grants[fd].flags = entry->flags;
+	wasi->grants[fd].rights = entry->rights;
+	wasi->grants[fd].inheriting = entry->inheriting;
+	wasi->grant_count++;
+	return 0;
 }
 
 /* A host's descriptor as the guest's next one. */
 static int wasi_add_copy(struct wasi *wasi, int host, uint32_t least,
 			 const char *what, struct err *err)
 {
+	struct wasi_grant grant = { .kind = least < WASI_FIRST
+						    ? WASI_GRANT_STREAM
+						    : WASI_GRANT_SOCKET };
 	struct wasi_fd entry = { .host = fcntl(host, F_DUPFD_CLOEXEC, 3) };
 	int r;
 
@@ -74,7 +85,7 @@ static int wasi_add_copy(struct wasi *wasi, int host, uint32_t least,
 		close(entry.host);
 		return err_set(err, r, "%s: descriptor %d", what, host);
 	}
-	return wasi_add(wasi, &entry, least, what, err);
+	return wasi_add(wasi, &entry, &grant, least, what, err);
 }
 
 static int wasi_add_stdio(struct wasi *wasi, const int stdio[3],
@@ -103,15 +114,16 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 {
 	const char *name = folder->guest ? folder->guest : folder->host;
 	struct wasi_fd entry = { .host = wasi_open_folder(folder->host) };
+	struct wasi_grant grant = { .kind = WASI_GRANT_FOLDER };
 	int r;
 
 	if (entry.host < 0)
 		return err_set(err, -errno, "open folder %s", folder->host);
 	r = wasi_table_describe(&entry);
-	entry.folder = strdup(name);
-	if (r < 0 || !entry.folder) {
+	entry.folder = grant.folder = strdup(name);
+	if (r < 0 || !grant.folder) {
 		close(entry.host);
-		free(entry.folder);
+		free(grant.folder);
 		return err_set(err, r < 0 ? r : -ENOMEM, "open folder %s",
 			       folder->host);
 	}
@@ -119,15 +131,25 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 		entry.rights &= ~WASI_RIGHTS_CHANGE;
 		entry.inheriting &= ~WASI_RIGHTS_CHANGE;
 	}
-	return wasi_add(wasi, &entry, WASI_FIRST, folder->host, err);
+	r = wasi_add(wasi, &entry, &grant, WASI_FIRST, folder->host, err);
+	if (r < 0)
+		free(grant.folder);
+	return r;
 }
 
 static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 		      struct err *err)
 {
+	size_t room =
+		WASI_FIRST + options->folder_count + options->socket_count;
 	int r = wasi_words_set(&wasi->arguments, options->arguments,
 			       options->argument_count, err);
 
+	if (r >= 0) {
+		wasi->grants = calloc(room, sizeof *wasi->grants);
+		wasi->grant_room = wasi->grants ? room : 0;
+		r = wasi->grants ? 0 : err_set(err, -ENOMEM, "WASI");
+	}
 	if (r >= 0)
 		r = wasi_words_set(&wasi->environment, options->environment,
 				   options->environment_count, err);
@@ -150,22 +172,13 @@ static uint32_t wasi_count(const struct wasi *wasi)
 	return count;
 }
 
-static void wasi_note(struct wasi *wasi)
-{
-	wasi->granted = wasi_count(wasi);
-	for (uint32_t i = 0; i < WASI_FIRST && i < wasi->fd_room; i++) {
-		wasi->has_standard[i] = wasi->fds[i].host >= 0;
-		wasi->standard_flags[i] = wasi->fds[i].flags;
-	}
-}
-
 bool wasi_is_untouched(const struct wasi *wasi)
 {
-	if (wasi_count(wasi) != wasi->granted)
+	if (wasi_count(wasi) != wasi->grant_count)
 		return false;
 	for (uint32_t i = 0; i < WASI_FIRST && i < wasi->fd_room; i++)
-		if (wasi->has_standard[i] != (wasi->fds[i].host >= 0) ||
-		    wasi->standard_flags[i] != wasi->fds[i].flags)
+		if (!wasi->grants[i].kind != (wasi->fds[i].host < 0) ||
+		    wasi->grants[i].flags != wasi->fds[i].flags)
 			return false;
 	return true;
 }
@@ -198,7 +211,6 @@ int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 		wasi_close(new);
 		return r;
 	}
-	wasi_note(new);
 	*wasi = new;
 	return 0;
 }
@@ -210,6 +222,9 @@ void wasi_close(struct wasi *wasi)
 	for (uint32_t i = 0; i < wasi->fd_room; i++)
 		wasi_table_drop(&wasi->fds[i]);
 	free(wasi->fds);
+	for (uint32_t i = 0; i < wasi->grant_room; i++)
+		free(wasi->grants[i].folder);
+	free(wasi->grants);
 	free(wasi->arguments.bytes);
 	free(wasi->environment.bytes);
 	free(wasi);

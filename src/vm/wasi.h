@@ -7,7 +7,7 @@
 
 enum wasi_number {
 #define WASI_CALL(name, signature) WASI_NUMBER_##name,
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 	WASI_FUNCTIONS
 };
@@ -40,6 +40,22 @@ bool wasi_is_untouched(const struct wasi *wasi);
 /* Defines wasi_snapshot_preview1 and its older form wasi_unstable in the VM,
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);
+
+/* Would a read of standard input find more than its end?  Waits until that is
+ * known; a terminal, and none, have nothing. */
+bool wasi_has_input(const struct wasi *wasi);
+/* What the guest has open, for a snapshot of it: bytes (wasi_state.h), at the
+ * end of out.  Fails where something cannot be had again: pipes and sockets
+ * that were not granted, files that are written or that have no place beneath
+ * a granted folder. */
+struct buf;
+int wasi_state_save(const struct wasi *wasi, struct buf *out, struct err *err);
+/* Gives a guest that has what it was granted, the same streams, folders and
+ * sockets by number and name, what that one had open.  -EBADMSG: these are no
+ * such bytes; -EINVAL: something is not what it was, and the line says what.
+ * Then the guest has what it was granted, still. */
+int wasi_state_restore(struct wasi *wasi, const void *bytes, size_t len,
+		       struct err *err);
 
 /* For guests whose engine is no VM of this process: a call is a number and
  * arguments, and all else that it needs is here. */

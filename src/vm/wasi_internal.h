@@ -26,7 +26,23 @@ struct wasi_fd {
 	enum wasi_filetype type;
 	uint16_t flags; /* enum wasi_fdflag */
 	uint64_t rights, inheriting;
-	char *folder; /* the guest's name of a preopened folder; owned */
+	const char *folder; /* the guest's name of a granted one, or NULL */
+	uint32_t grant; /* 1 + the number it was granted as; 0: it was not */
+};
+
+/* A descriptor as it was granted, by its number then. */
+enum wasi_grant_kind {
+	WASI_NOT_GRANTED,
+	WASI_GRANT_STREAM,
+	WASI_GRANT_FOLDER,
+	WASI_GRANT_SOCKET,
+	WASI_GRANT_KINDS
+};
+struct wasi_grant {
+	enum wasi_grant_kind kind;
+	uint16_t flags;
+	uint64_t rights, inheriting;
+	char *folder; /* the guest's name; owned */
 };
 
 struct wasi_words { /* strings, each with its 0, in a row */
@@ -44,11 +60,8 @@ struct wasi {
 	struct wasi_words arguments, environment;
 	struct wasi_fd *fds;
 	uint32_t fd_room;
-	/* As it was granted: the standard streams that there are, their
-	 * flags, and how many descriptors in all. */
-	bool has_standard[3];
-	uint16_t standard_flags[3];
-	uint32_t granted;
+	struct wasi_grant *grants; /* [grant_room] */
+	uint32_t grant_room, grant_count;
 	bool has_openat2;
 	bool has_nosignal; /* RWF_NOSIGNAL, until it fails */
 	struct wasi_binding bindings[2][WASI_FUNCTIONS];
@@ -63,7 +76,7 @@ struct wasi_call {
 typedef int wasi_call_function(struct wasi_call *call,
 			       const union wasm_value *arguments);
 #define WASI_CALL(name, signature) wasi_call_function wasi_##name;
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 
 /* The host function of every binding. */
@@ -160,3 +173,10 @@ void wasi_io_drop(struct wasi_vectors *vectors, size_t len);
  * descriptor stands) and puts how much it was. */
 int wasi_io_write_call(const struct wasi_call *call, const union wasm_value *a,
 		       int64_t offset, uint32_t put);
+
+/* ---- wasi_state.c: a guest's descriptors as bytes */
+struct wasi_state_fd;
+/* The path without what a terminal would obey. */
+const char *wasi_state_name(const char *path, struct buf *text);
+void wasi_state_stat(struct wasi_state_fd *to, const struct stat *stat);
+uint64_t wasi_state_sum(const void *bytes, size_t len); /* len: >= 24 */

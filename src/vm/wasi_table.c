@@ -169,6 +169,5 @@ void wasi_table_drop(struct wasi_fd *entry)
 {
 	if (entry->host >= 0)
 		close(entry->host);
-	free(entry->folder);
 	*entry = (struct wasi_fd){ .host = -1 };
 }

@@ -173,6 +173,14 @@ fi
 BROOD_QEMU=/nowhere/qemu run doctor
 grep -q '^less *QEMU *BROOD_QEMU: /nowhere/qemu: No such' "$folder/out"
 ok $? "doctor tells that there is no such QEMU"
+run doctor --all
+grep -Eq '^(ok *domains *VM walls: |less *domains *process walls, )' \
+	"$folder/out" && grep -q '^ok *domain CPU' "$folder/out"
+ok $? "doctor tells which walls domains have"
+BROOD_KVM=/dev/null run doctor
+grep -q '^less *domains *process walls, as kvm: /dev/null is no KVM' \
+	"$folder/out" && grep -q -- '-> unset BROOD_KVM' "$folder/out"
+ok $? "doctor tells what keeps them from being a VM's"
 XDG_CACHE_HOME=/proc/nowhere run doctor
 [ $status = 111 ] && grep -q '^missing *cache' "$folder/out"
 ok $? "doctor finds a cache folder that cannot be"

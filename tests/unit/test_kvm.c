@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memo.h"
 #include "domain/kvm.h"
+#include "domain/kvm_facts.h"
 #include "domain/kvm_selftest.h"
 #include "test.h"
 #include <errno.h>

@@ -284,7 +284,13 @@ static void other_shape(struct layer_header *head)
 
 static void more_memory(struct layer_header *head)
 {
-	head->ram_bytes += LAYER_PAGE;
+	head->ram_bytes += 3 * LAYER_PAGE;
+}
+
+static uint8_t larger[LAYER_ID];
+static void on_larger(struct layer_header *head)
+{
+	memcpy(head->parent, larger, LAYER_ID);
 }
 
 TEST(order_of_a_chain)
@@ -307,9 +313,42 @@ TEST(order_of_a_chain)
 	CHAIN("there is none", base, none);
 	relayer(&here, chain.hex[1], other_shape, shape);
 	CHAIN("shape", base, shape);
-	relayer(&here, chain.hex[1], more_memory, size);
-	CHAIN("bytes of memory", base, size);
+	relayer(&here, chain.hex[1], more_memory, larger);
+	relayer(&here, chain.hex[2], on_larger, size);
+	CHAIN("bytes of memory", base, larger, size);
 	check_chain(&here, NULL, 0, "without layers");
+}
+
+/* A difference may have more memory than what it stands on: there it was
+ * zero. */
+TEST(memory_that_grows)
+{
+	auto_here struct here here = here_open();
+	auto_chain struct chain chain = chain_make(&here, 7);
+	auto_tip struct tip tip = TIP_EMPTY, below = TIP_EMPTY;
+	auto_view struct view view = { 0 }, before = { 0 };
+	auto_ranges struct ranges where = { 0 };
+	uint8_t ids[2][LAYER_ID];
+	struct err err = { 0 };
+
+	memcpy(ids[0], chain.ids[0], LAYER_ID);
+	relayer(&here, chain.hex[1], more_memory, ids[1]);
+	CHECK_INT(tip_compose(&here.images, ids, 2, &tip, &err), 0);
+	CHECK_INT(tip.ram_bytes, (PAGES + 3) * LAYER_PAGE);
+	CHECK(!runs_check(tip.runs, tip.run_count, tip.ram_bytes, 2));
+	CHECK_INT(view_open(&tip, VIEW_MAP, &view, &err), 0);
+	CHECK(memcmp(view.at, chain.memory[1].at, PAGES * LAYER_PAGE) == 0);
+	for (int i = 0; i < 3; i++)
+		CHECK(pages_is_zero(view.at + (PAGES + i) * LAYER_PAGE));
+	memcpy(ids[1], chain.ids[1], LAYER_ID);
+	CHECK_INT(tip_compose(&here.images, ids, 2, &below, &err), 0);
+	CHECK_INT(view_open(&below, VIEW_COPY, &before, &err), 0);
+	CHECK_INT(diff_runs(&below, &tip, &where), 0);
+	CHECK_INT(where.range[where.count - 1].offset +
+			  where.range[where.count - 1].bytes,
+		  tip.ram_bytes);
+	CHECK_INT(tip_pop(&tip, &err), 0);
+	CHECK_INT(tip.ram_bytes, PAGES * LAYER_PAGE);
 }
 
 /* Laid over each other against the rules they are another memory.

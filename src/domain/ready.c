@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Found, or made and kept. */
+#include "domain/ready.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "cache/code_header.h"
+#include "domain/ground.h"
+#include "domain/internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { READY_NAME = 65, READY_DIGITS = 40 };
+
+char *ready_folder(const struct cache_options *cache)
+{
+	auto_free char *folder = cache_folder(cache, NULL);
+
+	return folder ? file_join(folder, "domains") : NULL;
+}
+
+/* ---- names ---------------------------------------------------------------- */
+
+static void ready_name(const char *word, const uint8_t hash[SHA256_BYTES],
+		       char name[READY_NAME])
+{
+	char hex[STORE_HEX + 1];
+
+	store_hex(hash, SHA256_BYTES, hex);
+	snprintf(name, READY_NAME, "%s.%.*s", word, READY_DIGITS, hex);
+}
+
+static const struct code_header *ready_code(const struct program *program)
+{
+	return (const struct code_header *)program->code.image;
+}
+
+static void ready_module_name(const struct ready *ready, char name[READY_NAME])
+{
+	const struct domain_options *options = &ready->options;
+	const uint64_t words[] = { options->ground->features,
+				   options->memory_bytes, options->stack_bytes,
+				   options->fuel != 0,
+				   options->ground->bell_is_store };
+	uint8_t shape[LAYER_ID], hash[SHA256_BYTES];
+	struct sha256 sha;
+
+	snapshot_shape(shape);
+	sha256_start(&sha);
+	sha256_add(&sha, shape, sizeof(shape));
+	sha256_add(&sha, ready_code(ready->program)->key, CODE_KEY_BYTES);
+	sha256_add(&sha, words, sizeof(words));
+	sha256_end(&sha, hash);
+	ready_name("module", hash, name);
+}
+
+static void ready_base_name(char name[READY_NAME])
+{
+	uint8_t shape[LAYER_ID];
+
+	snapshot_shape(shape);
+	ready_name("base", shape, name);
+}
+
+/* ---- the guest, booted ---------------------------------------------------- */
+
+static int base_find(const struct ready *ready, struct snapshot *base,
+		     struct err *err)
+{
+	struct tip tip = TIP_EMPTY;
+	char name[READY_NAME];
+	int r;
+
+	ready_base_name(name);
+	r = tip_open(&ready->images, name, &tip, err);
+	if (r >= 0)
+		r = snapshot_open(base, &tip, err);
+	if (r >= 0 && base->state->point != DOMAIN_POINT_FRESH) {
+		snapshot_close(base);
+		r = err_set(err, -EBADMSG, "tip %s is no fresh guest", name);
+	}
+	return r;
+}
+
+static int base_make(const struct ready *ready, struct snapshot *base,
+		     struct err *err)
+{
+	struct tip tip = TIP_EMPTY;
+	struct domain *domain;
+	char name[READY_NAME];
+	int r = domain_boot(&domain, &ready->options, err);
+
+	if (r < 0)
+		return r;
+	ready_base_name(name);
+	r = snapshot_take(domain, &ready->images, &tip, NULL, err);
+	domain_close(domain);
+	if (r >= 0)
+		r = tip_publish(&ready->images, &tip, name, err);
+	if (r >= 0)
+		return snapshot_open(base, &tip, err);
+	tip_close(&tip);
+	return r;
+}
+
+/* ---- the module's instance ------------------------------------------------ */
+
+static int make_instance(struct ready *ready, struct domain *domain,
+			 struct domain_outcome *outcome, struct err *err)
+{
+	uint32_t module, instance;
+	int r = domain_load(domain, &ready->program->code, &module, err);
+
+	if (r < 0)
+		return r;
+	return ready->init ? domain_instantiate_from(
+				     domain, module, ready->init,
+				     ready->init_bytes, &instance, outcome, err)
+			   : domain_instantiate(domain, module, &instance,
+						outcome, err);
+}
+
+static int make_store(struct domain *domain, struct wasi *wasi,
+		      int64_t deadline_ns, struct err *err)
+{
+	domain_set_wasi(domain, wasi);
+	domain_set_deadline(domain, deadline_ns);
+	return domain_open_store(domain, err);
+}
+
+static void make_name_code(const struct ready *ready, struct domain *domain)
+{
+	const struct code_header *header = ready_code(ready->program);
+
+	memcpy(domain->codes[0].key, header->key, CODE_KEY_BYTES);
+	memcpy(domain->codes[0].sum, header->sum, CODE_SUM_BYTES);
+}
+
+static int make_keep(struct ready *ready, struct domain *domain,
+		     struct err *err)
+{
+	struct tip tip = TIP_EMPTY;
+	char name[READY_NAME];
+	int r = tip_compose(&ready->images,
+			    (const void *)ready->base.tip.layers[0].head.id, 1,
+			    &tip, err);
+
+	ready_module_name(ready, name);
+	make_name_code(ready, domain);
+	if (r >= 0)
+		r = snapshot_take(domain, &ready->images, &tip, NULL, err);
+	if (r >= 0)
+		r = tip_publish(&ready->images, &tip, name, err);
+	if (r >= 0)
+		r = snapshot_open(&ready->snapshot, &tip, err);
+	else
+		tip_close(&tip);
+	ready->has_snapshot = r >= 0;
+	if (r >= 0)
+		log_event("domain.keep", "\"tip\":\"%s\"", name);
+	return r;
+}
+
+/* Why the instance is one of its own, or NULL. */
+static const char *make_refuses(const struct ready *ready,
+				const struct domain *domain,
+				const struct domain_outcome *outcome)
+{
+	if (outcome->trap)
+		return "it traps when it is made";
+	if (domain->counts.wasi)
+		return "it asks for something when it is made";
+	if (!ready->program->code.has_code)
+		return "it is interpreted";
+	return NULL;
+}
+
+static void ready_say(struct ready *ready, const char *why)
+{
+	snprintf(ready->why, sizeof(ready->why), "%s", why);
+}
+
+static int make_find_base(struct ready *ready)
+{
+	struct err err = { 0 };
+
+	if (ready->base.state || base_find(ready, &ready->base, NULL) >= 0 ||
+	    base_make(ready, &ready->base, &err) >= 0)
+		return 0;
+	ready_say(ready, err.text);
+	return -EAGAIN;
+}
+
+/* From the booted guest, so that what is kept is a difference to it. */
+static int make_on_base(struct ready *ready, struct wasi *wasi,
+			int64_t deadline_ns, struct domain **domain,
+			struct domain_outcome *outcome, struct err *err)
+{
+	struct err failed = { 0 };
+	const char *why;
+	int r = make_find_base(ready);
+
+	if (r < 0)
+		return r;
+	r = snapshot_start(domain, &ready->options, &ready->base, NULL, err);
+	if (r >= 0)
+		r = make_store(*domain, wasi, deadline_ns, err);
+	if (r >= 0)
+		r = make_instance(ready, *domain, outcome, err);
+	if (r < 0)
+		return r;
+	why = make_refuses(ready, *domain, outcome);
+	if (!why && make_keep(ready, *domain, &failed) < 0)
+		why = failed.text;
+	if (why)
+		ready_say(ready, why);
+	return 0;
+}
+
+static int make_plain(struct ready *ready, struct wasi *wasi,
+		      int64_t deadline_ns, struct domain **domain,
+		      struct domain_outcome *outcome, struct err *err)
+{
+	int r = domain_boot(domain, &ready->options, err);
+
+	if (r >= 0)
+		r = make_store(*domain, wasi, deadline_ns, err);
+	return r < 0 ? r : make_instance(ready, *domain, outcome, err);
+}
+
+/* ---- start ---------------------------------------------------------------- */
+
+/* What the program had open is opened again. */
+static int start_granted(const struct ready *ready, struct domain *domain,
+			 struct wasi *wasi, int64_t deadline_ns,
+			 struct err *err)
+{
+	const struct snapshot *snapshot = &ready->snapshot;
+
+	domain_set_wasi(domain, wasi);
+	domain_set_deadline(domain, deadline_ns);
+	if (!wasi || !snapshot->state->wasi_bytes)
+		return 0;
+	return wasi_state_restore(wasi, snapshot->wasi,
+				  snapshot->state->wasi_bytes, err);
+}
+
+static int start_kept(struct ready *ready, struct wasi *wasi,
+		      int64_t deadline_ns, struct domain **domain,
+		      struct err *err)
+{
+	int r = snapshot_start(domain, &ready->options, &ready->snapshot,
+			       &ready->program->code, err);
+
+	if (r < 0)
+		return r;
+	return start_granted(ready, *domain, wasi, deadline_ns, err);
+}
+
+int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
+		struct domain **domain, struct domain_outcome *outcome,
+		struct err *err)
+{
+	int r = -EAGAIN;
+
+	*domain = NULL;
+	*outcome = (struct domain_outcome){ 0 };
+	if (ready->has_snapshot)
+		return start_kept(ready, wasi, deadline_ns, domain, err);
+	if (ready->images.folder && !ready->why[0])
+		r = make_on_base(ready, wasi, deadline_ns, domain, outcome,
+				 err);
+	if (r == -EAGAIN)
+		r = make_plain(ready, wasi, deadline_ns, domain, outcome, err);
+	if (r < 0) {
+		domain_close(*domain);
+		*domain = NULL;
+	}
+	return r;
+}
+
+/* ---- used ----------------------------------------------------------------- */
+
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err)
+{
+	static const char start[] = "_start";
+	struct domain_item item;
+	int r;
+
+	(void)ready;
+	if (domain->point == DOMAIN_POINT_CALL)
+		return domain_go_on(domain, outcome, err);
+	r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
+
+	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
+		       item.result_count))
+		r = err_set(err, -ENOENT, "a _start without parameters");
+	return r < 0 ? r
+		     : domain_call(domain, 0, start, sizeof(start) - 1, NULL, 0,
+				   NULL, outcome, err);
+}
+
+int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err)
+{
+	int r = ready->has_snapshot
+			? snapshot_reset(&ready->snapshot, domain, pagemap, err)
+			: err_set(err, -ENOTSUP, "reset a domain");
+
+	return r < 0 ? r : start_granted(ready, domain, wasi, deadline_ns, err);
+}
+
+/* ---- opened --------------------------------------------------------------- */
+
+static bool ready_is_of(const struct snapshot *snapshot,
+			const struct program *program)
+{
+	const struct domain_state *state = snapshot->state;
+	const struct code_header *header = ready_code(program);
+
+	return state->point == DOMAIN_POINT_IDLE && state->code_count == 1 &&
+	       memcmp(snapshot->codes[0].key, header->key, CODE_KEY_BYTES) ==
+		       0 &&
+	       memcmp(snapshot->codes[0].sum, header->sum, CODE_SUM_BYTES) == 0;
+}
+
+static void ready_find(struct ready *ready)
+{
+	struct tip tip = TIP_EMPTY;
+	char name[READY_NAME];
+
+	if (!ready->program->code.has_code)
+		return;
+	ready_module_name(ready, name);
+	if (tip_open(&ready->images, name, &tip, NULL) < 0 ||
+	    snapshot_open(&ready->snapshot, &tip, NULL) < 0)
+		return;
+	ready->has_snapshot = ready_is_of(&ready->snapshot, ready->program);
+	ready->was_found = ready->has_snapshot;
+	if (!ready->has_snapshot)
+		snapshot_close(&ready->snapshot);
+}
+
+int ready_open(struct ready *ready, const struct domain_options *options,
+	       struct program *program, const char *folder, struct err *err)
+{
+	*ready = (struct ready){ .program = program, .options = *options };
+	ready->images = IMAGES_NONE;
+	if (!folder) {
+		ready_say(ready, "the cache is off");
+		return 0;
+	}
+	if (images_open(&ready->images, folder, true, err) < 0) {
+		ready_say(ready, err ? err->text : "no folder");
+		if (err)
+			err_clear(err);
+		return 0;
+	}
+	ready_find(ready);
+	return 0;
+}
+
+/* ---- a warm tip ------------------------------------------------------------ */
+
+static const char *tip_refuses(const struct ready *ready)
+{
+	const struct domain_state *state = ready->snapshot.state;
+
+	if (state->point == DOMAIN_POINT_FRESH || state->code_count != 1 ||
+	    ready->snapshot.codes[0].disk != 0 ||
+	    ready->snapshot.tip.disk_count != 1)
+		return "it is of no program";
+	if (state->features & ~ready->options.ground->features)
+		return "it was made on a CPU that has more than this one";
+	if (ready->options.fuel && !state->has_fuel)
+		return "it was made without --fuel, and cannot be limited by "
+		       "it";
+	return NULL;
+}
+
+/* The engine made it, and its checksum is the layer's; what it says of itself
+ * is looked at again. */
+static int tip_map_code(struct ready *ready, struct program *program,
+			struct err *err)
+{
+	const struct domain_state_code *code = &ready->snapshot.codes[0];
+	const struct layer *disk = &ready->snapshot.tip.disks[0];
+	const char *why = NULL;
+
+	if (disk->head.data_bytes != code->bytes)
+		return err_set(err, -EBADMSG, "its code has another length");
+	ready->code = mmap(NULL, code->bytes, PROT_READ, MAP_SHARED, disk->fd,
+			   (off_t)disk->head.data_at);
+	if (ready->code == MAP_FAILED) {
+		ready->code = NULL;
+		return err_set(err, -errno, "map its code");
+	}
+	if (code->has_code)
+		why = code_header_check(ready->code, code->bytes, code->bytes);
+	if (why)
+		return err_set(err, -EBADMSG, "its code: %s", why);
+	program->code = (struct domain_code){
+		.image = ready->code,
+		.len = code->bytes,
+		.module_at = code->module_at,
+		.module_bytes = code->module_bytes,
+		.has_code = code->has_code,
+	};
+	program->way = code->has_code ? VM_BY_MAPPED : VM_BY_INTERPRETER;
+	program->why = code->has_code ? NULL : "the tip says so";
+	return 0;
+}
+
+int ready_open_tip(struct ready *ready, const struct domain_options *options,
+		   struct program *program, struct vm *vm,
+		   const struct images *images, const char *name,
+		   struct err *err)
+{
+	struct tip tip = TIP_EMPTY;
+	const char *why;
+	int r = tip_open(images, name, &tip, err);
+
+	*ready = (struct ready){ .program = program, .options = *options };
+	*program = (struct program){ .vm = vm };
+	if (r >= 0)
+		r = snapshot_open(&ready->snapshot, &tip, err);
+	if (r < 0)
+		return r;
+	ready->has_snapshot = ready->was_found = true;
+	ready->options.memory_bytes = ready->snapshot.state->memory_bytes;
+	ready->options.stack_bytes = ready->snapshot.state->stack_bytes;
+	why = tip_refuses(ready);
+	r = why ? err_set(err, -EINVAL, "%s", why)
+		: tip_map_code(ready, program, err);
+	if (r >= 0)
+		return 0;
+	ready_close(ready);
+	return err_wrap(err, "tip %s", name);
+}
+
+void ready_close(struct ready *ready)
+{
+	if (ready->code)
+		munmap(ready->code, ready->program->code.len);
+	if (ready->has_snapshot)
+		snapshot_close(&ready->snapshot);
+	if (ready->base.state)
+		snapshot_close(&ready->base);
+	if (ready->images.folder)
+		images_close(&ready->images);
+	*ready = (struct ready){ 0 };
+}

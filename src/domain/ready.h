@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program ready to start domains: what its module is once it is instantiated
+ * is kept in the cache, as a difference to the booted guest, so that a start
+ * maps it and decodes, links and initialises nothing.
+ *
+ *	images/base.ID		the guest, booted
+ *	images/module.KEY	base and difference: the module's instance
+ *
+ *  1. The key is of the guest, the module's code, and what the instance was
+ *     made with; what does not fit has another name.
+ *  2. Kept is only what depends on nothing else: an instantiation that asks
+ *     the host for anything but memory is done anew each time.
+ *  3. Nothing about the cache is an error: without it domains boot. */
+#pragma once
+#include "domain/program.h"
+#include "domain/snapshot.h"
+
+struct ready {
+	struct program *program;
+	struct domain_options options;
+	struct images images; /* folder NULL: none */
+	/* What instances are made from, where it is not the module alone: a
+	 * snapshot of a process's (vm_snapshot_image). */
+	const uint8_t *init;
+	uint64_t init_bytes;
+	/* The booted guest: what the first domain began as. */
+	struct snapshot base;
+	bool has_snapshot;
+	struct snapshot snapshot;
+	bool was_found; /* in the cache, or by its name */
+	void *code;	/* a tip's, mapped */
+	char why[252];	/* nothing is kept */
+};
+/* The folder for images: malloced; NULL: the cache is off. */
+char *ready_folder(const struct cache_options *cache);
+/* Both stay as long as this.  folder NULL: nothing is kept, nor found. */
+int ready_open(struct ready *ready, const struct domain_options *options,
+	       struct program *program, const char *folder, struct err *err);
+/* Of a warm tip (warm.h), which has its program with it: *program is set, and
+ * stays; it describes traps by this VM, which has no module yet.  options
+ * fuel: only where the tip's program was made for it; memory and stack are the
+ * tip's. */
+int ready_open_tip(struct ready *ready, const struct domain_options *options,
+		   struct program *program, struct vm *vm,
+		   const struct images *images, const char *name,
+		   struct err *err);
+void ready_close(struct ready *ready);
+/* A domain with an instance of the program, or as the tip has it, which is its module 0 and its
+ * instance 0; or how making one has trapped.  The first one is kept, if that
+ * can be: its wasi is asked meanwhile. */
+int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
+		struct domain **domain, struct domain_outcome *outcome,
+		struct err *err);
+/* What the program does from there on, to its end: its _start, or what it was
+ * in the middle of.  -ENOENT: it has no _start. */
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err);
+/* A domain that ready_start has made is so again, for another tenant; -EPROTO
+ * or another failure: close it.  -ENOTSUP where nothing is kept. */
+int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err);

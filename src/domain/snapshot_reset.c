@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A used domain becomes a fresh one, at the cost of what it has written.
+ *
+ *  1. What the CPU still owes the last bell is done, and its outcome is
+ *     forgotten.
+ *  2. Each page that the domain has of its own is what the snapshot's is: a
+ *     few are copied, so that the CPU's tables for them stay; of many the
+ *     copy is dropped.
+ *  3. Memory that was opened since is closed, and its pages are gone.  Only
+ *     that makes the CPU forget what was mapped there.
+ *  4. Registers are the snapshot's; vector registers are cleared by the guest
+ *     itself, which sees another generation.
+ *
+ * CLAIM 3.11 */
+#include "domain/internal.h"
+#include "domain/snapshot.h"
+#include "image/scan.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* So many pages in a row are dropped rather than copied. */
+enum { RESET_DROP = 64 };
+
+struct reset {
+	struct domain *domain;
+	struct snapshot *snapshot;
+};
+
+/* A range of a part, which is open. */
+static int reset_range(const struct reset *reset, const struct space_part *part,
+		       uint64_t offset, uint64_t bytes, struct err *err)
+{
+	uint8_t *at = reset->domain->space.regions[part->region].at +
+		      part->offset + offset;
+
+	if (bytes < RESET_DROP * GUEST_PAGE) {
+		memcpy(at, reset->snapshot->view.at + part->physical + offset,
+		       bytes);
+		return 0;
+	}
+	if (madvise(at, bytes, MADV_DONTNEED) < 0)
+		return err_set(err, -errno, "reset a domain's memory");
+	return 0;
+}
+
+/* As far as the snapshot's is open; what is beyond goes anyway. */
+static int reset_part(const struct reset *reset, const struct space_part *part,
+		      int pagemap, struct err *err)
+{
+	const struct space_region *region =
+		&reset->domain->space.regions[part->region];
+	uint64_t open = reset->snapshot->regions[part->region].open;
+	uint64_t bytes = open > part->offset ? open - part->offset : 0;
+	auto_ranges struct ranges own = { 0 };
+	int r;
+
+	if (bytes > part->bytes)
+		bytes = part->bytes;
+	if (!bytes)
+		return 0;
+	r = scan_own(pagemap, region->at + part->offset, bytes, SCAN_PRIVATE,
+		     &own, err);
+	for (size_t i = 0; r >= 0 && i < own.count; i++)
+		r = reset_range(reset, part, own.range[i].offset,
+				own.range[i].bytes, err);
+	return r;
+}
+
+static int reset_close(struct domain *domain, const struct snapshot *snapshot,
+		       struct err *err)
+{
+	const struct domain_state *state = snapshot->state;
+	struct space_region regions[DOMAIN_REGIONS_MOST];
+	const struct space_mark mark = {
+		.regions = regions,
+		.region_count = state->region_count,
+		.part_count = state->part_count,
+		.physical = state->physical,
+		.code = state->code_bytes,
+		.tables = state->tables,
+		.shown = state->part_count + state->code_count,
+	};
+
+	for (uint32_t i = 0; i < state->region_count; i++)
+		regions[i] = (struct space_region){
+			.open = snapshot->regions[i].open,
+			.bytes = snapshot->regions[i].bytes,
+			.backed = snapshot->regions[i].backed,
+			.is_dropped = snapshot->regions[i].is_dropped,
+		};
+	domain->code_count = state->code_count;
+	return space_close_again(&domain->space, &mark, err);
+}
+
+int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
+		   int pagemap, struct err *err)
+{
+	const struct reset reset = { domain, snapshot };
+	struct cpu_registers at;
+	int r = domain->is_broken
+			? err_set(err, -EPROTO, "the domain has ended: %s",
+				  domain->why)
+			: domain->cpu->kind->settle(domain->cpu, &at, err);
+
+	if (r >= 0 && !snapshot->view.at)
+		r = view_open(&snapshot->tip, VIEW_MAP, &snapshot->view, err);
+	for (uint32_t i = 0; r >= 0 && i < snapshot->state->part_count; i++)
+		r = reset_part(&reset, &domain->space.parts[i], pagemap, err);
+	if (r >= 0)
+		r = reset_close(domain, snapshot, err);
+	if (r < 0)
+		return err_wrap(err, "reset a domain");
+	domain->wasi = NULL;
+	domain->deadline_ns = 0;
+	domain->until = DOMAIN_UNTIL_END;
+	domain->point = snapshot->state->point;
+	snapshot_go(snapshot, domain);
+	return 0;
+}
