@@ -117,11 +117,12 @@ static int make_instance(struct ready *ready, struct domain *domain,
 
 	if (r < 0)
 		return r;
-	return ready->init ? domain_instantiate_from(
-				     domain, module, ready->init,
-				     ready->init_bytes, &instance, outcome, err)
-			   : domain_instantiate(domain, module, &instance,
-						outcome, err);
+	return ready->init
+		       ? domain_instantiate_from(domain, module, ready->init,
+						 ready->init_bytes, &instance,
+						 outcome, err)
+		       : domain_instantiate(domain, module, &instance, outcome,
+					    err);
 }
 
 static int make_store(struct domain *domain, struct wasi *wasi,
