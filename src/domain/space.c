@@ -228,6 +228,7 @@ static int space_show_bytes(struct space *space, const uint8_t *at,
 		.bytes = space_up(bytes, GUEST_PAGE),
 		.at = (uint8_t *)at,
 		.is_code = true,
+		.is_data = !(flags & TABLES_EXECUTE),
 	};
 	uint64_t room = space_up(bytes, GUEST_LARGE);
 	int r;
