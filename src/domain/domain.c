@@ -33,7 +33,10 @@ int domain_new(struct domain **made, const struct domain_options *options,
 	if (!domain)
 		return err_set(err, -ENOMEM, "a domain");
 	domain->options = *options;
-	r = space_init(&domain->space, &cpu_kvm_kind, err);
+	r = space_init(&domain->space,
+		       options->ground->has_kvm ? &cpu_kvm_kind
+						: &cpu_process_kind,
+		       err);
 	if (r < 0) {
 		free(domain);
 		return r;
@@ -44,10 +47,15 @@ int domain_new(struct domain **made, const struct domain_options *options,
 
 int domain_open_cpu(struct domain *domain, struct err *err)
 {
-	int r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
-			     space_system(&domain->space), err);
+	struct ground *ground = domain->options.ground;
+	int r = ground->has_kvm
+			? cpu_open_kvm(&domain->cpu, &ground->kvm,
+				       space_system(&domain->space), err)
+			: cpu_open_process(&domain->cpu, err);
 
-	return r < 0 ? r : space_attach(&domain->space, domain->cpu, err);
+	if (r >= 0)
+		r = space_attach(&domain->space, domain->cpu, err);
+	return r < 0 ? r : domain_protect_system(domain->cpu, err);
 }
 
 static int domain_make(struct domain *domain, struct err *err)
@@ -78,7 +86,7 @@ static int domain_do(struct domain *domain, enum guest_command command,
 {
 	int r = domain_command(domain, command, err);
 
-	return r < 0 ? r : domain_failed(domain, err);
+	return r ? r : domain_failed(domain, err);
 }
 
 int domain_boot(struct domain **opened, const struct domain_options *options,
@@ -137,6 +145,11 @@ void domain_close(struct domain *domain)
 void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 {
 	domain->wasi = wasi;
+}
+
+void domain_set_until(struct domain *domain, enum domain_until until)
+{
+	domain->until = until;
 }
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
@@ -305,10 +318,30 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
 		       arguments, count * sizeof(*arguments));
 	r = domain_do(domain, GUEST_COMMAND_CALL, err);
 	domain_outcome(domain, outcome);
-	if (r < 0 || !results)
+	if (r || !results)
 		return r;
 	results->count = 0;
 	return outcome->trap ? 0 : domain_take_values(domain, results, err);
+}
+
+int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
+		 struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r;
+
+	if (domain->is_broken || domain->point != DOMAIN_POINT_CALL)
+		return err_set(err, -EINVAL, "a domain that is in no call");
+	page->ended = 0;
+	r = domain_answer(domain, page->bell, err);
+	if (r < 0)
+		return r;
+	domain->point = DOMAIN_POINT_IDLE;
+	r = domain_run(domain, err);
+	if (!r)
+		r = domain_failed(domain, err);
+	domain_outcome(domain, outcome);
+	return r;
 }
 
 int domain_global(struct domain *domain, uint32_t instance, const char *name,

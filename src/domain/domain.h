@@ -11,7 +11,9 @@
  * time.  What the guest says is checked here and nowhere believed; a guest
  * that breaks a rule is ended, by -EPROTO and a line that says which.
  *
- * One thread uses a domain at a time. */
+ * One thread uses a domain at a time.  Where there is no KVM, this process
+ * takes the virtual machine's place, and has one domain at a time; faults that
+ * are not the guest's go to the handlers that were there before. */
 #pragma once
 #include "base/err.h"
 #include "brood/guest_abi.h"
@@ -39,6 +41,17 @@ void domain_close(struct domain *domain); /* NULL: nothing */
 void domain_set_wasi(struct domain *domain, struct wasi *wasi);
 /* CLOCK_MONOTONIC; 0: none.  It holds for all that runs from now on. */
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns);
+
+/* A call does not only end: it may stop where somebody wanted to look, and go
+ * on from there, here or in another domain that begins as this one is. */
+enum domain_until {
+	DOMAIN_UNTIL_END,
+	DOMAIN_UNTIL_INPUT, /* where it reads standard input, and there is none
+			     * (wasi_has_input) */
+	DOMAIN_UNTIL_READY, /* where it calls brood.ready */
+};
+void domain_set_until(struct domain *domain, enum domain_until until);
+enum { DOMAIN_STOPPED = 1 };
 
 /* How something that ran in it has ended: WASM_OK or a trap. */
 struct domain_outcome {
@@ -84,11 +97,15 @@ struct domain_values {
 	union wasm_value values[DOMAIN_VALUES];
 	uint32_t matches[DOMAIN_VALUES]; /* enum guest_reference */
 };
-/* results may be NULL. */
+/* results may be NULL.  0, or DOMAIN_STOPPED. */
 int domain_call(struct domain *domain, uint32_t instance, const char *name,
 		size_t len, const union wasm_value *arguments, uint32_t count,
 		struct domain_values *results, struct domain_outcome *outcome,
 		struct err *err);
+/* Of a call that stopped: does what it stopped before, and goes on.  0, or
+ * DOMAIN_STOPPED.  -EINVAL: it is in no call. */
+int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
+		 struct err *err);
 int domain_global(struct domain *domain, uint32_t instance, const char *name,
 		  size_t len, struct domain_values *value, struct err *err);
 

@@ -9,6 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line, and no orders to who shows it: no control characters, not the
+ * ones of two bytes either. */
+void domain_clean(char *text)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++)
+		if (*at < ' ' || *at == 0x7f ||
+		    (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
+			*at = '?';
+}
+
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...)
 {
@@ -17,11 +27,31 @@ int domain_break(struct domain *domain, struct err *err, const char *format,
 	va_start(list, format);
 	vsnprintf(domain->why, sizeof(domain->why), format, list);
 	va_end(list);
+	domain_clean(domain->why);
 	domain->is_broken = true;
 	return err_set(err, -EPROTO, "the domain has ended: %s", domain->why);
 }
 
-/* 1: the command is done. */
+/* How a run goes on. */
+enum { RUN_ON, RUN_DONE, RUN_STOPS };
+
+/* Does the guest want what it shall stop before? */
+static bool run_stops(const struct domain *domain, uint32_t bell)
+{
+	const struct guest_call *page = space_call(&domain->space);
+
+	switch (domain->until) {
+	case DOMAIN_UNTIL_END: break;
+	case DOMAIN_UNTIL_READY: return bell == GUEST_BELL_READY;
+	case DOMAIN_UNTIL_INPUT:
+		return bell == GUEST_BELL_WASI && domain->wasi &&
+		       page->words[0] == WASI_NUMBER_fd_read &&
+		       (uint32_t)page->words[3] == 0 &&
+		       !wasi_has_input(domain->wasi);
+	}
+	return false;
+}
+
 static int run_bell(struct domain *domain, struct err *err)
 {
 	struct guest_call *page = space_call(&domain->space);
@@ -30,7 +60,13 @@ static int run_bell(struct domain *domain, struct err *err)
 	domain->counts.bells++;
 	if (bell == GUEST_BELL_DONE) {
 		domain->done = *page;
-		return 1;
+		domain->done.message[sizeof(page->message) - 1] = 0;
+		domain_clean(domain->done.message);
+		return RUN_DONE;
+	}
+	if (run_stops(domain, bell)) {
+		domain->point = DOMAIN_POINT_CALL;
+		return RUN_STOPS;
 	}
 	return domain_answer(domain, bell, err);
 }
@@ -52,12 +88,13 @@ int domain_run(struct domain *domain, struct err *err)
 	struct cpu_stop stop;
 	int r = domain_timer_set(domain, domain->deadline_ns, err);
 
-	while (r == 0) {
+	domain->late = 0;
+	while (r == RUN_ON) {
 		domain->cpu->kind->run(domain->cpu, &stop);
 		r = run_stop(domain, &stop, err);
 	}
 	domain_timer_set(domain, 0, NULL);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : r == RUN_STOPS ? DOMAIN_STOPPED : 0;
 }
 
 int domain_command(struct domain *domain, enum guest_command command,
@@ -68,6 +105,8 @@ int domain_command(struct domain *domain, enum guest_command command,
 	if (domain->is_broken)
 		return err_set(err, -EPROTO, "the domain has ended: %s",
 			       domain->why);
+	if (domain->point == DOMAIN_POINT_CALL)
+		return err_set(err, -EBUSY, "a domain in the middle of a call");
 	page->command = command;
 	page->ended = 0;
 	return domain_run(domain, err);

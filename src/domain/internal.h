@@ -6,6 +6,7 @@
 #include "domain/space.h"
 #include <time.h>
 
+struct snapshot;
 struct domain {
 	struct domain_options options;
 	struct space space;
@@ -13,11 +14,15 @@ struct domain {
 	struct wasi *wasi;
 	int64_t deadline_ns;
 	enum domain_point point;
+	const struct snapshot *origin; /* what it began as, or NULL */
+	enum domain_until until;
 	/* What was loaded; keys and sums are of who knows them. */
 	struct domain_state_code *codes;
 	uint32_t code_count;
 	timer_t timer;
+	pid_t timer_thread; /* whom it interrupts */
 	bool has_timer;
+	uint32_t late;	/* kicks since the deadline, in this run */
 	bool is_broken; /* it is not run any more */
 	char why[200];	/* it is broken */
 	struct domain_counts counts;
@@ -27,6 +32,8 @@ struct domain {
 
 /* domain_image.c: the system's part of a fresh domain */
 int domain_make_system(struct space *space, struct err *err);
+/* For a CPU that has to be told; the memory is as it shall be. */
+int domain_protect_system(struct cpu *cpu, struct err *err);
 const struct guest_image *domain_image(uint64_t *bytes);
 void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
 
@@ -38,16 +45,18 @@ int domain_open_cpu(struct domain *domain, struct err *err);
 
 /* snapshot.c: registers as they were taken, random bytes and all that makes
  * a domain one of its own */
-struct snapshot;
 void snapshot_go(const struct snapshot *snapshot, struct domain *domain);
 
-/* domain_run.c: runs a command to its end.  0; or the domain is broken. */
+/* domain_run.c: runs a command to its end.  0, DOMAIN_STOPPED, or the domain
+ * is broken. */
 int domain_command(struct domain *domain, enum guest_command command,
 		   struct err *err);
-/* Runs until the guest's next DONE. */
+/* Runs until the guest's next DONE, or where it shall stop. */
 int domain_run(struct domain *domain, struct err *err);
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...) __attribute__((format(printf, 3, 4)));
+
+void domain_clean(char *text); /* of a guest's, to be shown */
 
 /* domain_bell.c: what the guest wants; < 0: it broke a rule */
 int domain_answer(struct domain *domain, uint32_t bell, struct err *err);

@@ -83,6 +83,11 @@ void program_describe(struct program *program, uint32_t number,
 {
 	struct vm_frame frames[GUEST_TRACE] = { 0 };
 
+	if (!program->module && outcome->trace_count)
+		vm_load_in_place(program->vm,
+				 program->code.image + program->code.module_at,
+				 program->code.module_bytes, &program->module,
+				 NULL);
 	for (uint32_t i = 0; i < outcome->trace_count; i++) {
 		const struct guest_frame *from = &outcome->trace[i];
 
@@ -95,7 +100,7 @@ void program_describe(struct program *program, uint32_t number,
 			.is_in_text = from->is_native != 0,
 		};
 	}
-	if (program->code.has_code)
+	if (program->code.has_code && program->module)
 		vm_describe_places(program->module, program->code.image,
 				   program->code.len, frames,
 				   outcome->trace_count, NULL);

@@ -5,12 +5,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "cache/code_header.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { READY_NAME = 65, READY_DIGITS = 40 };
 
@@ -134,14 +136,14 @@ static void make_name_code(const struct ready *ready, struct domain *domain)
 	memcpy(domain->codes[0].sum, header->sum, CODE_SUM_BYTES);
 }
 
-static int make_keep(struct ready *ready, const struct snapshot *base,
-		     struct domain *domain, struct err *err)
+static int make_keep(struct ready *ready, struct domain *domain,
+		     struct err *err)
 {
 	struct tip tip = TIP_EMPTY;
 	char name[READY_NAME];
 	int r = tip_compose(&ready->images,
-			    (const void *)base->tip.layers[0].head.id, 1, &tip,
-			    err);
+			    (const void *)ready->base.tip.layers[0].head.id, 1,
+			    &tip, err);
 
 	ready_module_name(ready, name);
 	make_name_code(ready, domain);
@@ -178,34 +180,41 @@ static void ready_say(struct ready *ready, const char *why)
 	snprintf(ready->why, sizeof(ready->why), "%s", why);
 }
 
+static int make_find_base(struct ready *ready)
+{
+	struct err err = { 0 };
+
+	if (ready->base.state || base_find(ready, &ready->base, NULL) >= 0 ||
+	    base_make(ready, &ready->base, &err) >= 0)
+		return 0;
+	ready_say(ready, err.text);
+	return -EAGAIN;
+}
+
 /* From the booted guest, so that what is kept is a difference to it. */
 static int make_on_base(struct ready *ready, struct wasi *wasi,
 			int64_t deadline_ns, struct domain **domain,
 			struct domain_outcome *outcome, struct err *err)
 {
 	struct err failed = { 0 };
-	struct snapshot base;
 	const char *why;
-	int r = base_find(ready, &base, &failed);
+	int r = make_find_base(ready);
 
 	if (r < 0)
-		r = base_make(ready, &base, &failed);
-	if (r < 0) {
-		ready_say(ready, failed.text);
-		return -EAGAIN;
-	}
-	r = snapshot_start(domain, &ready->options, &base, NULL, err);
+		return r;
+	r = snapshot_start(domain, &ready->options, &ready->base, NULL, err);
 	if (r >= 0)
 		r = make_store(*domain, wasi, deadline_ns, err);
 	if (r >= 0)
 		r = make_instance(ready, *domain, outcome, err);
-	why = r < 0 ? NULL : make_refuses(ready, *domain, outcome);
+	if (r < 0)
+		return r;
+	why = make_refuses(ready, *domain, outcome);
+	if (!why && make_keep(ready, *domain, &failed) < 0)
+		why = failed.text;
 	if (why)
 		ready_say(ready, why);
-	else if (r >= 0 && make_keep(ready, &base, *domain, &failed) < 0)
-		ready_say(ready, failed.text);
-	snapshot_close(&base);
-	return r;
+	return 0;
 }
 
 static int make_plain(struct ready *ready, struct wasi *wasi,
@@ -221,6 +230,21 @@ static int make_plain(struct ready *ready, struct wasi *wasi,
 
 /* ---- start ---------------------------------------------------------------- */
 
+/* What the program had open is opened again. */
+static int start_granted(const struct ready *ready, struct domain *domain,
+			 struct wasi *wasi, int64_t deadline_ns,
+			 struct err *err)
+{
+	const struct snapshot *snapshot = &ready->snapshot;
+
+	domain_set_wasi(domain, wasi);
+	domain_set_deadline(domain, deadline_ns);
+	if (!wasi || !snapshot->state->wasi_bytes)
+		return 0;
+	return wasi_state_restore(wasi, snapshot->wasi,
+				  snapshot->state->wasi_bytes, err);
+}
+
 static int start_kept(struct ready *ready, struct wasi *wasi,
 		      int64_t deadline_ns, struct domain **domain,
 		      struct err *err)
@@ -230,9 +254,7 @@ static int start_kept(struct ready *ready, struct wasi *wasi,
 
 	if (r < 0)
 		return r;
-	domain_set_wasi(*domain, wasi);
-	domain_set_deadline(*domain, deadline_ns);
-	return 0;
+	return start_granted(ready, *domain, wasi, deadline_ns, err);
 }
 
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
@@ -264,9 +286,13 @@ int ready_run(struct ready *ready, struct domain *domain,
 {
 	static const char start[] = "_start";
 	struct domain_item item;
-	int r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
+	int r;
 
 	(void)ready;
+	if (domain->point == DOMAIN_POINT_CALL)
+		return domain_go_on(domain, outcome, err);
+	r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
+
 	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
 		       item.result_count))
 		r = err_set(err, -ENOENT, "a _start without parameters");
@@ -282,11 +308,7 @@ int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
 			? snapshot_reset(&ready->snapshot, domain, pagemap, err)
 			: err_set(err, -ENOTSUP, "reset a domain");
 
-	if (r < 0)
-		return r;
-	domain_set_wasi(domain, wasi);
-	domain_set_deadline(domain, deadline_ns);
-	return 0;
+	return r < 0 ? r : start_granted(ready, domain, wasi, deadline_ns, err);
 }
 
 /* ---- opened --------------------------------------------------------------- */
@@ -324,7 +346,7 @@ int ready_open(struct ready *ready, const struct domain_options *options,
 	       struct program *program, const char *folder, struct err *err)
 {
 	*ready = (struct ready){ .program = program, .options = *options };
-	ready->images = (struct images){ .root = -1, .tips = -1 };
+	ready->images = IMAGES_NONE;
 	if (!folder) {
 		ready_say(ready, "the cache is off");
 		return 0;
@@ -339,10 +361,92 @@ int ready_open(struct ready *ready, const struct domain_options *options,
 	return 0;
 }
 
+/* ---- a warm tip ------------------------------------------------------------ */
+
+static const char *tip_refuses(const struct ready *ready)
+{
+	const struct domain_state *state = ready->snapshot.state;
+
+	if (state->point == DOMAIN_POINT_FRESH || state->code_count != 1 ||
+	    ready->snapshot.codes[0].disk != 0 ||
+	    ready->snapshot.tip.disk_count != 1)
+		return "it is of no program";
+	if (state->features & ~ready->options.ground->features)
+		return "it was made on a CPU that has more than this one";
+	if (ready->options.fuel && !state->has_fuel)
+		return "it was made without --fuel, and cannot be limited by "
+		       "it";
+	return NULL;
+}
+
+/* The engine made it, and its checksum is the layer's; what it says of itself
+ * is looked at again. */
+static int tip_map_code(struct ready *ready, struct program *program,
+			struct err *err)
+{
+	const struct domain_state_code *code = &ready->snapshot.codes[0];
+	const struct layer *disk = &ready->snapshot.tip.disks[0];
+	const char *why = NULL;
+
+	if (disk->head.data_bytes != code->bytes)
+		return err_set(err, -EBADMSG, "its code has another length");
+	ready->code = mmap(NULL, code->bytes, PROT_READ, MAP_SHARED, disk->fd,
+			   (off_t)disk->head.data_at);
+	if (ready->code == MAP_FAILED) {
+		ready->code = NULL;
+		return err_set(err, -errno, "map its code");
+	}
+	if (code->has_code)
+		why = code_header_check(ready->code, code->bytes, code->bytes);
+	if (why)
+		return err_set(err, -EBADMSG, "its code: %s", why);
+	program->code = (struct domain_code){
+		.image = ready->code,
+		.len = code->bytes,
+		.module_at = code->module_at,
+		.module_bytes = code->module_bytes,
+		.has_code = code->has_code,
+	};
+	program->way = code->has_code ? VM_BY_MAPPED : VM_BY_INTERPRETER;
+	program->why = code->has_code ? NULL : "the tip says so";
+	return 0;
+}
+
+int ready_open_tip(struct ready *ready, const struct domain_options *options,
+		   struct program *program, struct vm *vm,
+		   const struct images *images, const char *name,
+		   struct err *err)
+{
+	struct tip tip = TIP_EMPTY;
+	const char *why;
+	int r = tip_open(images, name, &tip, err);
+
+	*ready = (struct ready){ .program = program, .options = *options };
+	*program = (struct program){ .vm = vm };
+	if (r >= 0)
+		r = snapshot_open(&ready->snapshot, &tip, err);
+	if (r < 0)
+		return r;
+	ready->has_snapshot = ready->was_found = true;
+	ready->options.memory_bytes = ready->snapshot.state->memory_bytes;
+	ready->options.stack_bytes = ready->snapshot.state->stack_bytes;
+	why = tip_refuses(ready);
+	r = why ? err_set(err, -EINVAL, "%s", why)
+		: tip_map_code(ready, program, err);
+	if (r >= 0)
+		return 0;
+	ready_close(ready);
+	return err_wrap(err, "tip %s", name);
+}
+
 void ready_close(struct ready *ready)
 {
+	if (ready->code)
+		munmap(ready->code, ready->program->code.len);
 	if (ready->has_snapshot)
 		snapshot_close(&ready->snapshot);
+	if (ready->base.state)
+		snapshot_close(&ready->base);
 	if (ready->images.folder)
 		images_close(&ready->images);
 	*ready = (struct ready){ 0 };

@@ -19,9 +19,12 @@ struct ready {
 	struct program *program;
 	struct domain_options options;
 	struct images images; /* folder NULL: none */
+	/* The booted guest: what the first domain began as. */
+	struct snapshot base;
 	bool has_snapshot;
 	struct snapshot snapshot;
-	bool was_found; /* in the cache */
+	bool was_found; /* in the cache, or by its name */
+	void *code;	/* a tip's, mapped */
 	char why[252];	/* nothing is kept */
 };
 /* The folder for images: malloced; NULL: the cache is off. */
@@ -29,8 +32,16 @@ char *ready_folder(const struct cache_options *cache);
 /* Both stay as long as this.  folder NULL: nothing is kept, nor found. */
 int ready_open(struct ready *ready, const struct domain_options *options,
 	       struct program *program, const char *folder, struct err *err);
+/* Of a warm tip (warm.h), which has its program with it: *program is set, and
+ * stays; it describes traps by this VM, which has no module yet.  options
+ * fuel: only where the tip's program was made for it; memory and stack are the
+ * tip's. */
+int ready_open_tip(struct ready *ready, const struct domain_options *options,
+		   struct program *program, struct vm *vm,
+		   const struct images *images, const char *name,
+		   struct err *err);
 void ready_close(struct ready *ready);
-/* A domain with an instance of the program, which is its module 0 and its
+/* A domain with an instance of the program, or as the tip has it, which is its module 0 and its
  * instance 0; or how making one has trapped.  The first one is kept, if that
  * can be: its wasi is asked meanwhile. */
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,

@@ -147,6 +147,8 @@ static int start_memory(struct space *space, const struct snapshot *snapshot,
 		     k++)
 			r = start_map(space, tip, &tip->runs[k], part, err);
 	}
+	for (uint32_t i = SPACE_WINDOWS; i < space->region_count; i++)
+		space_want_large(&space->regions[i]);
 	return r;
 }
 
@@ -226,6 +228,7 @@ static int start_all(struct domain *domain, struct snapshot *snapshot,
 	if (r < 0)
 		return r;
 	domain->point = snapshot->state->point;
+	domain->origin = snapshot;
 	snapshot_go(snapshot, domain);
 	return 0;
 }

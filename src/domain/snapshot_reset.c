@@ -113,6 +113,7 @@ int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
 		return err_wrap(err, "reset a domain");
 	domain->wasi = NULL;
 	domain->deadline_ns = 0;
+	domain->until = DOMAIN_UNTIL_END;
 	domain->point = snapshot->state->point;
 	snapshot_go(snapshot, domain);
 	return 0;

@@ -51,8 +51,8 @@ static int source_space_read(const void *context, uint64_t offset, void *to,
 }
 
 /* Pages that the domain has of its own, by their addresses. */
-static int take_find(const struct space *space, struct ranges *found,
-		     struct err *err)
+static int take_find_own(const struct space *space, struct ranges *found,
+			 struct err *err)
 {
 	auto_close int pagemap =
 		open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -75,16 +75,41 @@ static int take_find(const struct space *space, struct ranges *found,
 	return r;
 }
 
+static bool take_is_origin(const struct snapshot *origin, const struct tip *tip)
+{
+	if (origin->tip.layer_count != tip->layer_count)
+		return false;
+	for (uint32_t i = 0; i < tip->layer_count; i++)
+		if (memcmp(origin->tip.layers[i].head.id,
+			   tip->layers[i].head.id, LAYER_ID) != 0)
+			return false;
+	return true;
+}
+
+/* What can differ from the tip: its own pages, and where it began as anything
+ * else, that. */
+static int take_find(const struct domain *domain, const struct tip *tip,
+		     struct ranges *found, struct err *err)
+{
+	auto_ranges struct ranges own = { 0 }, began = { 0 };
+	int r = take_find_own(&domain->space, &own, err);
+
+	if (r >= 0 && domain->origin && !take_is_origin(domain->origin, tip))
+		r = source_ranges(&domain->origin->tip, &began);
+	return r < 0 ? r : ranges_unite(&own, &began, found);
+}
+
 /* Those that differ from what it began as.  Beyond that's end all was zero. */
-static int take_compare(const struct space *space, const struct tip *tip,
+static int take_compare(const struct domain *domain, const struct tip *tip,
 			struct pages *pages, struct err *err)
 {
+	const struct space *space = &domain->space;
 	const struct source now = { source_space_read, space };
 	const struct source before = source_of_tip(tip);
 	auto_ranges struct ranges found = { 0 }, within = { 0 };
 	struct diff_counts counts;
 	uint8_t page[GUEST_PAGE];
-	int r = take_find(space, &found, err);
+	int r = take_find(domain, tip, &found, err);
 
 	for (size_t i = 0; r >= 0 && i < found.count; i++) {
 		uint64_t at = found.range[i].offset,
@@ -114,9 +139,10 @@ static int take_compare(const struct space *space, const struct tip *tip,
 	return r;
 }
 
-static int take_layer(const struct space *space, const struct images *images,
+static int take_layer(const struct domain *domain, const struct images *images,
 		      struct tip *tip, struct err *err)
 {
+	const struct space *space = &domain->space;
 	const struct source now = { source_space_read, space };
 	auto_pages struct pages pages = { 0 };
 	uint8_t shape[LAYER_ID];
@@ -131,7 +157,7 @@ static int take_layer(const struct space *space, const struct images *images,
 	if (tip->layer_count)
 		plan.parent = tip->layers[tip->layer_count - 1].head.id;
 	if (r >= 0)
-		r = take_compare(space, tip, &pages, err);
+		r = take_compare(domain, tip, &pages, err);
 	if (r >= 0)
 		r = layer_write(images, &plan, &pages, &now, &layer, err);
 	if (r < 0)
@@ -182,7 +208,7 @@ static int take_state_bytes(struct domain *domain, const struct buf *wasi,
 		.version = DOMAIN_STATE_VERSION,
 		.header_bytes = sizeof(state),
 		.point = domain->point,
-		.features = space_call(space)->features,
+		.features = domain->options.ground->features,
 		.region_count = space->region_count,
 		.part_count = space->part_count,
 		.code_count = domain->code_count,
@@ -256,7 +282,7 @@ int snapshot_take(struct domain *domain, const struct images *images,
 	int r = domain->is_broken
 			? err_set(err, -EPROTO, "the domain has ended: %s",
 				  domain->why)
-			: take_layer(&domain->space, images, tip, err);
+			: take_layer(domain, images, tip, err);
 
 	if (r >= 0)
 		r = take_state(domain, images, tip, wasi, err);

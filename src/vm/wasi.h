@@ -7,7 +7,7 @@
 
 enum wasi_number {
 #define WASI_CALL(name, signature) WASI_NUMBER_##name,
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 	WASI_FUNCTIONS
 };
@@ -41,6 +41,9 @@ bool wasi_is_untouched(const struct wasi *wasi);
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);
 
+/* Would a read of standard input find more than its end?  Waits until that is
+ * known; a terminal, and none, have nothing. */
+bool wasi_has_input(const struct wasi *wasi);
 /* What the guest has open, for a snapshot of it: bytes (wasi_state.h), at the
  * end of out.  Fails where something cannot be had again: pipes and sockets
  * that were not granted, files that are written or that have no place beneath

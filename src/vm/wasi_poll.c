@@ -65,6 +65,23 @@ int wasi_poll_ready(const struct wasi_call *call, const struct wasi_fd *fd,
 	return !e && !ready ? WASI_EAGAIN : e;
 }
 
+bool wasi_has_input(const struct wasi *wasi)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+	int bytes = 0;
+	struct stat st;
+
+	if (!wasi->fd_room || wasi->fds[0].host < 0 ||
+	    isatty(wasi->fds[0].host))
+		return false;
+	poll_fd.fd = wasi->fds[0].host;
+	if (fstat(poll_fd.fd, &st) == 0 && S_ISREG(st.st_mode))
+		return lseek(poll_fd.fd, 0, SEEK_CUR) < st.st_size;
+	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+		;
+	return ioctl(poll_fd.fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 /* ---- poll_oneoff ----------------------------------------------------------- */
 
 struct wasi_wait { /* one subscription */
