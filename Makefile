@@ -39,7 +39,7 @@ HATCH_LINK := -static -nostdlib -no-pie \
 # Faults may come at any instruction, and what handles them pushes.
 GUEST := $(COMMON) -Iguest -fPIE -fno-stack-protector -U_FORTIFY_SOURCE \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-red-zone \
-	-DBROOD_GUEST
+	-ffunction-sections -fdata-sections -DBROOD_GUEST
 GUEST_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,max-page-size=4096 -Wl,--no-relax -Wl,-T,guest/guest.ld
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
