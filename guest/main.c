@@ -187,6 +187,7 @@ static int guest_do(uint32_t command)
 	case GUEST_COMMAND_FIND: return guest_find();
 	case GUEST_COMMAND_CALL: return guest_call();
 	case GUEST_COMMAND_GLOBAL: return guest_global();
+	case GUEST_COMMAND_START: return guest_start();
 	}
 	return guest_fail("an unknown command");
 }
@@ -200,8 +201,9 @@ void guest_main(void)
 		guest_bell(GUEST_BELL_DONE);
 		page->trap = WASM_OK;
 		page->trace_count = page->trace_total = 0;
-		page->message[0] = 0;
 		page->data_bytes = 0;
+		if (page->command != GUEST_COMMAND_START)
+			page->message[0] = 0;
 		page->result = guest_do(page->command);
 	}
 }

@@ -134,8 +134,14 @@ enum guest_command {
 	GUEST_COMMAND_FIND,	/* words: instance; name -> struct guest_item */
 	GUEST_COMMAND_CALL,	/* words: instance, arguments; name, values */
 	GUEST_COMMAND_GLOBAL,	/* words: instance; name -> value */
+	/* words: instance, length; the name, which is short, is in "message".
+	 * A function without parameters and results is called; what it is not
+	 * is told by enum guest_no. */
+	GUEST_COMMAND_START,
 	GUEST_COMMANDS
 };
+
+enum guest_no { GUEST_NO_FUNCTION = -2, GUEST_NO_PLAIN = -3 };
 
 enum { GUEST_WORDS = 14, GUEST_TRACE = 64, GUEST_RANDOM = 512 };
 

@@ -58,30 +58,24 @@ static int run_domain_find(struct run_domain *in, const char *name,
 }
 
 /* Calls a function that shall have neither parameters nor results. */
-static int run_domain_plain(struct run_domain *in, const char *name,
-			    const struct domain_item *item)
+static int run_domain_plain(struct run_domain *in, const char *name, bool must)
 {
 	struct err err = { 0 };
+	int r = domain_start(in->domain, 0, name, strlen(name), &in->outcome,
+			     &err);
 
-	if (item->param_count || item->result_count)
+	if (r == -ENOENT)
+		return must ? run_not_found(in->run, in->program.module, name)
+			    : 0;
+	if (r == -ENOEXEC)
 		return run_not_plain(in->run, name);
-	if (domain_call(in->domain, 0, name, strlen(name), NULL, 0, NULL,
-			&in->outcome, &err) < 0)
-		return run_domain_fail(in, &err);
-	return 0;
+	return r < 0 ? run_domain_fail(in, &err) : 0;
 }
 
 static int run_domain_command(struct run_domain *in)
 {
-	struct domain_item item;
-	struct err err = { 0 };
-	int r = run_domain_find(in, "_start", &item, &err);
+	int r = run_domain_plain(in, "_start", true);
 
-	if (r == -ENOENT)
-		return run_not_found(in->run, in->program.module, "_start");
-	if (r < 0)
-		return run_domain_fail(in, &err);
-	r = run_domain_plain(in, "_start", &item);
 	return r ? r : run_domain_end(in);
 }
 
@@ -114,13 +108,12 @@ static int run_domain_call(struct run_domain *in, const char *name,
 
 static int run_domain_invoke(struct run_domain *in, const char *name)
 {
-	struct domain_item item, first;
+	struct domain_item item;
 	struct err err = { 0 };
-	int r = run_domain_find(in, "_initialize", &first, &err), code = 0;
+	int r, code = 0;
 
-	if (r >= 0 && strcmp(name, "_initialize") != 0 &&
-	    !in->run->options->init)
-		code = run_domain_plain(in, "_initialize", &first);
+	if (strcmp(name, "_initialize") != 0 && !in->run->options->init)
+		code = run_domain_plain(in, "_initialize", false);
 	if (code || in->outcome.trap)
 		return code ? code : run_domain_end(in);
 	r = run_domain_find(in, name, &item, &err);

@@ -379,6 +379,29 @@ int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
 	return r;
 }
 
+int domain_start(struct domain *domain, uint32_t instance, const char *name,
+		 size_t len, struct domain_outcome *outcome, struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r;
+
+	if (len > sizeof(page->message))
+		return err_set(err, -ENOENT, "there is no such function");
+	memcpy(page->message, name, len);
+	page->command_words[0] = instance;
+	page->command_words[1] = len;
+	r = domain_command(domain, GUEST_COMMAND_START, err);
+	domain_outcome(domain, outcome);
+	if (r)
+		return r;
+	if (domain->done.result == GUEST_NO_FUNCTION)
+		return err_set(err, -ENOENT, "there is no such function");
+	if (domain->done.result == GUEST_NO_PLAIN)
+		return err_set(err, -ENOEXEC,
+			       "a function without parameters and results");
+	return domain_failed(domain, err);
+}
+
 int domain_global(struct domain *domain, uint32_t instance, const char *name,
 		  size_t len, struct domain_values *value, struct err *err)
 {

@@ -127,6 +127,10 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
  * DOMAIN_STOPPED.  -EINVAL: it is in no call. */
 int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
 		 struct err *err);
+/* Calls a function that has neither parameters nor results.  -ENOENT: there is
+ * no such function; -ENOEXEC: it has some. */
+int domain_start(struct domain *domain, uint32_t instance, const char *name,
+		 size_t len, struct domain_outcome *outcome, struct err *err);
 int domain_global(struct domain *domain, uint32_t instance, const char *name,
 		  size_t len, struct domain_values *value, struct err *err);
 

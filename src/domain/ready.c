@@ -290,20 +290,15 @@ int ready_run(struct ready *ready, struct domain *domain,
 	      struct domain_outcome *outcome, struct err *err)
 {
 	static const char start[] = "_start";
-	struct domain_item item;
 	int r;
 
 	(void)ready;
 	if (domain->point == DOMAIN_POINT_CALL)
 		return domain_go_on(domain, outcome, err);
-	r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
-
-	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
-		       item.result_count))
-		r = err_set(err, -ENOENT, "a _start without parameters");
-	return r < 0 ? r
-		     : domain_call(domain, 0, start, sizeof(start) - 1, NULL, 0,
-				   NULL, outcome, err);
+	r = domain_start(domain, 0, start, sizeof(start) - 1, outcome, err);
+	return r == -ENOEXEC
+		       ? err_set(err, -ENOENT, "a _start without parameters")
+		       : r;
 }
 
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
