@@ -156,7 +156,7 @@ static bool run_is_in_domain(const struct run *run)
 	return run->options->in && strcmp(run->options->in, "domain") == 0;
 }
 
-static void run_fini(struct run *run)
+void run_fini(struct run *run)
 {
 	ground_close(&run->ground);
 	init_close(&run->init);
@@ -248,7 +248,7 @@ static int run_listen(struct run *run, struct err *err)
 	return 0;
 }
 
-static int run_grant(struct run *run, struct err *err)
+int run_grant(struct run *run, struct err *err)
 {
 	struct wasi_options wasi = {
 		.arguments = run->words,
@@ -259,7 +259,8 @@ static int run_grant(struct run *run, struct err *err)
 		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
 	};
 
-	if (run_add_all(run, err) < 0 || run_listen(run, err) < 0)
+	if (run_add_all(run, err) < 0 ||
+	    (!run->socket_count && run_listen(run, err) < 0))
 		return err->code;
 	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
@@ -553,18 +554,24 @@ static int run_instantiate(struct run *run, const struct wasm_module *module,
 	return vm_instantiate(&run->vm, module, &run->instance, err);
 }
 
-static int run_start(struct run *run)
+int run_prepare(struct run *run, struct wasm_module **module)
 {
-	struct wasm_module *module;
 	struct err err = { 0 };
-	int result;
 
 	if (run_is_in_domain(run) &&
 	    ground_open(&run->ground, run->options->require_kvm, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	result = run_load(run, &module);
+	return run_load(run, module);
+}
+
+static int run_start(struct run *run)
+{
+	struct wasm_module *module;
+	struct err err = { 0 };
+	int result = run_prepare(run, &module);
+
 	if (result)
 		return result;
 	run_set_deadline(run);
@@ -586,30 +593,36 @@ static int run_start(struct run *run)
 	return run->options->invoke ? run_invoke(run) : run_command(run);
 }
 
-static int run_file(struct run *run)
+int run_open_file(struct run *run)
 {
 	struct err err = { 0 };
 	int result = wasm_file_open(run->words[0], &run->source, &err);
 
-	return result < 0 ? run_no_file(&err, result) : run_start(run);
+	return result < 0 ? run_no_file(&err, result) : 0;
+}
+
+int run_all(struct run *run)
+{
+	int code;
+
+	run->file = strcmp(run->words[0], "-") == 0 ? "standard input"
+						    : run->words[0];
+	init_stdio(run->stdio);
+	code = run_open_file(run);
+	if (!code)
+		code = run_start(run);
+	run_fini(run);
+	return code;
 }
 
 int run_run(int argc, char **argv)
 {
 	struct run_options options = { 0 };
-	struct run run = { .options = &options,
-			   .source = { .fd = -1 },
-			   .ground.kvm.device = -1,
-			   .isolation = "process" };
+	struct run run = RUN_EMPTY(&options);
 	int code;
 
 	if (cli_parse(&run_args, argc, argv, &options, &run.words,
 		      &run.word_count, &code) < 0)
 		return code;
-	run.file = strcmp(run.words[0], "-") == 0 ? "standard input"
-						  : run.words[0];
-	init_stdio(run.stdio);
-	code = run_file(&run);
-	run_fini(&run);
-	return code;
+	return run_all(&run);
 }

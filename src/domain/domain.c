@@ -2,6 +2,7 @@
 /* A domain's life, and its commands: what the host puts into the call page
  * and its data, and what it takes out of them. */
 #include "domain/domain.h"
+#include "base/clock.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
@@ -146,7 +147,16 @@ void domain_set_until(struct domain *domain, enum domain_until until)
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
 {
-	domain->deadline_ns = deadline_ns;
+	__atomic_store_n(&domain->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+}
+
+void domain_end(struct domain *domain)
+{
+	int64_t now = (int64_t)clock_ns();
+
+	domain_set_deadline(domain, now);
+	if (domain->has_timer)
+		domain_timer_set(domain, now, NULL);
 }
 
 /* ---- commands ------------------------------------------------------------- */

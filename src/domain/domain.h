@@ -39,6 +39,9 @@ void domain_close(struct domain *domain); /* NULL: nothing */
 void domain_set_wasi(struct domain *domain, struct wasi *wasi);
 /* CLOCK_MONOTONIC; 0: none.  It holds for all that runs from now on. */
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns);
+/* From any thread: what runs with a deadline has come to it now.  It may be
+ * missed by a run that just begins, and is said again then. */
+void domain_end(struct domain *domain);
 
 /* A call does not only end: it may stop where somebody wanted to look, and go
  * on from there, here or in another domain that begins as this one is. */
