@@ -61,7 +61,8 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
 	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
-	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o
+	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
+	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
@@ -149,6 +150,10 @@ $(BUILD)/host/src/jit/%.o: src/jit/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(ENGINE) -c $< -o $@
 $(BUILD)/host/src/jit/%.o: src/jit/%.S $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c $< -o $@
+$(BUILD)/host/src/domain/cpu_process_enter.o: src/domain/cpu_process_enter.S \
+		$(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c $< -o $@
 WORDS := tools/words src/wasm/operations.tab src/wat/words.tab

@@ -54,8 +54,14 @@ FUNCTION(guest_fault_entry)
 	.hidden guest_fault_end
 guest_fault_end:
 
+/* The x87's registers keep what they had behind fninit, for who reads them as
+ * MMX's. */
 FUNCTION(guest_clear)
 	fninit
+	.irp n, 0,1,2,3,4,5,6,7
+	pxor %mm\n, %mm\n
+	.endr
+	emms
 	push $0x1f80
 	ldmxcsr (%rsp)
 	pop %rax

@@ -9,7 +9,7 @@ static const struct wasi_call {
 	const char *name, *signature;
 } wasi_calls[] = {
 #define WASI_CALL(name, signature) { #name, signature },
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 };
 enum { WASI_CALLS = sizeof wasi_calls / sizeof *wasi_calls };

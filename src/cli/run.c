@@ -33,6 +33,24 @@ static const struct args_option run_options[] = {
 	  .help = "where it runs: in this process, or in a domain, a virtual "
 		  "machine of its own",
 	  .words = "process|domain" },
+	{ .name = "--from",
+	  .value = "TIP",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, from),
+	  .help = "go on from a warm tip, in a domain; there is no FILE" },
+	{ .name = "--until",
+	  .value = "POINT",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, until),
+	  .help = "with --save: stdin, where it reads more than its standard "
+		  "input has; ready, where it calls brood.ready; or the name "
+		  "of an export, which is called" },
+	{ .name = "--save",
+	  .value = "TIP",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, save),
+	  .help = "run it in a domain up to --until, and keep it there under "
+		  "this name" },
 	{ .name = "--require-kvm",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct run_options, require_kvm),
@@ -112,7 +130,7 @@ static const struct args_option run_options[] = {
 
 const struct args_verb run_args = {
 	.name = "run",
-	.synopsis = "[OPTIONS] FILE [ARG...]",
+	.synopsis = "[OPTIONS] FILE [ARG...] | --from TIP [ARG...]",
 	.summary = "run a WebAssembly program",
 	.text = "Runs a program made for WASI preview 1: FILE is a module in "
 		"bytes or in text, or - for one on standard input. It gets "
@@ -139,6 +157,14 @@ const struct args_verb run_args = {
 		"shared or imported memories, objects of the heap, a NAME "
 		"that traps or exits. See brood-compile(1) to make it "
 		"ahead.\n\n"
+		"With --in domain it runs in a virtual machine of its own, "
+		"whose operating system is the byte-code engine: what is "
+		"granted is the same. With --until and --save it is kept "
+		"when it has come so far: memory, registers, open files; "
+		"--from TIP goes on from there, any number of times and at "
+		"once, each with its own arguments and grants, of which "
+		"folders have to have the same names. With both a "
+		"difference is put on top. See brood-image(1) for tips.\n\n"
 		"FILE is read whole before it runs. A trap is told with the "
 		"functions that led to it.\n\n"
 		"Exit codes: the program's own; 134 a trap; 124 --timeout is "
@@ -146,14 +172,17 @@ const struct args_verb run_args = {
 		"can run here; 127 there is no such file; 100 a wrong use; "
 		"111 the system did not allow it.",
 	.options = run_options,
-	.least = 1,
+	.least = 0,
 	.most = -1,
 	.stop_early = true,
 };
 
 static bool run_is_in_domain(const struct run *run)
 {
-	return run->options->in && strcmp(run->options->in, "domain") == 0;
+	const struct run_options *options = run->options;
+
+	return options->from || options->save ||
+	       (options->in && strcmp(options->in, "domain") == 0);
 }
 
 void run_fini(struct run *run)
@@ -504,6 +533,12 @@ static const char *const run_ways[] = {
 	[VM_BY_INTERPRETER] = "interpreted",
 };
 
+/* A domain was wanted, and there is no KVM. */
+static bool run_stands_in(const struct run *run)
+{
+	return run_is_in_domain(run) && !run->ground.has_kvm;
+}
+
 static void run_report(const struct run *run, const char *path)
 {
 	auto_buf struct buf line = { 0 };
@@ -520,6 +555,8 @@ static void run_report(const struct run *run, const char *path)
 	if (run->told.why)
 		json_text(&json, "reason", run->told.why);
 	json_text(&json, "isolation", run->isolation);
+	if (run_stands_in(run))
+		json_text(&json, "isolation_reason", run->ground.why);
 	json_number(&json, "compiled", run->told.compiled);
 	json_number(&json, "pid", getpid());
 	json_close(&json);
@@ -535,12 +572,17 @@ void run_tell(const struct run *run)
 	if (!report)
 		report = getenv("BROOD_REPORT");
 	if (run->options->verbose || getenv("BROOD_VERBOSE"))
-		fprintf(stderr, "brood: %s: %s%s%s%s\n", run->file,
+		fprintf(stderr, "brood: %s: %s%s%s%s%s%s\n", run->file,
 			run_ways[run->told.way],
 			strcmp(run->isolation, "kvm") == 0 ? " in a domain"
 							   : "",
 			run->told.why ? ": " : "",
-			run->told.why ? run->told.why : "");
+			run->told.why ? run->told.why : "",
+			run_stands_in(run)
+				? "; in a process that takes a domain's "
+				  "place: "
+				: "",
+			run_stands_in(run) ? run->ground.why : "");
 	if (report && *report)
 		run_report(run, report);
 }
@@ -593,24 +635,74 @@ static int run_start(struct run *run)
 	return run->options->invoke ? run_invoke(run) : run_command(run);
 }
 
+/* What the options may not be together, or must be. */
+static int run_check(const struct run *run)
+{
+	const struct run_options *options = run->options;
+
+	if (!options->from && !run->word_count)
+		return cli_wrong("FILE is missing");
+	if (!options->save != !options->until)
+		return cli_wrong("--until says up to where, --save under which "
+				 "name: one needs the other");
+	if (run_is_in_domain(run) && options->in &&
+	    strcmp(options->in, "process") == 0)
+		return cli_wrong("--from and --save are for domains");
+	if ((options->from || options->save) &&
+	    (options->invoke || options->init))
+		return cli_wrong("--invoke and --init have no meaning with "
+				 "%s",
+				 options->from ? "--from" : "--save");
+	return 0;
+}
+
+static int run_tip(struct run *run)
+{
+	struct err err = { 0 };
+
+	char **words = calloc((size_t)run->word_count + 2, sizeof(*words));
+
+	if (!words || !run_own(run, (char *)words))
+		return run_fail(run, &(struct err){ .text = "no memory" },
+				CLI_SYSTEM);
+	/* The program's own name is the tip's. */
+	run->file = words[0] = (char *)run->options->from;
+	memcpy(words + 1, run->words, (size_t)run->word_count * sizeof(*words));
+	run->words = words;
+	run->word_count++;
+	if (ground_open(&run->ground, run->options->require_kvm, &err) < 0 ||
+	    run_open(run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	run_set_deadline(run);
+	return run_from_tip(run);
+}
+
 int run_open_file(struct run *run)
 {
 	struct err err = { 0 };
-	int result = wasm_file_open(run->words[0], &run->source, &err);
+	int result;
 
+	run->file = strcmp(run->words[0], "-") == 0 ? "standard input"
+						    : run->words[0];
+	result = wasm_file_open(run->words[0], &run->source, &err);
 	return result < 0 ? run_no_file(&err, result) : 0;
+}
+
+static int run_file(struct run *run)
+{
+	int code = run_open_file(run);
+
+	return code ? code : run_start(run);
 }
 
 int run_all(struct run *run)
 {
-	int code;
+	int code = run_check(run);
 
-	run->file = strcmp(run->words[0], "-") == 0 ? "standard input"
-						    : run->words[0];
+	if (code)
+		return code;
 	init_stdio(run->stdio);
-	code = run_open_file(run);
-	if (!code)
-		code = run_start(run);
+	code = run->options->from ? run_tip(run) : run_file(run);
 	run_fini(run);
 	return code;
 }

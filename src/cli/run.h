@@ -14,7 +14,8 @@
 enum { RUN_VALUES = 64 };
 
 struct run_options {
-	const char *in, *invoke, *init, *via, *cache, *report;
+	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
+		*report;
 	bool verbose, require_kvm;
 	struct args_list folders, read_only, environment, listen;
 	long fuel, timeout_ms, max_memory;
@@ -58,7 +59,6 @@ int run_all(struct run *run);
  * it, and what it runs on; its rights. */
 int run_open_file(struct run *run);
 int run_prepare(struct run *run, struct wasm_module **module);
-int run_grant(struct run *run, struct err *err);
 void run_fini(struct run *run);
 
 /* "brood: FILE: ..." */
@@ -75,9 +75,13 @@ int run_not_found(const struct run *run, const struct wasm_module *module,
 		  const char *name);
 int run_not_plain(const struct run *run, const char *name);
 
+/* Folders, variables, sockets and streams, as the options say. */
+int run_grant(struct run *run, struct err *err);
 /* How it runs, for who asked. */
 void run_tell(const struct run *run);
 
 /* The module, which is loaded and granted what the options say, in a domain
  * of its own; the exit code. */
 int run_in_domain(struct run *run, struct wasm_module *module);
+/* The program of a warm tip goes on, granted what the options say. */
+int run_from_tip(struct run *run);

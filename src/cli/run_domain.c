@@ -7,7 +7,7 @@
 #include "cli/run.h"
 #include "domain/domain.h"
 #include "domain/program.h"
-#include "domain/ready.h"
+#include "domain/warm.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,7 +123,7 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	return run_domain_call(in, name, &item);
 }
 
-static int run_domain_start(struct run_domain *in, struct err *err)
+static int run_domain_prepare(struct run_domain *in, struct err *err)
 {
 	const struct run_options *options = in->run->options;
 	const struct domain_options domain = {
@@ -133,7 +133,13 @@ static int run_domain_start(struct run_domain *in, struct err *err)
 	};
 	const struct cache_options cache = { .place = options->cache };
 	auto_free char *folder = ready_folder(&cache);
-	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
+
+	return ready_open(&in->ready, &domain, &in->program, folder, err);
+}
+
+static int run_domain_start(struct run_domain *in, struct err *err)
+{
+	int r = run_domain_prepare(in, err);
 
 	if (r >= 0)
 		r = ready_start(&in->ready, in->run->wasi,
@@ -142,6 +148,117 @@ static int run_domain_start(struct run_domain *in, struct err *err)
 	if (r >= 0)
 		in->run->isolation = domain_isolation(in->domain);
 	return r;
+}
+
+/* ---- warm tips ------------------------------------------------------------- */
+
+static void run_domain_say_warm(const struct run_domain *in,
+				const struct warm_told *told)
+{
+	char layer[16], code[16];
+
+	cli_size(told->layer_bytes, layer);
+	cli_size(told->code_bytes, code);
+	fprintf(stderr,
+		"brood: %s: kept as %s: %u layers, the last of %s, and %s of code\n",
+		in->run->file, in->run->options->save, told->layers, layer,
+		code);
+}
+
+/* It has ended before it was where it should be kept. */
+static int run_domain_not_warm(struct run_domain *in)
+{
+	if (in->outcome.trap > WASM_OK && in->outcome.trap != WASM_TRAP_exit)
+		return run_domain_end(in);
+	fprintf(stderr,
+		"brood: %s: it has ended before it came to --until %s; nothing "
+		"is kept\n",
+		in->run->file, in->run->options->until);
+	return CLI_NOT_EXECUTABLE;
+}
+
+static int run_domain_save(struct run_domain *in)
+{
+	const struct run_options *options = in->run->options;
+	struct warm_options warm = { .name = options->save,
+				     .from = options->from,
+				     .deadline_ns = in->run->vm.deadline_ns };
+	auto_images struct images images = IMAGES_NONE;
+	struct warm_told told;
+	struct err err = { 0 };
+	int r = images_open(&images, NULL, true, &err);
+
+	warm.images = &images;
+	if (strcmp(options->until, "stdin") == 0)
+		warm.until = DOMAIN_UNTIL_INPUT;
+	else if (strcmp(options->until, "ready") == 0)
+		warm.until = DOMAIN_UNTIL_READY;
+	else
+		warm.function = options->until;
+	if (r >= 0 && !images_is_name(options->save))
+		r = err_set(&err, -EINVAL,
+			    "%.64s is no name of a tip: letters, digits, "
+			    "\"._-\", at most 64",
+			    options->save);
+	if (r >= 0)
+		r = warm_make(&in->ready, &warm, in->run->wasi, &told,
+			      &in->outcome, &err);
+	if (r < 0)
+		return r == -EINVAL
+			       ? run_fail(in->run, &err, CLI_NOT_EXECUTABLE)
+			       : run_domain_fail(in, &err);
+	if (r > 0)
+		return run_domain_not_warm(in);
+	run_domain_say_warm(in, &told);
+	return 0;
+}
+
+static int run_domain_tip(struct run_domain *in, const struct images *images)
+{
+	struct run *run = in->run;
+	const struct domain_options options = {
+		.ground = &run->ground,
+		.fuel = (uint64_t)run->options->fuel,
+	};
+	struct err err = { 0 };
+	int r = ready_open_tip(&in->ready, &options, &in->program, &run->vm,
+			       images, run->options->from, &err);
+
+	if (r >= 0)
+		r = run_grant(run, &err);
+	if (r < 0)
+		return run_fail(run, &err,
+				r == -ENOENT ? CLI_NOT_FOUND
+					     : CLI_NOT_EXECUTABLE);
+	run->told.way = in->program.way;
+	run->told.why = in->program.why;
+	if (run->options->save)
+		return run_domain_save(in);
+	r = ready_start(&in->ready, run->wasi, run->vm.deadline_ns, &in->domain,
+			&in->outcome, &err);
+	if (r < 0)
+		return r == -EINVAL ? run_fail(run, &err, CLI_NOT_EXECUTABLE)
+				    : run_domain_fail(in, &err);
+	run->isolation = domain_isolation(in->domain);
+	run_tell(run);
+	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
+	return r < 0 ? run_domain_fail(in, &err) : run_domain_end(in);
+}
+
+int run_from_tip(struct run *run)
+{
+	struct run_domain in = { .run = run };
+	auto_images struct images images = IMAGES_NONE;
+	struct err err = { 0 };
+	int code;
+
+	if (images_open(&images, NULL, false, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	code = run_domain_tip(&in, &images);
+	domain_close(in.domain);
+	ready_close(&in.ready);
+	program_close(&in.program);
+	return code;
 }
 
 static int run_domain_all(struct run_domain *in)
@@ -159,6 +276,10 @@ static int run_domain_all(struct run_domain *in)
 		r = vm_check_imports(&run->vm, in->program.module, &err);
 	if (r < 0)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
+	if (run->options->save)
+		return run_domain_prepare(in, &err) < 0
+			       ? run_domain_fail(in, &err)
+			       : run_domain_save(in);
 	r = run_domain_start(in, &err);
 	run_tell(run);
 	if (r < 0)

@@ -27,6 +27,8 @@ struct cpu_stop {
 	char why[160];
 };
 
+enum cpu_access { CPU_READ = 1 << 0, CPU_WRITE = 1 << 1, CPU_EXECUTE = 1 << 2 };
+
 /* Memory that the guest shall see.  The tables, which say where, are in the
  * system's part; a kind without tables needs to be told. */
 struct cpu_memory {
@@ -43,6 +45,10 @@ struct cpu_kind {
 	void *(*place)(uint64_t virtual);
 	int (*show)(struct cpu *cpu, const struct cpu_memory *memory,
 		    struct err *err);
+	/* What the guest may do with the system's part, whole pages of it; by
+	 * addresses that "place" gives.  NULL: the tables alone say so. */
+	int (*protect)(struct cpu *cpu, uint64_t virtual, uint64_t bytes,
+		       unsigned access, struct err *err);
 	/* Only what was shown first, so many times, is seen any more. */
 	int (*hide)(struct cpu *cpu, uint32_t kept, struct err *err);
 	/* After a trap or a kick: the next run begins with these, in ring 3. */
@@ -62,7 +68,7 @@ struct cpu {
 	const struct cpu_kind *kind;
 };
 
-extern const struct cpu_kind cpu_kvm_kind;
+extern const struct cpu_kind cpu_kvm_kind, cpu_process_kind;
 /* Into a system's part that has the guest's image: what a CPU of KVM's needs.
  * It is the same in all domains of an image. */
 void cpu_put_descriptors(uint8_t *system);
@@ -70,3 +76,13 @@ void cpu_put_descriptors(uint8_t *system);
 struct kvm;
 int cpu_open_kvm(struct cpu **cpu, struct kvm *kvm, uint8_t *system,
 		 struct err *err);
+/* This process.  The addresses are the guest's, so that there is one at a
+ * time.  The guest is not hindered from reading what else the process has;
+ * that byte code cannot is the engine's doing, and a jail's. */
+int cpu_open_process(struct cpu **cpu, struct err *err);
+
+/* cpu_kick.c: handles SIGRTMIN, which ends runs: a timer's, whose value is
+ * the CPU, or any thread's that has set the flag. */
+void cpu_kick_install(void);
+/* In a handler: what it has interrupted may be a run that is to end. */
+void cpu_process_interrupted(void *context);

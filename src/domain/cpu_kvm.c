@@ -21,7 +21,7 @@ enum {
 	CPU_TSS_BYTES = 0x68,
 	CPU_PORT_BYTES = GUEST_PORT / 8 + 2, /* the last one is all ones */
 	CPU_DOUBLE_FAULT = 8,
-	CPU_AGAIN_MOST = 64, /* runs that end in ring 0, one after another */
+	CPU_AGAIN_MOST = 64, /* kicks that find ring 0, one after another */
 };
 _Static_assert(CPU_TSS_AT + CPU_TSS_BYTES + CPU_PORT_BYTES <= CPU_IDT_AT,
 	       "the TSS ends before the IDT");
@@ -35,6 +35,7 @@ struct cpu_kvm {
 	struct kvm_sregs user; /* of ring 3 */
 	uint32_t slots;
 	int kicked; /* atomic */
+	unsigned again;
 };
 
 static struct cpu_kvm *cpu_kvm_of(struct cpu *cpu)
@@ -165,7 +166,7 @@ static void cpu_kvm_go(struct cpu *it, const struct cpu_registers *registers)
 
 	cpu_kvm_put(registers, &run->s.regs.regs);
 	run->s.regs.sregs = cpu->user;
-	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 
 /* ---- stops ---------------------------------------------------------------- */
@@ -252,19 +253,28 @@ static void cpu_left(struct cpu_kvm *cpu, int reason, struct cpu_stop *stop)
 	}
 }
 
-/* A kick that finds the CPU on its way to a trap comes after the trap. */
+/* A kick that finds the CPU on its way to a trap comes after the trap.  Ring 0
+ * is one instruction; who is found there again and again has other plans.
+ * What makes KVM_RUN return is cleared before "kicked" is looked at, and set
+ * after it: a kick in between is seen now or ends the next run. */
 static bool cpu_take_kick(struct cpu_kvm *cpu, struct cpu_stop *stop)
 {
 	struct kvm_run *run = cpu->vcpu.run;
 
-	if (!__atomic_load_n(&cpu->kicked, __ATOMIC_ACQUIRE))
+	__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&cpu->kicked, __ATOMIC_SEQ_CST))
 		return false;
 	if ((run->s.regs.sregs.cs.selector & 3) != 3) {
-		run->immediate_exit = 0;
-		return false;
+		if (++cpu->again < CPU_AGAIN_MOST)
+			return false;
+		cpu_broken(stop, "it stays in ring 0 at", run->s.regs.regs.rip);
+		return true;
 	}
-	__atomic_store_n(&cpu->kicked, 0, __ATOMIC_RELEASE);
-	run->immediate_exit = 0;
+	__atomic_store_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST);
+	/* A fault that KVM has still to deliver would come where the CPU is
+	 * sent to; what has caused it is done again. */
+	memset(&run->s.regs.events, 0, sizeof(run->s.regs.events));
+	run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
 	stop->event = CPU_KICKED;
 	cpu_kvm_get(&run->s.regs.regs, &stop->at);
 	return true;
@@ -276,6 +286,9 @@ static void cpu_kvm_run(struct cpu *it, struct cpu_stop *stop)
 	struct kvm_run *run = cpu->vcpu.run;
 	int reason;
 
+	cpu->again = 0;
+	if (__atomic_load_n(&cpu->kicked, __ATOMIC_SEQ_CST))
+		run->immediate_exit = 1;
 	for (;;) {
 		run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 		reason = kvm_run(&cpu->vcpu);
@@ -297,8 +310,8 @@ static void cpu_kvm_kick(struct cpu *it)
 {
 	struct cpu_kvm *cpu = cpu_kvm_of(it);
 
-	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_RELEASE);
-	*(volatile uint8_t *)&cpu->vcpu.run->immediate_exit = 1;
+	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&cpu->vcpu.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 /* KVM completes an access by a port when it is run the next time. */

@@ -34,7 +34,10 @@ int domain_new(struct domain **made, const struct domain_options *options,
 	if (!domain)
 		return err_set(err, -ENOMEM, "a domain");
 	domain->options = *options;
-	r = space_init(&domain->space, &cpu_kvm_kind, err);
+	r = space_init(&domain->space,
+		       options->ground->has_kvm ? &cpu_kvm_kind
+						: &cpu_process_kind,
+		       err);
 	if (r < 0) {
 		free(domain);
 		return r;
@@ -45,10 +48,15 @@ int domain_new(struct domain **made, const struct domain_options *options,
 
 int domain_open_cpu(struct domain *domain, struct err *err)
 {
-	int r = cpu_open_kvm(&domain->cpu, &domain->options.ground->kvm,
-			     space_system(&domain->space), err);
+	struct ground *ground = domain->options.ground;
+	int r = ground->has_kvm
+			? cpu_open_kvm(&domain->cpu, &ground->kvm,
+				       space_system(&domain->space), err)
+			: cpu_open_process(&domain->cpu, err);
 
-	return r < 0 ? r : space_attach(&domain->space, domain->cpu, err);
+	if (r >= 0)
+		r = space_attach(&domain->space, domain->cpu, err);
+	return r < 0 ? r : domain_protect_system(domain->cpu, err);
 }
 
 static int domain_make(struct domain *domain, struct err *err)
@@ -152,11 +160,8 @@ void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
 
 void domain_end(struct domain *domain)
 {
-	int64_t now = (int64_t)clock_ns();
-
-	domain_set_deadline(domain, now);
-	if (domain->has_timer)
-		domain_timer_set(domain, now, NULL);
+	domain_set_deadline(domain, (int64_t)clock_ns());
+	domain->cpu->kind->kick(domain->cpu);
 }
 
 /* ---- commands ------------------------------------------------------------- */

@@ -11,7 +11,9 @@
  * time.  What the guest says is checked here and nowhere believed; a guest
  * that breaks a rule is ended, by -EPROTO and a line that says which.
  *
- * One thread uses a domain at a time. */
+ * One thread uses a domain at a time.  Where there is no KVM, this process
+ * takes the virtual machine's place, and has one domain at a time; faults that
+ * are not the guest's go to the handlers that were there before. */
 #pragma once
 #include "base/err.h"
 #include "brood/guest_abi.h"
@@ -39,8 +41,9 @@ void domain_close(struct domain *domain); /* NULL: nothing */
 void domain_set_wasi(struct domain *domain, struct wasi *wasi);
 /* CLOCK_MONOTONIC; 0: none.  It holds for all that runs from now on. */
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns);
-/* From any thread: what runs with a deadline has come to it now.  It may be
- * missed by a run that just begins, and is said again then. */
+/* From any thread: what runs in it has come to its deadline.  The caller then
+ * interrupts the thread that runs it, by SIGRTMIN, and again until it ends:
+ * one that just begins may miss it. */
 void domain_end(struct domain *domain);
 
 /* A call does not only end: it may stop where somebody wanted to look, and go

@@ -19,14 +19,23 @@ struct bell {
 	uint64_t words[GUEST_WORDS];
 };
 
+/* The guest has been told; its word alone would not do. */
+static bool bell_may_have(const struct bell *bell, uint64_t bytes)
+{
+	uint64_t most = bell->domain->options.memory_bytes;
+
+	return !most || bytes <= most;
+}
+
 static int bell_memory_make(struct bell *bell, struct err *err)
 {
 	struct space *space = &bell->domain->space;
 	uint64_t bytes = bell->words[0], most = bell->words[1];
-	int region;
+	int region = -1;
 
 	(void)err;
-	region = space_add(space, most > bytes ? most : bytes, NULL);
+	if (bell_may_have(bell, bytes))
+		region = space_add(space, most > bytes ? most : bytes, NULL);
 	if (region >= 0 && space_open(space, (uint32_t)region, bytes, NULL) < 0)
 		region = -1;
 	bell->page->answer = region < 0 ? -1 : region - SPACE_WINDOWS;
@@ -42,8 +51,10 @@ static int bell_memory_grow(struct bell *bell, struct err *err)
 		return domain_break(bell->domain, err,
 				    "it names a memory that is not there");
 	bell->page->answer =
-		space_open(space, (uint32_t)(region - space->regions),
-			   bell->words[1], NULL) < 0
+		!bell_may_have(bell, bell->words[1]) ||
+				space_open(space,
+					   (uint32_t)(region - space->regions),
+					   bell->words[1], NULL) < 0
 			? -1
 			: 0;
 	return 0;
@@ -144,10 +155,11 @@ static int bell_ready(struct bell *bell, struct err *err)
 
 static int bell_panic(struct bell *bell, struct err *err)
 {
-	char text[sizeof(bell->page->message) + 1] = { 0 };
+	const char *message = bell->page->message;
 
-	memcpy(text, bell->page->message, sizeof(bell->page->message));
-	return domain_break(bell->domain, err, "%s", text);
+	return domain_break(bell->domain, err, "%.*s",
+			    (int)sizeof(bell->page->message),
+			    *message ? message : "it gives up");
 }
 
 typedef int bell_function(struct bell *bell, struct err *err);
@@ -186,7 +198,11 @@ void domain_renew(struct domain *domain)
 	memcpy(&page->generation, page->random, sizeof(page->generation));
 	page->generation ^= clock_ns();
 	page->random_used += sizeof(page->generation);
-	page->features = domain->options.ground->features;
+	/* Besides what code may use, what the CPU has: registers that the
+	 * compiler leaves alone are a tenant's all the same. */
+	page->features = domain->options.ground->features |
+			 (domain->options.ground->facts.features &
+			  (CODE_AVX | CODE_AVX512));
 	page->bell_is_store = domain->options.ground->bell_is_store;
 	page->fuel = domain->options.fuel;
 	page->memory_bytes = domain->options.memory_bytes;

@@ -9,6 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line, and no orders to who shows it: no control characters, not the
+ * ones of two bytes either. */
+void domain_clean(char *text)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++)
+		if (*at < ' ' || *at == 0x7f ||
+		    (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
+			*at = '?';
+}
+
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...)
 {
@@ -17,6 +27,7 @@ int domain_break(struct domain *domain, struct err *err, const char *format,
 	va_start(list, format);
 	vsnprintf(domain->why, sizeof(domain->why), format, list);
 	va_end(list);
+	domain_clean(domain->why);
 	domain->is_broken = true;
 	return err_set(err, -EPROTO, "the domain has ended: %s", domain->why);
 }
@@ -49,6 +60,8 @@ static int run_bell(struct domain *domain, struct err *err)
 	domain->counts.bells++;
 	if (bell == GUEST_BELL_DONE) {
 		domain->done = *page;
+		domain->done.message[sizeof(page->message) - 1] = 0;
+		domain_clean(domain->done.message);
 		return RUN_DONE;
 	}
 	if (run_stops(domain, bell)) {
@@ -75,6 +88,7 @@ int domain_run(struct domain *domain, struct err *err)
 	struct cpu_stop stop;
 	int r = domain_timer_set(domain, domain->deadline_ns, err);
 
+	domain->late = 0;
 	while (r == RUN_ON) {
 		domain->cpu->kind->run(domain->cpu, &stop);
 		r = run_stop(domain, &stop, err);

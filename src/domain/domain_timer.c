@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run's time: a timer of the thread that runs it, whose signal kicks the
- * CPU.  It comes again until the run has ended: a guest may be where it
+ * CPU; who runs it from another thread gets another one.  It comes again until the run has ended: a guest may be where it
  * cannot be sent away. */
 #include "domain/internal.h"
 #include <errno.h>
@@ -14,37 +14,18 @@
 
 enum { TIMER_AGAIN_NS = 2000000 };
 
-static void timer_rings(int number, siginfo_t *info, void *context)
-{
-	struct cpu *cpu = info->si_value.sival_ptr;
-
-	(void)number, (void)context;
-	if (info->si_code == SI_TIMER)
-		cpu->kind->kick(cpu);
-}
-
-static void timer_install(void)
-{
-	struct sigaction action = { .sa_sigaction = timer_rings,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK |
-						SA_RESTART };
-
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGRTMIN, &action, NULL);
-}
-
 static int timer_make(struct domain *domain, struct err *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID,
 				  .sigev_signo = SIGRTMIN,
 				  .sigev_value.sival_ptr = domain->cpu };
 
-	pthread_once(&once, timer_install);
+	cpu_kick_install();
 	event.sigev_notify_thread_id = gettid();
 	if (timer_create(CLOCK_MONOTONIC, &event, &domain->timer) < 0)
 		return err_set(err, -errno, "a timer for a domain");
 	domain->has_timer = true;
+	domain->timer_thread = gettid();
 	return 0;
 }
 
@@ -58,6 +39,8 @@ int domain_timer_set(struct domain *domain, int64_t at_ns, struct err *err)
 
 	if (!at_ns && !domain->has_timer)
 		return 0;
+	if (at_ns && domain->has_timer && domain->timer_thread != gettid())
+		domain_timer_close(domain);
 	if (!domain->has_timer && timer_make(domain, err) < 0)
 		return -EAGAIN;
 	if (timer_settime(domain->timer, TIMER_ABSTIME, &when, NULL) < 0)

@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* What a guest may take from its deadline on to end by itself. */
-#define TRAP_GRACE_NS INT64_C(500000000)
+/* From its deadline on a guest is kicked every two milliseconds in which it has
+ * the CPU, and has so many of these to end by itself. */
+enum { TRAP_LATE_MOST = 50 };
 
 int domain_ended(void *of)
 {
@@ -97,7 +98,7 @@ int domain_take_kick(struct domain *domain, const struct cpu_stop *stop,
 	domain->counts.kicks++;
 	if (!trap)
 		return 0;
-	if ((int64_t)clock_ns() - domain->deadline_ns > TRAP_GRACE_NS) {
+	if (++domain->late > TRAP_LATE_MOST) {
 		domain_break(domain, err, "its time is over");
 		return -ETIME;
 	}

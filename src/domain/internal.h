@@ -20,7 +20,9 @@ struct domain {
 	struct domain_state_code *codes;
 	uint32_t code_count;
 	timer_t timer;
+	pid_t timer_thread; /* whom it interrupts */
 	bool has_timer;
+	uint32_t late;	/* kicks since the deadline, in this run */
 	bool is_broken; /* it is not run any more */
 	char why[200];	/* it is broken */
 	struct domain_counts counts;
@@ -30,6 +32,8 @@ struct domain {
 
 /* domain_image.c: the system's part of a fresh domain */
 int domain_make_system(struct space *space, struct err *err);
+/* For a CPU that has to be told; the memory is as it shall be. */
+int domain_protect_system(struct cpu *cpu, struct err *err);
 const struct guest_image *domain_image(uint64_t *bytes);
 void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
 
@@ -51,6 +55,8 @@ int domain_command(struct domain *domain, enum guest_command command,
 int domain_run(struct domain *domain, struct err *err);
 int domain_break(struct domain *domain, struct err *err, const char *format,
 		 ...) __attribute__((format(printf, 3, 4)));
+
+void domain_clean(char *text); /* of a guest's, to be shown */
 
 /* domain_bell.c: what the guest wants; < 0: it broke a rule */
 int domain_answer(struct domain *domain, uint32_t bell, struct err *err);

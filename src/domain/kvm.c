@@ -15,7 +15,8 @@
 enum {
 	KVM_VERSION = 12, /* the only one since 2007 */
 	KVM_ENTRIES = 256,
-	KVM_REGISTERS = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS,
+	KVM_REGISTERS = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS |
+			KVM_SYNC_X86_EVENTS,
 };
 
 static int kvm_ioctl(int fd, unsigned long request, unsigned long argument)
@@ -272,7 +273,9 @@ enum {
 	KVM_CR0 = 0x80050033, /* PG AM WP NE ET MP PE */
 	KVM_CR4 = 0x620,      /* OSXMMEXCPT OSFXSR PAE */
 	KVM_CR4_OSXSAVE = 1 << 18,
-	KVM_EFER = 0xd01, /* NXE LMA LME SCE */
+	/* NXE LMA LME.  With SCE a syscall would enter ring 0 at 0, on ring
+	 * 3's stack. */
+	KVM_EFER = 0xd00,
 };
 
 static const struct kvm_segment kvm_code_3 = {

@@ -136,14 +136,14 @@ static void make_name_code(const struct ready *ready, struct domain *domain)
 	memcpy(domain->codes[0].sum, header->sum, CODE_SUM_BYTES);
 }
 
-static int make_keep(struct ready *ready, const struct snapshot *base,
-		     struct domain *domain, struct err *err)
+static int make_keep(struct ready *ready, struct domain *domain,
+		     struct err *err)
 {
 	struct tip tip = TIP_EMPTY;
 	char name[READY_NAME];
 	int r = tip_compose(&ready->images,
-			    (const void *)base->tip.layers[0].head.id, 1, &tip,
-			    err);
+			    (const void *)ready->base.tip.layers[0].head.id, 1,
+			    &tip, err);
 
 	ready_module_name(ready, name);
 	make_name_code(ready, domain);
@@ -180,34 +180,41 @@ static void ready_say(struct ready *ready, const char *why)
 	snprintf(ready->why, sizeof(ready->why), "%s", why);
 }
 
+static int make_find_base(struct ready *ready)
+{
+	struct err err = { 0 };
+
+	if (ready->base.state || base_find(ready, &ready->base, NULL) >= 0 ||
+	    base_make(ready, &ready->base, &err) >= 0)
+		return 0;
+	ready_say(ready, err.text);
+	return -EAGAIN;
+}
+
 /* From the booted guest, so that what is kept is a difference to it. */
 static int make_on_base(struct ready *ready, struct wasi *wasi,
 			int64_t deadline_ns, struct domain **domain,
 			struct domain_outcome *outcome, struct err *err)
 {
 	struct err failed = { 0 };
-	struct snapshot base;
 	const char *why;
-	int r = base_find(ready, &base, &failed);
+	int r = make_find_base(ready);
 
 	if (r < 0)
-		r = base_make(ready, &base, &failed);
-	if (r < 0) {
-		ready_say(ready, failed.text);
-		return -EAGAIN;
-	}
-	r = snapshot_start(domain, &ready->options, &base, NULL, err);
+		return r;
+	r = snapshot_start(domain, &ready->options, &ready->base, NULL, err);
 	if (r >= 0)
 		r = make_store(*domain, wasi, deadline_ns, err);
 	if (r >= 0)
 		r = make_instance(ready, *domain, outcome, err);
-	why = r < 0 ? NULL : make_refuses(ready, *domain, outcome);
+	if (r < 0)
+		return r;
+	why = make_refuses(ready, *domain, outcome);
+	if (!why && make_keep(ready, *domain, &failed) < 0)
+		why = failed.text;
 	if (why)
 		ready_say(ready, why);
-	else if (r >= 0 && make_keep(ready, &base, *domain, &failed) < 0)
-		ready_say(ready, failed.text);
-	snapshot_close(&base);
-	return r;
+	return 0;
 }
 
 static int make_plain(struct ready *ready, struct wasi *wasi,
@@ -338,7 +345,7 @@ int ready_open(struct ready *ready, const struct domain_options *options,
 	       struct program *program, const char *folder, struct err *err)
 {
 	*ready = (struct ready){ .program = program, .options = *options };
-	ready->images = (struct images){ .root = -1, .tips = -1 };
+	ready->images = IMAGES_NONE;
 	if (!folder) {
 		ready_say(ready, "the cache is off");
 		return 0;
@@ -437,6 +444,8 @@ void ready_close(struct ready *ready)
 		munmap(ready->code, ready->program->code.len);
 	if (ready->has_snapshot)
 		snapshot_close(&ready->snapshot);
+	if (ready->base.state)
+		snapshot_close(&ready->base);
 	if (ready->images.folder)
 		images_close(&ready->images);
 	*ready = (struct ready){ 0 };

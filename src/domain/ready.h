@@ -19,6 +19,8 @@ struct ready {
 	struct program *program;
 	struct domain_options options;
 	struct images images; /* folder NULL: none */
+	/* The booted guest: what the first domain began as. */
+	struct snapshot base;
 	bool has_snapshot;
 	struct snapshot snapshot;
 	bool was_found; /* in the cache, or by its name */

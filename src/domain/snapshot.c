@@ -147,6 +147,8 @@ static int start_memory(struct space *space, const struct snapshot *snapshot,
 		     k++)
 			r = start_map(space, tip, &tip->runs[k], part, err);
 	}
+	for (uint32_t i = SPACE_WINDOWS; i < space->region_count; i++)
+		space_want_large(&space->regions[i]);
 	return r;
 }
 

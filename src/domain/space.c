@@ -10,6 +10,7 @@
 
 /* A part is at least as large as a half of what is there, up to this. */
 #define SPACE_STEP_MOST	   (UINT64_C(256) << 20)
+#define SPACE_LARGE_FROM   (UINT64_C(4) << 20)
 #define SPACE_RESERVE_MOST (GUEST_MEMORY_STRIDE - GUEST_MEMORY_GUARD)
 
 static uint64_t space_up(uint64_t bytes, uint64_t unit)
@@ -33,8 +34,29 @@ static int space_make_room(void **array, uint32_t count, uint32_t *room,
 	return 0;
 }
 
+/* Where there is a choice, so that large pages fit. */
+static void *space_reserve_at(void *place, uint64_t length)
+{
+	return mmap(place, length, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			    (place ? MAP_FIXED_NOREPLACE : 0),
+		    -1, 0);
+}
+
+static int space_no_place(int error, uint64_t bytes, struct err *err)
+{
+	if (error == EEXIST)
+		return err_set(err, -EBUSY,
+			       "a domain's addresses are taken: without KVM "
+			       "there is one domain at a time in a process");
+	return err_set(err, -error, "reserve %llu bytes of addresses",
+		       (unsigned long long)bytes);
+}
+
+/* Where the host's addresses are the guest's, nothing else may be in the
+ * window. */
 static int space_reserve(struct space *space, uint64_t virtual,
-			 uint64_t reserve, struct err *err)
+			 uint64_t reserve, uint64_t window, struct err *err)
 {
 	struct space_region *region;
 	void *place = space->kind->place(virtual);
@@ -46,14 +68,19 @@ static int space_reserve(struct space *space, uint64_t virtual,
 	region = &space->regions[space->region_count];
 	*region =
 		(struct space_region){ .virtual = virtual, .reserve = reserve };
-	region->at = mmap(place, reserve, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				  (place ? MAP_FIXED_NOREPLACE : 0),
-			  -1, 0);
-	if (region->at == MAP_FAILED)
-		return err_set(err, -errno, "reserve %llu bytes of addresses",
-			       (unsigned long long)reserve);
+	region->length = place ? window : reserve + GUEST_LARGE;
+	region->mapped = space_reserve_at(place, region->length);
+	if (region->mapped == MAP_FAILED)
+		return space_no_place(errno, region->length, err);
+	region->at =
+		(uint8_t *)space_up((uintptr_t)region->mapped, GUEST_LARGE);
 	return (int)space->region_count++;
+}
+
+void space_want_large(const struct space_region *region)
+{
+	if (region->open >= SPACE_LARGE_FROM)
+		madvise(region->at, region->open, MADV_HUGEPAGE);
 }
 
 /* ---- parts ---------------------------------------------------------------- */
@@ -161,6 +188,8 @@ int space_open(struct space *space, uint32_t number, uint64_t bytes,
 		if (r < 0)
 			return r;
 		region->open = open;
+		if (number >= SPACE_WINDOWS)
+			space_want_large(region);
 	}
 	if (bytes > region->bytes)
 		region->bytes = bytes;
@@ -178,7 +207,8 @@ int space_add(struct space *space, uint64_t reserve, struct err *err)
 		reserve = SPACE_RESERVE_MOST;
 	return space_reserve(space,
 			     GUEST_MEMORY_VA + window * GUEST_MEMORY_STRIDE,
-			     space_up(reserve ? reserve : 1, GUEST_PAGE), err);
+			     space_up(reserve ? reserve : 1, GUEST_PAGE),
+			     GUEST_MEMORY_STRIDE, err);
 }
 
 struct space_region *space_window(const struct space *space, uint64_t window)
@@ -245,7 +275,7 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 		struct space_region *region =
 			&space->regions[--space->region_count];
 
-		munmap(region->at, region->reserve);
+		munmap(region->mapped, region->length);
 	}
 	if (r < 0)
 		return r;
@@ -263,8 +293,8 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 static int space_init_system(struct space *space, struct err *err)
 {
 	struct space_region *system;
-	int r = space_reserve(space, GUEST_VA,
-			      GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST, err);
+	const uint64_t bytes = GUEST_SYSTEM_BYTES + GUEST_HEAP_MOST;
+	int r = space_reserve(space, GUEST_VA, bytes, bytes, err);
 
 	if (r >= 0)
 		r = space_add_part(space, SPACE_SYSTEM,
@@ -295,7 +325,7 @@ int space_init(struct space *space, const struct cpu_kind *kind,
 void space_fini(struct space *space)
 {
 	for (uint32_t i = 0; i < space->region_count; i++)
-		munmap(space->regions[i].at, space->regions[i].reserve);
+		munmap(space->regions[i].mapped, space->regions[i].length);
 	free(space->regions);
 	free(space->parts);
 	*space = (struct space){ 0 };

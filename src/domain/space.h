@@ -16,7 +16,9 @@
 
 struct space_region {
 	uint64_t virtual, reserve;
-	uint8_t *at;
+	uint8_t *at;	 /* at a multiple of a large page */
+	void *mapped;	 /* where the reservation begins ... */
+	uint64_t length; /* ... and its length */
 	uint64_t open;	 /* bytes that the guest sees: whole pages */
 	uint64_t bytes;	 /* what it has asked for, open at most */
 	uint64_t backed; /* of parts */
@@ -57,6 +59,10 @@ int space_add(struct space *space, uint64_t reserve, struct err *err);
 /* Opens the region so far; what is open stays. */
 int space_open(struct space *space, uint32_t region, uint64_t bytes,
 	       struct err *err);
+/* Memory that is large comes in large pages: to see a page for the first time
+ * costs a CPU of KVM's some 5 us, large or not.  Small memories would waste
+ * them. */
+void space_want_large(const struct space_region *region);
 /* Read-only bytes for the code window; their guest-virtual address.  "at"
  * stays where it is, and is followed by zeros or nothing up to a page. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,

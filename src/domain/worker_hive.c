@@ -134,6 +134,7 @@ static bool hive_end_runs(struct hive *hive)
 
 		if (runner->running && runner->is_gone) {
 			domain_end(runner->running);
+			pthread_kill(runner->thread, SIGRTMIN);
 			any = true;
 		}
 		if (hive->is_draining && runner->state == RUNNER_WAITS) {
@@ -281,6 +282,7 @@ int hive_open(struct hive *hive, struct err *err)
 	struct ground *ground = hive->plan->ready->options.ground;
 	int r = hive_listen(hive, hive->channel, HIVE_CHANNEL, err);
 
+	cpu_kick_install();
 	if (r >= 0)
 		r = hive_listen(hive, hive->wake, HIVE_WAKE, err);
 	if (r >= 0 && ground->has_kvm)

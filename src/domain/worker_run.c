@@ -23,8 +23,7 @@ enum {
 	RUNNER_SAY_MS = 5000, /* a caller that was taken tells what he wants */
 	RUNNER_PAUSE_MS = 20, /* when there are no descriptors left */
 };
-/* So that there is a timer, by which it can be ended. */
-#define RUNNER_NEVER_NS (INT64_MAX / 4)
+#define RUNNER_MOST_MS (INT64_MAX / 4000000)
 
 /* One launch. */
 struct tenant {
@@ -191,8 +190,8 @@ static int64_t tenant_deadline(const struct worker_plan *plan,
 
 	if (wish_ms && (!ms || wish_ms < ms))
 		ms = wish_ms;
-	return !ms || ms > (uint64_t)RUNNER_NEVER_NS / 2000000
-		       ? RUNNER_NEVER_NS
+	return !ms || ms > RUNNER_MOST_MS
+		       ? 0
 		       : (int64_t)(clock_ns() + ms * 1000000);
 }
 
@@ -221,9 +220,6 @@ static bool runner_unwatch(struct runner *runner)
 	runner->running = NULL;
 	is_gone = runner->is_gone;
 	pthread_mutex_unlock(&hive->lock);
-	/* It may have been told to end when it had. */
-	if (is_gone && runner->domain)
-		domain_timer_set(runner->domain, 0, NULL);
 	return is_gone;
 }
 

@@ -23,7 +23,9 @@ struct images {
  * is not there is made if "make", else -ENOENT. */
 int images_open(struct images *images, const char *folder, bool make,
 		struct err *err);
-void images_close(struct images *images);
+void images_close(struct images *images); /* also of IMAGES_NONE */
+#define IMAGES_NONE ((struct images){ .root = -1, .tips = -1 })
+#define auto_images __attribute__((cleanup(images_close)))
 char *images_folder(const char *folder, struct err *err); /* malloced */
 
 /* A tip's name: letters, digits, "._-", beginning with no ".", at most 64. */

@@ -5,11 +5,11 @@
  * ours when this thread runs a store (vm_enter), the address lies in a
  * guarded memory that an instance of that store has, and the interpreter
  * knows the instruction.  Everything else goes to the handler that was there
- * before, as the kernel would have called it: the default action by letting
- * the instruction fault once more, so that a dump shows the place.
+ * before.
  *
  * Running code is not on the native stack more than any C function, so the
  * handler needs no stack of its own; it uses the thread's where it has one. */
+#include "base/signal.h"
 #include "jit/jit.h"
 #include "vm/vm_internal.h"
 #include "wasm/interp.h"
@@ -57,39 +57,8 @@ static bool vm_fault_take(struct wasm_store *store, mcontext_t *context,
 	return true;
 }
 
-/* Sent by someone, it has to be sent again; else the instruction does it. */
-static void vm_fault_default(int number, const siginfo_t *info)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-
-	sigaction(number, &action, NULL);
-	if (info->si_code <= 0)
-		raise(number);
-}
-
-/* As the kernel calls a handler: its mask, its flags, its form. */
-static void vm_fault_hand_on(int number, siginfo_t *info, void *context)
-{
-	struct sigaction earlier = *vm_fault_earlier(number);
-	sigset_t mask = earlier.sa_mask, own;
-
-	if (earlier.sa_flags & SA_RESETHAND)
-		vm_fault_earlier(number)->sa_handler = SIG_DFL;
-	pthread_sigmask(SIG_BLOCK, &mask, NULL);
-	if (earlier.sa_flags & SA_NODEFER && !sigismember(&mask, number)) {
-		sigemptyset(&own);
-		sigaddset(&own, number);
-		pthread_sigmask(SIG_UNBLOCK, &own, NULL);
-	}
-	if (earlier.sa_flags & SA_SIGINFO)
-		earlier.sa_sigaction(number, info, context);
-	else
-		earlier.sa_handler(number);
-}
-
 static void vm_fault_handle(int number, siginfo_t *info, void *context)
 {
-	const struct sigaction *earlier = vm_fault_earlier(number);
 	ucontext_t *here = context;
 
 	/* The innermost run alone can be the one that faults. */
@@ -98,25 +67,13 @@ static void vm_fault_handle(int number, siginfo_t *info, void *context)
 	    vm_fault_take(vm_running->store, &here->uc_mcontext,
 			  WASM_TRAP_memory_bounds))
 		return;
-	if (earlier->sa_handler == SIG_IGN && info->si_code <= 0)
-		return;
-	if (earlier->sa_handler == SIG_DFL || earlier->sa_handler == SIG_IGN)
-		vm_fault_default(number, info);
-	else
-		vm_fault_hand_on(number, info, context);
+	signal_hand_on(vm_fault_earlier(number), number, info, context);
 }
 
 static void vm_fault_set(void)
 {
-	struct sigaction action = { .sa_sigaction = vm_fault_handle,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
-
-	/* What was there has to be known before the first fault. */
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGSEGV, NULL, &vm_fault_before[0]);
-	sigaction(SIGBUS, NULL, &vm_fault_before[1]);
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
+	signal_take(SIGSEGV, vm_fault_handle, vm_fault_earlier(SIGSEGV));
+	signal_take(SIGBUS, vm_fault_handle, vm_fault_earlier(SIGBUS));
 }
 
 /* Stopping.  Compiled code looks at nothing; who wants it to end sends its

@@ -20,7 +20,7 @@ static const struct wasi_function {
 	wasi_call_function *call;
 } wasi_functions[WASI_FUNCTIONS] = {
 #define WASI_CALL(name, signature) { #name, signature, wasi_##name },
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 };
 

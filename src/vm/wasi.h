@@ -7,7 +7,7 @@
 
 enum wasi_number {
 #define WASI_CALL(name, signature) WASI_NUMBER_##name,
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 	WASI_FUNCTIONS
 };

@@ -76,7 +76,7 @@ struct wasi_call {
 typedef int wasi_call_function(struct wasi_call *call,
 			       const union wasm_value *arguments);
 #define WASI_CALL(name, signature) wasi_call_function wasi_##name;
-#include "vm/wasi_calls.def"
+#include "brood/wasi_calls.def"
 #undef WASI_CALL
 
 /* wasi.c: a descriptor of the host's, under the first free number from "least"

@@ -40,7 +40,7 @@ static inline void made_images_fini(struct made_images *made)
 	images_close(&made->images);
 	file_remove_tree(made->folder, NULL);
 }
-#define auto_images __attribute__((cleanup(made_images_fini)))
+#define auto_made_images __attribute__((cleanup(made_images_fini)))
 
 /* A memory that is mapped, so that a large one costs nothing. */
 struct made_memory {

@@ -151,8 +151,8 @@ static bool all_right(const struct images *images)
 
 TEST(carried_to_another_store)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_counts counts;
 	struct bytes bytes, again;
 	struct err err = { 0 };
@@ -193,8 +193,8 @@ TEST(carried_to_another_store)
 
 TEST(names)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_options options = { .name = "other" };
 	struct bundle_counts counts;
 	struct bytes one, two;
@@ -235,7 +235,7 @@ TEST(names)
 
 TEST(what_cannot_be_exported)
 {
-	auto_images struct made_images from = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
 	const struct bundle_options options = { 0 };
 	const char *const twice[] = { "one", "one" };
 	const char *const none[] = { "none" };
@@ -273,8 +273,8 @@ TEST(what_cannot_be_exported)
 
 TEST(through_a_pipe)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	const struct bundle_options options = { 0 };
 	struct bundle_counts counts;
 	struct err err = { 0 };
@@ -315,8 +315,8 @@ static void must_fail(const struct images *images, const void *at, size_t len,
 
 TEST(cut_off)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_counts counts;
 	struct bytes bytes;
 
@@ -342,8 +342,8 @@ TEST(cut_off)
 
 TEST(flipped)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_counts counts;
 	struct bytes bytes;
 	uint64_t state = 7;
@@ -543,8 +543,8 @@ TEST(lies_are_found)
 		lie_state_layer, lie_number,	  lie_no_base, lie_twice,
 		lie_frame,	 lie_empty_frame,
 	};
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_counts counts;
 	struct bytes bytes, copy;
 
@@ -586,8 +586,8 @@ static void check_as_before(const struct images *images, int objects)
 
 TEST(killed)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	const struct bundle_options options = { 0 };
 	struct bundle_counts counts;
 	struct bytes one, two;
@@ -624,8 +624,8 @@ TEST(killed)
 /* What a file system without room says, said by a limit. */
 TEST(no_room)
 {
-	auto_images struct made_images from = made_images_new();
-	auto_images struct made_images to = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
+	auto_made_images struct made_images to = made_images_new();
 	struct bundle_counts counts;
 	struct bytes one, two;
 

@@ -2,98 +2,12 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
-#include "domain/ground.h"
-#include "domain/internal.h"
-#include "domain/program.h"
 #include "domain/snapshot.h"
-#include "jit/jit.h"
-#include "test.h"
-#include "wat/wat.h"
+#include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-
-static struct ground ground;
-static bool ground_is_open;
-static struct err failure;
-
-struct run {
-	struct vm vm;
-	struct program program;
-	struct domain *domain;
-	struct domain_outcome outcome;
-	struct domain_values values;
-	uint32_t instance;
-};
-
-static bool run_open(struct run *run, const char *text, enum vm_via via,
-		     struct domain_options options)
-{
-	auto_buf struct buf bytes = { 0 };
-	static const struct cache_options off = { .place = "off" };
-	struct vm_options vm = { .code.via = via,
-				 .code.without_features =
-					 jit_features() & ~ground.features,
-				 .cache = &off,
-				 .store.fuel = (int64_t)options.fuel };
-	struct wasm_module *loaded;
-	uint32_t module;
-
-	*run = (struct run){ 0 };
-	failure = (struct err){ 0 };
-	options.ground = &ground;
-	if (wat_to_binary("test", text, strlen(text), &bytes, &failure) < 0 ||
-	    vm_init(&run->vm, &vm, &failure) < 0 ||
-	    vm_load(&run->vm, bytes.data, bytes.len, &loaded, &failure) < 0 ||
-	    program_open(&run->program, &run->vm, loaded, &failure) < 0 ||
-	    domain_open(&run->domain, &options, &failure) < 0 ||
-	    domain_load(run->domain, &run->program.code, &module, &failure) <
-		    0 ||
-	    domain_instantiate(run->domain, module, &run->instance,
-			       &run->outcome, &failure) < 0) {
-		printf("# %s\n", failure.text);
-		return false;
-	}
-	return true;
-}
-
-static void run_close(struct run *run)
-{
-	domain_close(run->domain);
-	program_close(&run->program);
-	vm_fini(&run->vm);
-}
-
-/* Up to two i32; the result as i32. */
-static int run_call(struct run *run, const char *name, uint32_t count,
-		    uint32_t a, uint32_t b)
-{
-	union wasm_value arguments[2] = { { .i64 = a }, { .i64 = b } };
-	int r = domain_call(run->domain, run->instance, name, strlen(name),
-			    arguments, count, &run->values, &run->outcome,
-			    &failure);
-
-	if (r < 0)
-		printf("# %s: %s\n", name, failure.text);
-	return r;
-}
-
-static bool run_is(struct run *run, const char *name, uint32_t count,
-		   uint32_t a, uint32_t b, uint32_t wanted)
-{
-	return run_call(run, name, count, a, b) == 0 && !run->outcome.trap &&
-	       run->values.count == 1 && run->values.values[0].i32 == wanted;
-}
-
-static bool run_traps(struct run *run, const char *name, uint32_t count,
-		      uint32_t a, uint32_t b, enum wasm_trap trap)
-{
-	if (run_call(run, name, count, a, b) == 0 && run->outcome.trap == trap)
-		return true;
-	printf("# %s: trap %d\n", name, run->outcome.trap);
-	return false;
-}
 
 #define MODULE                                                               \
 	"(module (memory (export \"m\") 1 1000)"                             \
@@ -117,19 +31,14 @@ static bool run_traps(struct run *run, const char *name, uint32_t count,
 	"   (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) " \
 	"  (local.get 1)))"
 
-static bool domain_is_there(void)
-{
-	if (!ground_is_open)
-		ground_is_open = ground_open(&ground, true, &failure) >= 0;
-	return ground_is_open;
-}
+#define NEEDS_KVM              \
+	if (!ground_use(true)) \
+	SKIP(failure.text)
 
 static void check_calls(enum vm_via via)
 {
 	struct run run;
 
-	if (!domain_is_there())
-		SKIP(failure.text);
 	if (!run_open(&run, MODULE, via, (struct domain_options){ 0 })) {
 		CHECK(!"a domain opens");
 		return;
@@ -162,11 +71,25 @@ static void check_calls(enum vm_via via)
 
 TEST(compiled)
 {
+	NEEDS_KVM;
+	check_calls(VM_COMPILED);
+}
+
+TEST(compiled_in_a_process)
+{
+	ground_use(false);
 	check_calls(VM_COMPILED);
 }
 
 TEST(interpreted)
 {
+	NEEDS_KVM;
+	check_calls(VM_INTERPRETED);
+}
+
+TEST(interpreted_in_a_process)
+{
+	ground_use(false);
 	check_calls(VM_INTERPRETED);
 }
 
@@ -221,7 +144,7 @@ static void kept_close(struct kept *kept)
 
 static bool run_again(struct run *run, struct kept *kept, struct run *as)
 {
-	const struct domain_options options = { .ground = &ground };
+	const struct domain_options options = { .ground = ground };
 
 	*as = *run;
 	as->domain = NULL;
@@ -237,8 +160,6 @@ static void check_kept(enum vm_via via)
 	struct run run, first, second, third;
 	struct kept kept;
 
-	if (!domain_is_there())
-		SKIP(failure.text);
 	CHECK(kept_open(&kept));
 	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
 	CHECK(run_is(&run, "set", 2, 0, 1, 1));
@@ -282,12 +203,12 @@ static void check_reset(enum vm_via via)
 	struct run run, used;
 	struct kept kept;
 
-	if (!domain_is_there())
-		SKIP(failure.text);
 	CHECK(kept_open(&kept));
 	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
 	CHECK(run_is(&run, "set", 2, 0, 1, 1));
 	CHECK(kept_take(&kept, run.domain));
+	domain_close(run.domain);
+	run.domain = NULL;
 	CHECK(run_again(&run, &kept, &used));
 	for (uint32_t i = 0; i < 5; i++) {
 		CHECK(run_is(&used, "get", 1, 0, 0, 1));
@@ -318,22 +239,93 @@ static void check_reset(enum vm_via via)
 
 TEST(reset_compiled)
 {
+	NEEDS_KVM;
+	check_reset(VM_COMPILED);
+}
+
+TEST(reset_compiled_in_a_process)
+{
+	ground_use(false);
 	check_reset(VM_COMPILED);
 }
 
 TEST(reset_interpreted)
 {
+	NEEDS_KVM;
+	check_reset(VM_INTERPRETED);
+}
+
+TEST(reset_interpreted_in_a_process)
+{
+	ground_use(false);
 	check_reset(VM_INTERPRETED);
 }
 
 TEST(kept_compiled)
 {
+	NEEDS_KVM;
 	check_kept(VM_COMPILED);
 }
 
 TEST(kept_interpreted)
 {
+	NEEDS_KVM;
 	check_kept(VM_INTERPRETED);
+}
+
+/* One domain at a time, each kind goes on with what the other one left. */
+static void check_kept_in_turn(enum vm_via via, bool other_kvm)
+{
+	struct run run, next;
+	struct kept kept;
+
+	ground_use(false);
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
+	CHECK(run_is(&run, "set", 2, 0, 1, 1));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK(run_is(&run, "set", 2, 4, 100, 100));
+	domain_close(run.domain);
+	run.domain = NULL;
+	ground_use(other_kvm);
+	CHECK(run_again(&run, &kept, &next));
+	CHECK(run_is(&next, "get", 1, 0, 0, 1));
+	CHECK(run_is(&next, "get", 1, 4, 0, 0));
+	CHECK(run_is(&next, "grow", 1, 100, 0, 1));
+	CHECK(run_is(&next, "set", 2, 6619132, 3, 3));
+	CHECK(kept_take(&kept, next.domain));
+	domain_close(next.domain);
+	ground_use(false);
+	CHECK(run_again(&run, &kept, &next));
+	CHECK(run_is(&next, "get", 1, 0, 0, 1));
+	CHECK(run_is(&next, "get", 1, 6619132, 0, 3));
+	CHECK(run_traps(&next, "get", 1, 6619136, 0, WASM_TRAP_memory_bounds));
+	CHECK(run_traps(&next, "deep", 1, 0, 0, WASM_TRAP_stack));
+	domain_close(next.domain);
+	kept_close(&kept);
+	run_close(&run);
+}
+
+TEST(kept_compiled_in_a_process)
+{
+	check_kept_in_turn(VM_COMPILED, false);
+}
+
+TEST(kept_interpreted_in_a_process)
+{
+	check_kept_in_turn(VM_INTERPRETED, false);
+}
+
+TEST(kept_compiled_in_both_kinds)
+{
+	NEEDS_KVM;
+	check_kept_in_turn(VM_COMPILED, true);
+}
+
+TEST(kept_interpreted_in_both_kinds)
+{
+	NEEDS_KVM;
+	check_kept_in_turn(VM_INTERPRETED, true);
 }
 
 TEST_MAIN

@@ -40,7 +40,7 @@ static uint64_t data_of(const struct tip *tip)
 
 TEST(diffs_become_one)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY, folded = TIP_EMPTY;
 	struct err err = { 0 };
@@ -72,7 +72,7 @@ TEST(diffs_become_one)
 
 TEST(all_becomes_a_base)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY, folded = TIP_EMPTY;
 	struct err err = { 0 };
@@ -97,7 +97,7 @@ TEST(all_becomes_a_base)
 
 TEST(what_is_the_bases_is_left_out)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory base = made_memory_new(PAGES);
 	auto_memory struct made_memory other = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY, folded = TIP_EMPTY;
@@ -119,7 +119,7 @@ TEST(what_is_the_bases_is_left_out)
 
 TEST(a_working_set_goes_along)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_memory struct made_memory set = made_memory_new(PAGES);
 	struct err err = { 0 };
@@ -150,7 +150,7 @@ TEST(a_working_set_goes_along)
 
 TEST(it_says_when_it_is_due)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
 	const char *why;
@@ -179,7 +179,7 @@ TEST(it_says_when_it_is_due)
 
 TEST(covered_bytes_make_it_due)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
 	const char *why = NULL;
@@ -209,7 +209,7 @@ static void scatter(struct made_memory *memory, uint64_t pages, uint64_t first,
 TEST(too_many_pieces_are_copied_together)
 {
 	enum { LARGE = 160 * 1024 };
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(LARGE);
 	auto_memory struct made_memory before = made_memory_new(LARGE);
 	auto_tip struct tip tip = TIP_EMPTY, again = TIP_EMPTY;
@@ -246,7 +246,7 @@ TEST(too_many_pieces_are_copied_together)
 /* Differences in many small pieces that lie close become fewer. */
 TEST(close_pieces_become_one)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES * 8);
 	auto_memory struct made_memory before = made_memory_new(PAGES * 8);
 	auto_tip struct tip tip = TIP_EMPTY, folded = TIP_EMPTY;
@@ -268,7 +268,7 @@ TEST(close_pieces_become_one)
 /* A fold in the background takes long; a save may have the name by then. */
 TEST(what_is_new_meanwhile_stays)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory old = made_memory_new(PAGES);
 	auto_memory struct made_memory new = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY, from = TIP_EMPTY, to = TIP_EMPTY;
@@ -296,7 +296,7 @@ TEST(what_is_new_meanwhile_stays)
 
 TEST(what_cannot_be_folded)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
 	struct err err = { 0 };

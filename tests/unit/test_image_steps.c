@@ -107,7 +107,7 @@ static void make_bundle(struct scene *scene)
 {
 	static const char *const names[] = { "other" };
 	const struct bundle_options options = { 0 };
-	auto_images struct made_images from = made_images_new();
+	auto_made_images struct made_images from = made_images_new();
 	auto_memory struct made_memory before = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
 	struct bundle_counts counts;

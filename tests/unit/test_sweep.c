@@ -78,7 +78,7 @@ static int records(const struct images *images)
 
 TEST(an_empty_folder)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	struct sweep_counts counts;
 
 	CHECK_INT(sweep(&made.images, false, false, &counts), 0);
@@ -87,7 +87,7 @@ TEST(an_empty_folder)
 
 TEST(what_is_named_stays)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	struct sweep_counts counts;
 	struct err err = { 0 };
 
@@ -117,7 +117,7 @@ TEST(what_is_named_stays)
 
 TEST(what_is_used_stays)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	struct tip tip = TIP_EMPTY;
 	struct sweep_counts counts;
 	struct err err = { 0 };
@@ -152,7 +152,7 @@ static void damage(const struct images *images, const char *name)
 
 TEST(a_tip_that_cannot_be_read_keeps_all)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	struct sweep_counts counts;
 	struct err err = { 0 };
 
@@ -173,7 +173,7 @@ TEST(a_tip_that_cannot_be_read_keeps_all)
 
 TEST(a_tip_that_others_may_write_keeps_all)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	struct sweep_counts counts;
 	char path[128];
 
@@ -186,7 +186,7 @@ TEST(a_tip_that_others_may_write_keeps_all)
 
 TEST(a_tip_that_was_renamed_keeps_all)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	char path[128], to[128];
 	struct sweep_counts counts;
 
@@ -227,7 +227,7 @@ static void put(const char *folder, const char *name, char *path, size_t room)
 
 TEST(litter_of_dead_writers_goes)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	const char *folder = made.images.folder;
 	char layer[128], tip[128], record[256];
 	struct sweep_counts counts;
@@ -255,7 +255,7 @@ TEST(litter_of_dead_writers_goes)
 /* A layer is written anew while what has its name goes. */
 TEST(written_while_it_goes)
 {
-	auto_images struct made_images made = made_images_new();
+	auto_made_images struct made_images made = made_images_new();
 	pid_t pid = fork();
 
 	if (pid == 0) {
