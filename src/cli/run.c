@@ -656,6 +656,13 @@ static int run_check(const struct run *run)
 	return 0;
 }
 
+int run_prepare_tip(struct run *run, struct err *err)
+{
+	int r = ground_open(&run->ground, run->options->require_kvm, err);
+
+	return r < 0 ? r : run_open(run, err);
+}
+
 static int run_tip(struct run *run)
 {
 	struct err err = { 0 };
@@ -670,8 +677,7 @@ static int run_tip(struct run *run)
 	memcpy(words + 1, run->words, (size_t)run->word_count * sizeof(*words));
 	run->words = words;
 	run->word_count++;
-	if (ground_open(&run->ground, run->options->require_kvm, &err) < 0 ||
-	    run_open(run, &err) < 0)
+	if (run_prepare_tip(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	run_set_deadline(run);
 	return run_from_tip(run);

@@ -59,6 +59,8 @@ int run_all(struct run *run);
  * it, and what it runs on; its rights. */
 int run_open_file(struct run *run);
 int run_prepare(struct run *run, struct wasm_module **module);
+/* What a tip, which has its module with it, runs on. */
+int run_prepare_tip(struct run *run, struct err *err);
 void run_fini(struct run *run);
 
 /* "brood: FILE: ..." */

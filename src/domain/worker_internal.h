@@ -12,6 +12,7 @@ enum runner_state {
 	RUNNER_MAKES, /* it is about to wait */
 	RUNNER_WAITS,
 	RUNNER_RUNS,
+	RUNNER_LEAVES,
 };
 
 struct hive;

@@ -362,6 +362,7 @@ static uint32_t *hive_count(struct hive *hive, enum runner_state state)
 	case RUNNER_MAKES: return &hive->making;
 	case RUNNER_WAITS: return &hive->waiting;
 	case RUNNER_RUNS: return &hive->running;
+	case RUNNER_LEAVES:
 	case RUNNER_NONE: break;
 	}
 	return NULL;
@@ -380,8 +381,7 @@ static void runner_is(struct runner *runner, enum runner_state state)
 	runner->state = state;
 	if (hive_count(hive, state))
 		++*hive_count(hive, state);
-	else
-		hive->runner_count--;
+	hive->runner_count -= state == RUNNER_NONE;
 	short_of = hive->waiting + hive->making < hive->plan->waiting ||
 		   !(hive->waiting + hive->making) || hive->is_draining;
 	if (state != RUNNER_RUNS && !hive->is_draining)
@@ -403,8 +403,7 @@ static bool runner_is_surplus(struct runner *runner)
 	is_surplus = hive->waiting + hive->making > least;
 	if (is_surplus) {
 		hive->waiting--;
-		hive->making++;
-		runner->state = RUNNER_MAKES;
+		runner->state = RUNNER_LEAVES;
 	}
 	hive_tell(hive);
 	pthread_mutex_unlock(&hive->lock);
