@@ -50,7 +50,7 @@ struct domain_wire_launch {
 	struct domain_wire_head head;
 	uint32_t argc, envc; /* behind the program's name and its own words */
 	uint32_t string_bytes;
-	uint32_t stdio;	    /* bit n: descriptor n comes */
+	uint32_t stdio;	     /* bit n: descriptor n comes */
 	uint64_t timeout_ms; /* 0: the server's */
 	char strings[];
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood launch: becomes the starter with the program's entry; where there
  * can be no template it becomes the program itself. */
+#include "cli/launch.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "cli/cli.h"
-#include "cli/launch.h"
 #include "lib/start.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -41,9 +41,10 @@ static uint32_t launching_environment(const struct args_list *list,
 
 	for (int i = 0; i < list->count; i++) {
 		const char *word = list->item[i], *value = getenv(word);
-		auto_free char *text = value && !strchr(word, '=')
-					       ? file_format("%s=%s", word, value)
-					       : NULL;
+		auto_free char *text =
+			value && !strchr(word, '=')
+				? file_format("%s=%s", word, value)
+				: NULL;
 
 		if (!text && !strchr(word, '='))
 			continue;
@@ -241,8 +242,8 @@ static int launching_run(struct launching *launching,
 	return launching_end(launching, err);
 }
 
-static int launch_not_served(const struct launch_options *options,
-			     char **words, int count)
+static int launch_not_served(const struct launch_options *options, char **words,
+			     int count)
 {
 	struct run_options run_options = {
 		.in = "domain",

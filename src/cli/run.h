@@ -46,10 +46,10 @@ struct run {
 	int stdio[3];
 };
 
-#define RUN_EMPTY(of)                                                        \
-	((struct run){ .options = (of),                                      \
-		       .source = { .fd = -1 },                               \
-		       .ground.kvm.device = -1,                              \
+#define RUN_EMPTY(of)                           \
+	((struct run){ .options = (of),         \
+		       .source = { .fd = -1 },  \
+		       .ground.kvm.device = -1, \
 		       .isolation = "process" })
 
 /* Of a run whose options and words are set: all of it, to its exit code, and

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood serve: makes a template of a program and waits until it serves. */
+#include "cli/serve.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -7,7 +8,6 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/listing.h"
-#include "cli/serve.h"
 #include "launch/elf.h"
 #include "launch/keeper.h"
 #include "launch/template.h"

@@ -130,9 +130,8 @@ static int served_open_tip(struct served *served)
 	run->file = run->options->from;
 	if (images_open(&served->images, NULL, false, &err) < 0 ||
 	    run_prepare_tip(run, &err) < 0 || run_grant(run, &err) < 0 ||
-	    ready_open_tip(&served->ready, &options, &served->program,
-			   &run->vm, &served->images, run->options->from,
-			   &err) < 0)
+	    ready_open_tip(&served->ready, &options, &served->program, &run->vm,
+			   &served->images, run->options->from, &err) < 0)
 		return served_fail(served, &err);
 	return 0;
 }
@@ -234,8 +233,8 @@ static int serving_be(struct serving *serving)
 		.waiting = options->pool == SERVE_UNSET
 				   ? DOMAIN_POOL
 				   : (uint32_t)options->pool,
-		.idle_ms = options->idle_ms == SERVE_UNSET ? 0
-							   : options->idle_ms,
+		.idle_ms =
+			options->idle_ms == SERVE_UNSET ? 0 : options->idle_ms,
 		.open = serving_open,
 		.drop = serving_drop,
 		.ready = serving_ready,
@@ -347,8 +346,8 @@ static void serving_set_options(struct serving *serving)
 	};
 }
 
-static int serving_set_words(struct serving *serving,
-			     struct serve_words *words, struct err *err)
+static int serving_set_words(struct serving *serving, struct serve_words *words,
+			     struct err *err)
 {
 	const char *from = serving->options->from;
 
@@ -358,8 +357,7 @@ static int serving_set_words(struct serving *serving,
 	}
 	if (words->name && spec_check_name(words->name, err) < 0)
 		return err->code;
-	serving->program = from ? strdup(from)
-				: realpath(words->program, NULL);
+	serving->program = from ? strdup(from) : realpath(words->program, NULL);
 	serving->argc = words->arguments + 1;
 	serving->argv =
 		calloc((size_t)serving->argc + 1, sizeof(*serving->argv));

@@ -22,7 +22,7 @@
 
 enum {
 	SERVER_OLD = 24, /* workers that end */
-	SERVER_ALL = SERVER_WORKERS + SERVER_OLD,
+	SERVER_ALL = SERVER_ALONE + SERVER_OLD,
 	SERVER_CLIENTS = 16,
 	SERVER_WORD_MOST = 32,
 	SERVER_BACKLOG = 4096,
@@ -59,10 +59,24 @@ struct server {
 
 /* ---- workers -------------------------------------------------------------- */
 
+static bool server_is_alone(const struct server *server)
+{
+	return server->worker.ready && worker_is_alone(server->worker.ready);
+}
+
+static uint32_t server_most(const struct server *server)
+{
+	return server_is_alone(server) ? SERVER_ALONE : SERVER_WORKERS;
+}
+
 static uint32_t server_least(const struct server *server)
 {
 	uint32_t waiting = server->plan->waiting;
 
+	if (server_is_alone(server))
+		return !waiting			? 1
+		       : waiting < SERVER_ALONE ? waiting
+						: SERVER_ALONE;
 	return waiting ? (waiting + WORKER_RUNNERS - 1) / WORKER_RUNNERS : 1;
 }
 
@@ -163,15 +177,15 @@ static void server_ended(struct server *server, struct worker *worker)
 		server_retry(server);
 }
 
-static bool server_worker_waits(struct worker *worker, int timeout_ms)
+/* What it says, 0: nothing. */
+static char server_take_word(struct worker *worker, int timeout_ms)
 {
 	char word;
-	ssize_t len;
 
-	if (fd_wait(worker->channel, POLLIN, timeout_ms) <= 0)
-		return false;
-	len = fd_receive(worker->channel, &word, 1, NULL, 0, NULL, NULL);
-	return len == 1 && word == WORKER_FULL;
+	if (fd_wait(worker->channel, POLLIN, timeout_ms) <= 0 ||
+	    fd_receive(worker->channel, &word, 1, NULL, 0, NULL, NULL) != 1)
+		return 0;
+	return word;
 }
 
 static bool server_worker_is_gone(const struct worker *worker)
@@ -182,15 +196,39 @@ static bool server_worker_is_gone(const struct worker *worker)
 	return len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-static void server_hear(struct server *server, struct worker *worker)
+static uint32_t server_waiting(const struct server *server)
 {
+	uint32_t waiting = 0;
+
+	for (int i = 0; i < SERVER_ALL; i++)
+		if (server->workers[i].pid > 0 &&
+		    !server->workers[i].is_draining)
+			waiting += server->workers[i].page->waiting;
+	return waiting;
+}
+
+static void server_obey_worker(struct server *server, struct worker *worker,
+			       char word)
+{
+	uint32_t least = server->plan->waiting ? server->plan->waiting : 1;
 	struct err err = { 0 };
 
+	if (word == WORKER_ENDS && !worker->is_draining) {
+		worker->is_draining = true;
+		server_replace(server);
+	}
+	if (word == WORKER_FULL && !server->stopping &&
+	    server_waiting(server) < least &&
+	    server_count(server) < server_most(server))
+		server_add(server, &err);
+}
+
+static void server_hear(struct server *server, struct worker *worker)
+{
 	if (server_worker_is_gone(worker))
 		server_ended(server, worker);
-	else if (server_worker_waits(worker, 0) && !server->stopping &&
-		 server_count(server) < SERVER_WORKERS)
-		server_add(server, &err);
+	else
+		server_obey_worker(server, worker, server_take_word(worker, 0));
 }
 
 static void server_drain(struct server *server, struct worker *worker)
@@ -237,6 +275,8 @@ static int server_open_plan(struct server *server, struct worker_plan *plan,
 		return err->code;
 	plan->generation = server->generation + 1;
 	plan->waiting = (server->plan->waiting + least - 1) / least;
+	if (worker_is_alone(plan->ready))
+		plan->waiting = 1;
 	return 0;
 }
 
@@ -293,8 +333,7 @@ static int server_stand(struct server *server, struct worker_plan *next,
 
 static int server_renew(struct server *server, struct err *err)
 {
-	auto_free char *path =
-		file_join(server->plan->place->folder, "next");
+	auto_free char *path = file_join(server->plan->place->folder, "next");
 	struct worker_plan next;
 	bool is_first = server->listener < 0;
 	int r = path ? server_open_plan(server, &next, err)
@@ -362,9 +401,10 @@ static void server_status_members(const struct server *server,
 	json_text(json, "kind", "domain");
 	json_text(json, "name", server->plan->name ? server->plan->name : "");
 	json_text(json, "program", server->plan->program);
-	json_text(json, "state", server->stopping ? "stopped"
-				 : sums->workers  ? "serving"
-						  : "failed");
+	json_text(json, "state",
+		  server->stopping ? "stopped"
+		  : sums->workers  ? "serving"
+				   : "failed");
 	json_text(json, "isolation", server_isolation(server));
 	json_text(json, "walls", jail_walls_text(sums->walls, walls));
 	json_text(json, "socket", server->plan->place->live);
@@ -412,13 +452,25 @@ static void server_answer(struct server *server, struct server_client *client,
 	client->waits = false;
 }
 
+/* It may say something else first. */
+static void server_wait_weighed(struct server *server, struct worker *worker)
+{
+	char word;
+
+	do {
+		word = server_take_word(worker, SERVER_WEIGH_MS);
+		if (word && word != WORKER_WEIGH)
+			server_obey_worker(server, worker, word);
+	} while (word && word != WORKER_WEIGH);
+}
+
 static void server_weigh(struct server *server)
 {
 	for (int i = 0; i < SERVER_ALL; i++) {
 		struct worker *worker = &server->workers[i];
 
 		if (worker->pid > 0 && worker_say(worker, WORKER_WEIGH) >= 0)
-			server_worker_waits(worker, SERVER_WEIGH_MS);
+			server_wait_weighed(server, worker);
 	}
 }
 
@@ -466,8 +518,9 @@ static void server_obey(struct server *server, struct server_client *client,
 	else if (!strcmp(word, "refresh"))
 		server_renew(server, &err);
 	else if (strcmp(word, "status") != 0)
-		err_set(&err, -EINVAL, "unknown word: status, weigh, refresh, "
-				       "stop");
+		err_set(&err, -EINVAL,
+			"unknown word: status, weigh, refresh, "
+			"stop");
 	server_answer(server, client, err.code ? err.text : NULL);
 }
 
@@ -526,8 +579,8 @@ static void server_signals(struct server *server)
 			continue;
 		}
 		/* The second time nobody waits any more. */
-		server->kill_at = clock_deadline(
-			server->stopping ? 0 : SERVER_STOP_MS);
+		server->kill_at =
+			clock_deadline(server->stopping ? 0 : SERVER_STOP_MS);
 		server_stop(server);
 	}
 }
@@ -608,11 +661,11 @@ static void server_polls(const struct server *server, struct pollfd *polls)
 		polls[POLL_CLIENTS + i] =
 			(struct pollfd){ server->clients[i].fd, POLLIN, 0 };
 	for (int i = 0; i < SERVER_ALL; i++)
-		polls[POLL_WORKERS + i] = (struct pollfd){
-			server->workers[i].pid > 0 ? server->workers[i].channel
-						   : -1,
-			POLLIN, 0
-		};
+		polls[POLL_WORKERS + i] =
+			(struct pollfd){ server->workers[i].pid > 0
+						 ? server->workers[i].channel
+						 : -1,
+					 POLLIN, 0 };
 }
 
 /* Workers first: what they say is of the places as they were polled. */
@@ -670,14 +723,15 @@ static int server_open(struct server *server, struct err *err)
 
 	if (r < 0)
 		return r;
-	server->lock = server_place_take(server->root, server->plan->place, err);
+	server->lock =
+		server_place_take(server->root, server->plan->place, err);
 	if (server->lock < 0)
 		return server->lock;
 	r = server_renew(server, err);
 	if (r < 0)
 		return r;
-	server->control = fd_listen(server->plan->place->control,
-				    SERVER_BACKLOG, err);
+	server->control =
+		fd_listen(server->plan->place->control, SERVER_BACKLOG, err);
 	return server->control < 0 ? server->control : 0;
 }
 

@@ -7,7 +7,8 @@
  *	control <- ps, stop, refresh	the server answers
  *
  *  1. Who connects to "live" finds a worker that waits; when all run, one more
- *     is started, up to SERVER_WORKERS.
+ *     is started, up to SERVER_WORKERS,
+ *     or SERVER_ALONE.
  *  2. A refresh opens the program anew and makes workers of it on a socket of
  *     their own; only when those take launches it gets the name, and the
  *     workers before end when nothing runs in them any more.
@@ -18,7 +19,8 @@
 #include "domain/server_place.h"
 #include "domain/worker.h"
 
-enum { SERVER_WORKERS = 8 }; /* of a generation */
+/* Of a generation; without KVM each has one domain. */
+enum { SERVER_WORKERS = 8, SERVER_ALONE = 32 };
 
 struct server_plan {
 	const struct server_place *place;

@@ -3,7 +3,6 @@
 #include "domain/worker.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/process.h"
 #include "domain/ground.h"
 #include "domain/jail.h"
 #include "domain/worker_internal.h"
@@ -94,13 +93,17 @@ static void worker_wakes(int number)
 	(void)number;
 }
 
-/* Callers' pipes break, and a thread that waits is sent on its way. */
+/* Callers' pipes break, and a thread that waits is sent on its way.  What a
+ * CPU handles was set in the server, and stays. */
 static void worker_signals(void)
 {
+	sigset_t none;
+
 	struct sigaction wakes = { .sa_handler = worker_wakes };
 	struct sigaction ignored = { .sa_handler = SIG_IGN };
 
-	process_reset_signals();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	sigaction(SIGUSR1, &wakes, NULL);
 	sigaction(SIGPIPE, &ignored, NULL);
 }
@@ -119,7 +122,6 @@ static void worker_raise_limit(void)
 
 static int worker_prepare(struct hive *hive, struct err *err)
 {
-	worker_signals();
 	worker_raise_limit();
 	/* A terminal of the server's is none of its guests'. */
 	setsid();
@@ -157,9 +159,36 @@ static int worker_enter(struct hive *hive, struct jail_options *jail,
 	return r;
 }
 
+/* In the jail nothing becomes code. */
+static int worker_make_alone(struct hive *hive, struct err *err)
+{
+	struct ready *ready = hive->plan->ready;
+	struct domain_outcome outcome;
+	int r;
+
+	hive->most = worker_is_alone(ready) ? 1 : WORKER_RUNNERS;
+	if (!worker_is_alone(ready))
+		return 0;
+	r = ready_start(ready, NULL, 0, &hive->alone, &outcome, err);
+	if (r < 0)
+		return r;
+	hive->page->domains = 1;
+	return outcome.trap ? err_set(err, -EPROTO,
+				      "it cannot be made ahead, and there is "
+				      "no KVM")
+			    : 0;
+}
+
 static void worker_tell(int channel, const struct err *err)
 {
 	fd_send(channel, err, sizeof(*err), NULL, 0, NULL);
+}
+
+static void worker_say_ends(const struct hive *hive)
+{
+	const char word = WORKER_ENDS;
+
+	fd_send(hive->channel, &word, 1, NULL, 0, NULL);
 }
 
 static _Noreturn void worker_live(struct hive *hive, struct jail_options *jail,
@@ -169,13 +198,16 @@ static _Noreturn void worker_live(struct hive *hive, struct jail_options *jail,
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "brood-domains");
-	if (worker_enter(hive, jail, told, &err) < 0 ||
+	worker_signals();
+	if (worker_make_alone(hive, &err) < 0 ||
+	    worker_enter(hive, jail, told, &err) < 0 ||
 	    hive_open(hive, &err) < 0) {
 		worker_tell(hive->channel, &err);
 		_exit(111);
 	}
 	worker_tell(hive->channel, &err);
 	hive_loop(hive);
+	worker_say_ends(hive);
 	_exit(0);
 }
 
@@ -183,9 +215,9 @@ static _Noreturn void worker_live(struct hive *hive, struct jail_options *jail,
 
 static struct worker_page *worker_make_page(void)
 {
-	void *page = mmap(NULL, sizeof(struct worker_page),
-			  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			  -1, 0);
+	void *page =
+		mmap(NULL, sizeof(struct worker_page), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return page == MAP_FAILED ? NULL : page;
 }

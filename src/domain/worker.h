@@ -15,9 +15,12 @@
  *     before: reset, or closed and made anew.
  *  3. What a worker may do was opened before: KVM, the layers' files, the
  *     granted folders and sockets, its two sockets.
- *  4. A worker that is killed loses what ran in it, and nothing else.  One
+ *  4. Without KVM a domain is a process: a worker has one, and one runner, and
+ *     ends when it is used up.
+ *  5. A worker that is killed loses what ran in it, and nothing else.  One
  *     whose server has ended ends. */
 #pragma once
+#include "domain/ground.h"
 #include "domain/ready.h"
 #include <sys/types.h>
 
@@ -47,7 +50,7 @@ struct worker_page {
 	uint32_t walls; /* enum jail_wall */
 	uint32_t runners, waiting, running, domains;
 	uint64_t launches, resets, discarded, gone;
-	uint64_t used_ns; /* something ran, CLOCK_MONOTONIC */
+	uint64_t used_ns;	      /* something ran, CLOCK_MONOTONIC */
 	uint64_t own_kib, shared_kib; /* since it was asked the last time */
 };
 
@@ -56,6 +59,7 @@ enum worker_word {
 	WORKER_DRAIN = 'D', /* take no more launches, end when none runs */
 	WORKER_WEIGH = 'W', /* fill own_kib and shared_kib, and answer so */
 	WORKER_FULL = 'F',  /* from the worker: all of its runners run */
+	WORKER_ENDS = 'E',  /* likewise: it takes no more, and shall not */
 };
 
 struct worker {
@@ -65,6 +69,10 @@ struct worker {
 	uint64_t born_ns;
 	bool is_draining;
 };
+static inline bool worker_is_alone(const struct ready *ready)
+{
+	return !ready->options.ground->has_kvm;
+}
 /* Returns when it takes launches.  The ready has been started from once. */
 int worker_start(struct worker *worker, const struct worker_plan *plan,
 		 struct err *err);

@@ -41,7 +41,8 @@ static bool hive_start_thread(struct runner *runner)
 		return false;
 	pthread_attr_setstacksize(&how, HIVE_STACK);
 	pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-	is_started = !pthread_create(&runner->thread, &how, runner_main, runner);
+	is_started =
+		!pthread_create(&runner->thread, &how, runner_main, runner);
 	pthread_attr_destroy(&how);
 	return is_started;
 }
@@ -52,7 +53,7 @@ static bool hive_add(struct hive *hive)
 	struct runner *runner = hive_free(hive);
 	uint32_t turn;
 
-	if (!runner)
+	if (!runner || hive->runner_count >= hive->most)
 		return false;
 	turn = runner->turn;
 	*runner = (struct runner){
@@ -60,11 +61,13 @@ static bool hive_add(struct hive *hive)
 		.number = (uint32_t)(runner - hive->runners),
 		.state = RUNNER_MAKES,
 		.turn = turn,
+		.domain = hive->alone,
 	};
 	if (!hive_start_thread(runner)) {
 		runner->state = RUNNER_NONE;
 		return false;
 	}
+	hive->alone = NULL;
 	hive->making++;
 	hive->runner_count++;
 	return true;
@@ -102,7 +105,7 @@ static int hive_fill(struct hive *hive, bool is_second)
 		if (!hive_add(hive))
 			break;
 	}
-	hive_tell_full(hive, hive->running >= WORKER_RUNNERS);
+	hive_tell_full(hive, hive->running >= hive->most);
 	pthread_mutex_unlock(&hive->lock);
 	return wait_ms;
 }
@@ -169,9 +172,9 @@ static void hive_weigh(struct hive *hive)
 					      NULL };
 	const char word = WORKER_WEIGH;
 	char text[HIVE_ROLLUP_MOST + 1];
-	ssize_t len = hive->rollup < 0 ? -1
-				       : pread(hive->rollup, text,
-					       HIVE_ROLLUP_MOST, 0);
+	ssize_t len = hive->rollup < 0
+			      ? -1
+			      : pread(hive->rollup, text, HIVE_ROLLUP_MOST, 0);
 
 	text[len < 0 ? 0 : len] = 0;
 	hive->page->own_kib = hive_sum(text, own);
@@ -269,6 +272,9 @@ static int hive_try(struct hive *hive, struct err *err)
 
 	if (!ready->has_snapshot)
 		return 0;
+	if (hive->alone)
+		return ready_reset(ready, hive->alone, hive->pagemap, NULL, 0,
+				   err);
 	r = ready_start(ready, NULL, 0, &domain, &outcome, err);
 	if (r < 0)
 		return r;

@@ -37,6 +37,8 @@ struct hive {
 	struct reaper reaper;
 	struct kvm_sentinel sentinel;
 	int channel, epoll, wake, pagemap, rollup;
+	uint32_t most;	      /* runners */
+	struct domain *alone; /* the one, until its runner has it */
 	pthread_mutex_t lock;
 	struct runner runners[WORKER_RUNNERS];
 	uint32_t waiting, making, running, runner_count;

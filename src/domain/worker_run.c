@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "domain/cpu_process.h"
 #include "domain/internal.h"
 #include "domain/worker_internal.h"
 #include <errno.h>
@@ -46,17 +47,27 @@ static void runner_add(uint64_t *counter, uint64_t more)
 
 static bool runner_can_prepare(const struct hive *hive)
 {
-	return hive->plan->ready->has_snapshot;
+	return hive->plan->waiting && hive->plan->ready->has_snapshot &&
+	       !worker_is_alone(hive->plan->ready);
+}
+
+/* With nothing to run in, and no way to get it. */
+static bool runner_is_used_up(const struct runner *runner)
+{
+	return !runner->domain && worker_is_alone(runner->hive->plan->ready);
 }
 
 static int runner_make(struct runner *runner, struct tenant *tenant,
 		       struct err *err)
 {
 	struct domain_outcome outcome;
-	int r = ready_start(runner->hive->plan->ready,
-			    tenant ? tenant->wasi : NULL,
-			    tenant ? tenant->deadline_ns : 0, &runner->domain,
-			    tenant ? &tenant->outcome : &outcome, err);
+	int r;
+
+	if (worker_is_alone(runner->hive->plan->ready))
+		return err_set(err, -ENOTSUP, "a further domain");
+	r = ready_start(runner->hive->plan->ready, tenant ? tenant->wasi : NULL,
+			tenant ? tenant->deadline_ns : 0, &runner->domain,
+			tenant ? &tenant->outcome : &outcome, err);
 
 	runner->uses = 0;
 	if (r >= 0)
@@ -156,8 +167,9 @@ static int tenant_grant(struct tenant *tenant, const struct hive *hive,
 {
 	const struct worker_plan *plan = hive->plan;
 	size_t first = plan->argument_count, second = plan->environment_count;
-	auto_free char **words = calloc(
-		first + second + launch->argc + launch->envc + 1, sizeof(*words));
+	auto_free char **words =
+		calloc(first + second + launch->argc + launch->envc + 1,
+		       sizeof(*words));
 	auto_free char **came =
 		calloc((size_t)launch->argc + launch->envc + 1, sizeof(*came));
 	struct wasi_options options = {
@@ -183,8 +195,7 @@ static int tenant_grant(struct tenant *tenant, const struct hive *hive,
 	return wasi_open(&tenant->wasi, &options, err);
 }
 
-static int64_t tenant_deadline(const struct worker_plan *plan,
-			       uint64_t wish_ms)
+static int64_t tenant_deadline(const struct worker_plan *plan, uint64_t wish_ms)
 {
 	uint64_t ms = (uint64_t)plan->timeout_ms;
 
@@ -410,6 +421,13 @@ static bool runner_is_surplus(struct runner *runner)
 	return is_surplus;
 }
 
+static void hive_end(struct hive *hive)
+{
+	pthread_mutex_lock(&hive->lock);
+	__atomic_store_n(&hive->is_draining, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&hive->lock);
+}
+
 static bool hive_drains(struct hive *hive)
 {
 	return __atomic_load_n(&hive->is_draining, __ATOMIC_ACQUIRE);
@@ -423,8 +441,8 @@ static bool runner_take(struct runner *runner, int *connection)
 	for (;;) {
 		if (hive_drains(hive))
 			return false;
-		*connection = accept4(hive->plan->listener, NULL, NULL,
-				      SOCK_CLOEXEC);
+		*connection =
+			accept4(hive->plan->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (*connection >= 0)
 			return true;
 		if (errno == EAGAIN && runner_is_surplus(runner))
@@ -440,8 +458,7 @@ static void runner_wait_and_serve(struct runner *runner)
 {
 	int connection;
 
-	if (!runner->domain && runner->hive->plan->waiting &&
-	    runner_can_prepare(runner->hive))
+	if (!runner->domain && runner_can_prepare(runner->hive))
 		runner_make(runner, NULL, NULL);
 	runner_is(runner, RUNNER_WAITS);
 	while (runner_take(runner, &connection)) {
@@ -449,9 +466,12 @@ static void runner_wait_and_serve(struct runner *runner)
 		runner_serve(runner, connection);
 		close(connection);
 		runner_renew(runner);
+		if (runner_is_used_up(runner)) {
+			hive_end(runner->hive);
+			return;
+		}
 		runner_is(runner, RUNNER_MAKES);
-		if (!runner->domain && runner->hive->plan->waiting &&
-		    runner_can_prepare(runner->hive))
+		if (!runner->domain && runner_can_prepare(runner->hive))
 			runner_make(runner, NULL, NULL);
 		runner_is(runner, RUNNER_WAITS);
 	}
@@ -463,6 +483,8 @@ void *runner_main(void *env)
 
 	runner->launch =
 		malloc(sizeof(*runner->launch) + DOMAIN_WIRE_STRINGS_MOST);
+	if (worker_is_alone(runner->hive->plan->ready))
+		cpu_process_stack_have();
 	if (runner->launch)
 		runner_wait_and_serve(runner);
 	runner_discard(runner);

@@ -139,9 +139,9 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 		      struct err *err)
 {
-	size_t room =
-		WASI_FIRST + options->folder_count + options->socket_count +
-		(options->like ? options->like->grant_room : 0);
+	size_t room = WASI_FIRST + options->folder_count +
+		      options->socket_count +
+		      (options->like ? options->like->grant_room : 0);
 	int r = wasi_words_set(&wasi->arguments, options->arguments,
 			       options->argument_count, err);
 
