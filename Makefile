@@ -249,9 +249,11 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE
 $(FAULT): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD)
-$(SPEC_RUNNER): tests/spec/spec.c $(BUILD)/libbrood.a $(STAMP)
+$(SPEC_RUNNER): $(wildcard tests/spec/*.c) $(BUILD)/libbrood.a $(STAMP) \
+		$(wildcard tests/spec/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a -lpthread
+	$(CC) $(HOST) -o $@ $(filter %.c,$^) $(BUILD)/libbrood.a $(ZSTD) \
+		-lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<

@@ -148,6 +148,12 @@ void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 	domain->wasi = wasi;
 }
 
+void domain_set_service(struct domain *domain, domain_serve *serve, void *env)
+{
+	domain->serve = serve;
+	domain->serve_env = env;
+}
+
 void domain_set_until(struct domain *domain, enum domain_until until)
 {
 	domain->until = until;

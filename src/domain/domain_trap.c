@@ -100,6 +100,8 @@ int domain_take_kick(struct domain *domain, const struct cpu_stop *stop,
 		return 0;
 	if (++domain->late > TRAP_LATE_MOST) {
 		domain_break(domain, err, "its time is over");
+		if (err)
+			err->code = -ETIME;
 		return -ETIME;
 	}
 	*(volatile uint32_t *)&space_call(&domain->space)->ended =

@@ -15,8 +15,8 @@
 enum {
 	KVM_VERSION = 12, /* the only one since 2007 */
 	KVM_ENTRIES = 256,
-	KVM_REGISTERS = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS |
-			KVM_SYNC_X86_EVENTS,
+	KVM_REGISTERS =
+		KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS,
 };
 
 static int kvm_ioctl(int fd, unsigned long request, unsigned long argument)

@@ -484,7 +484,7 @@ assert told, "never"
 END
 status=$?
 if [ "$(cat out)" = skip ]; then
-	skip "no memory for variables" "a sanitizer wants all of it"
+	skip "no memory for variables" "it wants more addresses than that"
 else
 	ok $status "no memory for variables: 111 and why"
 fi

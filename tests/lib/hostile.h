@@ -29,14 +29,14 @@
 /* Of brood/guest_abi.h, for assembly. */
 #define CALL_VA	    "0x200000a10000"
 #define DATA_VA	    "0x200000a11000"
-#define BELL_VA	    "0x200001000000"
+#define BELL_VA	    "0x200000a40000"
 #define CALL_BUSY   "176"
 #define CALL_BELL   "184"
 #define CALL_WORDS  "192"
 #define CALL_ANSWER "304"
 _Static_assert(GUEST_CALL_VA == 0x200000a10000 &&
 		       GUEST_DATA_VA == 0x200000a11000 &&
-		       GUEST_BELL_VA == 0x200001000000 &&
+		       GUEST_BELL_VA == 0x200000a40000 &&
 		       offsetof(struct guest_call, stopped.is_busy) == 176 &&
 		       offsetof(struct guest_call, bell) == 184 &&
 		       offsetof(struct guest_call, words) == 192 &&

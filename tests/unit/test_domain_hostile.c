@@ -370,8 +370,9 @@ static void check_system(struct hostile *it)
 		    va + GUEST_CALL_AT, 0);
 	check_range(it, va + GUEST_CALL_AT,
 		    va + GUEST_RING_AT + GUEST_RING_BYTES, READS | WRITES);
-	check_range(it, va + GUEST_RING_AT + GUEST_RING_BYTES,
-		    va + GUEST_STACK_AT, 0);
+	check_range(it, va + GUEST_RING_AT + GUEST_RING_BYTES, GUEST_BELL_VA,
+		    0);
+	check_range(it, GUEST_BELL_VA + GUEST_PAGE, va + GUEST_STACK_AT, 0);
 	check_range(it, va + GUEST_STACK_AT,
 		    va + GUEST_STACK_AT + GUEST_STACK_BYTES, READS | WRITES);
 	check_range(it, va + GUEST_STACK_AT + GUEST_STACK_BYTES,
@@ -396,7 +397,7 @@ static void check_image(struct hostile *it)
 	check_range(it, at + image->constants_at, at + image->data_at, READS);
 	check_range(it, at + image->data_at, at + image->end_at,
 		    READS | WRITES);
-	check_range(it, at + image->end_at, GUEST_BELL_VA, 0);
+	check_range(it, at + image->end_at, GUEST_HEAP_VA, 0);
 }
 
 TEST(walls)
@@ -411,12 +412,11 @@ TEST(walls)
 		return;
 	check_system(&it);
 	check_image(&it);
-	check_range(&it, GUEST_BELL_VA + GUEST_PAGE, GUEST_HEAP_VA, 0);
 	space = &it.domain->space;
 	check_range(&it, GUEST_HEAP_VA,
-		    GUEST_HEAP_VA + space->regions[SPACE_HEAP].open,
+		    GUEST_VA + space->regions[SPACE_SYSTEM].open,
 		    READS | WRITES);
-	check_range(&it, GUEST_HEAP_VA + space->regions[SPACE_HEAP].open,
+	check_range(&it, GUEST_VA + space->regions[SPACE_SYSTEM].open,
 		    GUEST_CODE_VA, 0);
 	check_range(&it, it.at, it.at + HOSTILE_CODE, READS | RUNS);
 	check_range(&it, it.at + GUEST_LARGE, GUEST_MEMORY_VA, 0);
