@@ -96,6 +96,30 @@ TEST(interpreted_in_a_process)
 	check_calls(VM_INTERPRETED);
 }
 
+/* Where the tables are used up in the middle of it, nothing of the memory that
+ * could not be had may be left for the next one who has it. */
+TEST(what_does_not_open_is_shut)
+{
+	struct domain_options options = { 0 };
+	const struct space_region *region;
+	int ends[2] = { -1, -1 };
+	struct run run;
+
+	NEEDS_KVM;
+	CHECK(pipe(ends) == 0);
+	CHECK(run_open(&run, MODULE, VM_COMPILED, options));
+	region = space_window(&run.domain->space, 0);
+	run.domain->space.tables.used = GUEST_TABLES_BYTES / GUEST_PAGE;
+	CHECK(run_is(&run, "grow", 1, 100, 0, (uint32_t)-1));
+	CHECK_INT(region->open, 65536);
+	CHECK_INT(write(ends[1], region->at + 65535, 1), 1);
+	CHECK_INT(write(ends[1], region->at + 65536, 1), -1);
+	CHECK(run_is(&run, "set", 2, 65532, 7, 7));
+	run_close(&run);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* ---- kept and begun again ---------------------------------------------------- */
 
 struct kept {
