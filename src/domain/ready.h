@@ -29,7 +29,8 @@ struct ready {
 	struct snapshot snapshot;
 	bool was_found; /* in the cache, or by its name */
 	void *code;	/* a tip's, mapped */
-	char why[252];	/* nothing is kept */
+	uint64_t code_bytes;
+	char why[252]; /* nothing is kept */
 };
 /* The folder for images: malloced; NULL: the cache is off. */
 char *ready_folder(const struct cache_options *cache);
