@@ -200,6 +200,13 @@ run --until random --save chance counter.wat </dev/null
 [ $status = 126 ]
 ok $? "a function with results cannot be what it is kept behind"
 
+mkfifo silent
+exec 9<>silent
+run --dir shared --timeout 300ms --until stdin --save late counter.wat <&9
+exec 9<&-
+[ $status = 124 ] && ! "$BROOD" image show late >late 2>&1
+ok $? "it is waited for input as long as --timeout says"
+
 # Fuel: what was used up before is gone; without --fuel there is no limit.
 cat >fuel.wat <<'END'
 (module
