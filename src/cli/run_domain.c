@@ -118,7 +118,8 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	struct err err = { 0 };
 	int r = run_domain_find(in, "_initialize", &first, &err), code = 0;
 
-	if (r >= 0 && strcmp(name, "_initialize") != 0)
+	if (r >= 0 && strcmp(name, "_initialize") != 0 &&
+	    !in->run->options->init)
 		code = run_domain_plain(in, "_initialize", &first);
 	if (code || in->outcome.trap)
 		return code ? code : run_domain_end(in);
@@ -139,9 +140,13 @@ static int run_domain_prepare(struct run_domain *in, struct err *err)
 		.memory_bytes = (uint64_t)options->max_memory,
 	};
 	const struct cache_options cache = { .place = options->cache };
-	auto_free char *folder = ready_folder(&cache);
+	const struct vm_snapshot *init = in->run->init.snapshot;
+	auto_free char *folder = init ? NULL : ready_folder(&cache);
+	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
-	return ready_open(&in->ready, &domain, &in->program, folder, err);
+	return r < 0 || !init ? r
+			      : vm_snapshot_image(init, &in->ready.init,
+						  &in->ready.init_bytes, err);
 }
 
 static int run_domain_start(struct run_domain *in, struct err *err)

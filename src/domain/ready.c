@@ -115,9 +115,14 @@ static int make_instance(struct ready *ready, struct domain *domain,
 	uint32_t module, instance;
 	int r = domain_load(domain, &ready->program->code, &module, err);
 
-	return r < 0 ? r
-		     : domain_instantiate(domain, module, &instance, outcome,
-					  err);
+	if (r < 0)
+		return r;
+	return ready->init
+		       ? domain_instantiate_from(domain, module, ready->init,
+						 ready->init_bytes, &instance,
+						 outcome, err)
+		       : domain_instantiate(domain, module, &instance, outcome,
+					    err);
 }
 
 static int make_store(struct domain *domain, struct wasi *wasi,

@@ -19,6 +19,10 @@ struct ready {
 	struct program *program;
 	struct domain_options options;
 	struct images images; /* folder NULL: none */
+	/* What instances are made from, where it is not the module alone: a
+	 * snapshot of a process's (vm_snapshot_image). */
+	const uint8_t *init;
+	uint64_t init_bytes;
 	/* The booted guest: what the first domain began as. */
 	struct snapshot base;
 	bool has_snapshot;
