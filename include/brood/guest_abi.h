@@ -107,9 +107,20 @@ enum guest_bell {
 	GUEST_BELL_RANDOM,	/* renews the random bytes */
 	GUEST_BELL_FLUSH,	/* empties the ring */
 	GUEST_BELL_READY,	/* brood.ready: a warm point */
-	GUEST_BELL_HOST,	/* words: function of the embedder, arguments */
+	GUEST_BELL_HOST,	/* words: guest_service, memory, arguments */
 	GUEST_BELL_PANIC,	/* the text in "message": it cannot go on */
 	GUEST_BELLS
+};
+
+/* Imports of the module "brood", besides ready: GUEST_SERVICE(name,
+ * signature). */
+#define GUEST_SERVICES(GUEST_SERVICE)  \
+	GUEST_SERVICE(start, "iiii>i") \
+	GUEST_SERVICE(wait, "ii>i")
+enum guest_service {
+#define GUEST_SERVICE_NUMBER(name, signature) GUEST_SERVICE_##name,
+	GUEST_SERVICES(GUEST_SERVICE_NUMBER)
+#undef GUEST_SERVICE_NUMBER
 };
 
 /* What the host wants.  Texts and values are in the data. */

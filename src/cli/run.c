@@ -87,6 +87,12 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, listen),
 	  .help = "a socket that it may accept from; again for more" },
+	{ .name = "--start",
+	  .value = "NAME=FILE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, start),
+	  .help = "a program that it may start, each in a domain of its own, "
+		  "by the import brood.start; again for more" },
 	{ .name = "--fuel",
 	  .value = "N",
 	  .kind = ARGS_NUMBER,
@@ -635,6 +641,12 @@ static int run_check(const struct run *run)
 
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
+	if (options->start.count && !run_is_in_domain(run))
+		return cli_wrong("--start needs --in domain");
+	for (int i = 0; i < options->start.count; i++)
+		if (!strchr(options->start.item[i], '='))
+			return cli_wrong("--start %s: NAME=FILE is wanted",
+					 options->start.item[i]);
 	if (!options->save != !options->until)
 		return cli_wrong("--until says up to where, --save under which "
 				 "name: one needs the other");

@@ -17,7 +17,7 @@ struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
 		*report;
 	bool verbose, require_kvm;
-	struct args_list folders, read_only, environment, listen;
+	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;
 };
 

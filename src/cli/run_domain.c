@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/run.h"
+#include "cli/run_children.h"
 #include "domain/domain.h"
 #include "domain/program.h"
 #include "domain/warm.h"
@@ -17,6 +18,7 @@ struct run_domain {
 	struct program program;
 	struct domain *domain;
 	struct ready ready;
+	struct run_children *children;
 	struct domain_outcome outcome;
 };
 
@@ -241,6 +243,9 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 				    : run_domain_fail(in, &err);
 	run->isolation = domain_isolation(in->domain);
 	run_tell(run);
+	if (run_children_open(&in->children, run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	run_children_serve(in->children, in->domain);
 	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
 	return r < 0 ? run_domain_fail(in, &err) : run_domain_end(in);
 }
@@ -255,6 +260,7 @@ int run_from_tip(struct run *run)
 	if (images_open(&images, NULL, false, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
+	run_children_close(in.children);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);
@@ -287,6 +293,9 @@ static int run_domain_all(struct run_domain *in)
 				    : run_domain_fail(in, &err);
 	if (in->outcome.trap)
 		return run_domain_end(in);
+	if (run_children_open(&in->children, run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	run_children_serve(in->children, in->domain);
 	return run->options->invoke
 		       ? run_domain_invoke(in, run->options->invoke)
 		       : run_domain_command(in);
@@ -297,6 +306,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	struct run_domain in = { .run = run, .program.module = module };
 	int code = run_domain_all(&in);
 
+	run_children_close(in.children);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);

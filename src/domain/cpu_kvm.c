@@ -395,6 +395,7 @@ int cpu_open_kvm(struct cpu **opened, struct kvm *kvm, uint8_t *system,
 
 	if (!cpu)
 		return err_set(err, -ENOMEM, "a CPU");
+	cpu_kick_install();
 	cpu->cpu.kind = &cpu_kvm_kind;
 	cpu->kvm = kvm;
 	cpu->system = system;

@@ -2,6 +2,7 @@
 /* A domain's life, and its commands: what the host puts into the call page
  * and its data, and what it takes out of them. */
 #include "domain/domain.h"
+#include "base/clock.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
@@ -147,6 +148,12 @@ void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 	domain->wasi = wasi;
 }
 
+void domain_set_service(struct domain *domain, domain_serve *serve, void *env)
+{
+	domain->serve = serve;
+	domain->serve_env = env;
+}
+
 void domain_set_until(struct domain *domain, enum domain_until until)
 {
 	domain->until = until;
@@ -154,7 +161,13 @@ void domain_set_until(struct domain *domain, enum domain_until until)
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
 {
-	domain->deadline_ns = deadline_ns;
+	__atomic_store_n(&domain->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+}
+
+void domain_end(struct domain *domain)
+{
+	domain_set_deadline(domain, (int64_t)clock_ns());
+	domain->cpu->kind->kick(domain->cpu);
 }
 
 /* ---- commands ------------------------------------------------------------- */

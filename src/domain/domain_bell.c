@@ -123,6 +123,28 @@ static int bell_wasi(struct bell *bell, struct err *err)
 	return 0;
 }
 
+static int bell_host(struct bell *bell, struct err *err)
+{
+	struct domain *domain = bell->domain;
+	const struct space_region *region =
+		space_window(&domain->space, bell->words[1]);
+	struct domain_asked asked = { .service = bell->words[0] };
+
+	if (!region || region->is_dropped)
+		return domain_break(domain, err,
+				    "it names a memory that is not there");
+	asked.base = region->at;
+	asked.bytes = region->bytes;
+	memcpy(asked.words, bell->words + 2, sizeof(asked.words));
+	/* What the guest gets is an errno, or a number that is none. */
+	bell->page->answer = domain->serve
+				     ? domain->serve(domain->serve_env, &asked)
+				     : -WASI_ENOSYS;
+	if (bell->page->answer < 0)
+		bell->page->answer = (uint32_t)bell->page->answer;
+	return 0;
+}
+
 /* Who waits for what nobody will wake him from waits for his deadline. */
 static int bell_sleep(struct bell *bell, struct err *err)
 {
@@ -173,6 +195,7 @@ int domain_answer(struct domain *domain, uint32_t number, struct err *err)
 		[GUEST_BELL_HEAP] = bell_heap,
 		[GUEST_BELL_SLEEP] = bell_sleep,
 		[GUEST_BELL_READY] = bell_ready,
+		[GUEST_BELL_HOST] = bell_host,
 		[GUEST_BELL_PANIC] = bell_panic,
 	};
 	struct bell bell = { .domain = domain,
