@@ -79,6 +79,7 @@ int guest_define_host(void);
 /* call.c: the commands of the same names */
 int guest_find(void);
 int guest_call(void);
+int guest_start(void);
 int guest_global(void);
 /* How a run ended. */
 void guest_ended(enum wasm_trap trap);

@@ -126,15 +126,22 @@ enum guest_service {
 /* What the host wants.  Texts and values are in the data. */
 enum guest_command {
 	GUEST_COMMAND_NONE,
-	GUEST_COMMAND_OPEN,	   /* a store, by the options of the page */
-	GUEST_COMMAND_LOAD,	   /* words: module, bytes, image, bytes */
-	GUEST_COMMAND_INSTANTIATE, /* words: module -> instance */
-	GUEST_COMMAND_REGISTER,	   /* words: instance; its name */
-	GUEST_COMMAND_FIND,   /* words: instance; name -> struct guest_item */
-	GUEST_COMMAND_CALL,   /* words: instance, arguments; name, values */
-	GUEST_COMMAND_GLOBAL, /* words: instance; name -> value */
+	GUEST_COMMAND_OPEN, /* a store, by the options of the page */
+	GUEST_COMMAND_LOAD, /* words: module, bytes, image, bytes */
+	/* words: module, image of a snapshot or 0 -> instance */
+	GUEST_COMMAND_INSTANTIATE,
+	GUEST_COMMAND_REGISTER, /* words: instance; its name */
+	GUEST_COMMAND_FIND,	/* words: instance; name -> struct guest_item */
+	GUEST_COMMAND_CALL,	/* words: instance, arguments; name, values */
+	GUEST_COMMAND_GLOBAL,	/* words: instance; name -> value */
+	/* words: instance, length; the name, which is short, is in "message".
+	 * A function without parameters and results is called; what it is not
+	 * is told by enum guest_no. */
+	GUEST_COMMAND_START,
 	GUEST_COMMANDS
 };
+
+enum guest_no { GUEST_NO_FUNCTION = -2, GUEST_NO_PLAIN = -3 };
 
 enum { GUEST_WORDS = 14, GUEST_TRACE = 64, GUEST_RANDOM = 512 };
 

@@ -160,7 +160,8 @@ static int bell_sleep(struct bell *bell, struct err *err)
 		until = domain->deadline_ns;
 	at = (struct timespec){ until / 1000000000, until % 1000000000 };
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
-	       EINTR)
+		       EINTR &&
+	       !domain_ended(domain))
 		;
 	bell->page->ended = (uint32_t)domain_ended(domain);
 	bell->page->answer = 0;

@@ -37,10 +37,11 @@ int domain_timer_set(struct domain *domain, int64_t at_ns, struct err *err)
 		.it_interval = { 0, at_ns ? TIMER_AGAIN_NS : 0 },
 	};
 
+	/* A thread's own; a fork has none. */
+	if (domain->has_timer && domain->timer_thread != gettid())
+		domain_timer_close(domain);
 	if (!at_ns && !domain->has_timer)
 		return 0;
-	if (at_ns && domain->has_timer && domain->timer_thread != gettid())
-		domain_timer_close(domain);
 	if (!domain->has_timer && timer_make(domain, err) < 0)
 		return -EAGAIN;
 	if (timer_settime(domain->timer, TIMER_ABSTIME, &when, NULL) < 0)

@@ -198,7 +198,7 @@ CODE(refused_wbinvd, "wbinvd");
 CODE(refused_invlpg, "invlpg (%rsp)");
 CODE(refused_swapgs, "swapgs");
 CODE(refused_sysret, "sysretq");
-CODE(refused_sysexit, "sysexit");
+CODE(refused_sysexit, "sysexitl");
 CODE(refused_monitor, "mov %rsp, %rax\nxor %ecx, %ecx\nmonitor");
 CODE(refused_xsetbv, "xor %ecx, %ecx\nxsetbv");
 CODE(refused_far_return, "pushq $0x8\nlea 1f(%rip), %rax\npush %rax\n"
