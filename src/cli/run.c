@@ -558,9 +558,8 @@ static void run_report_exits(struct json *json, const struct domain *domain)
 	json_number(json, "wasi", bells[GUEST_BELL_WASI]);
 	json_number(json, "memory",
 		    (bells[GUEST_BELL_MEMORY_MAKE] +
-			   bells[GUEST_BELL_MEMORY_GROW] +
-			   bells[GUEST_BELL_MEMORY_DROP] +
-			   bells[GUEST_BELL_HEAP]));
+		     bells[GUEST_BELL_MEMORY_GROW] +
+		     bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP]));
 	json_number(json, "traps", counts.traps);
 	json_number(json, "kicks", counts.kicks);
 	json_close(json);
