@@ -47,6 +47,9 @@ struct domain_asked {
 	uint64_t words[8];
 	uint8_t *base;
 	uint64_t bytes;
+	/* For who waits: has the run come to its end? */
+	int (*ended)(void *domain);
+	void *domain;
 };
 typedef int64_t domain_serve(void *env, const struct domain_asked *asked);
 void domain_set_service(struct domain *domain, domain_serve *serve, void *env);
@@ -136,6 +139,7 @@ int domain_global(struct domain *domain, uint32_t instance, const char *name,
 
 struct domain_counts {
 	uint64_t bells, wasi, traps, kicks, parts;
+	uint64_t bells_for[GUEST_BELLS];
 	uint64_t memory_bytes; /* of all regions, as the guest sees them */
 };
 void domain_counts(const struct domain *domain, struct domain_counts *counts);

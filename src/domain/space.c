@@ -262,7 +262,7 @@ static int space_show_bytes(struct space *space, const uint8_t *at,
 	r = space->kind->show(space->cpu, &memory, err);
 	if (r >= 0)
 		r = tables_map(&space->tables, memory.virtual, memory.physical,
-			       room, flags, err);
+			       memory.bytes, flags, err);
 	if (r < 0)
 		return r;
 	space->code += room;
