@@ -172,6 +172,21 @@ ok $? "a tip that is not there"
 run --from one --in process </dev/null
 [ $status = 100 ]
 ok $? "a tip is for domains"
+run --from one --max-memory 1M </dev/null
+[ $status = 100 ]
+ok $? "what the tip's making has settled cannot be said again"
+run --require-kvm short.wat </dev/null
+[ $status = 100 ]
+ok $? "--require-kvm is for domains"
+cat >reactor.wat <<'END'
+(module (memory 1) (func (export "warm")))
+END
+run --until warm --save reactor --report report reactor.wat </dev/null
+[ $status = 0 ] && grep -q '"isolation":"' report
+ok $? "--report tells of what is kept"
+run --from reactor </dev/null
+[ $status = 126 ] && grep -q 'no function "_start"' err
+ok $? "a tip that has nothing to go on with"
 timeout 30 "$BROOD" machine start one >out 2>err
 status=$?
 [ $status != 0 ] && grep -q "no machine" err
@@ -311,6 +326,12 @@ child" ]
 else
 	skip "domains that start others" "$(head -1 err)"
 fi
+for words in child= =child.wat "a=short.wat --start a=child.wat"; do
+	# shellcheck disable=SC2086
+	run --in domain --start $words short.wat </dev/null
+	[ $status = 100 ] || break
+done
+ok $? "a child without name or file, or two of a name"
 run --in domain parent.wat </dev/null
 [ $status = 90 ]
 ok $? "what was not granted is not started"
