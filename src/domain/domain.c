@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is the domain's own comes with its store: what is only booted is the
+ * same in all of them, and all that is kept stands on the same bytes. */
 static int domain_enter(struct domain *domain, struct err *err)
 {
 	uint64_t bytes;
@@ -19,7 +21,7 @@ static int domain_enter(struct domain *domain, struct err *err)
 	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
-	domain_renew(domain);
+	page->bell_is_store = domain->options.ground->bell_is_store;
 	domain->cpu->kind->go(domain->cpu, &at);
 	return domain_run(domain, err);
 }
@@ -110,8 +112,11 @@ int domain_boot(struct domain **opened, const struct domain_options *options,
 
 int domain_open_store(struct domain *domain, struct err *err)
 {
-	int r = domain_do(domain, GUEST_COMMAND_OPEN, err);
+	int r;
 
+	if (!space_call(&domain->space)->generation)
+		domain_renew(domain);
+	r = domain_do(domain, GUEST_COMMAND_OPEN, err);
 	if (r >= 0)
 		domain->point = DOMAIN_POINT_IDLE;
 	return r;

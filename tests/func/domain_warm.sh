@@ -166,6 +166,13 @@ ok $? "nor what has no such function"
 run --until stdin short.wat </dev/null
 [ $status = 100 ]
 ok $? "--until needs --save"
+base() { # TIP
+	"$BROOD" image show "$1" | awk '$2 == "base" { print $3 }'
+}
+run --until ready --save other --fuel 1000000 --max-memory 1M --dir shared \
+	counter.wat </dev/null
+[ $status = 0 ] && [ -n "$(base one)" ] && [ "$(base one)" = "$(base other)" ]
+ok $? "all stand on the same booted guest"
 run --from nosuch </dev/null
 [ $status = 127 ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a tip that is not there"
