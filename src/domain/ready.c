@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Found, or made and kept. */
-#include "domain/ready.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -8,6 +7,7 @@
 #include "cache/code_header.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
+#include "domain/ready_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,9 +161,11 @@ static int make_keep(struct ready *ready, struct domain *domain,
 	else
 		tip_close(&tip);
 	ready->has_snapshot = r >= 0;
-	if (r >= 0)
-		log_event("domain.keep", "\"tip\":\"%s\"", name);
-	return r;
+	if (r < 0)
+		return r;
+	log_event("domain.keep", "\"tip\":\"%s\"", name);
+	ready_sweep(&ready->images);
+	return 0;
 }
 
 /* Why the instance is one of its own, or NULL. */
