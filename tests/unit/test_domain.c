@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -120,6 +121,38 @@ TEST(what_does_not_open_is_shut)
 	run_close(&run);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* A call that stops has no outcome yet; one that cannot go on for now goes on
+ * later, from where it stopped. */
+TEST(stopped_and_gone_on)
+{
+	static const char text[] =
+		"(module (import \"brood\" \"ready\" (func $ready))"
+		" (func (export \"bad\") unreachable)"
+		" (func (export \"f\") (call $ready)))";
+	struct domain_options options = { 0 };
+	struct rlimit before, none;
+	struct run run;
+
+	NEEDS_KVM;
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	CHECK(run_traps(&run, "bad", 0, 0, 0, WASM_TRAP_unreachable));
+	domain_set_until(run.domain, DOMAIN_UNTIL_READY);
+	CHECK_INT(run_call(&run, "f", 0, 0, 0), DOMAIN_STOPPED);
+	CHECK_INT(run.outcome.trap, WASM_OK);
+	CHECK_INT(run.outcome.trace_count, 0);
+	/* No timer can be made. */
+	getrlimit(RLIMIT_SIGPENDING, &before);
+	none = (struct rlimit){ 0, before.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	domain_set_deadline(run.domain, (int64_t)clock_ns() + 5000000000);
+	CHECK(domain_go_on(run.domain, &run.outcome, &failure) < 0);
+	setrlimit(RLIMIT_SIGPENDING, &before);
+	CHECK_INT(domain_go_on(run.domain, &run.outcome, &failure), 0);
+	CHECK_INT(run.outcome.trap, WASM_OK);
+	CHECK(run_traps(&run, "bad", 0, 0, 0, WASM_TRAP_unreachable));
+	run_close(&run);
 }
 
 /* ---- kept and begun again ---------------------------------------------------- */
