@@ -262,7 +262,7 @@ $(BUILD)/tests/fuzz/made/%.o: tests/fuzz/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
 GENERATOR := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/made/%.o, \
-	$(wildcard tests/fuzz/generate*.c tests/fuzz/play.c))
+	$(wildcard tests/fuzz/generate*.c tests/fuzz/play*.c))
 $(BUILD)/tests/unit/test_snapshot: $(GENERATOR)
 $(BUILD)/tests/unit/test_snapshot: UNIT_OBJECTS := $(GENERATOR)
 $(BUILD)/tests/fuzz/fuzz_wasm_generated: $(GENERATOR)

@@ -96,6 +96,32 @@ static enum wasm_trap wasi_enter(struct wasm_store *store,
 		      slots);
 }
 
+static const struct wasi_call services[] = {
+#define GUEST_SERVICE_ENTRY(name, signature) { #name, signature },
+	GUEST_SERVICES(GUEST_SERVICE_ENTRY)
+#undef GUEST_SERVICE_ENTRY
+};
+enum { SERVICES = sizeof services / sizeof *services };
+
+static enum wasm_trap service_enter(struct wasm_store *store,
+				    struct wasm_function *self,
+				    struct wasm_instance *caller,
+				    union wasm_value *slots)
+{
+	uintptr_t which = (uintptr_t)((struct wasm_host_function *)self)->env;
+	const struct wasm_deftype *type =
+		wasm_types_get(store->types, self->type);
+	struct guest_call *page = guest_page();
+
+	if (!caller || !caller->module->memory_count)
+		return wasi_refuse(store, services[which].name);
+	page->words[0] = which;
+	page->words[1] = guest_window(caller->memories[0]);
+	for (uint32_t i = 0; i < type->param_count; i++)
+		page->words[2 + i] = slots[i].i64;
+	return answer(store, guest_bell(GUEST_BELL_HOST), slots);
+}
+
 static enum wasm_trap ready_enter(struct wasm_store *store,
 				  struct wasm_function *self,
 				  struct wasm_instance *caller,
@@ -135,5 +161,10 @@ int guest_define_host(void)
 					    wasi_calls[i].signature, wasi_enter,
 					    i | version * WASI_UNSTABLE) < 0)
 				return -1;
+	for (uintptr_t i = 0; i < SERVICES; i++)
+		if (define_function("brood", services[i].name,
+				    services[i].signature, service_enter,
+				    i) < 0)
+			return -1;
 	return define_function("brood", "ready", ">", ready_enter, 0);
 }

@@ -103,24 +103,37 @@ enum guest_bell {
 	GUEST_BELL_MEMORY_DROP, /* words: window */
 	GUEST_BELL_HEAP,	/* words: bytes in all */
 	GUEST_BELL_SLEEP,	/* words: nanoseconds; < 0: for ever */
+	GUEST_BELL_CLOCK,	/* renews the clock */
 	GUEST_BELL_RANDOM,	/* renews the random bytes */
 	GUEST_BELL_FLUSH,	/* empties the ring, as each bell does */
 	GUEST_BELL_READY,	/* brood.ready: a warm point */
-	GUEST_BELL_HOST,	/* words: function of the embedder, arguments */
+	GUEST_BELL_HOST,	/* words: guest_service, memory, arguments */
 	GUEST_BELL_PANIC,	/* the text in "message": it cannot go on */
 	GUEST_BELLS
+};
+
+/* Imports of the module "brood", besides ready: GUEST_SERVICE(name,
+ * signature). */
+#define GUEST_SERVICES(GUEST_SERVICE)  \
+	GUEST_SERVICE(start, "iiii>i") \
+	GUEST_SERVICE(wait, "ii>i")
+enum guest_service {
+#define GUEST_SERVICE_NUMBER(name, signature) GUEST_SERVICE_##name,
+	GUEST_SERVICES(GUEST_SERVICE_NUMBER)
+#undef GUEST_SERVICE_NUMBER
 };
 
 /* What the host wants.  Texts and values are in the data. */
 enum guest_command {
 	GUEST_COMMAND_NONE,
-	GUEST_COMMAND_OPEN,	   /* a store, by the options of the page */
-	GUEST_COMMAND_LOAD,	   /* words: module, bytes, image, bytes */
-	GUEST_COMMAND_INSTANTIATE, /* words: module -> instance */
-	GUEST_COMMAND_REGISTER,	   /* words: instance; its name */
-	GUEST_COMMAND_FIND,   /* words: instance; name -> struct guest_item */
-	GUEST_COMMAND_CALL,   /* words: instance, arguments; name, values */
-	GUEST_COMMAND_GLOBAL, /* words: instance; name -> value */
+	GUEST_COMMAND_OPEN, /* a store, by the options of the page */
+	GUEST_COMMAND_LOAD, /* words: module, bytes, image, bytes */
+	/* words: module, image of a snapshot or 0 -> instance */
+	GUEST_COMMAND_INSTANTIATE,
+	GUEST_COMMAND_REGISTER, /* words: instance; its name */
+	GUEST_COMMAND_FIND,	/* words: instance; name -> struct guest_item */
+	GUEST_COMMAND_CALL,	/* words: instance, arguments; name, values */
+	GUEST_COMMAND_GLOBAL,	/* words: instance; name -> value */
 	/* words: instance, length; the name, which is short, is in "message".
 	 * A function without parameters and results is called; what it is not
 	 * is told by enum guest_no. */

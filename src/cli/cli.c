@@ -5,10 +5,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "domain/server_place.h"
 #include "lib/start.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -202,31 +204,64 @@ int cli_parse(const struct args_verb *verb, int argc, char **argv,
 	return -EINVAL;
 }
 
-static int cli_for_word(const char *word, cli_each *each, void *context)
+static int cli_look(const char *root, const char *name,
+		    struct server_place *place)
 {
+	if (server_place_find(root, name, place, NULL) < 0)
+		return 0;
+	if (access(place->live, F_OK) == 0)
+		return 1;
+	server_place_fini(place);
+	return 0;
+}
+
+int cli_find_served(const char *word, struct server_place *place,
+		    struct err *err)
+{
+	auto_free char *root = NULL;
+	auto_free char *file = NULL;
+	int r = registry_runtime(&root, false, err);
+
+	*place = (struct server_place){ 0 };
+	if (r < 0)
+		return r;
+	if (!strchr(word, '/') && cli_look(root, word, place))
+		return 1;
+	file = realpath(word, NULL);
+	return file ? cli_look(root, file, place) : 0;
+}
+
+/* Of a word that may name both. */
+struct cli_words {
+	cli_each *each;
+	cli_each_served *served;
+	void *context;
+	int worst;
+};
+
+static int cli_for_word(const char *word, const struct cli_words *with)
+{
+	auto_server_place struct server_place served = { 0 };
 	auto_place struct registry_place place = { 0 };
 	struct err err = { 0 };
-	int found = start_find_place(word, &place, &err);
+	int found = cli_find_served(word, &served, &err);
 
+	if (found > 0)
+		return with->served(&served, with->context);
+	found = start_find_place(word, &place, &err);
 	if (found < 0)
 		return cli_fail(&err, NULL);
 	if (found > 0)
-		return each(&place, context);
+		return with->each(&place, with->context);
 	fprintf(stderr,
 		"brood: no template of %s; \"brood ps\" lists what there is\n",
 		word);
 	return CLI_SYSTEM;
 }
 
-struct cli_all {
-	cli_each *each;
-	void *context;
-	int worst;
-};
-
 static int cli_visit(const struct registry_place *place, void *context)
 {
-	struct cli_all *all = context;
+	struct cli_words *all = context;
 	int code = all->each(place, all->context);
 
 	if (code > all->worst)
@@ -234,23 +269,46 @@ static int cli_visit(const struct registry_place *place, void *context)
 	return 0;
 }
 
-int cli_for_words(int count, char *const *words, bool all, cli_each *each,
-		  void *context)
+static int cli_visit_served(const struct server_place *place, void *context)
 {
-	struct cli_all state = { .each = each, .context = context };
+	struct cli_words *all = context;
+	int code = all->served(place, all->context);
+
+	if (code > all->worst)
+		all->worst = code;
+	return 0;
+}
+
+static int cli_for_all(struct cli_words *with)
+{
+	auto_free char *root = NULL;
 	struct err err = { 0 };
+
+	if (registry_each(cli_visit, with, &err) < 0 ||
+	    registry_runtime(&root, false, &err) < 0)
+		return cli_fail(&err, NULL);
+	server_place_each(root, cli_visit_served, with);
+	return with->worst;
+}
+
+int cli_for_words(int count, char *const *words, bool all, cli_each *each,
+		  cli_each_served *served, void *context)
+{
+	struct cli_words with = { .each = each,
+				  .served = served,
+				  .context = context };
 
 	if (all && count)
 		return cli_wrong("--all and names together; give one of them");
 	if (!all && !count)
 		return cli_wrong("no name given; name templates, or --all");
-	if (all && registry_each(cli_visit, &state, &err) < 0)
-		return cli_fail(&err, NULL);
+	if (all)
+		return cli_for_all(&with);
 	for (int i = 0; i < count; i++) {
-		int code = cli_for_word(words[i], each, context);
+		int code = cli_for_word(words[i], &with);
 
-		if (code > state.worst)
-			state.worst = code;
+		if (code > with.worst)
+			with.worst = code;
 	}
-	return state.worst;
+	return with.worst;
 }

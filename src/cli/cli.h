@@ -50,11 +50,16 @@ int cli_print(const char *text); /* to stdout, whole, 0 or CLI_SYSTEM */
 void cli_size(uint64_t bytes, char text[16]); /* "1.2M" */
 void cli_age(int64_t since_s, char text[24]); /* since 1970: "3h" */
 
-/* Runs "each" on the templates that the words name, or on all of them.  The
- * exit code is the worst one. */
+/* Runs "each" on the templates that the words name, or on all of them, and
+ * "served" on what is served in domains.  The exit code is the worst one. */
 typedef int cli_each(const struct registry_place *place, void *context);
+struct server_place;
+typedef int cli_each_served(const struct server_place *place, void *context);
 int cli_for_words(int count, char *const *words, bool all, cli_each *each,
-		  void *context);
+		  cli_each_served *served, void *context);
+/* What is served in domains by this name, or file.  1 found, 0 none. */
+int cli_find_served(const char *word, struct server_place *place,
+		    struct err *err);
 
 #define CLI_VERB(verb)                             \
 	extern const struct args_verb verb##_args; \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood launch: becomes the starter with the program's entry; where there
  * can be no template it becomes the program itself. */
+#include "cli/launch.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -13,11 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct launch_options {
-	const char *via, *report;
-	bool verbose;
-};
-
 static const struct args_option launch_options[] = {
 	{ .name = "--via",
 	  .value = "WAY",
@@ -25,6 +21,23 @@ static const struct args_option launch_options[] = {
 	  .offset = offsetof(struct launch_options, via),
 	  .help = "the way to try: auto, clone, hatch or exec",
 	  .words = "auto|clone|hatch|exec" },
+	{ .name = "--in",
+	  .value = "PLACE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct launch_options, in),
+	  .help = "domain: where PROGRAM is a module that is not served, as "
+		  "\"brood run --in domain\"",
+	  .words = "process|domain" },
+	{ .name = "--env",
+	  .value = "NAME[=VALUE]",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct launch_options, environment),
+	  .help = "in a domain: a further variable" },
+	{ .name = "--timeout",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct launch_options, timeout_ms),
+	  .help = "in a domain: end it after this time" },
 	{ .name = "--report",
 	  .value = "FILE",
 	  .kind = ARGS_TEXT,
@@ -54,6 +67,12 @@ const struct args_verb launch_args = {
 		"--until\") an instance goes on from there: with the "
 		"template's arguments and environment, which the program has "
 		"read already, and with all else of the caller.\n\n"
+		"What \"brood serve --in domain\" serves, by its name or its "
+		"file, runs in a domain that waits: with the caller's "
+		"standard input, output and error, the arguments, and the "
+		"variables of --env; all else was granted when it was "
+		"served. It ends when the caller does. Its exit codes are "
+		"those of \"brood run\".\n\n"
 		"Exit codes: the program's own; 126 it may not be executed; "
 		"127 there is no such program; 100 a wrong use.",
 	.options = launch_options,
@@ -118,6 +137,8 @@ int launch_run(int argc, char **argv)
 
 	if (cli_parse(&launch_args, argc, argv, &options, &operands, &count,
 		      &code) < 0)
+		return code;
+	if (launch_in_domain(&options, operands, count, &code))
 		return code;
 	wish = (struct start_wish){ .word = operands[0],
 				    .argv = operands,

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/maps.h"
 #include "base/process.h"
+#include "domain/server_place.h"
 #include "launch/keeper.h"
 #include "launch/shim_control.h"
 #include <errno.h>
@@ -26,6 +27,8 @@ void listing_row_fini(struct listing_row *row)
 	free(row->state);
 	free(row->reason);
 	free(row->socket);
+	free(row->isolation);
+	free(row->walls);
 	*row = (struct listing_row){ 0 };
 }
 
@@ -39,6 +42,9 @@ void listing_fini(struct listing *listing)
 
 const char *listing_ways(const struct listing_row *row)
 {
+	if (row->is_domain)
+		return strcmp(row->isolation, "kvm") == 0 ? "domain (kvm)"
+							  : "domain (process)";
 	if (row->clone && row->hatch)
 		return "clone and hatch";
 	if (row->clone)
@@ -159,27 +165,109 @@ int listing_read_row(const struct registry_place *place,
 	return 0;
 }
 
-static int listing_add(const struct registry_place *place, void *context)
+/* Room for one more, NULL without memory. */
+static struct listing_row *listing_next(struct listing *listing)
 {
-	struct listing *listing = context;
-	struct listing_row *row;
+	struct listing_row *row = listing->row;
 
 	if (listing->count == listing->room) {
 		int room = listing->room ? listing->room * 2 : 16;
 
-		row = reallocarray(listing->row, (size_t)room, sizeof(*row));
+		row = reallocarray(row, (size_t)room, sizeof(*row));
 		if (!row)
-			return -ENOMEM;
+			return NULL;
 		listing->row = row;
 		listing->room = room;
 	}
-	row = &listing->row[listing->count];
+	return &row[listing->count];
+}
+
+static int listing_add(const struct registry_place *place, void *context)
+{
+	struct listing *listing = context;
+	struct listing_row *row = listing_next(listing);
+
+	if (!row)
+		return -ENOMEM;
 	/* One that cannot be read must not hide the others. */
 	if (listing_read_row(place, row, NULL) < 0)
 		listing_row_fini(row);
 	else
 		listing->count++;
 	return 0;
+}
+
+/* ---- what is served in domains -------------------------------------------- */
+
+static int listing_parse_served(const char *status, struct listing_row *row)
+{
+	auto_free char *name = json_get_text(status, "name");
+
+	row->is_domain = row->kept = true;
+	row->name = name && *name ? steal_ptr(&name) : NULL;
+	row->program = listing_text(status, "program", "?");
+	row->state = listing_text(status, "state", "silent");
+	row->reason = listing_text(status, "last_error", "");
+	row->isolation = listing_text(status, "isolation", "?");
+	row->walls = listing_text(status, "walls", "");
+	listing_parse_kept(status, row);
+	row->generation = json_get_number(status, "generation", 0);
+	row->launches = json_get_number(status, "launches", 0);
+	row->vms = json_get_number(status, "vms", 0);
+	row->workers = json_get_number(status, "workers", 0);
+	row->resets = json_get_number(status, "resets", 0);
+	row->discarded = json_get_number(status, "discarded", 0);
+	row->workers_lost = json_get_number(status, "workers_lost", 0);
+	return row->program && row->state && row->reason && row->isolation &&
+			       row->walls
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int listing_add_served(const struct server_place *place, void *context)
+{
+	struct listing *listing = context;
+	struct listing_row *row = listing_next(listing);
+	auto_buf struct buf status = { 0 };
+
+	if (!row)
+		return -ENOMEM;
+	*row = (struct listing_row){ .key = strdup(file_base(place->folder)) };
+	server_ask(place, "status", LISTING_ASK_MS, &status, NULL);
+	if (!row->key || listing_parse_served(buf_string(&status), row) < 0)
+		listing_row_fini(row);
+	else
+		listing->count++;
+	return 0;
+}
+
+static int listing_read_served(struct listing *listing, struct err *err)
+{
+	auto_free char *root = NULL;
+	int result = registry_runtime(&root, false, err);
+
+	if (result >= 0)
+		server_place_each(root, listing_add_served, listing);
+	return result;
+}
+
+/* Workers cannot be looked at from outside: they tell it themselves. */
+static void listing_weigh_served(struct listing_row *row)
+{
+	auto_server_place struct server_place place = { 0 };
+	auto_buf struct buf status = { 0 };
+	auto_free char *root = NULL;
+
+	if (registry_runtime(&root, false, NULL) < 0 ||
+	    server_place_find(root, row->name ? row->name : row->program,
+			      &place, NULL) < 0 ||
+	    server_ask(&place, "weigh", LISTING_ASK_MS, &status, NULL) < 0)
+		return;
+	row->copies = row->vms;
+	row->copies_private_kib =
+		json_get_number(buf_string(&status), "own_kib", 0);
+	row->copies_shared_kib =
+		json_get_number(buf_string(&status), "shared_kib", 0);
 }
 
 static int listing_order(const void *a, const void *b)
@@ -194,6 +282,8 @@ int listing_read(struct listing *listing, struct err *err)
 {
 	int result = registry_each(listing_add, listing, err);
 
+	if (result >= 0)
+		result = listing_read_served(listing, err);
 	if (result < 0)
 		return result;
 	if (listing->count)
@@ -250,7 +340,10 @@ void listing_weigh(struct listing_row *row)
 	if (row->pid <= 0 || maps_memory((pid_t)row->pid, &memory, NULL) < 0)
 		return;
 	row->template_kib = (int64_t)memory.rss;
-	listing_weigh_children((pid_t)row->pid, row);
+	if (row->is_domain)
+		listing_weigh_served(row);
+	else
+		listing_weigh_children((pid_t)row->pid, row);
 }
 
 static void listing_json_memory(const struct listing_row *row,
@@ -264,6 +357,18 @@ static void listing_json_memory(const struct listing_row *row,
 	json_close(json);
 }
 
+static void listing_json_domain(const struct listing_row *row,
+				struct json *json)
+{
+	json_text(json, "isolation", row->isolation);
+	json_text(json, "walls", row->walls);
+	json_number(json, "vms", row->vms);
+	json_number(json, "workers", row->workers);
+	json_number(json, "resets", row->resets);
+	json_number(json, "discarded", row->discarded);
+	json_number(json, "workers_lost", row->workers_lost);
+}
+
 void listing_row_json(const struct listing_row *row, bool memory,
 		      struct json *json, const char *key)
 {
@@ -271,8 +376,11 @@ void listing_row_json(const struct listing_row *row, bool memory,
 	json_text(json, "key", row->key);
 	if (row->name)
 		json_text(json, "name", row->name);
+	json_text(json, "kind", row->is_domain ? "domain" : "program");
 	json_text(json, "program", row->program);
 	json_text(json, "state", row->state);
+	if (row->is_domain)
+		listing_json_domain(row, json);
 	json_bool(json, "clone", row->clone);
 	json_bool(json, "hatch", row->hatch);
 	json_text(json, "reason", row->reason);

@@ -18,6 +18,10 @@ struct listing_row {
 	int64_t generation, launches, live, waiting, draining, pid, keeper;
 	/* listing_weigh: KiB */
 	int64_t template_kib, copies, copies_private_kib, copies_shared_kib;
+	/* Of what is served in domains: */
+	bool is_domain;
+	char *isolation, *walls; /* "kvm" or "process"; names of walls */
+	int64_t vms, workers, resets, discarded, workers_lost;
 };
 struct listing {
 	struct listing_row *row;
@@ -30,7 +34,7 @@ void listing_row_fini(struct listing_row *row);
 void listing_fini(struct listing *listing);
 #define auto_listing __attribute__((cleanup(listing_fini)))
 #define auto_row     __attribute__((cleanup(listing_row_fini)))
-/* "clone and hatch", "clone", "hatch", "no way" */
+/* "clone and hatch", "clone", "hatch", "no way"; "domain (kvm)" */
 const char *listing_ways(const struct listing_row *row);
 /* Fills the memory of a template and of its living copies. */
 void listing_weigh(struct listing_row *row);

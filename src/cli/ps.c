@@ -22,7 +22,8 @@ const struct args_verb ps_args = {
 	.text = "Lists the templates of this user. WAYS tells how instances "
 		"can start: by clone (the template forks), by hatch (the "
 		"caller maps the template's image) or not at all, and then "
-		"REASON tells why. A template that is not kept now is started "
+		"REASON tells why. What is served in domains has its walls "
+		"below it; LIVE are those that run. A template that is not kept now is started "
 		"again by its next launch.\n\n"
 		"What nothing has used for 30 days, or whose program is gone, "
 		"is removed when some other template begins to serve: the "
@@ -51,6 +52,10 @@ static void ps_table(const struct listing *listing, struct buf *out)
 		buf_format(out, "  %s\n", row->program);
 		if (row->reason[0])
 			buf_format(out, "%-16s reason: %s\n", "", row->reason);
+		if (row->is_domain)
+			buf_format(out, "%-16s %ld VMs; walls: %s\n", "",
+				   (long)row->vms,
+				   row->walls[0] ? row->walls : "none");
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "domain/server_place.h"
 #include "launch/keeper.h"
 #include <errno.h>
 
@@ -29,7 +30,9 @@ const struct args_verb refresh_args = {
 	.text = "Executes the program anew, waits until the new template says "
 		"over its own socket that it serves, moves the public name to "
 		"it, and only then ends the old one. A new template that does "
-		"not get ready leaves the old one serving. No launch is lost.",
+		"not get ready leaves the old one serving. No launch is lost.\n\n"
+		"A module that is served in domains is read again, and new "
+		"workers take its launches.",
 	.options = refresh_options,
 	.most = -1,
 };
@@ -61,6 +64,22 @@ static int refresh_one(const struct registry_place *place, void *context)
 	return cli_fail(&err, "its next launch makes a new template");
 }
 
+static int refresh_served(const struct server_place *place, void *context)
+{
+	auto_buf struct buf answer = { 0 };
+	auto_free char *why = NULL;
+	struct err err = { 0 };
+	int result =
+		server_ask(place, "refresh", REFRESH_WAIT_MS, &answer, &err);
+
+	(void)context;
+	if (result >= 0)
+		why = json_get_text(buf_string(&answer), "error");
+	if (why)
+		result = err_set(&err, -EPROTO, "refresh: %s", why);
+	return result < 0 ? cli_fail(&err, "see \"brood ps\"") : 0;
+}
+
 int refresh_run(int argc, char **argv)
 {
 	struct refresh_options options = { 0 };
@@ -71,5 +90,5 @@ int refresh_run(int argc, char **argv)
 		      &code) < 0)
 		return code;
 	return cli_for_words(count, operands, options.all, refresh_one,
-			     &options);
+			     refresh_served, &options);
 }

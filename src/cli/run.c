@@ -87,6 +87,12 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, listen),
 	  .help = "a socket that it may accept from; again for more" },
+	{ .name = "--start",
+	  .value = "NAME=FILE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct run_options, start),
+	  .help = "a program that it may start, each in a domain of its own, "
+		  "by the import brood.start; again for more" },
 	{ .name = "--fuel",
 	  .value = "N",
 	  .kind = ARGS_NUMBER,
@@ -155,8 +161,9 @@ const struct args_verb run_args = {
 		"random numbers and times that NAME reads are the same in "
 		"all of them. What cannot be kept is refused: open files, "
 		"shared or imported memories, objects of the heap, a NAME "
-		"that traps or exits. See brood-compile(1) to make it "
-		"ahead.\n\n"
+		"that traps or exits. NAME itself runs in this process, also "
+		"with --in domain, which begins with what it left. See "
+		"brood-compile(1) to make it ahead.\n\n"
 		"With --in domain it runs in a virtual machine of its own, "
 		"whose operating system is the byte-code engine: what is "
 		"granted is the same. With --until and --save it is kept "
@@ -185,7 +192,7 @@ static bool run_is_in_domain(const struct run *run)
 	       (options->in && strcmp(options->in, "domain") == 0);
 }
 
-static void run_fini(struct run *run)
+void run_fini(struct run *run)
 {
 	ground_close(&run->ground);
 	init_close(&run->init);
@@ -288,7 +295,8 @@ int run_grant(struct run *run, struct err *err)
 		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
 	};
 
-	if (run_add_all(run, err) < 0 || run_listen(run, err) < 0)
+	if (run_add_all(run, err) < 0 ||
+	    (!run->socket_count && run_listen(run, err) < 0))
 		return err->code;
 	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
@@ -595,18 +603,24 @@ static int run_instantiate(struct run *run, const struct wasm_module *module,
 	return vm_instantiate(&run->vm, module, &run->instance, err);
 }
 
-static int run_start(struct run *run)
+int run_prepare(struct run *run, struct wasm_module **module)
 {
-	struct wasm_module *module;
 	struct err err = { 0 };
-	int result;
 
 	if (run_is_in_domain(run) &&
 	    ground_open(&run->ground, run->options->require_kvm, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
-	result = run_load(run, &module);
+	return run_load(run, module);
+}
+
+static int run_start(struct run *run)
+{
+	struct wasm_module *module;
+	struct err err = { 0 };
+	int result = run_prepare(run, &module);
+
 	if (result)
 		return result;
 	run_set_deadline(run);
@@ -635,6 +649,12 @@ static int run_check(const struct run *run)
 
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
+	if (options->start.count && !run_is_in_domain(run))
+		return cli_wrong("--start needs --in domain");
+	for (int i = 0; i < options->start.count; i++)
+		if (!strchr(options->start.item[i], '='))
+			return cli_wrong("--start %s: NAME=FILE is wanted",
+					 options->start.item[i]);
 	if (!options->save != !options->until)
 		return cli_wrong("--until says up to where, --save under which "
 				 "name: one needs the other");
@@ -647,6 +667,13 @@ static int run_check(const struct run *run)
 				 "%s",
 				 options->from ? "--from" : "--save");
 	return 0;
+}
+
+int run_prepare_tip(struct run *run, struct err *err)
+{
+	int r = ground_open(&run->ground, run->options->require_kvm, err);
+
+	return r < 0 ? r : run_open(run, err);
 }
 
 static int run_tip(struct run *run)
@@ -663,14 +690,13 @@ static int run_tip(struct run *run)
 	memcpy(words + 1, run->words, (size_t)run->word_count * sizeof(*words));
 	run->words = words;
 	run->word_count++;
-	if (ground_open(&run->ground, run->options->require_kvm, &err) < 0 ||
-	    run_open(run, &err) < 0)
+	if (run_prepare_tip(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	run_set_deadline(run);
 	return run_from_tip(run);
 }
 
-static int run_file(struct run *run)
+int run_open_file(struct run *run)
 {
 	struct err err = { 0 };
 	int result;
@@ -678,27 +704,36 @@ static int run_file(struct run *run)
 	run->file = strcmp(run->words[0], "-") == 0 ? "standard input"
 						    : run->words[0];
 	result = wasm_file_open(run->words[0], &run->source, &err);
+	return result < 0 ? run_no_file(&err, result) : 0;
+}
 
-	return result < 0 ? run_no_file(&err, result) : run_start(run);
+static int run_file(struct run *run)
+{
+	int code = run_open_file(run);
+
+	return code ? code : run_start(run);
+}
+
+int run_all(struct run *run)
+{
+	int code = run_check(run);
+
+	if (code)
+		return code;
+	init_stdio(run->stdio);
+	code = run->options->from ? run_tip(run) : run_file(run);
+	run_fini(run);
+	return code;
 }
 
 int run_run(int argc, char **argv)
 {
 	struct run_options options = { 0 };
-	struct run run = { .options = &options,
-			   .source = { .fd = -1 },
-			   .ground.kvm.device = -1,
-			   .isolation = "process" };
+	struct run run = RUN_EMPTY(&options);
 	int code;
 
 	if (cli_parse(&run_args, argc, argv, &options, &run.words,
 		      &run.word_count, &code) < 0)
 		return code;
-	code = run_check(&run);
-	if (code)
-		return code;
-	init_stdio(run.stdio);
-	code = options.from ? run_tip(&run) : run_file(&run);
-	run_fini(&run);
-	return code;
+	return run_all(&run);
 }

@@ -17,7 +17,7 @@ struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
 		*report;
 	bool verbose, require_kvm;
-	struct args_list folders, read_only, environment, listen;
+	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;
 };
 
@@ -45,6 +45,23 @@ struct run {
 	struct init init;
 	int stdio[3];
 };
+
+#define RUN_EMPTY(of)                           \
+	((struct run){ .options = (of),         \
+		       .source = { .fd = -1 },  \
+		       .ground.kvm.device = -1, \
+		       .isolation = "process" })
+
+/* Of a run whose options and words are set: all of it, to its exit code, and
+ * it is closed. */
+int run_all(struct run *run);
+/* Its steps, 0 or an exit code, which has been told: the file; the module in
+ * it, and what it runs on; its rights. */
+int run_open_file(struct run *run);
+int run_prepare(struct run *run, struct wasm_module **module);
+/* What a tip, which has its module with it, runs on. */
+int run_prepare_tip(struct run *run, struct err *err);
+void run_fini(struct run *run);
 
 /* "brood: FILE: ..." */
 int run_fail(const struct run *run, const struct err *err, int code);

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/run.h"
+#include "cli/run_children.h"
 #include "domain/domain.h"
 #include "domain/program.h"
 #include "domain/warm.h"
@@ -17,6 +18,7 @@ struct run_domain {
 	struct program program;
 	struct domain *domain;
 	struct ready ready;
+	struct run_children *children;
 	struct domain_outcome outcome;
 };
 
@@ -94,6 +96,11 @@ static int run_domain_call(struct run_domain *in, const char *name,
 	if (domain_call(in->domain, 0, name, strlen(name), values,
 			item->param_count, &results, &in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
+	if (!in->outcome.trap && results.count != item->result_count) {
+		err_set(&err, -EPROTO, "it tells %u results, not %u",
+			results.count, item->result_count);
+		return run_domain_fail(in, &err);
+	}
 	return in->outcome.trap ? run_domain_end(in)
 				: run_print(types + item->param_count,
 					    item->result_count, results.values);
@@ -105,7 +112,7 @@ static int run_domain_invoke(struct run_domain *in, const char *name)
 	struct err err = { 0 };
 	int r, code = 0;
 
-	if (strcmp(name, "_initialize") != 0)
+	if (strcmp(name, "_initialize") != 0 && !in->run->options->init)
 		code = run_domain_plain(in, "_initialize", false);
 	if (code || in->outcome.trap)
 		return code ? code : run_domain_end(in);
@@ -126,9 +133,13 @@ static int run_domain_prepare(struct run_domain *in, struct err *err)
 		.memory_bytes = (uint64_t)options->max_memory,
 	};
 	const struct cache_options cache = { .place = options->cache };
-	auto_free char *folder = ready_folder(&cache);
+	const struct vm_snapshot *init = in->run->init.snapshot;
+	auto_free char *folder = init ? NULL : ready_folder(&cache);
+	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
-	return ready_open(&in->ready, &domain, &in->program, folder, err);
+	return r < 0 || !init ? r
+			      : vm_snapshot_image(init, &in->ready.init,
+						  &in->ready.init_bytes, err);
 }
 
 static int run_domain_start(struct run_domain *in, struct err *err)
@@ -235,6 +246,9 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 				    : run_domain_fail(in, &err);
 	run->isolation = domain_isolation(in->domain);
 	run_tell(run);
+	if (run_children_open(&in->children, run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	run_children_serve(in->children, in->domain);
 	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
 	return r < 0 ? run_domain_fail(in, &err) : run_domain_end(in);
 }
@@ -249,6 +263,7 @@ int run_from_tip(struct run *run)
 	if (images_open(&images, NULL, false, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
+	run_children_close(in.children);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);
@@ -281,6 +296,9 @@ static int run_domain_all(struct run_domain *in)
 				    : run_domain_fail(in, &err);
 	if (in->outcome.trap)
 		return run_domain_end(in);
+	if (run_children_open(&in->children, run, &err) < 0)
+		return run_fail(run, &err, CLI_SYSTEM);
+	run_children_serve(in->children, in->domain);
 	return run->options->invoke
 		       ? run_domain_invoke(in, run->options->invoke)
 		       : run_domain_command(in);
@@ -291,6 +309,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	struct run_domain in = { .run = run, .program.module = module };
 	int code = run_domain_all(&in);
 
+	run_children_close(in.children);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);

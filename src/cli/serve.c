@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood serve: makes a template of a program and waits until it serves. */
+#include "cli/serve.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -19,19 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	SERVE_MORE_MS = 5000,
-	SERVE_STOP_MS = 15000,
-	SERVE_LOOK_MS = 20,
-	SERVE_UNSET = -2
-};
-
-struct serve_options {
-	const char *until;
-	long refresh_ms, refresh_launches, pool, idle_ms, ready_ms;
-	bool hold, no_hold, detach, foreground, explain, json;
-	struct args_list env;
-};
+enum { SERVE_MORE_MS = 5000, SERVE_STOP_MS = 15000, SERVE_LOOK_MS = 20 };
 
 #define SERVE_OPTION(word, what, of, member, say)           \
 	{ .name = word,                                     \
@@ -41,6 +30,13 @@ struct serve_options {
 	  .help = say }
 /* clang-format off */
 static const struct args_option serve_options[] = {
+	{ .name = "--in",
+	  .value = "PLACE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct serve_options, in),
+	  .help = "domain: PROGRAM is a WebAssembly module, and domains of it "
+		  "wait, as \"brood run --in domain\" makes one",
+	  .words = "process|domain" },
 	SERVE_OPTION("--until", "POINT", ARGS_TEXT, until,
 		     "how far it runs: main, stdin, ready or open:PATH"),
 	SERVE_OPTION("--pool", "N", ARGS_NUMBER, pool,
@@ -58,7 +54,29 @@ static const struct args_option serve_options[] = {
 	SERVE_OPTION("--no-hold", NULL, ARGS_FLAG, no_hold,
 		     "never; the default is: where copies wait in a pool"),
 	SERVE_OPTION("--env", "NAME=VALUE", ARGS_LIST, env,
-		     "a further variable of the template"),
+		     "a further variable of the template, or of what runs in "
+		     "domains, there NAME alone too"),
+	SERVE_OPTION("--from", "TIP", ARGS_TEXT, from,
+		     "domains go on from this warm state (\"brood run "
+		     "--save\"); the operand is then a NAME alone"),
+	SERVE_OPTION("--dir", "HOST[::GUEST]", ARGS_LIST, folders,
+		     "in domains: a folder that each launch may use"),
+	SERVE_OPTION("--dir-ro", "HOST[::GUEST]", ARGS_LIST, read_only,
+		     "the same, but nothing there can be changed"),
+	SERVE_OPTION("--listen", "tcp:ADDRESS:PORT|unix:PATH", ARGS_LIST,
+		     listen,
+		     "in domains: a socket that each launch may accept from"),
+	SERVE_OPTION("--timeout", "TIME", ARGS_MS, timeout_ms,
+		     "in domains: the most that a launch may take"),
+	SERVE_OPTION("--fuel", "N", ARGS_NUMBER, fuel,
+		     "in domains: end a launch after N calls and turns of "
+		     "loops"),
+	SERVE_OPTION("--max-memory", "BYTES", ARGS_NUMBER, max_memory,
+		     "in domains: the most that each memory may have"),
+	SERVE_OPTION("--require-kvm", NULL, ARGS_FLAG, require_kvm,
+		     "in domains: where there is no KVM, fail"),
+	SERVE_OPTION("--cache", "DIR", ARGS_TEXT, cache,
+		     "in domains: where compiled code is kept, or off"),
 	SERVE_OPTION("--detach", NULL, ARGS_FLAG, detach,
 		     "return when it serves (the default)"),
 	SERVE_OPTION("--foreground", NULL, ARGS_FLAG, foreground,
@@ -87,23 +105,24 @@ const struct args_verb serve_args = {
 		"copies by clone only, with the arguments given here and the "
 		"environment of the template: those of a launch come too late "
 		"for a program that has begun.\n\n"
+		"With --in domain PROGRAM is a WebAssembly module, and what "
+		"waits are domains in which it is instantiated: virtual "
+		"machines in jailed worker processes, at most 30 in one. A "
+		"launch gets its arguments and the caller's standard input, "
+		"output and error; folders, sockets and variables are those "
+		"given here. Afterwards the domain is reset to what it began "
+		"as. Where all run, further ones are made, up to 240; then "
+		"launches wait.\n\n"
 		"TIME is a number with ms, s, m or h.\n\n"
 		"Examples:\n\n"
 		"  brood serve clang\n\n"
 		"  brood serve --pool 4 cc -- /usr/bin/clang -O2\n\n"
-		"  brood serve --explain node",
+		"  brood serve --explain node\n\n"
+		"  brood serve --in domain --dir /srv/data app -- app.wasm",
 	.options = serve_options,
 	.least = 1,
 	.most = -1,
 	.stop_early = true,
-};
-
-/* Shape of the operands: [NAME --] PROGRAM [ARG...].  A "--" in front of
- * PROGRAM was taken by the parser and says that no NAME comes. */
-struct serve_words {
-	const char *name, *program;
-	char *const *argument;
-	int arguments;
 };
 
 static void serve_sort(char *const *words, int count, bool after_dashes,
@@ -457,6 +476,19 @@ static int serve_explain(const struct serve_options *options,
 	return cli_print(buf_string(&out));
 }
 
+static bool serve_is_in_domain(const struct serve_options *options)
+{
+	return options->from ||
+	       (options->in && strcmp(options->in, "domain") == 0);
+}
+
+static bool serve_has_domain_words(const struct serve_options *options)
+{
+	return options->folders.count || options->read_only.count ||
+	       options->listen.count || options->timeout_ms || options->fuel ||
+	       options->max_memory || options->require_kvm || options->cache;
+}
+
 int serve_run(int argc, char **argv)
 {
 	struct serve_options options = {
@@ -476,6 +508,12 @@ int serve_run(int argc, char **argv)
 		      &code) < 0)
 		return code;
 	serve_sort(operands, count, strcmp(operands[-1], "--") == 0, &words);
+	if (serve_is_in_domain(&options))
+		return serve_in_domain(&options, &words);
+	if (serve_has_domain_words(&options))
+		return cli_wrong("--dir, --listen, --timeout, --fuel, "
+				 "--max-memory, --cache and --require-kvm are "
+				 "for --in domain");
 	spec_init(&spec);
 	result = serve_fill(&options, &words, &spec, &err);
 	if (result == -EINVAL)

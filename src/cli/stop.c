@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "domain/server_place.h"
 #include "launch/keeper.h"
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +34,9 @@ const struct args_verb stop_args = {
 	.text = "Ends the keeper of a template and the template itself. "
 		"Instances that run are left alone. The entry stays: the next "
 		"launch may hatch from the image at once and starts the "
-		"template again. With --forget nothing of it stays.",
+		"template again. With --forget nothing of it stays.\n\n"
+		"What is served in domains takes no more launches; its server "
+		"and workers end when those that run have ended.",
 	.options = stop_options,
 	.most = -1,
 };
@@ -65,6 +68,19 @@ static int stop_one(const struct registry_place *place, void *context)
 	return 0;
 }
 
+/* Nothing of it is kept but in caches. */
+static int stop_served(const struct server_place *place, void *context)
+{
+	auto_buf struct buf answer = { 0 };
+	struct err err = { 0 };
+	int result = server_ask(place, "stop", STOP_WAIT_MS, &answer, &err);
+
+	(void)context;
+	return result < 0 && result != -ECONNREFUSED
+		       ? cli_fail(&err, "see \"brood ps\"")
+		       : 0;
+}
+
 int stop_run(int argc, char **argv)
 {
 	struct stop_options options = { 0 };
@@ -74,5 +90,6 @@ int stop_run(int argc, char **argv)
 	if (cli_parse(&stop_args, argc, argv, &options, &operands, &count,
 		      &code) < 0)
 		return code;
-	return cli_for_words(count, operands, options.all, stop_one, &options);
+	return cli_for_words(count, operands, options.all, stop_one,
+			     stop_served, &options);
 }

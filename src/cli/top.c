@@ -31,7 +31,8 @@ const struct args_verb top_args = {
 		"of it live (waiting ones included), what one copy has of its "
 		"own and what it shares, in MiB. Copies are the clones; an "
 		"instance that was hatched is an ordinary process of its "
-		"caller and is counted there.\n\n"
+		"caller and is counted there. Of what is served in domains, "
+		"copies are the domains, and their workers' memory is told.\n\n"
 		"On a terminal the table is drawn again each second until "
 		"Ctrl-C; elsewhere it is printed once.",
 	.options = top_options,

@@ -2,6 +2,7 @@
 /* A domain's life, and its commands: what the host puts into the call page
  * and its data, and what it takes out of them. */
 #include "domain/domain.h"
+#include "base/clock.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
@@ -147,6 +148,12 @@ void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 	domain->wasi = wasi;
 }
 
+void domain_set_service(struct domain *domain, domain_serve *serve, void *env)
+{
+	domain->serve = serve;
+	domain->serve_env = env;
+}
+
 void domain_set_until(struct domain *domain, enum domain_until until)
 {
 	domain->until = until;
@@ -154,7 +161,13 @@ void domain_set_until(struct domain *domain, enum domain_until until)
 
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns)
 {
-	domain->deadline_ns = deadline_ns;
+	__atomic_store_n(&domain->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+}
+
+void domain_end(struct domain *domain)
+{
+	domain_set_deadline(domain, (int64_t)clock_ns());
+	domain->cpu->kind->kick(domain->cpu);
 }
 
 /* ---- commands ------------------------------------------------------------- */
@@ -218,17 +231,39 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 	return r;
 }
 
-int domain_instantiate(struct domain *domain, uint32_t module,
-		       uint32_t *instance, struct domain_outcome *outcome,
-		       struct err *err)
+static int domain_make_instance(struct domain *domain, uint32_t module,
+				uint64_t image, uint32_t *instance,
+				struct domain_outcome *outcome, struct err *err)
 {
+	struct guest_call *page = space_call(&domain->space);
 	int r;
 
-	space_call(&domain->space)->command_words[0] = module;
+	page->command_words[0] = module;
+	page->command_words[1] = image;
 	r = domain_do(domain, GUEST_COMMAND_INSTANTIATE, err);
 	*instance = (uint32_t)domain->done.result;
 	domain_outcome(domain, outcome);
 	return r;
+}
+
+int domain_instantiate(struct domain *domain, uint32_t module,
+		       uint32_t *instance, struct domain_outcome *outcome,
+		       struct err *err)
+{
+	return domain_make_instance(domain, module, 0, instance, outcome, err);
+}
+
+int domain_instantiate_from(struct domain *domain, uint32_t module,
+			    const uint8_t *image, uint64_t len,
+			    uint32_t *instance, struct domain_outcome *outcome,
+			    struct err *err)
+{
+	uint64_t at;
+	int r = space_show_data(&domain->space, image, len, &at, err);
+
+	return r < 0 ? r
+		     : domain_make_instance(domain, module, at, instance,
+					    outcome, err);
 }
 
 /* A name into the data; the values behind it begin at a multiple of 16. */

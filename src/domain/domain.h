@@ -39,8 +39,26 @@ void domain_close(struct domain *domain); /* NULL: nothing */
 /* What serves the guest's calls from now on; NULL: nothing, each is ENOSYS.
  * It stays the caller's. */
 void domain_set_wasi(struct domain *domain, struct wasi *wasi);
+/* What serves its calls of the module "brood": an answer >= 0, or the negative
+ * of an errno of WASI.  "asked" is the host's own copy, memory the guest's,
+ * which may change at any time.  NULL: each is ENOSYS. */
+struct domain_asked {
+	uint64_t service; /* any number */
+	uint64_t words[8];
+	uint8_t *base;
+	uint64_t bytes;
+	/* For who waits: has the run come to its end? */
+	int (*ended)(void *domain);
+	void *domain;
+};
+typedef int64_t domain_serve(void *env, const struct domain_asked *asked);
+void domain_set_service(struct domain *domain, domain_serve *serve, void *env);
 /* CLOCK_MONOTONIC; 0: none.  It holds for all that runs from now on. */
 void domain_set_deadline(struct domain *domain, int64_t deadline_ns);
+/* From any thread: what runs in it has come to its deadline.  The caller then
+ * interrupts the thread that runs it, by SIGRTMIN, and again until it ends:
+ * one that just begins may miss it. */
+void domain_end(struct domain *domain);
 
 /* A call does not only end: it may stop where somebody wanted to look, and go
  * on from there, here or in another domain that begins as this one is. */
@@ -78,6 +96,12 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 int domain_instantiate(struct domain *domain, uint32_t module,
 		       uint32_t *instance, struct domain_outcome *outcome,
 		       struct err *err);
+/* The same from a snapshot's image (vm_snapshot_image), which stays as long as
+ * the domain: the instance is what the snapshot's was, and nothing runs. */
+int domain_instantiate_from(struct domain *domain, uint32_t module,
+			    const uint8_t *image, uint64_t len,
+			    uint32_t *instance, struct domain_outcome *outcome,
+			    struct err *err);
 /* Imports of this module's name find the instance's exports. */
 int domain_register(struct domain *domain, uint32_t instance, const char *name,
 		    size_t len, struct err *err);

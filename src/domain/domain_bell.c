@@ -144,6 +144,30 @@ static int bell_wasi(struct bell *bell, struct err *err)
 	return 0;
 }
 
+static int bell_host(struct bell *bell, struct err *err)
+{
+	struct domain *domain = bell->domain;
+	const struct space_region *region =
+		space_window(&domain->space, bell->words[1]);
+	struct domain_asked asked = { .service = bell->words[0],
+				      .ended = domain_ended,
+				      .domain = domain };
+
+	if (!region || region->is_dropped)
+		return domain_break(domain, err,
+				    "it names a memory that is not there");
+	asked.base = region->at;
+	asked.bytes = region->bytes;
+	memcpy(asked.words, bell->words + 2, sizeof(asked.words));
+	/* What the guest gets is an errno, or a number that is none. */
+	bell->page->answer = domain->serve
+				     ? domain->serve(domain->serve_env, &asked)
+				     : -WASI_ENOSYS;
+	if (bell->page->answer < 0)
+		bell->page->answer = (uint32_t)bell->page->answer;
+	return 0;
+}
+
 /* Who waits for what nobody will wake him from waits for his deadline. */
 static int bell_sleep(struct bell *bell, struct err *err)
 {
@@ -159,9 +183,18 @@ static int bell_sleep(struct bell *bell, struct err *err)
 		until = domain->deadline_ns;
 	at = (struct timespec){ until / 1000000000, until % 1000000000 };
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
-	       EINTR)
+		       EINTR &&
+	       !domain_ended(domain))
 		;
 	bell->page->ended = (uint32_t)domain_ended(domain);
+	bell->page->answer = 0;
+	return 0;
+}
+
+static int bell_clock(struct bell *bell, struct err *err)
+{
+	(void)err;
+	domain_put_clock(bell->domain);
 	bell->page->answer = 0;
 	return 0;
 }
@@ -201,9 +234,11 @@ int domain_answer(struct domain *domain, uint32_t number, struct err *err)
 		[GUEST_BELL_MEMORY_DROP] = bell_memory_drop,
 		[GUEST_BELL_HEAP] = bell_heap,
 		[GUEST_BELL_SLEEP] = bell_sleep,
+		[GUEST_BELL_CLOCK] = bell_clock,
 		[GUEST_BELL_RANDOM] = bell_random,
 		[GUEST_BELL_FLUSH] = bell_ready,
 		[GUEST_BELL_READY] = bell_ready,
+		[GUEST_BELL_HOST] = bell_host,
 		[GUEST_BELL_PANIC] = bell_panic,
 	};
 	struct bell bell = { .domain = domain,

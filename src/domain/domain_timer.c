@@ -43,10 +43,11 @@ int domain_timer_set(struct domain *domain, int which, int64_t at_ns,
 		.it_interval = { 0, at_ns ? timer_again_ns[which] : 0 },
 	};
 
+	/* A thread's own; a fork has none. */
+	if (timer->thread && timer->thread != gettid())
+		domain_timers_close(domain);
 	if (!at_ns && !timer->thread)
 		return 0;
-	if (at_ns && timer->thread && timer->thread != gettid())
-		domain_timers_close(domain);
 	if (!timer->thread && timer_make(domain, timer, err) < 0)
 		return -EAGAIN;
 	if (timer_settime(timer->id, TIMER_ABSTIME, &when, NULL) < 0)

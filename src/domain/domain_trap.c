@@ -14,10 +14,11 @@ enum { TRAP_LATE_MOST = 50 };
 int domain_ended(void *of)
 {
 	const struct domain *domain = of;
+	int64_t deadline =
+		__atomic_load_n(&domain->deadline_ns, __ATOMIC_RELAXED);
 
-	return domain->deadline_ns && (int64_t)clock_ns() >= domain->deadline_ns
-		       ? WASM_TRAP_deadline
-		       : WASM_OK;
+	return deadline && (int64_t)clock_ns() >= deadline ? WASM_TRAP_deadline
+							   : WASM_OK;
 }
 
 /* Where the fault entry itself is at work, nothing must be sent. */

@@ -19,6 +19,8 @@ struct domain {
 	struct space space;
 	struct cpu *cpu;
 	struct wasi *wasi;
+	domain_serve *serve;
+	void *serve_env;
 	int64_t deadline_ns;
 	enum domain_point point;
 	const struct snapshot *origin; /* what it began as, or NULL */

@@ -177,6 +177,8 @@ static const struct jail_rule jail_rules[] = {
 	WITH(SOCKETS, sendmsg),
 	WITH(SOCKETS, shutdown),
 	WITH(SOCKETS, getsockopt),
+	WITH(SOCKETS, epoll_ctl),
+	WITH(SOCKETS, epoll_wait),
 	/* ---- threads and time ---- */
 	WHERE(clone, ARGUMENT(0, IS, JAIL_THREAD)),
 	FAILS(clone3, ENOSYS),

@@ -115,9 +115,14 @@ static int make_instance(struct ready *ready, struct domain *domain,
 	uint32_t module, instance;
 	int r = domain_load(domain, &ready->program->code, &module, err);
 
-	return r < 0 ? r
-		     : domain_instantiate(domain, module, &instance, outcome,
-					  err);
+	if (r < 0)
+		return r;
+	return ready->init
+		       ? domain_instantiate_from(domain, module, ready->init,
+						 ready->init_bytes, &instance,
+						 outcome, err)
+		       : domain_instantiate(domain, module, &instance, outcome,
+					    err);
 }
 
 static int make_store(struct domain *domain, struct wasi *wasi,
@@ -231,9 +236,8 @@ static int make_plain(struct ready *ready, struct wasi *wasi,
 /* ---- start ---------------------------------------------------------------- */
 
 /* What the program had open is opened again. */
-static int start_granted(const struct ready *ready, struct domain *domain,
-			 struct wasi *wasi, int64_t deadline_ns,
-			 struct err *err)
+int ready_grant(const struct ready *ready, struct domain *domain,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err)
 {
 	const struct snapshot *snapshot = &ready->snapshot;
 
@@ -254,7 +258,7 @@ static int start_kept(struct ready *ready, struct wasi *wasi,
 
 	if (r < 0)
 		return r;
-	return start_granted(ready, *domain, wasi, deadline_ns, err);
+	return ready_grant(ready, *domain, wasi, deadline_ns, err);
 }
 
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
@@ -303,7 +307,7 @@ int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
 			? snapshot_reset(&ready->snapshot, domain, pagemap, err)
 			: err_set(err, -ENOTSUP, "reset a domain");
 
-	return r < 0 ? r : start_granted(ready, domain, wasi, deadline_ns, err);
+	return r < 0 ? r : ready_grant(ready, domain, wasi, deadline_ns, err);
 }
 
 /* ---- opened --------------------------------------------------------------- */

@@ -19,6 +19,10 @@ struct ready {
 	struct program *program;
 	struct domain_options options;
 	struct images images; /* folder NULL: none */
+	/* What instances are made from, where it is not the module alone: a
+	 * snapshot of a process's (vm_snapshot_image). */
+	const uint8_t *init;
+	uint64_t init_bytes;
 	/* The booted guest: what the first domain began as. */
 	struct snapshot base;
 	bool has_snapshot;
@@ -47,6 +51,9 @@ void ready_close(struct ready *ready);
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 		struct domain **domain, struct domain_outcome *outcome,
 		struct err *err);
+/* Its tenant, of a domain that was started or reset without one. */
+int ready_grant(const struct ready *ready, struct domain *domain,
+		struct wasi *wasi, int64_t deadline_ns, struct err *err);
 /* What the program does from there on, to its end: its _start, or what it was
  * in the middle of.  -ENOENT: it has no _start. */
 int ready_run(struct ready *ready, struct domain *domain,

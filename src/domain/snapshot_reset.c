@@ -149,6 +149,7 @@ int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
 	if (r < 0)
 		return err_wrap(err, "reset a domain");
 	domain->wasi = NULL;
+	domain->serve = NULL;
 	domain->deadline_ns = 0;
 	domain->until = DOMAIN_UNTIL_END;
 	domain->point = snapshot->state->point;

@@ -218,8 +218,9 @@ struct space_region *space_window(const struct space *space, uint64_t window)
 	return &space->regions[SPACE_WINDOWS + window];
 }
 
-int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
-		    uint64_t *virtual, struct err *err)
+static int space_show_bytes(struct space *space, const uint8_t *at,
+			    uint64_t bytes, unsigned flags, uint64_t *virtual,
+			    struct err *err)
 {
 	struct cpu_memory memory = {
 		.physical = GUEST_CODE_AT + space->code,
@@ -227,6 +228,7 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		.bytes = space_up(bytes, GUEST_PAGE),
 		.at = (uint8_t *)at,
 		.is_code = true,
+		.is_data = !(flags & TABLES_EXECUTE),
 	};
 	uint64_t room = space_up(bytes, GUEST_LARGE);
 	int r;
@@ -236,12 +238,24 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 	r = space->kind->show(space->cpu, &memory, err);
 	if (r >= 0)
 		r = tables_map(&space->tables, memory.virtual, memory.physical,
-			       room, TABLES_EXECUTE, err);
+			       memory.bytes, flags, err);
 	if (r < 0)
 		return r;
 	space->code += room;
 	*virtual = memory.virtual;
 	return 0;
+}
+
+int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err)
+{
+	return space_show_bytes(space, at, bytes, TABLES_EXECUTE, virtual, err);
+}
+
+int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err)
+{
+	return space_show_bytes(space, at, bytes, 0, virtual, err);
 }
 
 /* ---- back ----------------------------------------------------------------- */

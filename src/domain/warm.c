@@ -93,29 +93,26 @@ static int warm_keep_code(struct warm *warm, struct err *err)
 	return r < 0 ? err_wrap(err, "keep the program's code") : 0;
 }
 
-/* The guest, booted, and the module's instance as a difference to it: what a
- * cache has of them is in another folder, and may go. */
-static int warm_begin_program(struct warm *warm, struct err *err)
+/* The guest, booted: what a cache has of it is in another folder, and may go.
+ * It is over before the program's domain begins: where this process is the
+ * CPU there can be one only. */
+static int warm_begin_base(struct warm *warm, struct err *err)
 {
-	const struct images *images = warm->options->images;
 	struct domain *booted;
 	int r = domain_boot(&booted, &warm->ready->options, err);
 
 	if (r >= 0)
-		r = snapshot_take(booted, images, &warm->tip, NULL, err);
+		r = snapshot_take(booted, warm->options->images, &warm->tip,
+				  NULL, err);
 	domain_close(booted);
-	return r < 0 ? r
-		     : snapshot_take(warm->domain, images, &warm->tip, NULL,
-				     err);
+	return r;
 }
 
-static int warm_begin_chain(struct warm *warm, struct err *err)
+static int warm_begin_tip(struct warm *warm, struct err *err)
 {
 	const struct tip *from = &warm->ready->snapshot.tip;
 	uint8_t ids[LAYER_DEPTH_MOST][LAYER_ID];
 
-	if (!warm->options->from)
-		return warm_begin_program(warm, err);
 	for (uint32_t i = 0; i < from->layer_count; i++)
 		memcpy(ids[i], from->layers[i].head.id, LAYER_ID);
 	return tip_compose(warm->options->images, (const void *)ids,
@@ -152,13 +149,19 @@ static int warm_publish(struct warm *warm, struct err *err)
 
 static int warm_steps(struct warm *warm, struct err *err)
 {
-	int r = ready_start(warm->ready, warm->wasi, warm->options->deadline_ns,
-			    &warm->domain, warm->outcome, err);
+	const struct warm_options *options = warm->options;
+	int r = options->from ? warm_begin_tip(warm, err)
+			      : warm_begin_base(warm, err);
 
+	if (r >= 0)
+		r = ready_start(warm->ready, warm->wasi, options->deadline_ns,
+				&warm->domain, warm->outcome, err);
 	if (r >= 0 && warm->outcome->trap)
 		return 1;
-	if (r >= 0)
-		r = warm_begin_chain(warm, err);
+	/* The module's instance, as a difference to the guest. */
+	if (r >= 0 && !options->from)
+		r = snapshot_take(warm->domain, options->images, &warm->tip,
+				  NULL, err);
 	if (r >= 0)
 		r = warm_run(warm, err);
 	return r ? r : warm_publish(warm, err);

@@ -48,10 +48,9 @@ static int wasi_words_set(struct wasi_words *words, char *const *texts,
 	return 0;
 }
 
-/* The grant's folder, if it has one, belongs to the table then. */
-static int wasi_add(struct wasi *wasi, struct wasi_fd *entry,
-		    const struct wasi_grant *grant, uint32_t least,
-		    const char *what, struct err *err)
+int wasi_grant_add(struct wasi *wasi, struct wasi_fd *entry,
+		   const struct wasi_grant *grant, uint32_t least,
+		   const char *what, struct err *err)
 {
 	uint32_t fd;
 	int e = wasi_table_add(wasi, entry, least, &fd);
@@ -85,7 +84,7 @@ static int wasi_add_copy(struct wasi *wasi, int host, uint32_t least,
 		close(entry.host);
 		return err_set(err, r, "%s: descriptor %d", what, host);
 	}
-	return wasi_add(wasi, &entry, &grant, least, what, err);
+	return wasi_grant_add(wasi, &entry, &grant, least, what, err);
 }
 
 static int wasi_add_stdio(struct wasi *wasi, const int stdio[3],
@@ -131,7 +130,7 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 		entry.rights &= ~WASI_RIGHTS_CHANGE;
 		entry.inheriting &= ~WASI_RIGHTS_CHANGE;
 	}
-	r = wasi_add(wasi, &entry, &grant, WASI_FIRST, folder->host, err);
+	r = wasi_grant_add(wasi, &entry, &grant, WASI_FIRST, folder->host, err);
 	if (r < 0)
 		free(grant.folder);
 	return r;
@@ -140,8 +139,9 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 		      struct err *err)
 {
-	size_t room =
-		WASI_FIRST + options->folder_count + options->socket_count;
+	size_t room = WASI_FIRST + options->folder_count +
+		      options->socket_count +
+		      (options->like ? options->like->grant_room : 0);
 	int r = wasi_words_set(&wasi->arguments, options->arguments,
 			       options->argument_count, err);
 
@@ -155,6 +155,8 @@ static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 				   options->environment_count, err);
 	if (r >= 0)
 		r = wasi_add_stdio(wasi, options->stdio, err);
+	if (r >= 0 && options->like)
+		r = wasi_grant_like(wasi, options->like, err);
 	for (size_t i = 0; r >= 0 && i < options->folder_count; i++)
 		r = wasi_add_folder(wasi, &options->folders[i], err);
 	for (size_t i = 0; r >= 0 && i < options->socket_count; i++)
@@ -203,7 +205,8 @@ int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 	*wasi = NULL;
 	if (!new)
 		return err_set(err, -ENOMEM, "WASI");
-	new->has_openat2 = wasi_beneath_probe();
+	new->has_openat2 = options->like ? options->like->has_openat2
+					 : wasi_beneath_probe();
 	new->has_nosignal = process_feature("nosignal");
 	wasi_bind(new);
 	r = wasi_grant(new, options, err);

@@ -12,6 +12,7 @@ enum wasi_number {
 	WASI_FUNCTIONS
 };
 
+struct wasi;
 struct wasi_folder {
 	const char *host, *guest;
 	bool read_only;
@@ -28,12 +29,24 @@ struct wasi_options {
 	/* listening sockets handed over, as preopened descriptors */
 	const int *sockets;
 	size_t socket_count;
+	/* Its folders and sockets are granted again, under their numbers;
+	 * nothing is opened or asked of the system for that.  NULL: none. */
+	const struct wasi *like;
 };
 
-struct wasi;
 int wasi_open(struct wasi **wasi, const struct wasi_options *options,
 	      struct err *err);
 void wasi_close(struct wasi *wasi);
+/* The host's descriptors of what it was granted: how many there are, of which
+ * the first "room" are told. */
+struct wasi_granted {
+	int host;
+	bool is_folder, read_only;
+};
+size_t wasi_granted(const struct wasi *wasi, struct wasi_granted *granted,
+		    size_t room);
+/* Does it look up names step by step, since there is no openat2? */
+bool wasi_walks(const struct wasi *wasi);
 /* Has the guest the standard streams as they were granted, and as many
  * descriptors open as then? */
 bool wasi_is_untouched(const struct wasi *wasi);

@@ -79,6 +79,15 @@ typedef int wasi_call_function(struct wasi_call *call,
 #include "brood/wasi_calls.def"
 #undef WASI_CALL
 
+/* wasi.c: a descriptor of the host's, under the first free number from "least"
+ * on; takes entry's host, and the grant's folder belongs to the table then. */
+int wasi_grant_add(struct wasi *wasi, struct wasi_fd *entry,
+		   const struct wasi_grant *grant, uint32_t least,
+		   const char *what, struct err *err);
+/* wasi_like.c */
+int wasi_grant_like(struct wasi *wasi, const struct wasi *like,
+		    struct err *err);
+
 /* The host function of every binding. */
 wasm_host_call wasi_enter;
 

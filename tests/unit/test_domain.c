@@ -6,7 +6,10 @@
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MODULE                                                               \
@@ -314,6 +317,31 @@ TEST(kept_compiled_in_a_process)
 TEST(kept_interpreted_in_a_process)
 {
 	check_kept_in_turn(VM_INTERPRETED, false);
+}
+
+/* Images may be in a file system whose files are not to be executed. */
+TEST(kept_where_nothing_is_executed)
+{
+	int status = -1;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		alarm(30);
+		setlinebuf(stdout);
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("none", "/tmp", "tmpfs", MS_NOEXEC, NULL) < 0)
+			_exit(77);
+		check_kept_in_turn(VM_COMPILED, false);
+		fflush(stdout);
+		_exit(test_failures != 0);
+	}
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("no mounts");
+	CHECK_INT(status, 0);
 }
 
 TEST(kept_compiled_in_both_kinds)
