@@ -80,6 +80,7 @@ UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 	$(BUILD)/tests/fuzz/differential
 FAULT := $(call programs,tests/fault/*.c)
+CLAIMS := $(call programs,tests/claims/*.c)
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
@@ -93,7 +94,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
 	bench-layers bench-domain lint fmt compdb install man tour clean help
 
@@ -249,6 +250,9 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE
 $(FAULT): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD)
+$(CLAIMS): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD) -lpthread
 $(SPEC_RUNNER): $(wildcard tests/spec/*.c) $(BUILD)/libbrood.a $(STAMP) \
 		$(wildcard tests/spec/*.h)
 	@mkdir -p $(@D)

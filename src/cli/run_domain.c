@@ -264,6 +264,7 @@ int run_from_tip(struct run *run)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
 	run_children_close(in.children);
+	run_tell_end(run, in.domain);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);
@@ -310,6 +311,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	int code = run_domain_all(&in);
 
 	run_children_close(in.children);
+	run_tell_end(run, in.domain);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);

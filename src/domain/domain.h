@@ -139,6 +139,7 @@ int domain_global(struct domain *domain, uint32_t instance, const char *name,
 
 struct domain_counts {
 	uint64_t bells, wasi, traps, kicks, parts;
+	uint64_t bells_for[GUEST_BELLS];
 	uint64_t memory_bytes; /* of all regions, as the guest sees them */
 };
 void domain_counts(const struct domain *domain, struct domain_counts *counts);

@@ -58,6 +58,8 @@ static int run_bell(struct domain *domain, struct err *err)
 	uint32_t bell = *(volatile uint32_t *)&page->bell;
 
 	domain->counts.bells++;
+	if (bell < GUEST_BELLS)
+		domain->counts.bells_for[bell]++;
 	if (bell == GUEST_BELL_DONE) {
 		domain->done = *page;
 		domain->done.message[sizeof(page->message) - 1] = 0;

@@ -2,7 +2,7 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
-#include "domain/snapshot.h"
+#include "domain/ready.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -96,13 +96,38 @@ TEST(interpreted_in_a_process)
 	check_calls(VM_INTERPRETED);
 }
 
+/* Where the tables are used up in the middle of it, nothing of the memory that
+ * could not be had may be left for the next one who has it. */
+TEST(what_does_not_open_is_shut)
+{
+	struct domain_options options = { 0 };
+	const struct space_region *region;
+	int ends[2] = { -1, -1 };
+	struct run run;
+
+	NEEDS_KVM;
+	CHECK(pipe(ends) == 0);
+	CHECK(run_open(&run, MODULE, VM_COMPILED, options));
+	region = space_window(&run.domain->space, 0);
+	run.domain->space.tables.used = GUEST_TABLES_BYTES / GUEST_PAGE;
+	CHECK(run_is(&run, "grow", 1, 100, 0, (uint32_t)-1));
+	CHECK_INT(region->open, 65536);
+	CHECK_INT(write(ends[1], region->at + 65535, 1), 1);
+	CHECK_INT(write(ends[1], region->at + 65536, 1), -1);
+	CHECK(run_is(&run, "set", 2, 65532, 7, 7));
+	run_close(&run);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* ---- kept and begun again ---------------------------------------------------- */
 
 struct kept {
 	char folder[64];
 	struct images images;
 	struct tip tip;
-	struct snapshot snapshot;
+	struct snapshot snapshots[4]; /* all stay: domains began as them */
+	struct snapshot *snapshot;    /* the last one, NULL: none yet */
 };
 
 static bool kept_open(struct kept *kept)
@@ -116,23 +141,26 @@ static bool kept_open(struct kept *kept)
 /* One more layer; what begins as it is open. */
 static bool kept_take(struct kept *kept, struct domain *domain)
 {
+	struct snapshot *next =
+		kept->snapshot ? kept->snapshot + 1 : kept->snapshots;
 	struct tip tip = TIP_EMPTY;
 	uint8_t ids[8][LAYER_ID];
 	uint32_t count = 0;
 
-	if (kept->snapshot.state) {
-		for (; count < kept->snapshot.tip.layer_count; count++)
+	if (kept->snapshot) {
+		for (; count < kept->snapshot->tip.layer_count; count++)
 			memcpy(ids[count],
-			       kept->snapshot.tip.layers[count].head.id,
+			       kept->snapshot->tip.layers[count].head.id,
 			       LAYER_ID);
-		snapshot_close(&kept->snapshot);
 		if (tip_compose(&kept->images, (const void *)ids, count, &tip,
 				&failure) < 0)
 			return false;
 	}
 	if (snapshot_take(domain, &kept->images, &tip, NULL, &failure) >= 0 &&
-	    snapshot_open(&kept->snapshot, &tip, &failure) >= 0)
+	    snapshot_open(next, &tip, &failure) >= 0) {
+		kept->snapshot = next;
 		return true;
+	}
 	printf("# %s\n", failure.text);
 	tip_close(&tip);
 	return false;
@@ -140,7 +168,10 @@ static bool kept_take(struct kept *kept, struct domain *domain)
 
 static void kept_close(struct kept *kept)
 {
-	snapshot_close(&kept->snapshot);
+	for (; kept->snapshot; kept->snapshot = kept->snapshot > kept->snapshots
+							? kept->snapshot - 1
+							: NULL)
+		snapshot_close(kept->snapshot);
 	images_close(&kept->images);
 	file_remove_tree(kept->folder, NULL);
 }
@@ -151,7 +182,7 @@ static bool run_again(struct run *run, struct kept *kept, struct run *as)
 
 	*as = *run;
 	as->domain = NULL;
-	if (snapshot_start(&as->domain, &options, &kept->snapshot,
+	if (snapshot_start(&as->domain, &options, kept->snapshot,
 			   &run->program.code, &failure) >= 0)
 		return true;
 	printf("# %s\n", failure.text);
@@ -167,7 +198,7 @@ static void check_kept(enum vm_via via)
 	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
 	CHECK(run_is(&run, "set", 2, 0, 1, 1));
 	CHECK(kept_take(&kept, run.domain));
-	CHECK_INT(kept.snapshot.tip.layer_count, 1);
+	CHECK_INT(kept.snapshot->tip.layer_count, 1);
 	/* Two that begin as it, and it itself, go their own ways. */
 	CHECK(run_again(&run, &kept, &first));
 	CHECK(run_again(&run, &kept, &second));
@@ -183,7 +214,7 @@ static void check_kept(enum vm_via via)
 	CHECK(run_is(&run, "get", 1, 4, 0, 100));
 	/* A difference on top, with more memory. */
 	CHECK(kept_take(&kept, first.domain));
-	CHECK_INT(kept.snapshot.tip.layer_count, 2);
+	CHECK_INT(kept.snapshot->tip.layer_count, 2);
 	CHECK(run_again(&run, &kept, &third));
 	CHECK(run_is(&third, "get", 1, 0, 0, 1));
 	CHECK(run_is(&third, "get", 1, 4, 0, 2));
@@ -227,7 +258,7 @@ static void check_reset(enum vm_via via)
 		CHECK(run_traps(&used, "deep", 1, 0, 0, WASM_TRAP_stack));
 		domain_set_deadline(used.domain, (int64_t)clock_ns() + 3000000);
 		CHECK(run_traps(&used, "spin", 0, 0, 0, WASM_TRAP_deadline));
-		if (snapshot_reset(&kept.snapshot, used.domain, pagemap,
+		if (snapshot_reset(kept.snapshot, used.domain, pagemap,
 				   &failure) < 0) {
 			CHECK(!"a domain can be reset");
 			printf("# %s\n", failure.text);
@@ -262,6 +293,51 @@ TEST(reset_interpreted_in_a_process)
 {
 	ground_use(false);
 	check_reset(VM_INTERPRETED);
+}
+
+/* What is kept was made in a domain that began as less: as a fresh guest. */
+TEST(the_first_is_not_reset)
+{
+	static const char text[] =
+		"(module (memory 8)"
+		" (func $fill (memory.fill (i32.const 0) (i32.const 165)"
+		"  (i32.const 524288))) (start $fill)"
+		" (func (export \"get\") (param i32) (result i32)"
+		"  (i32.load8_u (local.get 0)))"
+		" (func (export \"clear\") (result i32)"
+		"  (memory.fill (i32.const 0) (i32.const 0) (i32.const 524288))"
+		"  (i32.const 0)))";
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct domain_options options = { 0 };
+	struct ready ready;
+	struct kept kept;
+	struct run run;
+
+	NEEDS_KVM;
+	options.ground = ground;
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	domain_close(run.domain);
+	CHECK(ready_open(&ready, &options, &run.program, kept.folder,
+			 &failure) >= 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK(ready_start(&ready, NULL, 0, &run.domain, &run.outcome,
+				  &failure) >= 0);
+		CHECK(ready.has_snapshot);
+		CHECK(run_is(&run, "get", 1, 500000, 0, 165));
+		CHECK(run_is(&run, "clear", 0, 0, 0, 0));
+		CHECK_INT(ready_reset(&ready, run.domain, pagemap, NULL, 0,
+				      &failure),
+			  i ? 0 : -ENOTSUP);
+		if (i)
+			CHECK(run_is(&run, "get", 1, 500000, 0, 165));
+		domain_close(run.domain);
+	}
+	run.domain = NULL;
+	ready_close(&ready);
+	kept_close(&kept);
+	run_close(&run);
+	close(pagemap);
 }
 
 TEST(kept_compiled)
