@@ -280,24 +280,69 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 
 /* ---- used ----------------------------------------------------------------- */
 
-int ready_run(struct ready *ready, struct domain *domain,
-	      struct domain_outcome *outcome, struct err *err)
+static const char ready_start_name[] = "_start";
+enum { READY_START_LEN = sizeof(ready_start_name) - 1 };
+
+/* Looked up once: all instances have the same exports. */
+static int ready_find_start(struct ready *ready, struct domain *domain,
+			    struct err *err)
 {
-	static const char start[] = "_start";
 	struct domain_item item;
 	int r;
 
-	(void)ready;
-	if (domain->point == DOMAIN_POINT_CALL)
-		return domain_go_on(domain, outcome, err);
-	r = domain_find(domain, 0, start, sizeof(start) - 1, &item, err);
-
+	if (__atomic_load_n(&ready->has_start, __ATOMIC_RELAXED))
+		return 0;
+	r = domain_find(domain, 0, ready_start_name, READY_START_LEN, &item,
+			err);
 	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
 		       item.result_count))
 		r = err_set(err, -ENOENT, "a _start without parameters");
+	if (r >= 0)
+		__atomic_store_n(&ready->has_start, true, __ATOMIC_RELAXED);
+	return r;
+}
+
+static int ready_call_start(struct ready *ready, struct domain *domain,
+			    uint32_t instance, struct domain_outcome *outcome,
+			    struct err *err)
+{
+	int r = ready_find_start(ready, domain, err);
+
 	return r < 0 ? r
-		     : domain_call(domain, 0, start, sizeof(start) - 1, NULL, 0,
-				   NULL, outcome, err);
+		     : domain_call(domain, instance, ready_start_name,
+				   READY_START_LEN, NULL, 0, NULL, outcome,
+				   err);
+}
+
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err)
+{
+	if (domain->point == DOMAIN_POINT_CALL)
+		return domain_go_on(domain, outcome, err);
+	return ready_call_start(ready, domain, 0, outcome, err);
+}
+
+/* Nobody runs in them any more. */
+static void ready_drop_memories(struct domain *domain, uint32_t first)
+{
+	for (uint32_t i = first; i < domain->space.region_count; i++) {
+		struct space_region *region = &domain->space.regions[i];
+
+		region->is_dropped = true;
+		madvise(region->at, region->open, MADV_DONTNEED);
+	}
+}
+
+int ready_run_again(struct ready *ready, struct domain *domain,
+		    struct domain_outcome *outcome, struct err *err)
+{
+	uint32_t instance, first = domain->space.region_count;
+	int r = domain_instantiate(domain, 0, &instance, outcome, err);
+
+	if (r >= 0 && !outcome->trap)
+		r = ready_call_start(ready, domain, instance, outcome, err);
+	ready_drop_memories(domain, first);
+	return r;
 }
 
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,

@@ -25,6 +25,7 @@ struct ready {
 	struct snapshot snapshot;
 	bool was_found; /* in the cache, or by its name */
 	void *code;	/* a tip's, mapped */
+	bool has_start; /* atomic: it was found in an instance */
 	char why[252];	/* nothing is kept */
 };
 /* The folder for images: malloced; NULL: the cache is off. */
@@ -54,6 +55,11 @@ int ready_grant(const struct ready *ready, struct domain *domain,
  * in the middle of.  -ENOENT: it has no _start. */
 int ready_run(struct ready *ready, struct domain *domain,
 	      struct domain_outcome *outcome, struct err *err);
+/* The same in a further instance, made for it beside those that the domain has:
+ * nothing is booted, nor reset.  What its tenant leaves in memories goes, but
+ * the guest's own stays.			CLAIM 3.9 */
+int ready_run_again(struct ready *ready, struct domain *domain,
+		    struct domain_outcome *outcome, struct err *err);
 /* A domain that ready_start has made is so again, for another tenant; -EPROTO
  * or another failure: close it.  -ENOTSUP where nothing is kept. */
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,

@@ -67,13 +67,17 @@ static bool server_is_alone(const struct server *server)
 
 static uint32_t server_most(const struct server *server)
 {
-	return server_is_alone(server) ? SERVER_ALONE : SERVER_WORKERS;
+	return server->worker.is_shared	 ? 1
+	       : server_is_alone(server) ? SERVER_ALONE
+					 : SERVER_WORKERS;
 }
 
 static uint32_t server_least(const struct server *server)
 {
 	uint32_t waiting = server->plan->waiting;
 
+	if (server->worker.is_shared)
+		return 1;
 	if (server_is_alone(server))
 		return !waiting			? 1
 		       : waiting < SERVER_ALONE ? waiting
@@ -279,7 +283,7 @@ static int server_open_plan(struct server *server, struct worker_plan *plan,
 		return err->code;
 	plan->generation = server->generation + 1;
 	plan->waiting = (server->plan->waiting + least - 1) / least;
-	if (worker_is_alone(plan->ready))
+	if (worker_is_alone(plan->ready) || plan->is_shared)
 		plan->waiting = 1;
 	return 0;
 }
@@ -410,6 +414,7 @@ static void server_status_members(const struct server *server,
 		  : sums->workers  ? "serving"
 				   : "failed");
 	json_text(json, "isolation", server_isolation(server));
+	json_bool(json, "shared_vm", server->worker.is_shared);
 	json_text(json, "walls", jail_walls_text(sums->walls, walls));
 	json_text(json, "socket", server->plan->place->live);
 	json_number(json, "pid", getpid());
