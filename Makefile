@@ -39,7 +39,7 @@ HATCH_LINK := -static -nostdlib -no-pie \
 # Faults may come at any instruction, and what handles them pushes.
 GUEST := $(COMMON) -Iguest -fPIE -fno-stack-protector -U_FORTIFY_SOURCE \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-red-zone \
-	-DBROOD_GUEST
+	-ffunction-sections -fdata-sections -DBROOD_GUEST
 GUEST_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,max-page-size=4096 -Wl,--no-relax -Wl,-T,guest/guest.ld
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
@@ -80,6 +80,7 @@ UNIT := $(call programs,tests/unit/test_*.c tests/unit/write_*.c)
 FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 	$(BUILD)/tests/fuzz/differential
 FAULT := $(call programs,tests/fault/*.c)
+CLAIMS := $(call programs,tests/claims/*.c)
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
@@ -93,9 +94,9 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	bench-layers lint fmt compdb install man tour clean help
+	bench-layers bench-domain lint fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -249,6 +250,9 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE
 $(FAULT): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD)
+$(CLAIMS): $(BUILD)/%: %.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $< $(BUILD)/libbrood.a $(ZSTD) -lpthread
 $(SPEC_RUNNER): $(wildcard tests/spec/*.c) $(BUILD)/libbrood.a $(STAMP) \
 		$(wildcard tests/spec/*.h)
 	@mkdir -p $(@D)
@@ -262,7 +266,7 @@ $(BUILD)/tests/fuzz/made/%.o: tests/fuzz/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
 GENERATOR := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/made/%.o, \
-	$(wildcard tests/fuzz/generate*.c tests/fuzz/play.c))
+	$(wildcard tests/fuzz/generate*.c tests/fuzz/play*.c))
 $(BUILD)/tests/unit/test_snapshot: $(GENERATOR)
 $(BUILD)/tests/unit/test_snapshot: UNIT_OBJECTS := $(GENERATOR)
 $(BUILD)/tests/fuzz/fuzz_wasm_generated: $(GENERATOR)
@@ -289,6 +293,8 @@ $(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 		$(addprefix -l,$(call told,link,$<)) -lpthread -ldl
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
+$(BUILD)/bench/domain_us: $(BUILD)/libbrood.a
+$(BUILD)/bench/domain_us: BENCH_FLAGS := $(SANITISE) $(ZSTD) -lpthread
 $(BUILD)/bench/%: bench/%.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< $(filter %.a,$^) \
@@ -306,7 +312,7 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch bench-wasm bench-cache bench-layers ## all benchmarks
+bench: bench-launch bench-wasm bench-cache bench-layers bench-domain ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
@@ -315,6 +321,8 @@ bench-cache: all ## compiled code and its cache against their goals
 	@BUILD=$(BUILD) bench/cache.sh
 bench-layers: all ## machines from layers against boots and other restores
 	@BUILD=$(BUILD) bench/layers.sh
+bench-domain: all ## byte code in micro-VMs against bare KVM and other engines
+	@BUILD=$(BUILD) bench/domain.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* domain_floor WHAT COUNT: what KVM itself takes, in bare loops of its ioctls.
- * A domain cannot be cheaper than this, in the same minute on the same
- * machine.  Prints COUNT numbers, microseconds where nothing else is said:
+/* domain_floor WHAT COUNT [turns]: what KVM itself takes, in bare loops of its
+ * ioctls.  A domain cannot be cheaper than this, in the same minute on the
+ * same machine.  Prints COUNT numbers, microseconds where nothing else is said:
  *
  *	create	  machine, slots, processor, first call's result
  *	destroy	  of the same
  *	call	  a call more
  *	reset	  6 pages as they were, and a call that writes to them
  *	bind	  another module's code and memory, and its first call
- *	exit	  out by the doorbell and in again
+ *	exit	  out by the doorbell and in again, of 64
  *	page	  the first write to a page, of 64
  *	snapshot  registers and 18 changed pages into a file
  *	restore	  the same 18 into another machine by copy, and on it goes
@@ -22,6 +22,7 @@
  * the self-test's (src/domain/kvm_guest.h).  It shares no code with
  * src/domain on purpose: what that does too much shall be seen. */
 #include "domain/kvm_guest.h"
+#include "turns.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -50,6 +51,7 @@ enum {
 	ALL_BYTES = GUEST_BYTES + HEAP_BYTES,
 	RESET_PAGES = 4, /* of the heap; and stack and data */
 	TOUCHED = 64,
+	EXITS = 64,
 	SAVED = 16, /* of the heap; and stack and data */
 	MOST_SAVED = 64,
 	MOST_LIVES = 32,
@@ -87,7 +89,8 @@ struct floor {
 	int system; /* memfd */
 	struct module modules[2];
 	struct machine sentinel;
-	double *samples;
+	struct turns turns;
+	double *samples; /* of the turns */
 	int count;
 };
 
@@ -95,14 +98,6 @@ static void __attribute__((noreturn)) die(const char *what)
 {
 	fprintf(stderr, "domain_floor: %s: %s\n", what, strerror(errno));
 	exit(111);
-}
-
-static double now(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return at.tv_sec * 1e6 + at.tv_nsec / 1e3;
 }
 
 /* ---- machines ------------------------------------------------------------- */
@@ -320,21 +315,17 @@ static void floor_open(struct floor *floor)
 	do_ioctl(floor->sentinel.cpu, KVM_GET_SREGS, &floor->user, "sregs");
 	floor_user(&floor->user);
 	floor->samples = calloc(floor->count, sizeof(double));
+	floor->turns.samples = floor->samples;
+	floor->turns.count = floor->count;
 	if (!floor->samples)
 		die("memory");
-}
-
-static void print(const double *samples, int count)
-{
-	for (int i = 0; i < count; i++)
-		printf("%.3f\n", samples[i]);
 }
 
 /* ---- starts and calls ----------------------------------------------------- */
 
 static void cold(struct floor *floor, bool wants_end)
 {
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		struct machine machine;
 		double start = now(), called;
 
@@ -344,7 +335,7 @@ static void cold(struct floor *floor, bool wants_end)
 		machine_end(floor, &machine);
 		floor->samples[i] = wants_end ? now() - called : called - start;
 	}
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void floor_create(struct floor *floor)
@@ -363,7 +354,7 @@ static void floor_call(struct floor *floor)
 
 	machine_make(floor, &machine);
 	first_call(floor, &machine, 0);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		enter(&machine, GUEST_CALL, GUEST_BASE + GUEST_CODE, i);
@@ -372,7 +363,7 @@ static void floor_call(struct floor *floor)
 		floor->samples[i] = now() - start;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void floor_reset(struct floor *floor)
@@ -383,7 +374,7 @@ static void floor_reset(struct floor *floor)
 	first_call(floor, &machine, 0);
 	enter(&machine, GUEST_TOUCH, RESET_PAGES, 0);
 	go(&machine);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		memcpy(machine.system + GUEST_STACK, guest_bytes + GUEST_STACK,
@@ -396,7 +387,7 @@ static void floor_reset(struct floor *floor)
 		floor->samples[i] = now() - start;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void map_over(void *at, size_t bytes, int flags, int protection, int fd,
@@ -413,7 +404,7 @@ static void floor_bind(struct floor *floor)
 
 	machine_make(floor, &machine);
 	first_call(floor, &machine, 0);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		const int number = (i + 1) & 1;
 		const struct module *module = &floor->modules[number];
 		double start = now();
@@ -427,7 +418,7 @@ static void floor_bind(struct floor *floor)
 		floor->samples[i] = now() - start;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void floor_exit(struct floor *floor)
@@ -437,14 +428,15 @@ static void floor_exit(struct floor *floor)
 	machine_make(floor, &machine);
 	enter_first(floor, &machine, GUEST_RING, 0, 0);
 	go(&machine);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
-		go(&machine);
-		floor->samples[i] = now() - start;
+		for (int k = 0; k < EXITS; k++)
+			go(&machine);
+		floor->samples[i] = (now() - start) / EXITS;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void floor_page(struct floor *floor)
@@ -453,7 +445,7 @@ static void floor_page(struct floor *floor)
 
 	machine_make(floor, &machine);
 	first_call(floor, &machine, 0);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start, bell;
 
 		madvise(machine.heap, HEAP_BYTES, MADV_DONTNEED);
@@ -466,7 +458,7 @@ static void floor_page(struct floor *floor)
 		floor->samples[i] = ((now() - bell) - (bell - start)) / TOUCHED;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 /* ---- snapshots ------------------------------------------------------------ */
@@ -547,14 +539,14 @@ static void floor_snapshot(struct floor *floor)
 	struct snapshot snapshot;
 
 	prepare(floor, &machine, &snapshot);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		save(floor, &machine, &snapshot);
 		floor->samples[i] = now() - start;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static unsigned char *page_of(const struct machine *machine, uint32_t offset)
@@ -587,7 +579,7 @@ static void floor_restore(struct floor *floor)
 	machine_make(floor, &other);
 	first_call(floor, &other, 0);
 	saved = map(MOST_SAVED * PAGE, MAP_SHARED, PROT_READ, snapshot.file);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		for (int j = 0; j < snapshot.count; j++)
@@ -598,7 +590,7 @@ static void floor_restore(struct floor *floor)
 	}
 	machine_end(floor, &machine);
 	machine_end(floor, &other);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 static void floor_remap(struct floor *floor)
@@ -615,7 +607,7 @@ static void floor_remap(struct floor *floor)
 		die("flat snapshot");
 	machine_make(floor, &other);
 	first_call(floor, &other, 0);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		map_over(other.system, GUEST_BYTES, MAP_PRIVATE,
@@ -627,7 +619,7 @@ static void floor_remap(struct floor *floor)
 	}
 	machine_end(floor, &machine);
 	machine_end(floor, &other);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 /* ---- ends ----------------------------------------------------------------- */
@@ -666,7 +658,7 @@ static void floor_kill(struct floor *floor)
 	machine_make(floor, &machine);
 	first_call(floor, &machine, 0);
 	timer = alarm_for(machine.run);
-	for (int i = 0; i < floor->count; i++) {
+	for (int i = 0; turns_next(&floor->turns, i); i++) {
 		double start = now();
 
 		enter(&machine, GUEST_SPIN, 0, 0);
@@ -677,7 +669,7 @@ static void floor_kill(struct floor *floor)
 		machine.run->immediate_exit = 0;
 	}
 	machine_end(floor, &machine);
-	print(floor->samples, floor->count);
+	turns_end(&floor->turns);
 }
 
 struct reaper {
@@ -719,7 +711,7 @@ static void floor_lives(struct floor *floor)
 	}
 	pthread_join(thread, NULL);
 	rate = floor->count / (now() - start) * 1e6;
-	print(&rate, 1);
+	turns_say(&rate, 1);
 }
 
 /* ---- memory --------------------------------------------------------------- */
@@ -770,7 +762,7 @@ static void floor_idle(struct floor *floor)
 	left -= left_kb();
 	each[0] = own / floor->count;
 	each[1] = (left - own) / floor->count;
-	print(each, 2);
+	turns_say(each, 2);
 	for (int i = 0; i < floor->count; i++)
 		machine_end(floor, &machines[i]);
 	free(machines);
@@ -794,7 +786,8 @@ int main(int argc, char **argv)
 {
 	static struct floor floor;
 
-	floor.count = argc == 3 ? atoi(argv[2]) : 0;
+	floor.count = argc == 3 || argc == 4 ? atoi(argv[2]) : 0;
+	floor.turns.in_turns = argc == 4;
 	for (int i = 0; i < VERBS && floor.count > 0; i++) {
 		if (strcmp(argv[1], verbs[i].name) != 0)
 			continue;
@@ -802,6 +795,6 @@ int main(int argc, char **argv)
 		verbs[i].run(&floor);
 		return 0;
 	}
-	fprintf(stderr, "usage: domain_floor WHAT COUNT\n");
+	fprintf(stderr, "usage: domain_floor WHAT COUNT [turns]\n");
 	return 100;
 }

@@ -2,6 +2,7 @@
 /* What the guest does: one command of the host's after the other. */
 #include "cache/code_header.h"
 #include "guest.h"
+#include "wasm/state.h"
 #include <string.h>
 
 struct guest guest;
@@ -85,7 +86,46 @@ static int guest_load(void)
 	return (int)loaded->number;
 }
 
-static int instantiate(const struct wasm_module *module)
+/* A snapshot's pages into a memory, which is all zero. */
+static int place_pages(void *env, struct wasm_memory *memory, uint32_t index)
+{
+	const struct code_header *header = env;
+	const uint8_t *image = env;
+	const struct code_run *runs = (const void *)(image + header->runs_at);
+	uint64_t room = (memory->bytes + CODE_PAGE - 1) / CODE_PAGE;
+
+	for (uint32_t i = 0; i < header->run_count; i++) {
+		if (runs[i].memory != index)
+			continue;
+		if (runs[i].page > room || runs[i].count > room - runs[i].page)
+			return -1;
+		memcpy(memory->base + runs[i].page * CODE_PAGE,
+		       image + header->pages_at + runs[i].file_page * CODE_PAGE,
+		       runs[i].count * CODE_PAGE);
+	}
+	return 0;
+}
+
+/* From a snapshot, where there is one. */
+static int make_instance(const struct wasm_module *module,
+			 const struct wasm_extern *imports,
+			 struct code_header *snapshot,
+			 struct wasm_instance **instance,
+			 struct wasm_error *error)
+{
+	struct wasm_state from = { .place = place_pages, .env = snapshot };
+
+	if (!snapshot)
+		return wasm_instantiate(guest.store, module, imports, instance,
+					error);
+	from.state =
+		(const void *)((const uint8_t *)snapshot + snapshot->state_at);
+	return wasm_instantiate_from(guest.store, module, imports, &from,
+				     instance, error);
+}
+
+static int instantiate(const struct wasm_module *module,
+		       struct code_header *snapshot)
 {
 	size_t bytes =
 		(module->import_count + 1ull) * sizeof(struct wasm_extern);
@@ -99,8 +139,8 @@ static int instantiate(const struct wasm_module *module)
 		return guest_fail("no memory for an instance");
 	result = guest_link(module, imports);
 	if (result == 0)
-		result = wasm_instantiate(guest.store, module, imports,
-					  &instance, &error);
+		result = make_instance(module, imports, snapshot, &instance,
+				       &error);
 	if (result == -1 && error.text[0])
 		guest_fail(error.text);
 	guest_release(NULL, imports, bytes);
@@ -113,11 +153,12 @@ static int instantiate(const struct wasm_module *module)
 
 static int guest_instantiate(void)
 {
-	uint64_t module = guest_page()->command_words[0];
+	const uint64_t *words = guest_page()->command_words;
 
-	if (module >= guest.module_count)
+	if (words[0] >= guest.module_count)
 		return guest_fail("there is no such module");
-	return instantiate(guest.modules[module]->module);
+	return instantiate(guest.modules[words[0]]->module,
+			   (struct code_header *)words[1]);
 }
 
 /* Words: instance, length of its name. */
@@ -146,6 +187,7 @@ static int guest_do(uint32_t command)
 	case GUEST_COMMAND_FIND: return guest_find();
 	case GUEST_COMMAND_CALL: return guest_call();
 	case GUEST_COMMAND_GLOBAL: return guest_global();
+	case GUEST_COMMAND_START: return guest_start();
 	}
 	return guest_fail("an unknown command");
 }
@@ -159,8 +201,9 @@ void guest_main(void)
 		guest_bell(GUEST_BELL_DONE);
 		page->trap = WASM_OK;
 		page->trace_count = page->trace_total = 0;
-		page->message[0] = 0;
 		page->data_bytes = 0;
+		if (page->command != GUEST_COMMAND_START)
+			page->message[0] = 0;
 		page->result = guest_do(page->command);
 	}
 }

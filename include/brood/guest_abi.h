@@ -103,9 +103,8 @@ enum guest_bell {
 	GUEST_BELL_MEMORY_DROP, /* words: window */
 	GUEST_BELL_HEAP,	/* words: bytes in all */
 	GUEST_BELL_SLEEP,	/* words: nanoseconds; < 0: for ever */
-	GUEST_BELL_CLOCK,	/* renews the clock */
 	GUEST_BELL_RANDOM,	/* renews the random bytes */
-	GUEST_BELL_FLUSH,	/* empties the ring */
+	GUEST_BELL_FLUSH,	/* empties the ring, as each bell does */
 	GUEST_BELL_READY,	/* brood.ready: a warm point */
 	GUEST_BELL_HOST,	/* words: guest_service, memory, arguments */
 	GUEST_BELL_PANIC,	/* the text in "message": it cannot go on */
@@ -126,15 +125,22 @@ enum guest_service {
 /* What the host wants.  Texts and values are in the data. */
 enum guest_command {
 	GUEST_COMMAND_NONE,
-	GUEST_COMMAND_OPEN,	   /* a store, by the options of the page */
-	GUEST_COMMAND_LOAD,	   /* words: module, bytes, image, bytes */
-	GUEST_COMMAND_INSTANTIATE, /* words: module -> instance */
-	GUEST_COMMAND_REGISTER,	   /* words: instance; its name */
-	GUEST_COMMAND_FIND,   /* words: instance; name -> struct guest_item */
-	GUEST_COMMAND_CALL,   /* words: instance, arguments; name, values */
-	GUEST_COMMAND_GLOBAL, /* words: instance; name -> value */
+	GUEST_COMMAND_OPEN, /* a store, by the options of the page */
+	GUEST_COMMAND_LOAD, /* words: module, bytes, image, bytes */
+	/* words: module, image of a snapshot or 0 -> instance */
+	GUEST_COMMAND_INSTANTIATE,
+	GUEST_COMMAND_REGISTER, /* words: instance; its name */
+	GUEST_COMMAND_FIND,	/* words: instance; name -> struct guest_item */
+	GUEST_COMMAND_CALL,	/* words: instance, arguments; name, values */
+	GUEST_COMMAND_GLOBAL,	/* words: instance; name -> value */
+	/* words: instance, length; the name, which is short, is in "message".
+	 * A function without parameters and results is called; what it is not
+	 * is told by enum guest_no. */
+	GUEST_COMMAND_START,
 	GUEST_COMMANDS
 };
+
+enum guest_no { GUEST_NO_FUNCTION = -2, GUEST_NO_PLAIN = -3 };
 
 enum { GUEST_WORDS = 14, GUEST_TRACE = 64, GUEST_RANDOM = 512 };
 
@@ -156,7 +162,8 @@ struct guest_trap {
 	uint32_t reserved;
 };
 
-/* Nanoseconds at a count of the CPU's, and how they go on. */
+/* Nanoseconds at a count of the CPU's, and how they go on; renewed with each
+ * clock_time_get that the host is asked for. */
 struct guest_clock {
 	uint64_t count;
 	uint64_t realtime_ns, monotonic_ns;
@@ -199,9 +206,11 @@ struct guest_call {
 };
 _Static_assert(sizeof(struct guest_call) <= GUEST_PAGE, "the call page");
 
-/* In the ring, one after another: bytes for a descriptor, rounded to 8. */
+/* In the ring, one after another: bytes for a descriptor, rounded to 8.  It
+ * is the host that counts them off, when the guest has stopped. */
 struct guest_record {
 	uint32_t fd, len;
+	uint64_t reserved; /* for the host's use */
 };
 
 /* What an export is. */

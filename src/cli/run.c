@@ -161,8 +161,9 @@ const struct args_verb run_args = {
 		"random numbers and times that NAME reads are the same in "
 		"all of them. What cannot be kept is refused: open files, "
 		"shared or imported memories, objects of the heap, a NAME "
-		"that traps or exits. See brood-compile(1) to make it "
-		"ahead.\n\n"
+		"that traps or exits. NAME itself runs in this process, also "
+		"with --in domain, which begins with what it left. See "
+		"brood-compile(1) to make it ahead.\n\n"
 		"With --in domain it runs in a virtual machine of its own, "
 		"whose operating system is the byte-code engine: what is "
 		"granted is the same. With --until and --save it is kept "
@@ -545,7 +546,27 @@ static bool run_stands_in(const struct run *run)
 	return run_is_in_domain(run) && !run->ground.has_kvm;
 }
 
-static void run_report(const struct run *run, const char *path)
+static void run_report_exits(struct json *json, const struct domain *domain)
+{
+	struct domain_counts counts;
+	const uint64_t *bells = counts.bells_for;
+
+	domain_counts(domain, &counts);
+	json_open(json, "exits");
+	json_number(json, "bells", counts.bells);
+	json_number(json, "done", bells[GUEST_BELL_DONE]);
+	json_number(json, "wasi", bells[GUEST_BELL_WASI]);
+	json_number(json, "memory",
+		    (bells[GUEST_BELL_MEMORY_MAKE] +
+		     bells[GUEST_BELL_MEMORY_GROW] +
+		     bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP]));
+	json_number(json, "traps", counts.traps);
+	json_number(json, "kicks", counts.kicks);
+	json_close(json);
+}
+
+static void run_report_to(const struct run *run, const char *path,
+			  const struct domain *domain)
 {
 	auto_buf struct buf line = { 0 };
 	auto_close int fd =
@@ -565,18 +586,27 @@ static void run_report(const struct run *run, const char *path)
 		json_text(&json, "isolation_reason", run->ground.why);
 	json_number(&json, "compiled", run->told.compiled);
 	json_number(&json, "pid", getpid());
+	if (domain)
+		run_report_exits(&json, domain);
 	json_close(&json);
 	buf_text(&line, "\n");
 	fd_write_all(fd, buf_string(&line), line.len, NULL);
 }
 
 /* As "brood launch" does. */
-void run_tell(const struct run *run)
+static void run_report(const struct run *run, const struct domain *domain)
 {
 	const char *report = run->options->report;
 
 	if (!report)
 		report = getenv("BROOD_REPORT");
+	if (report && *report)
+		run_report_to(run, report, domain);
+}
+
+void run_tell(struct run *run)
+{
+	run->is_told = true;
 	if (run->options->verbose || getenv("BROOD_VERBOSE"))
 		fprintf(stderr, "brood: %s: %s%s%s%s%s%s\n", run->file,
 			run_ways[run->told.way],
@@ -589,8 +619,14 @@ void run_tell(const struct run *run)
 				  "place: "
 				: "",
 			run_stands_in(run) ? run->ground.why : "");
-	if (report && *report)
-		run_report(run, report);
+	if (!run_is_in_domain(run))
+		run_report(run, NULL);
+}
+
+void run_tell_end(const struct run *run, const struct domain *domain)
+{
+	if (run->is_told)
+		run_report(run, domain);
 }
 
 static int run_instantiate(struct run *run, const struct wasm_module *module,

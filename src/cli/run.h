@@ -7,6 +7,7 @@
 #include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
+#include "domain/domain.h"
 #include "domain/ground.h"
 #include "vm/vm.h"
 #include "vm/wasi.h"
@@ -37,6 +38,7 @@ struct run {
 	struct vm_code_told told;
 	struct ground ground;  /* of a domain */
 	const char *isolation; /* "process", "kvm" */
+	bool is_told;
 	struct progress progress;
 	struct buf bytes;
 	struct vm vm;
@@ -79,8 +81,10 @@ int run_not_plain(const struct run *run, const char *name);
 
 /* Folders, variables, sockets and streams, as the options say. */
 int run_grant(struct run *run, struct err *err);
-/* How it runs, for who asked. */
-void run_tell(const struct run *run);
+/* How it runs, for who asked; of a domain the report comes when it is over,
+ * by run_tell_end: with why the CPU left it.  domain NULL: there was none. */
+void run_tell(struct run *run);
+void run_tell_end(const struct run *run, const struct domain *domain);
 
 /* The module, which is loaded and granted what the options say, in a domain
  * of its own; the exit code. */

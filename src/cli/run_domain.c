@@ -58,30 +58,24 @@ static int run_domain_find(struct run_domain *in, const char *name,
 }
 
 /* Calls a function that shall have neither parameters nor results. */
-static int run_domain_plain(struct run_domain *in, const char *name,
-			    const struct domain_item *item)
+static int run_domain_plain(struct run_domain *in, const char *name, bool must)
 {
 	struct err err = { 0 };
+	int r = domain_start(in->domain, 0, name, strlen(name), &in->outcome,
+			     &err);
 
-	if (item->param_count || item->result_count)
+	if (r == -ENOENT)
+		return must ? run_not_found(in->run, in->program.module, name)
+			    : 0;
+	if (r == -ENOEXEC)
 		return run_not_plain(in->run, name);
-	if (domain_call(in->domain, 0, name, strlen(name), NULL, 0, NULL,
-			&in->outcome, &err) < 0)
-		return run_domain_fail(in, &err);
-	return 0;
+	return r < 0 ? run_domain_fail(in, &err) : 0;
 }
 
 static int run_domain_command(struct run_domain *in)
 {
-	struct domain_item item;
-	struct err err = { 0 };
-	int r = run_domain_find(in, "_start", &item, &err);
+	int r = run_domain_plain(in, "_start", true);
 
-	if (r == -ENOENT)
-		return run_not_found(in->run, in->program.module, "_start");
-	if (r < 0)
-		return run_domain_fail(in, &err);
-	r = run_domain_plain(in, "_start", &item);
 	return r ? r : run_domain_end(in);
 }
 
@@ -102,6 +96,11 @@ static int run_domain_call(struct run_domain *in, const char *name,
 	if (domain_call(in->domain, 0, name, strlen(name), values,
 			item->param_count, &results, &in->outcome, &err) < 0)
 		return run_domain_fail(in, &err);
+	if (!in->outcome.trap && results.count != item->result_count) {
+		err_set(&err, -EPROTO, "it tells %u results, not %u",
+			results.count, item->result_count);
+		return run_domain_fail(in, &err);
+	}
 	return in->outcome.trap ? run_domain_end(in)
 				: run_print(types + item->param_count,
 					    item->result_count, results.values);
@@ -109,12 +108,12 @@ static int run_domain_call(struct run_domain *in, const char *name,
 
 static int run_domain_invoke(struct run_domain *in, const char *name)
 {
-	struct domain_item item, first;
+	struct domain_item item;
 	struct err err = { 0 };
-	int r = run_domain_find(in, "_initialize", &first, &err), code = 0;
+	int r, code = 0;
 
-	if (r >= 0 && strcmp(name, "_initialize") != 0)
-		code = run_domain_plain(in, "_initialize", &first);
+	if (strcmp(name, "_initialize") != 0 && !in->run->options->init)
+		code = run_domain_plain(in, "_initialize", false);
 	if (code || in->outcome.trap)
 		return code ? code : run_domain_end(in);
 	r = run_domain_find(in, name, &item, &err);
@@ -134,9 +133,13 @@ static int run_domain_prepare(struct run_domain *in, struct err *err)
 		.memory_bytes = (uint64_t)options->max_memory,
 	};
 	const struct cache_options cache = { .place = options->cache };
-	auto_free char *folder = ready_folder(&cache);
+	const struct vm_snapshot *init = in->run->init.snapshot;
+	auto_free char *folder = init ? NULL : ready_folder(&cache);
+	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
-	return ready_open(&in->ready, &domain, &in->program, folder, err);
+	return r < 0 || !init ? r
+			      : vm_snapshot_image(init, &in->ready.init,
+						  &in->ready.init_bytes, err);
 }
 
 static int run_domain_start(struct run_domain *in, struct err *err)
@@ -261,6 +264,7 @@ int run_from_tip(struct run *run)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
 	run_children_close(in.children);
+	run_tell_end(run, in.domain);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);
@@ -307,6 +311,7 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	int code = run_domain_all(&in);
 
 	run_children_close(in.children);
+	run_tell_end(run, in.domain);
 	domain_close(in.domain);
 	ready_close(&in.ready);
 	program_close(&in.program);

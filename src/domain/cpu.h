@@ -35,6 +35,7 @@ struct cpu_memory {
 	uint64_t physical, virtual, bytes;
 	uint8_t *at;
 	bool is_code; /* read-only for the guest, and it may execute it */
+	bool is_data; /* with is_code: it may not */
 };
 
 struct cpu;

@@ -297,8 +297,9 @@ static void cpu_kvm_run(struct cpu *it, struct cpu_stop *stop)
 			return;
 		}
 		if (reason != -EINTR && reason != -EAGAIN) {
-			cpu_broken(stop, "KVM_RUN fails with error",
-				   (uint64_t)-reason);
+			stop->event = CPU_BROKEN;
+			snprintf(stop->why, sizeof(stop->why), "KVM_RUN: %s",
+				 strerror(-reason));
 			return;
 		}
 		if (cpu_take_kick(cpu, stop))

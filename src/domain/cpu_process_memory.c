@@ -40,6 +40,8 @@ static int memory_execute(uint8_t *at, uint64_t bytes)
 {
 	auto_close int fd = memfd_create("brood-guest", MFD_CLOEXEC);
 
+	if (mprotect(at, bytes, PROT_READ) < 0)
+		return -errno;
 	return memory_copy(fd, at, bytes);
 }
 
@@ -77,6 +79,11 @@ static const struct map *code_find_file(const struct maps *maps,
 	return first;
 }
 
+static int code_protection(const struct cpu_memory *memory)
+{
+	return memory->is_data ? PROT_READ : CODE_PROTECTION;
+}
+
 static int code_open(const struct map *map)
 {
 	int fd = open(map->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -101,8 +108,9 @@ static bool code_share(const struct cpu_memory *memory)
 	map = code_find_file(&maps, memory);
 	fd = map ? code_open(map) : -1;
 	return fd >= 0 &&
-	       mmap((void *)memory->virtual, memory->bytes, CODE_PROTECTION,
-		    MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd,
+	       mmap((void *)memory->virtual, memory->bytes,
+		    code_protection(memory), MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+		    fd,
 		    (off_t)((uint64_t)memory->at - map->start + map->offset)) !=
 		       MAP_FAILED;
 }
@@ -118,7 +126,7 @@ static int code_copy(const struct cpu_memory *memory, struct err *err)
 	if (to == MAP_FAILED)
 		return err_set(err, -errno, "memory for a domain's code");
 	memcpy(to, memory->at, memory->bytes);
-	if (mprotect(to, memory->bytes, CODE_PROTECTION) == 0)
+	if (mprotect(to, memory->bytes, code_protection(memory)) == 0)
 		return 0;
 	r = err_set(err, -errno, "protect a domain's code");
 	munmap(to, memory->bytes);

@@ -135,7 +135,7 @@ void domain_close(struct domain *domain)
 {
 	if (!domain)
 		return;
-	domain_timer_close(domain);
+	domain_timers_close(domain);
 	if (domain->cpu)
 		domain->cpu->kind->close(domain->cpu);
 	space_fini(&domain->space);
@@ -231,17 +231,39 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 	return r;
 }
 
-int domain_instantiate(struct domain *domain, uint32_t module,
-		       uint32_t *instance, struct domain_outcome *outcome,
-		       struct err *err)
+static int domain_make_instance(struct domain *domain, uint32_t module,
+				uint64_t image, uint32_t *instance,
+				struct domain_outcome *outcome, struct err *err)
 {
+	struct guest_call *page = space_call(&domain->space);
 	int r;
 
-	space_call(&domain->space)->command_words[0] = module;
+	page->command_words[0] = module;
+	page->command_words[1] = image;
 	r = domain_do(domain, GUEST_COMMAND_INSTANTIATE, err);
 	*instance = (uint32_t)domain->done.result;
 	domain_outcome(domain, outcome);
 	return r;
+}
+
+int domain_instantiate(struct domain *domain, uint32_t module,
+		       uint32_t *instance, struct domain_outcome *outcome,
+		       struct err *err)
+{
+	return domain_make_instance(domain, module, 0, instance, outcome, err);
+}
+
+int domain_instantiate_from(struct domain *domain, uint32_t module,
+			    const uint8_t *image, uint64_t len,
+			    uint32_t *instance, struct domain_outcome *outcome,
+			    struct err *err)
+{
+	uint64_t at;
+	int r = space_show_data(&domain->space, image, len, &at, err);
+
+	return r < 0 ? r
+		     : domain_make_instance(domain, module, at, instance,
+					    outcome, err);
 }
 
 /* A name into the data; the values behind it begin at a multiple of 16. */
@@ -355,6 +377,29 @@ int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
 		r = domain_failed(domain, err);
 	domain_outcome(domain, outcome);
 	return r;
+}
+
+int domain_start(struct domain *domain, uint32_t instance, const char *name,
+		 size_t len, struct domain_outcome *outcome, struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	int r;
+
+	if (len > sizeof(page->message))
+		return err_set(err, -ENOENT, "there is no such function");
+	memcpy(page->message, name, len);
+	page->command_words[0] = instance;
+	page->command_words[1] = len;
+	r = domain_command(domain, GUEST_COMMAND_START, err);
+	domain_outcome(domain, outcome);
+	if (r)
+		return r;
+	if (domain->done.result == GUEST_NO_FUNCTION)
+		return err_set(err, -ENOENT, "there is no such function");
+	if (domain->done.result == GUEST_NO_PLAIN)
+		return err_set(err, -ENOEXEC,
+			       "a function without parameters and results");
+	return domain_failed(domain, err);
 }
 
 int domain_global(struct domain *domain, uint32_t instance, const char *name,

@@ -47,6 +47,9 @@ struct domain_asked {
 	uint64_t words[8];
 	uint8_t *base;
 	uint64_t bytes;
+	/* For who waits: has the run come to its end? */
+	int (*ended)(void *domain);
+	void *domain;
 };
 typedef int64_t domain_serve(void *env, const struct domain_asked *asked);
 void domain_set_service(struct domain *domain, domain_serve *serve, void *env);
@@ -93,6 +96,12 @@ int domain_load(struct domain *domain, const struct domain_code *code,
 int domain_instantiate(struct domain *domain, uint32_t module,
 		       uint32_t *instance, struct domain_outcome *outcome,
 		       struct err *err);
+/* The same from a snapshot's image (vm_snapshot_image), which stays as long as
+ * the domain: the instance is what the snapshot's was, and nothing runs. */
+int domain_instantiate_from(struct domain *domain, uint32_t module,
+			    const uint8_t *image, uint64_t len,
+			    uint32_t *instance, struct domain_outcome *outcome,
+			    struct err *err);
 /* Imports of this module's name find the instance's exports. */
 int domain_register(struct domain *domain, uint32_t instance, const char *name,
 		    size_t len, struct err *err);
@@ -121,11 +130,16 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
  * DOMAIN_STOPPED.  -EINVAL: it is in no call. */
 int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
 		 struct err *err);
+/* Calls a function that has neither parameters nor results.  -ENOENT: there is
+ * no such function; -ENOEXEC: it has some. */
+int domain_start(struct domain *domain, uint32_t instance, const char *name,
+		 size_t len, struct domain_outcome *outcome, struct err *err);
 int domain_global(struct domain *domain, uint32_t instance, const char *name,
 		  size_t len, struct domain_values *value, struct err *err);
 
 struct domain_counts {
 	uint64_t bells, wasi, traps, kicks, parts;
+	uint64_t bells_for[GUEST_BELLS];
 	uint64_t memory_bytes; /* of all regions, as the guest sees them */
 };
 void domain_counts(const struct domain *domain, struct domain_counts *counts);

@@ -115,9 +115,14 @@ static int make_instance(struct ready *ready, struct domain *domain,
 	uint32_t module, instance;
 	int r = domain_load(domain, &ready->program->code, &module, err);
 
-	return r < 0 ? r
-		     : domain_instantiate(domain, module, &instance, outcome,
-					  err);
+	if (r < 0)
+		return r;
+	return ready->init
+		       ? domain_instantiate_from(domain, module, ready->init,
+						 ready->init_bytes, &instance,
+						 outcome, err)
+		       : domain_instantiate(domain, module, &instance, outcome,
+					    err);
 }
 
 static int make_store(struct domain *domain, struct wasi *wasi,
@@ -180,15 +185,15 @@ static void ready_say(struct ready *ready, const char *why)
 	snprintf(ready->why, sizeof(ready->why), "%s", why);
 }
 
-static int make_find_base(struct ready *ready)
+static bool make_has_base(struct ready *ready)
 {
 	struct err err = { 0 };
 
 	if (ready->base.state || base_find(ready, &ready->base, NULL) >= 0 ||
 	    base_make(ready, &ready->base, &err) >= 0)
-		return 0;
+		return true;
 	ready_say(ready, err.text);
-	return -EAGAIN;
+	return false;
 }
 
 /* From the booted guest, so that what is kept is a difference to it. */
@@ -198,11 +203,9 @@ static int make_on_base(struct ready *ready, struct wasi *wasi,
 {
 	struct err failed = { 0 };
 	const char *why;
-	int r = make_find_base(ready);
+	int r = snapshot_start(domain, &ready->options, &ready->base, NULL,
+			       err);
 
-	if (r < 0)
-		return r;
-	r = snapshot_start(domain, &ready->options, &ready->base, NULL, err);
 	if (r >= 0)
 		r = make_store(*domain, wasi, deadline_ns, err);
 	if (r >= 0)
@@ -260,16 +263,16 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 		struct domain **domain, struct domain_outcome *outcome,
 		struct err *err)
 {
-	int r = -EAGAIN;
+	int r;
 
 	*domain = NULL;
 	*outcome = (struct domain_outcome){ 0 };
 	if (ready->has_snapshot)
-		return start_kept(ready, wasi, deadline_ns, domain, err);
-	if (ready->images.folder && !ready->why[0])
+		r = start_kept(ready, wasi, deadline_ns, domain, err);
+	else if (ready->images.folder && !ready->why[0] && make_has_base(ready))
 		r = make_on_base(ready, wasi, deadline_ns, domain, outcome,
 				 err);
-	if (r == -EAGAIN)
+	else
 		r = make_plain(ready, wasi, deadline_ns, domain, outcome, err);
 	if (r < 0) {
 		domain_close(*domain);
@@ -280,46 +283,25 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 
 /* ---- used ----------------------------------------------------------------- */
 
-static const char ready_start_name[] = "_start";
-enum { READY_START_LEN = sizeof(ready_start_name) - 1 };
-
-/* Looked up once: all instances have the same exports. */
-static int ready_find_start(struct ready *ready, struct domain *domain,
-			    struct err *err)
+static int ready_call_start(struct domain *domain, uint32_t instance,
+			    struct domain_outcome *outcome, struct err *err)
 {
-	struct domain_item item;
-	int r;
+	static const char start[] = "_start";
+	int r = domain_start(domain, instance, start, sizeof(start) - 1,
+			     outcome, err);
 
-	if (__atomic_load_n(&ready->has_start, __ATOMIC_RELAXED))
-		return 0;
-	r = domain_find(domain, 0, ready_start_name, READY_START_LEN, &item,
-			err);
-	if (r >= 0 && (item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
-		       item.result_count))
-		r = err_set(err, -ENOENT, "a _start without parameters");
-	if (r >= 0)
-		__atomic_store_n(&ready->has_start, true, __ATOMIC_RELAXED);
-	return r;
-}
-
-static int ready_call_start(struct ready *ready, struct domain *domain,
-			    uint32_t instance, struct domain_outcome *outcome,
-			    struct err *err)
-{
-	int r = ready_find_start(ready, domain, err);
-
-	return r < 0 ? r
-		     : domain_call(domain, instance, ready_start_name,
-				   READY_START_LEN, NULL, 0, NULL, outcome,
-				   err);
+	return r == -ENOEXEC
+		       ? err_set(err, -ENOENT, "a _start without parameters")
+		       : r;
 }
 
 int ready_run(struct ready *ready, struct domain *domain,
 	      struct domain_outcome *outcome, struct err *err)
 {
+	(void)ready;
 	if (domain->point == DOMAIN_POINT_CALL)
 		return domain_go_on(domain, outcome, err);
-	return ready_call_start(ready, domain, 0, outcome, err);
+	return ready_call_start(domain, 0, outcome, err);
 }
 
 /* Nobody runs in them any more. */
@@ -339,8 +321,9 @@ int ready_run_again(struct ready *ready, struct domain *domain,
 	uint32_t instance, first = domain->space.region_count;
 	int r = domain_instantiate(domain, 0, &instance, outcome, err);
 
+	(void)ready;
 	if (r >= 0 && !outcome->trap)
-		r = ready_call_start(ready, domain, instance, outcome, err);
+		r = ready_call_start(domain, instance, outcome, err);
 	ready_drop_memories(domain, first);
 	return r;
 }
@@ -440,6 +423,7 @@ static int tip_map_code(struct ready *ready, struct program *program,
 		ready->code = NULL;
 		return err_set(err, -errno, "map its code");
 	}
+	ready->code_bytes = code->bytes;
 	if (code->has_code)
 		why = code_header_check(ready->code, code->bytes, code->bytes);
 	if (why)
@@ -486,7 +470,7 @@ int ready_open_tip(struct ready *ready, const struct domain_options *options,
 void ready_close(struct ready *ready)
 {
 	if (ready->code)
-		munmap(ready->code, ready->program->code.len);
+		munmap(ready->code, ready->code_bytes);
 	if (ready->has_snapshot)
 		snapshot_close(&ready->snapshot);
 	if (ready->base.state)

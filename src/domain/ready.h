@@ -19,14 +19,18 @@ struct ready {
 	struct program *program;
 	struct domain_options options;
 	struct images images; /* folder NULL: none */
+	/* What instances are made from, where it is not the module alone: a
+	 * snapshot of a process's (vm_snapshot_image). */
+	const uint8_t *init;
+	uint64_t init_bytes;
 	/* The booted guest: what the first domain began as. */
 	struct snapshot base;
 	bool has_snapshot;
 	struct snapshot snapshot;
 	bool was_found; /* in the cache, or by its name */
 	void *code;	/* a tip's, mapped */
-	bool has_start; /* atomic: it was found in an instance */
-	char why[252];	/* nothing is kept */
+	uint64_t code_bytes;
+	char why[252]; /* nothing is kept */
 };
 /* The folder for images: malloced; NULL: the cache is off. */
 char *ready_folder(const struct cache_options *cache);
@@ -61,6 +65,7 @@ int ready_run(struct ready *ready, struct domain *domain,
 int ready_run_again(struct ready *ready, struct domain *domain,
 		    struct domain_outcome *outcome, struct err *err);
 /* A domain that ready_start has made is so again, for another tenant; -EPROTO
- * or another failure: close it.  -ENOTSUP where nothing is kept. */
+ * or another failure: close it.  -ENOTSUP where nothing is kept, and of the
+ * one that was made so that it could be. */
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
 		struct wasi *wasi, int64_t deadline_ns, struct err *err);

@@ -25,6 +25,7 @@ enum { RESET_DROP = 64 };
 struct reset {
 	struct domain *domain;
 	struct snapshot *snapshot;
+	int pagemap;
 };
 
 /* A range of a part, which is open. */
@@ -44,27 +45,63 @@ static int reset_range(const struct reset *reset, const struct space_part *part,
 	return 0;
 }
 
+/* Offsets in a part. */
+static int reset_piece(const struct reset *reset, const struct space_part *part,
+		       uint64_t from, uint64_t to, struct err *err)
+{
+	uint8_t *at = reset->domain->space.regions[part->region].at +
+		      part->offset + from;
+	auto_ranges struct ranges own = { 0 };
+	int r = from < to ? scan_own(reset->pagemap, at, to - from,
+				     SCAN_PRIVATE, &own, err)
+			  : 0;
+
+	for (size_t i = 0; r >= 0 && i < own.count; i++)
+		r = reset_range(reset, part, from + own.range[i].offset,
+				own.range[i].bytes, err);
+	return r;
+}
+
+/* Did the host write to the tables?  Nobody else can: no address of the
+ * guest's shows them, nor its image as what may be written to. */
+static bool reset_has_tables(const struct reset *reset)
+{
+	const struct space *space = &reset->domain->space;
+	const struct domain_state *state = reset->snapshot->state;
+
+	for (uint32_t i = 0; i < state->region_count; i++)
+		if (space->regions[i].open != reset->snapshot->regions[i].open)
+			return true;
+	return space->region_count != state->region_count ||
+	       space->code != state->code_bytes ||
+	       space->tables.used != state->tables;
+}
+
+/* To look at a page's entry takes as long as 1/500 of a bell, and each large
+ * page of addresses has 512. */
+static int reset_system(const struct reset *reset,
+			const struct space_part *part, uint64_t bytes,
+			struct err *err)
+{
+	uint64_t len;
+	uint64_t data = GUEST_IMAGE_AT + domain_image(&len)->data_at;
+	uint64_t from = reset_has_tables(reset) ? 0 : GUEST_DESCRIPTORS_AT;
+	int r = reset_piece(reset, part, from, GUEST_IMAGE_AT, err);
+
+	return r < 0 ? r : reset_piece(reset, part, data, bytes, err);
+}
+
 /* As far as the snapshot's is open; what is beyond goes anyway. */
 static int reset_part(const struct reset *reset, const struct space_part *part,
-		      int pagemap, struct err *err)
+		      struct err *err)
 {
-	const struct space_region *region =
-		&reset->domain->space.regions[part->region];
 	uint64_t open = reset->snapshot->regions[part->region].open;
 	uint64_t bytes = open > part->offset ? open - part->offset : 0;
-	auto_ranges struct ranges own = { 0 };
-	int r;
 
 	if (bytes > part->bytes)
 		bytes = part->bytes;
-	if (!bytes)
-		return 0;
-	r = scan_own(pagemap, region->at + part->offset, bytes, SCAN_PRIVATE,
-		     &own, err);
-	for (size_t i = 0; r >= 0 && i < own.count; i++)
-		r = reset_range(reset, part, own.range[i].offset,
-				own.range[i].bytes, err);
-	return r;
+	return part->physical ? reset_piece(reset, part, 0, bytes, err)
+			      : reset_system(reset, part, bytes, err);
 }
 
 static int reset_close(struct domain *domain, const struct snapshot *snapshot,
@@ -96,17 +133,22 @@ static int reset_close(struct domain *domain, const struct snapshot *snapshot,
 int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
 		   int pagemap, struct err *err)
 {
-	const struct reset reset = { domain, snapshot };
+	const struct reset reset = { domain, snapshot, pagemap };
 	struct cpu_registers at;
-	int r = domain->is_broken
-			? err_set(err, -EPROTO, "the domain has ended: %s",
-				  domain->why)
-			: domain->cpu->kind->settle(domain->cpu, &at, err);
+	int r;
 
+	if (domain->is_broken)
+		return err_set(err, -EPROTO, "the domain has ended: %s",
+			       domain->why);
+	/* A page that is dropped is again what the domain began as. */
+	if (domain->origin != snapshot)
+		return err_set(err, -ENOTSUP,
+			       "reset a domain to what it did not begin as");
+	r = domain->cpu->kind->settle(domain->cpu, &at, err);
 	if (r >= 0 && !snapshot->view.at)
 		r = view_open(&snapshot->tip, VIEW_MAP, &snapshot->view, err);
 	for (uint32_t i = 0; r >= 0 && i < snapshot->state->part_count; i++)
-		r = reset_part(&reset, &domain->space.parts[i], pagemap, err);
+		r = reset_part(&reset, &domain->space.parts[i], err);
 	if (r >= 0)
 		r = reset_close(domain, snapshot, err);
 	if (r < 0)

@@ -67,6 +67,9 @@ void space_want_large(const struct space_region *region);
  * stays where it is, and is followed by zeros or nothing up to a page. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err);
+/* The same, of what is no code. */
+int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
+		    uint64_t *virtual, struct err *err);
 /* What a space was at some time, to which space_close_again goes back: regions
  * and parts that came later are gone, and what had more open is closed; that
  * the tables show less is the caller's business, before. */

@@ -27,19 +27,17 @@ struct warm {
 static int warm_call(struct warm *warm, const char *name, bool must,
 		     struct err *err)
 {
-	struct domain_item item;
-	int r = domain_find(warm->domain, 0, name, strlen(name), &item, err);
+	int r = domain_start(warm->domain, 0, name, strlen(name), warm->outcome,
+			     err);
 
 	if (r == -ENOENT && !must)
 		return 0;
-	if (r < 0 || item.kind != WASM_EXTERN_FUNCTION || item.param_count ||
-	    item.result_count)
+	if (r == -ENOENT || r == -ENOEXEC)
 		return err_set(err, -EINVAL,
 			       "no function \"%s\" without parameters and "
 			       "results is exported",
 			       name);
-	return domain_call(warm->domain, 0, name, strlen(name), NULL, 0, NULL,
-			   warm->outcome, err);
+	return r;
 }
 
 static int warm_run_function(struct warm *warm, struct err *err)

@@ -28,7 +28,8 @@ enum {
 	SCAN_IS_PRESENT = 1 << 3,
 	SCAN_IS_SWAPPED = 1 << 4,
 	SCAN_IS_ZERO = 1 << 5,
-	SCAN_REGIONS = 4096, /* at once */
+	SCAN_FEW = 64, /* regions at once, where there are no more */
+	SCAN_REGIONS = 4096,
 	SCAN_WORDS = 65536,
 };
 
@@ -51,19 +52,25 @@ static struct scan_ask scan_ask_for(enum scan_what what)
 static int scan_by_ioctl(int fd, uint64_t at, uint64_t bytes,
 			 enum scan_what what, struct ranges *found)
 {
-	struct scan_region *regions = calloc(SCAN_REGIONS, sizeof(*regions));
+	struct scan_region few[SCAN_FEW], *regions = few;
+	auto_free struct scan_region *many = NULL;
 	struct scan_ask ask = scan_ask_for(what);
 	uint64_t from = at;
-	int rc = regions ? 0 : -ENOMEM;
+	int count = 0, rc = 0;
 
+	ask.vec_len = SCAN_FEW;
 	while (rc >= 0 && from < at + bytes) {
-		int count;
+		if (count == SCAN_FEW && !many) {
+			many = regions = malloc(SCAN_REGIONS * sizeof(*many));
+			if (!many)
+				return -ENOMEM;
+			ask.vec_len = SCAN_REGIONS;
+		}
 
 		ask.start = from;
 		ask.end = at + bytes;
 		ask.walk_end = 0;
 		ask.vec = (uint64_t)(uintptr_t)regions;
-		ask.vec_len = SCAN_REGIONS;
 		count = ioctl(fd, SCAN_IOCTL, &ask);
 		if (count < 0)
 			rc = -errno;
@@ -74,7 +81,6 @@ static int scan_by_ioctl(int fd, uint64_t at, uint64_t bytes,
 			break;
 		from = ask.walk_end;
 	}
-	free(regions);
 	return rc;
 }
 

@@ -146,6 +146,10 @@ int vm_snapshot_run(struct vm_snapshot *snapshot, struct err *err);
 int vm_snapshot_keep(struct vm_snapshot *snapshot, struct err *err);
 /* The cache's, NULL: it is in no cache. */
 struct cache_object *vm_snapshot_object(const struct vm_snapshot *snapshot);
+/* Where the snapshot is: a code object's bytes in whole pages, which hold.
+ * They stay as long as it does. */
+int vm_snapshot_image(const struct vm_snapshot *snapshot, const uint8_t **image,
+		      uint64_t *len, struct err *err);
 int vm_snapshot_instantiate(struct vm_snapshot *snapshot,
 			    struct wasm_instance **instance, struct err *err);
 void vm_snapshot_close(struct vm_snapshot *snapshot);

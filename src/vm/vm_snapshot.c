@@ -274,6 +274,18 @@ static int snapshot_place(void *env, struct wasm_memory *memory, uint32_t index)
 	return result;
 }
 
+int vm_snapshot_image(const struct vm_snapshot *snapshot, const uint8_t **image,
+		      uint64_t *len, struct err *err)
+{
+	const char *why = code_header_check_tables(snapshot_header(snapshot));
+
+	if (why)
+		return err_set(err, -EBADMSG, "a snapshot: %s", why);
+	*image = snapshot->image;
+	*len = snapshot_header(snapshot)->file_bytes;
+	return 0;
+}
+
 int vm_snapshot_instantiate(struct vm_snapshot *snapshot,
 			    struct wasm_instance **instance, struct err *err)
 {
@@ -283,10 +295,13 @@ int vm_snapshot_instantiate(struct vm_snapshot *snapshot,
 		.place = snapshot_place,
 		.env = snapshot,
 	};
-	const char *why = code_header_check_tables(header);
+	const uint8_t *image;
+	uint64_t len;
 
-	if (why)
-		return err_set(err, -EBADMSG, "a snapshot: %s", why);
+	int r = vm_snapshot_image(snapshot, &image, &len, err);
+
+	if (r < 0)
+		return r;
 	return vm_instantiate_from(snapshot->vm, snapshot->module, &from,
 				   instance, err);
 }

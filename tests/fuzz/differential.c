@@ -9,11 +9,11 @@
  *		the module of a file of such bytes
  *	differential run [WAY] FILE...
  *		"NAME r0 RESULT", a line for each export; WAY of words: compiled,
- *		checked, counted, linked, stressed, without=MASK,
+ *		checked, counted, linked, stressed, domain, without=MASK,
  *		without-features=MASK
  *	differential compare FIRST COUNT [FEATURES]
- *		each module interpreted and compiled in all ways: their numbers,
- *		where that is not the same
+ *		each module interpreted and compiled in all ways, and both in a
+ *		domain: their numbers, where that is not the same
  *	differential operations FIRST COUNT [FEATURES]
  *		how often each operation is written
  *
@@ -144,7 +144,7 @@ static bool is_way(const char *word, struct play *play)
 	} flags[] = {
 		{ "compiled", &play->compiled }, { "checked", &play->checked },
 		{ "counted", &play->counted },	 { "linked", &play->linked },
-		{ "stressed", &play->stressed },
+		{ "stressed", &play->stressed }, { "domain", &play->in_domain },
 	};
 
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -186,10 +186,12 @@ static bool is_same(uint64_t number, const struct buf *binary,
 	buf_add(&wanted, expected->data, expected->len);
 	if (strcmp(buf_string(&text), buf_string(&wanted)) == 0)
 		return true;
-	printf("%llu differs compiled%s%s%s%s without=%#x "
+	printf("%llu differs %s%s%s%s%s%s without=%#x "
 	       "without-features=%#x\n",
-	       (unsigned long long)number, play->checked ? " checked" : "",
-	       play->counted ? " counted" : "",
+	       (unsigned long long)number,
+	       play->compiled ? "compiled" : "interpreted",
+	       play->in_domain ? " domain" : "",
+	       play->checked ? " checked" : "", play->counted ? " counted" : "",
 	       play->stressed ? " stressed" : "", play->linked ? " linked" : "",
 	       play->without, play->without_features);
 	return false;
@@ -212,6 +214,13 @@ static bool is_same_compiled(uint64_t number, uint32_t features)
 		play.stressed = i % 4 == 0;
 		play.linked = i & 1 && features & GENERATE_IMPORTS;
 		play.without_features = UINT32_MAX;
+		same = is_same(number, &binary, &play, &expected) && same;
+	}
+	for (int i = 0; i < 4; i++) {
+		struct play play = { .in_domain = true,
+				     .compiled = i & 1,
+				     .counted = i & 2 };
+
 		same = is_same(number, &binary, &play, &expected) && same;
 	}
 	return same;

@@ -2,6 +2,7 @@
 /* The module in a VM of its own.  Its imports are functions of this program,
  * or of another instance that does the same. */
 #include "fuzz/play.h"
+#include "fuzz/play_internal.h"
 #include "vm/vm.h"
 #include "wat/wat.h"
 #include <string.h>
@@ -87,14 +88,7 @@ static int define_host(struct vm *vm, struct err *err)
 static const char other[] =
 	"(module (type $none (func))"
 	" (import \"host\" \"collect\" (func $collect)) (table 1 funcref)"
-	" (func (export \"collect\") (call $collect))"
-	" (func (export \"mix\") (param i64) (result i64)"
-	"  (i64.add (i64.mul (local.get 0) (i64.const 31)) (i64.const 7)))"
-	" (func (export \"swap\") (param i32 f64 i64) (result i64 f64 i32)"
-	"  (local.get 2) (local.get 1) (local.get 0))"
-	" (func (export \"apply\") (param funcref)"
-	"  (table.set (i32.const 0) (local.get 0))"
-	"  (return_call_indirect (type $none) (i32.const 0))))";
+	" (func (export \"collect\") (call $collect))" PLAY_FUNCTIONS ")";
 
 static int define_other(struct vm *vm, struct err *err)
 {
@@ -154,8 +148,8 @@ static bool play_in(struct vm *vm, const void *bytes, size_t len,
 	return true;
 }
 
-bool play_module(const void *bytes, size_t len, const struct play *play,
-		 struct buf *text)
+static bool play_in_process(const void *bytes, size_t len,
+			    const struct play *play, struct buf *text)
 {
 	struct wasm_host host = vm_host;
 	struct vm_options options = {
@@ -185,4 +179,11 @@ bool play_module(const void *bytes, size_t len, const struct play *play,
 		valid = play_in(&vm, bytes, len, text);
 	vm_fini(&vm);
 	return valid;
+}
+
+bool play_module(const void *bytes, size_t len, const struct play *play,
+		 struct buf *text)
+{
+	return play->in_domain ? play_in_domain(bytes, len, play, text)
+			       : play_in_process(bytes, len, play, text);
 }

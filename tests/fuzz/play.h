@@ -13,6 +13,9 @@ struct play {
 	bool stressed; /* a collection at each object */
 	bool linked;   /* imports are of another instance, not of the host */
 	bool compiled; /* else interpreted */
+	/* In a domain: imports are of another instance, memories are not
+	 * checked, nothing is stressed. */
+	bool in_domain;
 	/* Compiled without these: enum jit_without, enum code_feature. */
 	uint32_t without, without_features;
 };

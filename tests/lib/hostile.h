@@ -81,30 +81,43 @@ static inline void hostile_close(struct hostile *it)
 	*it = (struct hostile){ 0 };
 }
 
+/* Into a domain that there is; on failure it stays the caller's. */
+static inline int hostile_enter(struct hostile *it, struct domain *domain,
+				struct err *err)
+{
+	*it = (struct hostile){ .domain = domain };
+	it->code = mmap(NULL, HOSTILE_CODE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (it->code == MAP_FAILED)
+		abort();
+	if (space_show_code(&domain->space, it->code, HOSTILE_CODE, &it->at,
+			    err) < 0) {
+		munmap(it->code, HOSTILE_CODE);
+		*it = (struct hostile){ 0 };
+		return -1;
+	}
+	hostile_reset(it);
+	return 0;
+}
+
 static inline int hostile_open(struct hostile *it, struct ground *ground,
 			       const struct domain_options *options,
 			       struct err *err)
 {
 	struct domain_options own =
 		options ? *options : (struct domain_options){ 0 };
+	struct domain *domain;
 	int r;
 
 	*it = (struct hostile){ 0 };
 	own.ground = ground;
-	r = domain_open(&it->domain, &own, err);
+	r = domain_open(&domain, &own, err);
 	if (r < 0)
 		return r;
-	it->code = mmap(NULL, HOSTILE_CODE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (it->code == MAP_FAILED)
-		abort();
-	r = space_show_code(&it->domain->space, it->code, HOSTILE_CODE, &it->at,
-			    err);
+	r = hostile_enter(it, domain, err);
 	if (r < 0)
-		hostile_close(it);
-	else
-		hostile_reset(it);
-	return r;
+		domain_close(domain);
+	return r < 0 ? err->code : 0;
 }
 
 static inline void hostile_put(struct hostile *it, const uint8_t *code,
@@ -134,13 +147,14 @@ static inline void hostile_once(struct hostile *it, int64_t within_ns,
 	struct domain *domain = it->domain;
 
 	hostile_begin(it, within_ns);
-	if (domain_timer_set(domain, domain->deadline_ns, NULL) < 0)
+	if (domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, domain->deadline_ns,
+			     NULL) < 0)
 		abort();
 	do {
 		*stop = (struct cpu_stop){ 0 };
 		domain->cpu->kind->run(domain->cpu, stop);
 	} while (stop->event == CPU_KICKED && !domain_ended(domain));
-	domain_timer_set(domain, 0, NULL);
+	domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, 0, NULL);
 }
 
 static inline int hostile_run(struct hostile *it, int64_t within_ns,

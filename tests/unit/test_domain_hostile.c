@@ -198,7 +198,7 @@ CODE(refused_wbinvd, "wbinvd");
 CODE(refused_invlpg, "invlpg (%rsp)");
 CODE(refused_swapgs, "swapgs");
 CODE(refused_sysret, "sysretq");
-CODE(refused_sysexit, "sysexit");
+CODE(refused_sysexit, "sysexitl");
 CODE(refused_monitor, "mov %rsp, %rax\nxor %ecx, %ecx\nmonitor");
 CODE(refused_xsetbv, "xor %ecx, %ecx\nxsetbv");
 CODE(refused_far_return, "pushq $0x8\nlea 1f(%rip), %rax\npush %rax\n"
@@ -680,7 +680,9 @@ TEST(broken_rules)
 			    "names a memory");
 	}
 	check_ended((struct wish){ .bell = GUEST_BELL_NONE }, "nothing: 0");
-	check_ended((struct wish){ .bell = GUEST_BELL_HOST }, "rings for");
+	check_ended((struct wish){ GUEST_BELL_HOST, { 0, UINT64_MAX } },
+		    "names a memory");
+	check_ended((struct wish){ .bell = GUEST_BELL_RANDOM }, "rings for");
 	check_ended((struct wish){ .bell = GUEST_BELLS }, "rings for");
 	check_ended((struct wish){ .bell = 0x80000000 }, "rings for");
 	check_ended((struct wish){ .bell = 0xfffffffe }, "rings for");

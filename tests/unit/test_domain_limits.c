@@ -4,7 +4,10 @@
  * nothing behind.
  *
  * CLAIM 3.11 3.12 */
+#include "base/clock.h"
+#include "base/file.h"
 #include "domain/program.h"
+#include "domain/ready.h"
 #include "jit/jit.h"
 #include "lib/hostile.h"
 #include "test.h"
@@ -14,12 +17,77 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MS INT64_C(1000000)
+
+/* ---- calls that fail -------------------------------------------------------
+ */
+
+/* The n-th call from now on fails; what the library calls comes here. */
+static struct {
+	int64_t at; /* 0: none */
+	int64_t calls;
+	int code;
+} failing;
+
+static bool fails_now(void)
+{
+	failing.calls++;
+	if (failing.at == 0 || --failing.at > 0)
+		return false;
+	errno = failing.code;
+	return true;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	uintptr_t argument;
+
+	va_start(list, request);
+	argument = va_arg(list, uintptr_t);
+	va_end(list);
+	return fails_now() ? -1
+			   : (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+void *mmap(void *at, size_t len, int rights, int flags, int fd, off_t offset)
+{
+	return fails_now() ? MAP_FAILED
+			   : (void *)syscall(SYS_mmap, at, len, rights, flags,
+					     fd, offset);
+}
+
+int mprotect(void *at, size_t len, int rights)
+{
+	return fails_now() ? -1 : (int)syscall(SYS_mprotect, at, len, rights);
+}
+
+ssize_t getrandom(void *to, size_t len, unsigned flags)
+{
+	return fails_now() ? -1 : syscall(SYS_getrandom, to, len, flags);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *block, size_t size);
+
+void *calloc(size_t count, size_t size)
+{
+	return fails_now() ? NULL : __libc_calloc(count, size);
+}
+
+void *reallocarray(void *block, size_t count, size_t size)
+{
+	return fails_now() ? NULL : __libc_realloc(block, count * size);
+}
+#endif
 
 static struct ground ground;
 static bool ground_is_open;
@@ -292,15 +360,13 @@ static void *kick(void *of)
 
 CODE(ring_always, "1: " RING "jmp 1b\n");
 
-TEST(kicks)
+static void check_kicks(void)
 {
 	struct kicker kicker = { 0 };
 	struct cpu_stop stop;
 	struct hostile it;
 	unsigned kicked = 0, rung = 0;
 
-	if (!domain_is_there())
-		SKIP(failure.text);
 	if (!open_one(&it))
 		return;
 	hostile_put(&it, ring_always, CODE_BYTES(ring_always));
@@ -318,6 +384,29 @@ TEST(kicks)
 	CHECK(kicked);
 	printf("# %u kicks, %u bells\n", kicked, rung);
 	hostile_close(&it);
+}
+
+TEST(kicks)
+{
+	if (!domain_is_there())
+		SKIP(failure.text);
+	check_kicks();
+}
+
+/* Where the port does not work. */
+TEST(bells_by_store)
+{
+	bool before;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	before = ground.bell_is_store;
+	ground.bell_is_store = true;
+	check_kicks();
+	check_byte_code(VM_COMPILED, "compiled, by stores");
+	AWAY(bells, false);
+	AWAY(wasi, false);
+	ground.bell_is_store = before;
 }
 
 /* A deadline that comes while a fault is on its way: one of them, and the
@@ -549,6 +638,392 @@ TEST(the_host_keeps_its_own)
 	CHECK_INT(mxcsr & 0xffc0, 0x7f80);
 	CHECK_INT(word, odd);
 	hostile_close(&it);
+}
+
+/* ---- the next tenant -------------------------------------------------------
+ */
+
+CODE(overwrite, "mov %rbx, %rdi\nmov $0xa5, %al\nrep stosb\n" RING);
+
+/* All that ring 3 may write. */
+static void overwrite_all(struct hostile *it)
+{
+	uint64_t bytes;
+	const struct guest_image *image = domain_image(&bytes);
+	const struct space *space = &it->domain->space;
+	const struct {
+		uint64_t at, bytes;
+	} places[] = {
+		{ GUEST_CALL_AT, GUEST_CALL_BYTES },
+		{ GUEST_RING_AT, GUEST_RING_BYTES },
+		{ GUEST_STACK_AT, GUEST_STACK_BYTES },
+		{ GUEST_TRAP_STACK_AT, GUEST_TRAP_STACK_BYTES },
+		{ GUEST_IMAGE_AT + image->data_at,
+		  image->end_at - image->data_at },
+		{ GUEST_SYSTEM_BYTES,
+		  space->regions[SPACE_SYSTEM].open - GUEST_SYSTEM_BYTES },
+	};
+	struct cpu_stop stop;
+
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		hostile_put(it, overwrite, CODE_BYTES(overwrite));
+		hostile_reset(it);
+		it->registers.general[1] = places[i].bytes;
+		it->registers.general[3] = GUEST_VA + places[i].at;
+		it->registers.general[15] = ground.bell_is_store;
+		hostile_once(it, 0, &stop);
+		CHECK_INT(stop.event, CPU_BELL);
+	}
+}
+
+/* The longest row of what the tenant wrote, in all that the guest sees. */
+static unsigned longest_row(const struct domain *domain)
+{
+	const struct space_region *region =
+		&domain->space.regions[SPACE_SYSTEM];
+	unsigned row = 0, most = 0;
+
+	for (uint64_t i = 0; i < region->open; i++) {
+		row = region->at[i] == SECRET ? row + 1 : 0;
+		if (row > most)
+			most = row;
+	}
+	return most;
+}
+
+static void check_reset(struct run *run, struct snapshot *snapshot, int pagemap,
+			enum vectors kind)
+{
+	const struct domain_options options = { .ground = &ground };
+	struct run used = { .instance = run->instance };
+	struct hostile it;
+
+	CHECK(snapshot_start(&used.domain, &options, snapshot,
+			     &run->program.code, &failure) >= 0);
+	CHECK_INT(hostile_enter(&it, used.domain, &failure), 0);
+	overwrite_all(&it);
+	if (fill_vectors(&it, kind)) {
+		CHECK(longest_row(used.domain) > 4096);
+		CHECK(snapshot_reset(snapshot, used.domain, pagemap,
+				     &failure) >= 0);
+		CHECK(longest_row(used.domain) < 8);
+		CHECK_INT(run_call(&used, "fine"), 0);
+		CHECK_INT(used.outcome.trap, 0);
+		munmap(it.code, HOSTILE_CODE);
+		CHECK_INT(hostile_enter(&it, used.domain, &failure), 0);
+		CHECK(tell_vectors(&it, kind));
+		CHECK_INT(secrets(&it), 0);
+		CHECK(!is_odd_control(&it));
+	}
+	hostile_close(&it);
+}
+
+TEST(reset_after_a_hostile_tenant)
+{
+	struct snapshot snapshot = { 0 };
+	struct tip tip = TIP_EMPTY;
+	struct images images;
+	char folder[] = "/tmp/brood-test-XXXXXX";
+	struct run run;
+	int pagemap;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	CHECK(mkdtemp(folder) &&
+	      images_open(&images, folder, true, &failure) >= 0);
+	CHECK(run_open(&run, "(module (memory 1) (func (export \"fine\")))",
+		       VM_COMPILED));
+	CHECK(snapshot_take(run.domain, &images, &tip, NULL, &failure) >= 0 &&
+	      snapshot_open(&snapshot, &tip, &failure) >= 0);
+	for (int kind = VECTORS_SSE; kind <= VECTORS_MMX; kind++)
+		check_reset(&run, &snapshot, pagemap, (enum vectors)kind);
+	snapshot_close(&snapshot);
+	images_close(&images);
+	file_remove_tree(folder, NULL);
+	close(pagemap);
+	run_close(&run);
+}
+
+/* ---- many, much, and not enough --------------------------------------------
+ */
+
+static bool is_one_line(const char *text)
+{
+	if (!*text)
+		return false;
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ')
+			return false;
+	return true;
+}
+
+TEST(two_hundred)
+{
+	enum { MANY = 200 };
+	static struct hostile all[MANY];
+	struct held held;
+	int count = 0;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	held = held_now();
+	while (count < MANY && open_one(&all[count]))
+		count++;
+	CHECK_INT(count, MANY);
+	for (int i = 0; i < count; i++) {
+		hostile_put(&all[i], ring_always, CODE_BYTES(ring_always));
+		CHECK_INT(hostile_run(&all[i], 0, &failure), 0);
+	}
+	for (int i = 0; i < count; i++)
+		hostile_close(&all[i]);
+	CHECK(held_is(&held));
+}
+
+#define GROWS                                                            \
+	"(module (memory 1)"                                             \
+	" (func (export \"all\") (drop (memory.grow (i32.const 65535)))" \
+	"  (i32.store8 (i32.const -1) (i32.const 7))"                    \
+	"  (if (i32.ne (i32.load8_u (i32.const -1)) (i32.const 7))"      \
+	"   (then unreachable)))"                                        \
+	" (func (export \"steps\") (local i32)"                          \
+	"  (loop (drop (memory.grow (i32.const 64)))"                    \
+	"   (i32.store8 (i32.const 4194300) (i32.const 7))"              \
+	"   (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0)"      \
+	"    (i32.const 1))) (i32.const 1023))))"                        \
+	"  (if (i32.ne (memory.size) (i32.const 65473))"                 \
+	"   (then unreachable)))"                                        \
+	" (func (export \"more\")"                                       \
+	"  (if (i32.ne (memory.grow (i32.const 65535)) (i32.const -1))"  \
+	"   (then unreachable))))"
+
+static void check_growth(enum vm_via via, const char *name)
+{
+	struct run run;
+
+	if (!run_open(&run, GROWS, via))
+		return;
+	CHECK_INT(run_call(&run, name), 0);
+	CHECK_INT(run.outcome.trap, 0);
+	CHECK_INT(run_call(&run, "more"), 0);
+	CHECK_INT(run.outcome.trap, 0);
+	run_close(&run);
+}
+
+TEST(four_gibibytes)
+{
+	struct held held;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	held = held_now();
+	check_growth(VM_COMPILED, "all");
+	check_growth(VM_COMPILED, "steps");
+	check_growth(VM_INTERPRETED, "all");
+	CHECK(held_is(&held));
+}
+
+/* In a child: how far it comes with so many addresses; 0: all the way. */
+static int open_within(uint64_t bytes)
+{
+	struct rlimit limit = { bytes, bytes };
+	struct hostile it;
+
+	failure = (struct err){ 0 };
+	if (setrlimit(RLIMIT_AS, &limit) < 0)
+		return 3;
+	if (hostile_open(&it, &ground, NULL, &failure) >= 0) {
+		hostile_close(&it);
+		return 0;
+	}
+	return failure.code < 0 && is_one_line(failure.text) ? 1 : 2;
+}
+
+TEST(few_addresses)
+{
+	uint64_t mib = 1 << 20;
+	unsigned failed = 0, opened = 0;
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+#ifdef __SANITIZE_ADDRESS__
+	SKIP("the sanitizer has all addresses");
+#endif
+	for (uint64_t bytes = 4 * mib; bytes < 16384 * mib;
+	     bytes += bytes / 8) {
+		int status = 0;
+		pid_t child;
+
+		fflush(stdout);
+		child = fork();
+		if (child == 0)
+			_exit(open_within(bytes));
+		waitpid(child, &status, 0);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+		failed += status != 0;
+		opened += status == 0;
+	}
+	CHECK(failed && opened);
+}
+
+/* A whole life: whatever fails, it is told in a line, and is gone after. */
+static int live(void)
+{
+	static const char text[] =
+		"(module (memory 1) (func (export \"f\")"
+		" (if (i32.ne (memory.grow (i32.const 100)) (i32.const 1))"
+		"  (then unreachable))))";
+	static struct err err;
+	const struct domain_options options = { .ground = &ground };
+	struct domain_outcome outcome = { 0 };
+	struct domain_code code = { .image = NULL };
+	auto_buf struct buf bytes = { 0 };
+	struct domain *domain = NULL;
+	uint8_t *pages;
+	uint32_t module, instance;
+	int64_t at = failing.at;
+	int r;
+
+	failing.at = 0;
+	err = (struct err){ 0 };
+	if (wat_to_binary("f", text, strlen(text), &bytes, &err) < 0)
+		abort();
+	pages = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memcpy(pages, bytes.data, bytes.len);
+	code = (struct domain_code){ .image = pages,
+				     .len = 4096,
+				     .module_bytes = bytes.len };
+	failing.at = at;
+	r = domain_open(&domain, &options, &err);
+	if (r >= 0) {
+		domain_set_deadline(domain, (int64_t)clock_ns() + 5000 * MS);
+		r = domain_load(domain, &code, &module, &err);
+	}
+	if (r >= 0)
+		r = domain_instantiate(domain, module, &instance, &outcome,
+				       &err);
+	if (r >= 0 && !outcome.trap)
+		r = domain_call(domain, instance, "f", 1, NULL, 0, NULL,
+				&outcome, &err);
+	failing.at = 0;
+	CHECK(r >= 0 || is_one_line(err.text));
+	if (r < 0 && getenv("HOSTILE_TELL"))
+		printf("# %s\n", err.text);
+	domain_close(domain);
+	munmap(pages, 4096);
+	return r < 0 ? r : (int)outcome.trap;
+}
+
+/* The same of a program that is kept, or was before. */
+static struct {
+	struct run run;
+	char folder[32];
+	bool was_kept;
+	int pagemap;
+} kept;
+
+static int live_ready(struct ready *ready, struct err *err)
+{
+	struct domain_outcome outcome = { 0 };
+	struct domain *domain = NULL;
+	int r = ready_start(ready, NULL, (int64_t)clock_ns() + 5000 * MS,
+			    &domain, &outcome, err);
+
+	CHECK(r >= 0 || !domain);
+	if (r >= 0 && !outcome.trap)
+		r = ready_run(ready, domain, &outcome, err);
+	if (r >= 0 && !outcome.trap && kept.was_kept)
+		r = ready_reset(ready, domain, kept.pagemap, NULL, 0, err);
+	domain_close(domain);
+	return r < 0 ? r : (int)outcome.trap;
+}
+
+static int live_kept(void)
+{
+	static struct err err;
+	const struct domain_options options = { .ground = &ground };
+	struct ready ready;
+	int64_t at = failing.at;
+	int r;
+
+	failing.at = 0;
+	if (!kept.was_kept)
+		file_remove_tree(kept.folder, NULL);
+	err = (struct err){ 0 };
+	CHECK(ready_open(&ready, &options, &kept.run.program, kept.folder,
+			 &err) >= 0);
+	failing.at = at;
+	r = live_ready(&ready, &err);
+	failing.at = 0;
+	CHECK(r >= 0 || is_one_line(err.text));
+	ready_close(&ready);
+	return r;
+}
+
+typedef int life(void);
+
+static int fail_each(life *live_once, int64_t calls)
+{
+	const struct held held = held_now();
+	int failed = 0;
+
+	for (int64_t n = 1; n <= calls; n++) {
+		failing.at = n;
+		failed += live_once() != 0;
+		CHECK(held_is(&held));
+	}
+	CHECK_INT(live_once(), 0);
+	return failed;
+}
+
+/* The first turn is for what the C library keeps. */
+static void check_failing(life *live_once, int code)
+{
+	int64_t calls;
+	size_t blocks;
+
+	failing.code = code;
+	failing.calls = 0;
+	CHECK_INT(live_once(), 0);
+	calls = failing.calls;
+	CHECK(fail_each(live_once, calls) > 10);
+	printf("# %lld calls\n", (long long)calls);
+	blocks = mallinfo2().uordblks;
+	CHECK(fail_each(live_once, calls) > 10);
+#ifndef __SANITIZE_ADDRESS__
+	CHECK_INT(mallinfo2().uordblks, blocks);
+#endif
+	(void)blocks;
+}
+
+TEST(each_call_fails)
+{
+	if (!domain_is_there())
+		SKIP(failure.text);
+	check_failing(live, ENOMEM);
+	check_failing(live, EFAULT);
+}
+
+TEST(each_call_fails_of_what_is_kept)
+{
+	static const int codes[] = { ENOMEM, EAGAIN };
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	strcpy(kept.folder, "/tmp/brood-test-XXXXXX");
+	CHECK(mkdtemp(kept.folder) != NULL);
+	CHECK(run_open(&kept.run,
+		       "(module (memory 1) (func (export \"_start\")))",
+		       VM_COMPILED));
+	kept.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < 4; i++) {
+		kept.was_kept = i & 1;
+		check_failing(live_kept, codes[i / 2]);
+	}
+	close(kept.pagemap);
+	run_close(&kept.run);
+	file_remove_tree(kept.folder, NULL);
 }
 
 TEST_MAIN

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/maps.h"
 #include "domain/cpu.h"
+#include "domain/jail.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@
 	"  (i32.add (local.get 0) (local.get 1)))"                           \
 	" (func (export \"get\") (param i32) (result i32)"                   \
 	"  (i32.load (local.get 0)))"                                        \
+	" (func (export \"grow\") (param i32) (result i32)"                  \
+	"  (memory.grow (local.get 0)))"                                     \
 	" (func (export \"spin\") (result i32) (loop (br 0)) (i32.const 0))" \
 	" (func (export \"mix\") (param i32) (result i32) (local v128)"      \
 	"  (local.set 1 (i32x4.splat (i32.const 12345)))"                    \
@@ -244,7 +247,7 @@ TEST(no_kick_is_lost)
 	CHECK(stop.at.rip == bare.at.rip);
 	alarm(60);
 	kicker_start(&kicker, bare.cpu, 0);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 3000; i++) {
 		bare_run(&bare, &stop);
 		if (stop.event != CPU_KICKED || stop.at.rip != bare.at.rip)
 			break;
@@ -474,7 +477,23 @@ TEST(a_wild_jump_is_the_guests)
 }
 
 /* Processes that copy one which has a domain have it too. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool is_sanitised = true;
+#else
+static const bool is_sanitised;
+#endif
+
 static struct run fork_run;
+
+static bool ends_in_time(struct run *run)
+{
+	bool ends;
+
+	domain_set_deadline(run->domain, (int64_t)clock_ns() + 10000000);
+	ends = run_traps(run, "spin", 0, 0, 0, WASM_TRAP_deadline);
+	domain_set_deadline(run->domain, 0);
+	return ends;
+}
 
 static int fork_child(void)
 {
@@ -483,6 +502,8 @@ static int fork_child(void)
 		return 2;
 	if (!run_traps(&fork_run, "get", 1, 65536, 0, WASM_TRAP_memory_bounds))
 		return 3;
+	if (!ends_in_time(&fork_run))
+		return 4;
 	run_close(&fork_run);
 	return 0;
 }
@@ -522,6 +543,7 @@ TEST(a_fork_has_it_too)
 	ground_use(false);
 	CHECK(run_open(&fork_run, MODULE, VM_COMPILED,
 		       (struct domain_options){ 0 }));
+	CHECK(ends_in_time(&fork_run));
 	status = in_a_child(fork_child);
 	CHECK(WIFEXITED(status));
 	CHECK_INT(WEXITSTATUS(status), 0);
@@ -555,6 +577,47 @@ TEST(a_thread_that_blocks_all_signals)
 	ground_use(false);
 	pthread_create(&thread, NULL, blocked_main, NULL);
 	pthread_join(thread, NULL);
+}
+
+/* What is made before is all that it needs. */
+static int jailed_child(void)
+{
+	static const int keep[] = { 0, 1, 2 };
+	const struct jail_options options = { .strength = JAIL_QUICK,
+					      .keep = keep,
+					      .keep_count = 3,
+					      .require = JAIL_SECCOMP };
+	struct jail_told told = { 0 };
+
+	if (!run_is(&fork_run, "add", 2, 40, 2, 42))
+		return 2;
+	alarm(20);
+	if (jail_enter(&options, &told, &failure) < 0)
+		return 77;
+	if (!run_is(&fork_run, "add", 2, 40, 2, 42))
+		return 3;
+	if (!run_is(&fork_run, "grow", 1, 5, 0, 1))
+		return 4;
+	if (!run_traps(&fork_run, "get", 1, 65536 * 6, 0,
+		       WASM_TRAP_memory_bounds))
+		return 5;
+	return ends_in_time(&fork_run) ? 0 : 6;
+}
+
+TEST(it_runs_in_a_jail)
+{
+	int status;
+
+	if (is_sanitised)
+		SKIP("a sanitizer calls what a jail forbids");
+	ground_use(false);
+	CHECK(run_open(&fork_run, MODULE, VM_COMPILED,
+		       (struct domain_options){ 0 }));
+	status = in_a_child(jailed_child);
+	run_close(&fork_run);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("there is no jail here");
+	CHECK_INT(status, 0);
 }
 
 /* ---- begin and end ---------------------------------------------------------- */
@@ -594,12 +657,6 @@ TEST(both_kinds_in_turn)
 		run_close(&run);
 	}
 }
-
-#ifdef __SANITIZE_ADDRESS__
-static const bool is_sanitised = true;
-#else
-static const bool is_sanitised;
-#endif
 
 static size_t mappings(char *text, size_t room)
 {
@@ -687,6 +744,7 @@ static void *thread_main(void *unused)
 	CHECK(run_is(&thread_run, "add", 2, 40, 2, 42));
 	CHECK(run_traps(&thread_run, "get", 1, 65536, 0,
 			WASM_TRAP_memory_bounds));
+	CHECK(ends_in_time(&thread_run));
 	return NULL;
 }
 
@@ -701,6 +759,7 @@ TEST(threads_in_turn)
 		pthread_create(&thread, NULL, thread_main, NULL);
 		pthread_join(thread, NULL);
 		CHECK(run_is(&thread_run, "add", 2, 1, 2, 3));
+		CHECK(ends_in_time(&thread_run));
 	}
 	run_close(&thread_run);
 }

@@ -1,0 +1,20 @@
+;; What --init leaves: a global, a table, a memory that has grown.
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (table $t 2 funcref) (global $g (mut i32) (i32.const 1))
+  (elem declare func $seven)
+  (data (i32.const 8) "init runs\n")
+  (func $seven (result i32) (i32.const 7))
+  (func (export "init")
+    (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 10))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 40)))
+    (global.set $g (i32.const 30))
+    (table.set $t (i32.const 1) (ref.func $seven))
+    (drop (memory.grow (i32.const 3)))
+    (i32.store (i32.const 300000) (i32.const 5)))
+  (func (export "_initialize") (global.set $g (i32.add (global.get $g) (i32.const 100))))
+  (func (export "get") (result i32)
+    (i32.add (i32.add (global.get $g) (i32.load (i32.const 300000)))
+      (i32.add (memory.size) (call_indirect (result i32) (i32.const 1))))))
