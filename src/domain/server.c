@@ -30,6 +30,7 @@ enum {
 	SERVER_EXTRA_MS = 10000,
 	SERVER_LOOK_MS = 1000,
 	SERVER_WEIGH_MS = 200,
+	SERVER_WORDS = 4, /* that may come before the one that is waited for */
 	SERVER_BACKOFF_MS = 100,
 	SERVER_BACKOFF_MOST_MS = 10000,
 	SERVER_SETTLED_MS = 2000,
@@ -464,13 +465,13 @@ static void server_answer(struct server *server, struct server_client *client,
 /* It may say something else first. */
 static void server_wait_weighed(struct server *server, struct worker *worker)
 {
-	char word;
+	char word = 'x';
 
-	do {
+	for (int i = 0; i < SERVER_WORDS && word && word != WORKER_WEIGH; i++) {
 		word = server_take_word(worker, SERVER_WEIGH_MS);
 		if (word && word != WORKER_WEIGH)
 			server_obey_worker(server, worker, word);
-	} while (word && word != WORKER_WEIGH);
+	}
 }
 
 static void server_weigh(struct server *server)
