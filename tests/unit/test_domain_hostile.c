@@ -680,7 +680,7 @@ TEST(broken_rules)
 			    "names a memory");
 	}
 	check_ended((struct wish){ .bell = GUEST_BELL_NONE }, "nothing: 0");
-	check_ended((struct wish){ .bell = GUEST_BELL_HOST }, "rings for");
+	check_ended((struct wish){ .bell = GUEST_BELL_HOST }, "names a memory");
 	check_ended((struct wish){ .bell = GUEST_BELLS }, "rings for");
 	check_ended((struct wish){ .bell = 0x80000000 }, "rings for");
 	check_ended((struct wish){ .bell = 0xfffffffe }, "rings for");
