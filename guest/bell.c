@@ -30,18 +30,17 @@ static void ring(const struct guest_call *page)
 }
 
 /* Of the fuel that this one is given, what was used up before it was made is
- * gone. */
+ * gone.  Code that counts goes on counting where there is no limit. */
 static void take_fuel(const struct guest_call *page)
 {
 	struct wasm_store *store = guest.store;
-	int64_t used;
+	int64_t fuel = page->fuel ? (int64_t)page->fuel : INT64_MAX, used;
 
 	if (!store || store->fuel_left < 0)
 		return;
 	used = (int64_t)guest.fuel - store->fuel_left;
-	guest.fuel = page->fuel;
-	store->fuel_left =
-		used < (int64_t)page->fuel ? (int64_t)page->fuel - used : 0;
+	guest.fuel = (uint64_t)fuel;
+	store->fuel_left = used < fuel ? fuel - used : 0;
 }
 
 /* Another generation is another tenant of this CPU: what it had in its

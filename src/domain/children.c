@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	CHILDREN_MOST = 31, /* beside the parent: VMs slow each other down */
 	CHILDREN_NAME = 64,
 	CHILDREN_WORDS = 65536, /* bytes of arguments */
-	CHILDREN_STACK = 256 * 1024,
+	CHILDREN_STACK = 1024 * 1024,
 };
 /* Exit codes, as "brood run" has them. */
 enum { CHILD_FAILED = 111, CHILD_TIMEOUT = 124, CHILD_FUEL, CHILD_TRAP = 134 };
@@ -36,6 +37,7 @@ struct child {
 struct children {
 	struct children_options options;
 	pthread_mutex_t tell; /* one at a time */
+	pthread_cond_t done;  /* one of them is */
 	struct child child[CHILDREN_MOST];
 };
 
@@ -49,6 +51,7 @@ int children_open(struct children **opened,
 		return err_set(err, -ENOMEM, "a domain's children");
 	children->options = *options;
 	pthread_mutex_init(&children->tell, NULL);
+	pthread_cond_init(&children->done, NULL);
 	return 0;
 }
 
@@ -79,6 +82,7 @@ void children_close(struct children *children)
 	for (int i = 0; i < CHILDREN_MOST; i++)
 		if (children->child[i].runs)
 			child_end(&children->child[i]);
+	pthread_cond_destroy(&children->done);
 	pthread_mutex_destroy(&children->tell);
 	free(children);
 }
@@ -130,7 +134,10 @@ static void *child_work(void *data)
 
 	child->code =
 		r < 0 ? child_failed(child, &err) : child_code(child, &outcome);
+	pthread_mutex_lock(&child->children->tell);
 	__atomic_store_n(&child->is_done, true, __ATOMIC_RELEASE);
+	pthread_cond_broadcast(&child->children->done);
+	pthread_mutex_unlock(&child->children->tell);
 	return NULL;
 }
 
@@ -234,6 +241,28 @@ static int64_t children_start(struct children *children,
 	return children_errno(r);
 }
 
+/* false: who waits has come to its own end. */
+static bool child_await(struct child *child, const struct domain_asked *asked)
+{
+	enum { SLICE_MS = 20 };
+	bool is_done = false, is_over = false;
+
+	pthread_mutex_lock(&child->children->tell);
+	while (!is_over && !(is_done = child->is_done)) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += SLICE_MS * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&child->children->done,
+				       &child->children->tell, &until);
+		is_over = asked->ended(asked->domain) != 0;
+	}
+	pthread_mutex_unlock(&child->children->tell);
+	return is_done;
+}
+
 static int64_t children_wait(struct children *children,
 			     const struct domain_asked *asked)
 {
@@ -244,6 +273,8 @@ static int64_t children_wait(struct children *children,
 		return WASI_ECHILD;
 	if (at > asked->bytes || asked->bytes - at < sizeof(code))
 		return WASI_EFAULT;
+	if (!child_await(&children->child[number], asked))
+		return WASI_EINTR;
 	code = (uint32_t)child_join(&children->child[number]);
 	memcpy(asked->base + at, &code, sizeof(code));
 	return WASI_SUCCESS;

@@ -47,6 +47,9 @@ struct domain_asked {
 	uint64_t words[8];
 	uint8_t *base;
 	uint64_t bytes;
+	/* For who waits: has the run come to its end? */
+	int (*ended)(void *domain);
+	void *domain;
 };
 typedef int64_t domain_serve(void *env, const struct domain_asked *asked);
 void domain_set_service(struct domain *domain, domain_serve *serve, void *env);

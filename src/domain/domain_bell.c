@@ -128,7 +128,9 @@ static int bell_host(struct bell *bell, struct err *err)
 	struct domain *domain = bell->domain;
 	const struct space_region *region =
 		space_window(&domain->space, bell->words[1]);
-	struct domain_asked asked = { .service = bell->words[0] };
+	struct domain_asked asked = { .service = bell->words[0],
+				      .ended = domain_ended,
+				      .domain = domain };
 
 	if (!region || region->is_dropped)
 		return domain_break(domain, err,

@@ -185,15 +185,15 @@ static void ready_say(struct ready *ready, const char *why)
 	snprintf(ready->why, sizeof(ready->why), "%s", why);
 }
 
-static int make_find_base(struct ready *ready)
+static bool make_has_base(struct ready *ready)
 {
 	struct err err = { 0 };
 
 	if (ready->base.state || base_find(ready, &ready->base, NULL) >= 0 ||
 	    base_make(ready, &ready->base, &err) >= 0)
-		return 0;
+		return true;
 	ready_say(ready, err.text);
-	return -EAGAIN;
+	return false;
 }
 
 /* From the booted guest, so that what is kept is a difference to it. */
@@ -203,11 +203,9 @@ static int make_on_base(struct ready *ready, struct wasi *wasi,
 {
 	struct err failed = { 0 };
 	const char *why;
-	int r = make_find_base(ready);
+	int r = snapshot_start(domain, &ready->options, &ready->base, NULL,
+			       err);
 
-	if (r < 0)
-		return r;
-	r = snapshot_start(domain, &ready->options, &ready->base, NULL, err);
 	if (r >= 0)
 		r = make_store(*domain, wasi, deadline_ns, err);
 	if (r >= 0)
@@ -265,16 +263,16 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 		struct domain **domain, struct domain_outcome *outcome,
 		struct err *err)
 {
-	int r = -EAGAIN;
+	int r;
 
 	*domain = NULL;
 	*outcome = (struct domain_outcome){ 0 };
 	if (ready->has_snapshot)
-		return start_kept(ready, wasi, deadline_ns, domain, err);
-	if (ready->images.folder && !ready->why[0])
+		r = start_kept(ready, wasi, deadline_ns, domain, err);
+	else if (ready->images.folder && !ready->why[0] && make_has_base(ready))
 		r = make_on_base(ready, wasi, deadline_ns, domain, outcome,
 				 err);
-	if (r == -EAGAIN)
+	else
 		r = make_plain(ready, wasi, deadline_ns, domain, outcome, err);
 	if (r < 0) {
 		domain_close(*domain);
@@ -395,6 +393,7 @@ static int tip_map_code(struct ready *ready, struct program *program,
 		ready->code = NULL;
 		return err_set(err, -errno, "map its code");
 	}
+	ready->code_bytes = code->bytes;
 	if (code->has_code)
 		why = code_header_check(ready->code, code->bytes, code->bytes);
 	if (why)
@@ -441,7 +440,7 @@ int ready_open_tip(struct ready *ready, const struct domain_options *options,
 void ready_close(struct ready *ready)
 {
 	if (ready->code)
-		munmap(ready->code, ready->program->code.len);
+		munmap(ready->code, ready->code_bytes);
 	if (ready->has_snapshot)
 		snapshot_close(&ready->snapshot);
 	if (ready->base.state)

@@ -29,7 +29,8 @@ struct ready {
 	struct snapshot snapshot;
 	bool was_found; /* in the cache, or by its name */
 	void *code;	/* a tip's, mapped */
-	char why[252];	/* nothing is kept */
+	uint64_t code_bytes;
+	char why[252]; /* nothing is kept */
 };
 /* The folder for images: malloced; NULL: the cache is off. */
 char *ready_folder(const struct cache_options *cache);
@@ -59,6 +60,7 @@ int ready_grant(const struct ready *ready, struct domain *domain,
 int ready_run(struct ready *ready, struct domain *domain,
 	      struct domain_outcome *outcome, struct err *err);
 /* A domain that ready_start has made is so again, for another tenant; -EPROTO
- * or another failure: close it.  -ENOTSUP where nothing is kept. */
+ * or another failure: close it.  -ENOTSUP where nothing is kept, and of the
+ * one that was made so that it could be. */
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,
 		struct wasi *wasi, int64_t deadline_ns, struct err *err);

@@ -54,6 +54,7 @@ struct server {
 	uint64_t lost;				    /* workers that died */
 	int backoff_ms;
 	bool stopping, released;
+	bool wants_more; /* workers: all that there are run */
 	char last_error[252];
 };
 
@@ -143,8 +144,13 @@ static void server_replace(struct server *server)
 	struct err err = { 0 };
 
 	server->retry_at = SERVER_NEVER;
-	if (!server->stopping && server_add_all(server, &err) < 0)
+	if (server->stopping)
+		return;
+	if (server_add_all(server, &err) < 0 ||
+	    (server->wants_more && server_add(server, &err) < 0))
 		server_retry(server);
+	else
+		server->wants_more = false;
 }
 
 static void server_sum(struct server *server, const struct worker_page *page)
@@ -211,16 +217,14 @@ static void server_obey_worker(struct server *server, struct worker *worker,
 			       char word)
 {
 	uint32_t least = server->plan->waiting ? server->plan->waiting : 1;
-	struct err err = { 0 };
 
-	if (word == WORKER_ENDS && !worker->is_draining) {
+	if (word == WORKER_ENDS && !worker->is_draining)
 		worker->is_draining = true;
-		server_replace(server);
-	}
-	if (word == WORKER_FULL && !server->stopping &&
-	    server_waiting(server) < least &&
-	    server_count(server) < server_most(server))
-		server_add(server, &err);
+	else if (word != WORKER_FULL || server_waiting(server) >= least ||
+		 server_count(server) >= server_most(server))
+		return;
+	server->wants_more = word == WORKER_FULL;
+	server_replace(server);
 }
 
 static void server_hear(struct server *server, struct worker *worker)

@@ -135,11 +135,16 @@ int snapshot_reset(struct snapshot *snapshot, struct domain *domain,
 {
 	const struct reset reset = { domain, snapshot, pagemap };
 	struct cpu_registers at;
-	int r = domain->is_broken
-			? err_set(err, -EPROTO, "the domain has ended: %s",
-				  domain->why)
-			: domain->cpu->kind->settle(domain->cpu, &at, err);
+	int r;
 
+	if (domain->is_broken)
+		return err_set(err, -EPROTO, "the domain has ended: %s",
+			       domain->why);
+	/* A page that is dropped is again what the domain began as. */
+	if (domain->origin != snapshot)
+		return err_set(err, -ENOTSUP,
+			       "reset a domain to what it did not begin as");
+	r = domain->cpu->kind->settle(domain->cpu, &at, err);
 	if (r >= 0 && !snapshot->view.at)
 		r = view_open(&snapshot->tip, VIEW_MAP, &snapshot->view, err);
 	for (uint32_t i = 0; r >= 0 && i < snapshot->state->part_count; i++)

@@ -200,6 +200,16 @@ static void take_put_tables(const struct domain *domain, struct buf *out)
 			domain->code_count * sizeof(*domain->codes));
 }
 
+/* The guest's store counts, or it does not, from its making on. */
+static bool take_has_fuel(const struct domain *domain)
+{
+	const struct snapshot *origin = domain->origin;
+
+	return origin && origin->state->point != DOMAIN_POINT_FRESH
+		       ? origin->state->has_fuel
+		       : domain->options.fuel != 0;
+}
+
 static int take_state_bytes(struct domain *domain, const struct buf *wasi,
 			    struct buf *out, struct err *err)
 {
@@ -218,7 +228,7 @@ static int take_state_bytes(struct domain *domain, const struct buf *wasi,
 		.code_bytes = space->code,
 		.memory_bytes = domain->options.memory_bytes,
 		.stack_bytes = domain->options.stack_bytes,
-		.has_fuel = domain->options.fuel != 0,
+		.has_fuel = take_has_fuel(domain),
 	};
 	struct cpu_registers at;
 	int r = domain->cpu->kind->settle(domain->cpu, &at, err);

@@ -168,29 +168,53 @@ static int space_map(struct space *space, uint32_t number, uint64_t from,
 	return r;
 }
 
+/* Nobody reaches these any more, and what was there is gone. */
+static int space_shut(const struct space_region *region, uint64_t from,
+		      uint64_t to, struct err *err)
+{
+	uint64_t more = to - from;
+
+	if (more && (madvise(region->at + from, more, MADV_DONTNEED) < 0 ||
+		     mprotect(region->at + from, more, PROT_NONE) < 0))
+		return err_set(err, -errno, "close a memory of a domain");
+	return 0;
+}
+
+/* The tables may show some of it when there is none left for the rest. */
+static int space_open_more(struct space *space, uint32_t number, uint64_t open,
+			   struct err *err)
+{
+	struct space_region *region = &space->regions[number];
+	int r = space_back(space, number, open, err);
+
+	if (r >= 0 && mprotect(region->at + region->open, open - region->open,
+			       PROT_READ | PROT_WRITE) < 0)
+		r = err_set(err, -errno, "memory for a domain");
+	if (r >= 0)
+		r = space_map(space, number, region->open, open, err);
+	if (r < 0) {
+		space_shut(region, region->open, open, NULL);
+		return r;
+	}
+	region->open = open;
+	if (number >= SPACE_WINDOWS)
+		space_want_large(region);
+	return 0;
+}
+
 int space_open(struct space *space, uint32_t number, uint64_t bytes,
 	       struct err *err)
 {
 	struct space_region *region = &space->regions[number];
 	uint64_t open = space_up(bytes, GUEST_PAGE);
-	int r;
+	int r = 0;
 
 	if (bytes > region->reserve)
 		return err_set(err, -ENOMEM, "a memory of a domain");
-	if (open > region->open) {
-		r = space_back(space, number, open, err);
-		if (r >= 0 &&
-		    mprotect(region->at + region->open, open - region->open,
-			     PROT_READ | PROT_WRITE) < 0)
-			r = err_set(err, -errno, "memory for a domain");
-		if (r >= 0)
-			r = space_map(space, number, region->open, open, err);
-		if (r < 0)
-			return r;
-		region->open = open;
-		if (number >= SPACE_WINDOWS)
-			space_want_large(region);
-	}
+	if (open > region->open)
+		r = space_open_more(space, number, open, err);
+	if (r < 0)
+		return r;
 	if (bytes > region->bytes)
 		region->bytes = bytes;
 	return 0;
@@ -238,7 +262,7 @@ static int space_show_bytes(struct space *space, const uint8_t *at,
 	r = space->kind->show(space->cpu, &memory, err);
 	if (r >= 0)
 		r = tables_map(&space->tables, memory.virtual, memory.physical,
-			       room, flags, err);
+			       memory.bytes, flags, err);
 	if (r < 0)
 		return r;
 	space->code += room;
@@ -263,11 +287,10 @@ int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
 static int space_close_region(struct space_region *region,
 			      const struct space_region *was, struct err *err)
 {
-	uint64_t more = region->open - was->open;
+	int r = space_shut(region, was->open, region->open, err);
 
-	if (more && (madvise(region->at + was->open, more, MADV_DONTNEED) < 0 ||
-		     mprotect(region->at + was->open, more, PROT_NONE) < 0))
-		return err_set(err, -errno, "close a memory of a domain");
+	if (r < 0)
+		return r;
 	region->open = was->open;
 	region->bytes = was->bytes;
 	region->backed = was->backed;

@@ -120,6 +120,18 @@ static void worker_raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The server's streams are no business of its, nor is who reads them kept
+ * waiting for their end. */
+static int worker_silence(struct err *err)
+{
+	auto_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; null >= 0 && i < 3; i++)
+		if (dup2(null, i) < 0)
+			return err_set(err, -errno, "a worker's streams");
+	return null < 0 ? err_set(err, -errno, "open /dev/null") : 0;
+}
+
 static int worker_prepare(struct hive *hive, struct err *err)
 {
 	worker_raise_limit();
@@ -133,7 +145,7 @@ static int worker_prepare(struct hive *hive, struct err *err)
 		return err_set(err, -errno, "a worker's events");
 	if (hive->pagemap < 0)
 		return err_set(err, -errno, "open /proc/self/pagemap");
-	return 0;
+	return worker_silence(err);
 }
 
 static int worker_enter(struct hive *hive, struct jail_options *jail,
@@ -164,6 +176,7 @@ static int worker_make_alone(struct hive *hive, struct err *err)
 {
 	struct ready *ready = hive->plan->ready;
 	struct domain_outcome outcome;
+	struct domain_counts counts;
 	int r;
 
 	hive->most = worker_is_alone(ready) ? 1 : WORKER_RUNNERS;
@@ -173,10 +186,12 @@ static int worker_make_alone(struct hive *hive, struct err *err)
 	if (r < 0)
 		return r;
 	hive->page->domains = 1;
-	return outcome.trap ? err_set(err, -EPROTO,
-				      "it cannot be made ahead, and there is "
-				      "no KVM")
-			    : 0;
+	domain_counts(hive->alone, &counts);
+	return outcome.trap || (counts.wasi && !ready->has_snapshot)
+		       ? err_set(err, -EPROTO,
+				 "it cannot be made ahead, and there is "
+				 "no KVM")
+		       : 0;
 }
 
 static void worker_tell(int channel, const struct err *err)

@@ -397,6 +397,8 @@ static void runner_is(struct runner *runner, enum runner_state state)
 		   !(hive->waiting + hive->making) || hive->is_draining;
 	if (state != RUNNER_RUNS && !hive->is_draining)
 		short_of = false;
+	if (hive->running < hive->most)
+		hive->is_full = false;
 	hive_tell(hive);
 	pthread_mutex_unlock(&hive->lock);
 	if (short_of && write(hive->wake, &one, sizeof(one)) < 0)

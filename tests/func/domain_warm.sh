@@ -200,6 +200,33 @@ run --until random --save chance counter.wat </dev/null
 [ $status = 126 ]
 ok $? "a function with results cannot be what it is kept behind"
 
+# Fuel: what was used up before is gone; without --fuel there is no limit.
+cat >fuel.wat <<'END'
+(module
+  (memory 1)
+  (func $spin (local $i i32)
+    (loop $next
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $i) (i32.const 10000)))))
+  (func (export "warm") (call $spin))
+  (func (export "_start") (call $spin)))
+END
+run --fuel 30000 --until warm --save counts fuel.wat </dev/null
+[ $status = 0 ]
+ok $? "a tip of code that counts"
+run --from counts --fuel 30000 </dev/null
+[ $status = 0 ] && run --from counts --fuel 15000 </dev/null &&
+	[ $status = 125 ]
+ok $? "is limited by another --fuel"
+run --from counts </dev/null
+[ $status = 0 ]
+ok $? "and by none"
+run --from counts --until warm --save counts2 </dev/null
+[ $status = 0 ] && run --from counts2 --fuel 35000 </dev/null &&
+	[ $status = 0 ] && run --from counts2 --fuel 25000 </dev/null &&
+	[ $status = 125 ]
+ok $? "a tip on top counts on"
+
 # Domains that start others.
 cat >parent.wat <<'END'
 (module

@@ -2,7 +2,7 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
-#include "domain/snapshot.h"
+#include "domain/ready.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +94,30 @@ TEST(interpreted_in_a_process)
 {
 	ground_use(false);
 	check_calls(VM_INTERPRETED);
+}
+
+/* Where the tables are used up in the middle of it, nothing of the memory that
+ * could not be had may be left for the next one who has it. */
+TEST(what_does_not_open_is_shut)
+{
+	struct domain_options options = { 0 };
+	const struct space_region *region;
+	int ends[2] = { -1, -1 };
+	struct run run;
+
+	NEEDS_KVM;
+	CHECK(pipe(ends) == 0);
+	CHECK(run_open(&run, MODULE, VM_COMPILED, options));
+	region = space_window(&run.domain->space, 0);
+	run.domain->space.tables.used = GUEST_TABLES_BYTES / GUEST_PAGE;
+	CHECK(run_is(&run, "grow", 1, 100, 0, (uint32_t)-1));
+	CHECK_INT(region->open, 65536);
+	CHECK_INT(write(ends[1], region->at + 65535, 1), 1);
+	CHECK_INT(write(ends[1], region->at + 65536, 1), -1);
+	CHECK(run_is(&run, "set", 2, 65532, 7, 7));
+	run_close(&run);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 /* ---- kept and begun again ---------------------------------------------------- */
@@ -262,6 +286,51 @@ TEST(reset_interpreted_in_a_process)
 {
 	ground_use(false);
 	check_reset(VM_INTERPRETED);
+}
+
+/* What is kept was made in a domain that began as less: as a fresh guest. */
+TEST(the_first_is_not_reset)
+{
+	static const char text[] =
+		"(module (memory 8)"
+		" (func $fill (memory.fill (i32.const 0) (i32.const 165)"
+		"  (i32.const 524288))) (start $fill)"
+		" (func (export \"get\") (param i32) (result i32)"
+		"  (i32.load8_u (local.get 0)))"
+		" (func (export \"clear\") (result i32)"
+		"  (memory.fill (i32.const 0) (i32.const 0) (i32.const 524288))"
+		"  (i32.const 0)))";
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct domain_options options = { 0 };
+	struct ready ready;
+	struct kept kept;
+	struct run run;
+
+	NEEDS_KVM;
+	options.ground = ground;
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	domain_close(run.domain);
+	CHECK(ready_open(&ready, &options, &run.program, kept.folder,
+			 &failure) >= 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK(ready_start(&ready, NULL, 0, &run.domain, &run.outcome,
+				  &failure) >= 0);
+		CHECK(ready.has_snapshot);
+		CHECK(run_is(&run, "get", 1, 500000, 0, 165));
+		CHECK(run_is(&run, "clear", 0, 0, 0, 0));
+		CHECK_INT(ready_reset(&ready, run.domain, pagemap, NULL, 0,
+				      &failure),
+			  i ? 0 : -ENOTSUP);
+		if (i)
+			CHECK(run_is(&run, "get", 1, 500000, 0, 165));
+		domain_close(run.domain);
+	}
+	run.domain = NULL;
+	ready_close(&ready);
+	kept_close(&kept);
+	run_close(&run);
+	close(pagemap);
 }
 
 TEST(kept_compiled)

@@ -4,9 +4,10 @@
  * nothing behind.
  *
  * CLAIM 3.11 3.12 */
+#include "base/clock.h"
 #include "base/file.h"
 #include "domain/program.h"
-#include "domain/snapshot.h"
+#include "domain/ready.h"
 #include "jit/jit.h"
 #include "lib/hostile.h"
 #include "test.h"
@@ -914,34 +915,82 @@ static int live(void)
 	return r < 0 ? r : (int)outcome.trap;
 }
 
-static int fail_each(int64_t calls)
+/* The same of a program that is kept, or was before. */
+static struct {
+	struct run run;
+	char folder[32];
+	bool was_kept;
+	int pagemap;
+} kept;
+
+static int live_ready(struct ready *ready, struct err *err)
+{
+	struct domain_outcome outcome = { 0 };
+	struct domain *domain = NULL;
+	int r = ready_start(ready, NULL, (int64_t)clock_ns() + 5000 * MS,
+			    &domain, &outcome, err);
+
+	CHECK(r >= 0 || !domain);
+	if (r >= 0 && !outcome.trap)
+		r = ready_run(ready, domain, &outcome, err);
+	if (r >= 0 && !outcome.trap && kept.was_kept)
+		r = ready_reset(ready, domain, kept.pagemap, NULL, 0, err);
+	domain_close(domain);
+	return r < 0 ? r : (int)outcome.trap;
+}
+
+static int live_kept(void)
+{
+	static struct err err;
+	const struct domain_options options = { .ground = &ground };
+	struct ready ready;
+	int64_t at = failing.at;
+	int r;
+
+	failing.at = 0;
+	if (!kept.was_kept)
+		file_remove_tree(kept.folder, NULL);
+	err = (struct err){ 0 };
+	CHECK(ready_open(&ready, &options, &kept.run.program, kept.folder,
+			 &err) >= 0);
+	failing.at = at;
+	r = live_ready(&ready, &err);
+	failing.at = 0;
+	CHECK(r >= 0 || is_one_line(err.text));
+	ready_close(&ready);
+	return r;
+}
+
+typedef int life(void);
+
+static int fail_each(life *live_once, int64_t calls)
 {
 	const struct held held = held_now();
 	int failed = 0;
 
 	for (int64_t n = 1; n <= calls; n++) {
 		failing.at = n;
-		failed += live() != 0;
+		failed += live_once() != 0;
 		CHECK(held_is(&held));
 	}
-	CHECK_INT(live(), 0);
+	CHECK_INT(live_once(), 0);
 	return failed;
 }
 
 /* The first turn is for what the C library keeps. */
-static void check_failing(int code)
+static void check_failing(life *live_once, int code)
 {
 	int64_t calls;
 	size_t blocks;
 
 	failing.code = code;
 	failing.calls = 0;
-	CHECK_INT(live(), 0);
+	CHECK_INT(live_once(), 0);
 	calls = failing.calls;
-	CHECK(fail_each(calls) > 10);
+	CHECK(fail_each(live_once, calls) > 10);
 	printf("# %lld calls\n", (long long)calls);
 	blocks = mallinfo2().uordblks;
-	CHECK(fail_each(calls) > 10);
+	CHECK(fail_each(live_once, calls) > 10);
 #ifndef __SANITIZE_ADDRESS__
 	CHECK_INT(mallinfo2().uordblks, blocks);
 #endif
@@ -952,8 +1001,29 @@ TEST(each_call_fails)
 {
 	if (!domain_is_there())
 		SKIP(failure.text);
-	check_failing(ENOMEM);
-	check_failing(EFAULT);
+	check_failing(live, ENOMEM);
+	check_failing(live, EFAULT);
+}
+
+TEST(each_call_fails_of_what_is_kept)
+{
+	static const int codes[] = { ENOMEM, EAGAIN };
+
+	if (!domain_is_there())
+		SKIP(failure.text);
+	strcpy(kept.folder, "/tmp/brood-test-XXXXXX");
+	CHECK(mkdtemp(kept.folder) != NULL);
+	CHECK(run_open(&kept.run,
+		       "(module (memory 1) (func (export \"_start\")))",
+		       VM_COMPILED));
+	kept.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < 4; i++) {
+		kept.was_kept = i & 1;
+		check_failing(live_kept, codes[i / 2]);
+	}
+	close(kept.pagemap);
+	run_close(&kept.run);
+	file_remove_tree(kept.folder, NULL);
 }
 
 TEST_MAIN
