@@ -91,14 +91,14 @@ static int run_call(struct run *run, const char *name, uint32_t count,
 }
 
 static inline bool run_is(struct run *run, const char *name, uint32_t count,
-		   uint32_t a, uint32_t b, uint32_t wanted)
+			  uint32_t a, uint32_t b, uint32_t wanted)
 {
 	return run_call(run, name, count, a, b) == 0 && !run->outcome.trap &&
 	       run->values.count == 1 && run->values.values[0].i32 == wanted;
 }
 
 static inline bool run_traps(struct run *run, const char *name, uint32_t count,
-		      uint32_t a, uint32_t b, enum wasm_trap trap)
+			     uint32_t a, uint32_t b, enum wasm_trap trap)
 {
 	if (run_call(run, name, count, a, b) == 0 && run->outcome.trap == trap)
 		return true;

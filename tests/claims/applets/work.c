@@ -73,8 +73,7 @@ static void show_determinant(void)
 			for (int j = SIDE - 1; j >= k; j--)
 				m[i][j] -= m[i][k] / m[k][k] * m[k][j];
 	}
-	printf("determinant %.12e, root %.15g\n", product,
-	       sqrt(fabs(product)));
+	printf("determinant %.12e, root %.15g\n", product, sqrt(fabs(product)));
 }
 
 static void count_word(struct word **words, const char *text)
