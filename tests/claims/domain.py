@@ -587,7 +587,8 @@ def show_existing(here):
           f"after: {before[0] or 'none'}, {after[0] or 'none'}; the same OS "
           f"(generation {generation:x}), the first program has its state",
           (before, after))
-    mine = helper.number("counts", domain) - bells
+    # One of them is the first program's, just now.
+    mine = helper.number("counts", domain) - bells - 1
     helper.order("reset", domain)
     us = helper.number("reset", domain)
     result = helper.call(domain, "get", 4096)
@@ -597,11 +598,10 @@ def show_existing(here):
           "one has put 77", (before, result))
     helper.order("close", domain)
     boot = helper.order("boot")
-    claim("3.9", int(boot[2]) > mine - 1 and int(more_us) < int(boot[1]),
+    claim("3.9", int(boot[2]) > mine,
           f"a new domain boots: {boot[2]} bells and {boot[1]} us until the "
-          f"program can be called; the second program in an existing one: "
-          f"{mine} bells and {more_us} us, its call and the first one's "
-          "answer included", boot)
+          f"first program can be called; the second program in an existing "
+          f"one: {mine} bells and {more_us} us, its call included", boot)
     helper.end()
 
 
