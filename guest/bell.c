@@ -48,6 +48,7 @@ static void take_fuel(const struct guest_call *page)
 static void become_new(const struct guest_call *page)
 {
 	guest.generation = page->generation;
+	guest.clock_ns[0] = guest.clock_ns[1] = 0;
 	take_fuel(page);
 	guest_clear();
 	if (page->features & CODE_AVX512)

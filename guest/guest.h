@@ -10,6 +10,7 @@
  *	place.c		what the engine asks of its place (struct wasm_host)
  *	link.c		names: imports find their exports
  *	wasi.c		imports that the host serves
+ *	local.c		those of them that need no host
  *	call.c		calls of exports, values in the data
  *	fault.c		traps of the CPU become traps of the byte code
  *	mem.c		mem*, which a compiler takes for granted
@@ -44,7 +45,8 @@ struct guest {
 	struct wasm_instance **instances;
 	uint32_t module_count, module_room, instance_count, instance_room;
 	uint64_t generation;
-	uint64_t fuel; /* that the store was given */
+	uint64_t fuel;	      /* that the store was given */
+	uint64_t clock_ns[2]; /* that were told last */
 };
 extern struct guest guest;
 
@@ -77,6 +79,13 @@ int guest_link(const struct wasm_module *module, struct wasm_extern *imports);
 
 /* wasi.c */
 int guest_define_host(void);
+
+/* local.c: what can be done without the host.  An errno, or -1: it cannot. */
+int guest_local(uint32_t number, const struct wasm_memory *memory,
+		const union wasm_value *slots);
+/* Rings for it; what the answer is good for later is kept. */
+int64_t guest_local_ring(uint32_t number, const struct wasm_memory *memory,
+			 const union wasm_value *slots);
 
 /* call.c: the commands of the same names */
 int guest_find(void);

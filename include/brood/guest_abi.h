@@ -103,9 +103,8 @@ enum guest_bell {
 	GUEST_BELL_MEMORY_DROP, /* words: window */
 	GUEST_BELL_HEAP,	/* words: bytes in all */
 	GUEST_BELL_SLEEP,	/* words: nanoseconds; < 0: for ever */
-	GUEST_BELL_CLOCK,	/* renews the clock */
 	GUEST_BELL_RANDOM,	/* renews the random bytes */
-	GUEST_BELL_FLUSH,	/* empties the ring */
+	GUEST_BELL_FLUSH,	/* empties the ring, as each bell does */
 	GUEST_BELL_READY,	/* brood.ready: a warm point */
 	GUEST_BELL_HOST,	/* words: guest_service, memory, arguments */
 	GUEST_BELL_PANIC,	/* the text in "message": it cannot go on */
@@ -163,7 +162,8 @@ struct guest_trap {
 	uint32_t reserved;
 };
 
-/* Nanoseconds at a count of the CPU's, and how they go on. */
+/* Nanoseconds at a count of the CPU's, and how they go on; renewed with each
+ * clock_time_get that the host is asked for. */
 struct guest_clock {
 	uint64_t count;
 	uint64_t realtime_ns, monotonic_ns;
@@ -206,9 +206,11 @@ struct guest_call {
 };
 _Static_assert(sizeof(struct guest_call) <= GUEST_PAGE, "the call page");
 
-/* In the ring, one after another: bytes for a descriptor, rounded to 8. */
+/* In the ring, one after another: bytes for a descriptor, rounded to 8.  It
+ * is the host that counts them off, when the guest has stopped. */
 struct guest_record {
 	uint32_t fd, len;
+	uint64_t reserved; /* for the host's use */
 };
 
 /* What an export is. */

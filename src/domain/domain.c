@@ -135,7 +135,7 @@ void domain_close(struct domain *domain)
 {
 	if (!domain)
 		return;
-	domain_timer_close(domain);
+	domain_timers_close(domain);
 	if (domain->cpu)
 		domain->cpu->kind->close(domain->cpu);
 	space_fini(&domain->space);

@@ -13,6 +13,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* Random bytes of a fresh domain: few ask for more than a seed. */
+enum { RANDOM_FIRST = 64 };
+
 struct bell {
 	struct domain *domain;
 	struct guest_call *page;
@@ -96,6 +99,17 @@ static void wasi_arguments(const struct bell *bell, union wasm_value *values)
 							   0 } };
 }
 
+/* What the next calls of this kind need not ring for. */
+static void wasi_help(struct domain *domain, uint64_t number)
+{
+	if (number == WASI_NUMBER_fd_write)
+		domain_note_write(domain);
+	else if (number == WASI_NUMBER_clock_time_get)
+		domain_put_clock(domain);
+	else if (number != WASI_NUMBER_random_get)
+		domain_hold_no_writes(domain);
+}
+
 static int bell_wasi(struct bell *bell, struct err *err)
 {
 	struct domain *domain = bell->domain;
@@ -112,6 +126,13 @@ static int bell_wasi(struct bell *bell, struct err *err)
 	caller.base = region->at;
 	caller.bytes = region->bytes;
 	domain->counts.wasi++;
+	if (bell->words[0] == WASI_NUMBER_fd_write) {
+		bell->page->answer =
+			domain_deferred(domain, (uint32_t)bell->words[3]);
+		if (bell->page->answer)
+			return 0;
+	}
+	wasi_help(domain, bell->words[0]);
 	wasi_arguments(bell, arguments);
 	bell->page->answer =
 		domain->wasi && bell->words[0] < WASI_FUNCTIONS
@@ -170,6 +191,14 @@ static int bell_sleep(struct bell *bell, struct err *err)
 	return 0;
 }
 
+static int bell_random(struct bell *bell, struct err *err)
+{
+	(void)err;
+	domain_put_random(bell->domain, GUEST_RANDOM);
+	bell->page->answer = 0;
+	return 0;
+}
+
 static int bell_ready(struct bell *bell, struct err *err)
 {
 	(void)err;
@@ -197,6 +226,8 @@ int domain_answer(struct domain *domain, uint32_t number, struct err *err)
 		[GUEST_BELL_MEMORY_DROP] = bell_memory_drop,
 		[GUEST_BELL_HEAP] = bell_heap,
 		[GUEST_BELL_SLEEP] = bell_sleep,
+		[GUEST_BELL_RANDOM] = bell_random,
+		[GUEST_BELL_FLUSH] = bell_ready,
 		[GUEST_BELL_READY] = bell_ready,
 		[GUEST_BELL_HOST] = bell_host,
 		[GUEST_BELL_PANIC] = bell_panic,
@@ -215,14 +246,11 @@ void domain_renew(struct domain *domain)
 {
 	struct guest_call *page = space_call(&domain->space);
 
-	page->random_used = 0;
-	if (getrandom(page->random, sizeof(page->random), 0) !=
-	    (ssize_t)sizeof(page->random))
-		page->random_used = sizeof(page->random);
+	domain_put_random(domain, RANDOM_FIRST);
 	/* Never the same twice: the guest looks whether it has changed. */
-	memcpy(&page->generation, page->random, sizeof(page->generation));
+	if (getrandom(&page->generation, sizeof(page->generation), 0) < 0)
+		page->generation++;
 	page->generation ^= clock_ns();
-	page->random_used += sizeof(page->generation);
 	/* Besides what code may use, what the CPU has: registers that the
 	 * compiler leaves alone are a tenant's all the same. */
 	page->features = domain->options.ground->features |
@@ -234,4 +262,6 @@ void domain_renew(struct domain *domain)
 	page->stack_bytes = domain->options.stack_bytes;
 	page->clock.scale = 0;
 	page->ended = 0;
+	page->buffered = page->ring_used = domain->ring_done = 0;
+	memset(domain->deferred, 0, sizeof(domain->deferred));
 }

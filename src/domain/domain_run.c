@@ -88,14 +88,18 @@ static int run_stop(struct domain *domain, const struct cpu_stop *stop,
 int domain_run(struct domain *domain, struct err *err)
 {
 	struct cpu_stop stop;
-	int r = domain_timer_set(domain, domain->deadline_ns, err);
+	int r = domain_timer_set(domain, DOMAIN_TIMER_DEADLINE,
+				 domain->deadline_ns, err);
 
 	domain->late = 0;
 	while (r == RUN_ON) {
 		domain->cpu->kind->run(domain->cpu, &stop);
-		r = run_stop(domain, &stop, err);
+		r = domain_drain(domain, stop.event == CPU_BELL, err);
+		if (r == RUN_ON)
+			r = run_stop(domain, &stop, err);
 	}
-	domain_timer_set(domain, 0, NULL);
+	domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, 0, NULL);
+	domain_hold_no_writes(domain);
 	return r < 0 ? r : r == RUN_STOPS ? DOMAIN_STOPPED : 0;
 }
 

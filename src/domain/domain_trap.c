@@ -96,6 +96,7 @@ int domain_take_kick(struct domain *domain, const struct cpu_stop *stop,
 	int trap = domain_ended(domain);
 
 	domain->counts.kicks++;
+	domain_note_kick(domain);
 	if (!trap)
 		return 0;
 	if (++domain->late > TRAP_LATE_MOST) {

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* KVM by what its self-test found, never by assumption. */
 #include "domain/ground.h"
+#include "base/fd.h"
 #include "jit/jit.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 static int ground_open_kvm(struct ground *ground)
 {
@@ -19,12 +23,25 @@ static int ground_open_kvm(struct ground *ground)
 	return r;
 }
 
+/* Only the kernel knows whether all CPUs count alike, and for ever. */
+static bool ground_find_counts(void)
+{
+	auto_close int fd = open("/sys/devices/system/clocksource/clocksource0/"
+				 "current_clocksource",
+				 O_RDONLY | O_CLOEXEC);
+	char word[4] = { 0 };
+
+	return fd >= 0 && read(fd, word, sizeof(word)) == 4 &&
+	       memcmp(word, "tsc\n", 4) == 0;
+}
+
 int ground_open(struct ground *ground, bool require_kvm, struct err *err)
 {
 	int code;
 
 	*ground =
 		(struct ground){ .kvm.device = -1, .features = jit_features() };
+	ground->has_counts = ground_find_counts();
 	kvm_facts_find(&ground->facts);
 	code = ground->facts.code;
 	if (ground->facts.usable)

@@ -12,6 +12,7 @@ struct ground {
 	char why[252];	   /* there is no KVM */
 	uint32_t features; /* of enum code_feature that domains have */
 	bool bell_is_store;
+	bool has_counts; /* the CPU's count of time is the kernel's clock */
 };
 /* require_kvm: fails where there is none, with what to do about it. */
 int ground_open(struct ground *ground, bool require_kvm, struct err *err);

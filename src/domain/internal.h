@@ -7,6 +7,13 @@
 #include <time.h>
 
 struct snapshot;
+enum { DOMAIN_TIMER_DEADLINE, DOMAIN_TIMER_WRITES, DOMAIN_TIMERS };
+struct domain_timer {
+	timer_t id;
+	pid_t thread; /* whom it interrupts; 0: there is none */
+};
+enum { DOMAIN_STREAMS = 3 };
+
 struct domain {
 	struct domain_options options;
 	struct space space;
@@ -21,9 +28,13 @@ struct domain {
 	/* What was loaded; keys and sums are of who knows them. */
 	struct domain_state_code *codes;
 	uint32_t code_count;
-	timer_t timer;
-	pid_t timer_thread; /* whom it interrupts */
-	bool has_timer;
+	struct domain_timer timers[DOMAIN_TIMERS];
+	struct guest_clock clock; /* an earlier look at it */
+	/* Writes that the guest may put off, and what came of them. */
+	uint32_t ring_done;
+	bool holds_writes, has_drained;
+	int64_t written_ns;
+	uint16_t deferred[DOMAIN_STREAMS];
 	uint32_t late;	/* kicks since the deadline, in this run */
 	bool is_broken; /* it is not run any more */
 	char why[200];	/* it is broken */
@@ -73,5 +84,17 @@ int domain_take_kick(struct domain *domain, const struct cpu_stop *stop,
 int domain_ended(void *domain);
 
 /* domain_timer.c */
-int domain_timer_set(struct domain *domain, int64_t at_ns, struct err *err);
-void domain_timer_close(struct domain *domain);
+int domain_timer_set(struct domain *domain, int which, int64_t at_ns,
+		     struct err *err);
+void domain_timers_close(struct domain *domain);
+
+/* domain_local.c: random bytes, the last ones of the pool; the clock */
+void domain_put_random(struct domain *domain, uint32_t bytes);
+void domain_put_clock(struct domain *domain);
+/* Does what the guest has put off.  is_bell: it waits for an answer. */
+int domain_drain(struct domain *domain, bool is_bell, struct err *err);
+/* What became of writes that were put off: an errno, told once, or 0. */
+int domain_deferred(struct domain *domain, uint64_t fd);
+void domain_note_write(struct domain *domain);
+void domain_note_kick(struct domain *domain);
+void domain_hold_no_writes(struct domain *domain);

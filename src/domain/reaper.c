@@ -42,7 +42,7 @@ int reaper_open(struct reaper *reaper, struct err *err)
 void reaper_take(struct reaper *reaper, struct domain *domain)
 {
 	/* The timer's signals come to its thread. */
-	domain_timer_close(domain);
+	domain_timers_close(domain);
 	pthread_mutex_lock(&reaper->lock);
 	if (!reaper->waiting) {
 		reaper->waiting = domain;

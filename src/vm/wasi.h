@@ -70,6 +70,10 @@ int wasi_state_save(const struct wasi *wasi, struct buf *out, struct err *err);
 int wasi_state_restore(struct wasi *wasi, const void *bytes, size_t len,
 		       struct err *err);
 
+/* Bits of the standard streams 1 and 2 whose writes may be done a little
+ * later: files and pipes that wait, and nobody looks on. */
+uint32_t wasi_can_wait(const struct wasi *wasi);
+
 /* For guests whose engine is no VM of this process: a call is a number and
  * arguments, and all else that it needs is here. */
 struct wasi_caller {

@@ -65,6 +65,29 @@ int wasi_poll_ready(const struct wasi_call *call, const struct wasi_fd *fd,
 	return !e && !ready ? WASI_EAGAIN : e;
 }
 
+static bool poll_can_wait(const struct wasi_fd *entry)
+{
+	struct stat st;
+
+	if (entry->host < 0 || entry->flags ||
+	    !(entry->rights & WASI_RIGHT_FD_WRITE) ||
+	    fstat(entry->host, &st) < 0)
+		return false;
+	return S_ISREG(st.st_mode) ||
+	       (S_ISFIFO(st.st_mode) &&
+		!(fcntl(entry->host, F_GETFL) & O_NONBLOCK));
+}
+
+uint32_t wasi_can_wait(const struct wasi *wasi)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t fd = 1; fd < 3 && fd < wasi->fd_room; fd++)
+		if (poll_can_wait(&wasi->fds[fd]))
+			bits |= 1u << fd;
+	return bits;
+}
+
 bool wasi_has_input(const struct wasi *wasi)
 {
 	struct pollfd poll_fd = { .events = POLLIN };

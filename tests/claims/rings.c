@@ -116,11 +116,11 @@ static void show_module(const char *what, enum vm_via via)
 	page->command_words[1] = 4;
 	page->command_words[2] = 0;
 	page->command = GUEST_COMMAND_CALL;
-	if (domain_timer_set(run.domain, (int64_t)clock_ns() + 30 * MS, NULL) <
-	    0)
+	if (domain_timer_set(run.domain, DOMAIN_TIMER_DEADLINE,
+			     (int64_t)clock_ns() + 30 * MS, NULL) < 0)
 		exit(2);
 	run.domain->cpu->kind->run(run.domain->cpu, &stop);
-	domain_timer_set(run.domain, 0, NULL);
+	domain_timer_set(run.domain, DOMAIN_TIMER_DEADLINE, 0, NULL);
 	show(what, &stop);
 	run_close(&run);
 }

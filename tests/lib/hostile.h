@@ -147,13 +147,14 @@ static inline void hostile_once(struct hostile *it, int64_t within_ns,
 	struct domain *domain = it->domain;
 
 	hostile_begin(it, within_ns);
-	if (domain_timer_set(domain, domain->deadline_ns, NULL) < 0)
+	if (domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, domain->deadline_ns,
+			     NULL) < 0)
 		abort();
 	do {
 		*stop = (struct cpu_stop){ 0 };
 		domain->cpu->kind->run(domain->cpu, stop);
 	} while (stop->event == CPU_KICKED && !domain_ended(domain));
-	domain_timer_set(domain, 0, NULL);
+	domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, 0, NULL);
 }
 
 static inline int hostile_run(struct hostile *it, int64_t within_ns,

@@ -126,7 +126,8 @@ struct kept {
 	char folder[64];
 	struct images images;
 	struct tip tip;
-	struct snapshot snapshot;
+	struct snapshot snapshots[4]; /* all stay: domains began as them */
+	struct snapshot *snapshot;    /* the last one, NULL: none yet */
 };
 
 static bool kept_open(struct kept *kept)
@@ -140,23 +141,26 @@ static bool kept_open(struct kept *kept)
 /* One more layer; what begins as it is open. */
 static bool kept_take(struct kept *kept, struct domain *domain)
 {
+	struct snapshot *next =
+		kept->snapshot ? kept->snapshot + 1 : kept->snapshots;
 	struct tip tip = TIP_EMPTY;
 	uint8_t ids[8][LAYER_ID];
 	uint32_t count = 0;
 
-	if (kept->snapshot.state) {
-		for (; count < kept->snapshot.tip.layer_count; count++)
+	if (kept->snapshot) {
+		for (; count < kept->snapshot->tip.layer_count; count++)
 			memcpy(ids[count],
-			       kept->snapshot.tip.layers[count].head.id,
+			       kept->snapshot->tip.layers[count].head.id,
 			       LAYER_ID);
-		snapshot_close(&kept->snapshot);
 		if (tip_compose(&kept->images, (const void *)ids, count, &tip,
 				&failure) < 0)
 			return false;
 	}
 	if (snapshot_take(domain, &kept->images, &tip, NULL, &failure) >= 0 &&
-	    snapshot_open(&kept->snapshot, &tip, &failure) >= 0)
+	    snapshot_open(next, &tip, &failure) >= 0) {
+		kept->snapshot = next;
 		return true;
+	}
 	printf("# %s\n", failure.text);
 	tip_close(&tip);
 	return false;
@@ -164,7 +168,10 @@ static bool kept_take(struct kept *kept, struct domain *domain)
 
 static void kept_close(struct kept *kept)
 {
-	snapshot_close(&kept->snapshot);
+	for (; kept->snapshot; kept->snapshot = kept->snapshot > kept->snapshots
+							? kept->snapshot - 1
+							: NULL)
+		snapshot_close(kept->snapshot);
 	images_close(&kept->images);
 	file_remove_tree(kept->folder, NULL);
 }
@@ -175,7 +182,7 @@ static bool run_again(struct run *run, struct kept *kept, struct run *as)
 
 	*as = *run;
 	as->domain = NULL;
-	if (snapshot_start(&as->domain, &options, &kept->snapshot,
+	if (snapshot_start(&as->domain, &options, kept->snapshot,
 			   &run->program.code, &failure) >= 0)
 		return true;
 	printf("# %s\n", failure.text);
@@ -191,7 +198,7 @@ static void check_kept(enum vm_via via)
 	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
 	CHECK(run_is(&run, "set", 2, 0, 1, 1));
 	CHECK(kept_take(&kept, run.domain));
-	CHECK_INT(kept.snapshot.tip.layer_count, 1);
+	CHECK_INT(kept.snapshot->tip.layer_count, 1);
 	/* Two that begin as it, and it itself, go their own ways. */
 	CHECK(run_again(&run, &kept, &first));
 	CHECK(run_again(&run, &kept, &second));
@@ -207,7 +214,7 @@ static void check_kept(enum vm_via via)
 	CHECK(run_is(&run, "get", 1, 4, 0, 100));
 	/* A difference on top, with more memory. */
 	CHECK(kept_take(&kept, first.domain));
-	CHECK_INT(kept.snapshot.tip.layer_count, 2);
+	CHECK_INT(kept.snapshot->tip.layer_count, 2);
 	CHECK(run_again(&run, &kept, &third));
 	CHECK(run_is(&third, "get", 1, 0, 0, 1));
 	CHECK(run_is(&third, "get", 1, 4, 0, 2));
@@ -251,7 +258,7 @@ static void check_reset(enum vm_via via)
 		CHECK(run_traps(&used, "deep", 1, 0, 0, WASM_TRAP_stack));
 		domain_set_deadline(used.domain, (int64_t)clock_ns() + 3000000);
 		CHECK(run_traps(&used, "spin", 0, 0, 0, WASM_TRAP_deadline));
-		if (snapshot_reset(&kept.snapshot, used.domain, pagemap,
+		if (snapshot_reset(kept.snapshot, used.domain, pagemap,
 				   &failure) < 0) {
 			CHECK(!"a domain can be reset");
 			printf("# %s\n", failure.text);
