@@ -552,16 +552,19 @@ static void run_report_exits(struct json *json, const struct domain *domain)
 {
 	struct domain_counts counts;
 	const uint64_t *bells = counts.bells_for;
+	uint64_t memory;
 
 	domain_counts(domain, &counts);
+	memory = bells[GUEST_BELL_MEMORY_MAKE] + bells[GUEST_BELL_MEMORY_GROW] +
+		 bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP];
 	json_open(json, "exits");
 	json_number(json, "bells", counts.bells);
 	json_number(json, "done", bells[GUEST_BELL_DONE]);
 	json_number(json, "wasi", bells[GUEST_BELL_WASI]);
-	json_number(json, "memory",
-		    (bells[GUEST_BELL_MEMORY_MAKE] +
-		     bells[GUEST_BELL_MEMORY_GROW] +
-		     bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP]));
+	json_number(json, "memory", memory);
+	json_number(json, "other",
+		    counts.bells - bells[GUEST_BELL_DONE] -
+			    bells[GUEST_BELL_WASI] - memory);
 	json_number(json, "traps", counts.traps);
 	json_number(json, "kicks", counts.kicks);
 	json_close(json);
