@@ -10,7 +10,9 @@
  *     made with; what does not fit has another name.
  *  2. Kept is only what depends on nothing else: an instantiation that asks
  *     the host for anything but memory is done anew each time.
- *  3. Nothing about the cache is an error: without it domains boot. */
+ *  3. Nothing about the cache is an error: without it domains boot.
+ *
+ * CLAIM 3.10 3.11 */
 #pragma once
 #include "domain/program.h"
 #include "domain/snapshot.h"
