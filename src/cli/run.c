@@ -166,8 +166,10 @@ const struct args_verb run_args = {
 		"brood-compile(1) to make it ahead.\n\n"
 		"With --in domain it runs in a virtual machine of its own, "
 		"whose operating system is the byte-code engine: what is "
-		"granted is the same. With --until and --save it is kept "
-		"when it has come so far: memory, registers, open files; "
+		"granted is the same; what --report appends comes when it is "
+		"over, and counts why its CPU left it. With --until and "
+		"--save it is kept when it has come so far: memory, registers, "
+		"open files; "
 		"--from TIP goes on from there, any number of times and at "
 		"once, each with its own arguments and grants, of which "
 		"folders have to have the same names. With both a "
@@ -550,16 +552,19 @@ static void run_report_exits(struct json *json, const struct domain *domain)
 {
 	struct domain_counts counts;
 	const uint64_t *bells = counts.bells_for;
+	uint64_t memory;
 
 	domain_counts(domain, &counts);
+	memory = bells[GUEST_BELL_MEMORY_MAKE] + bells[GUEST_BELL_MEMORY_GROW] +
+		 bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP];
 	json_open(json, "exits");
 	json_number(json, "bells", counts.bells);
 	json_number(json, "done", bells[GUEST_BELL_DONE]);
 	json_number(json, "wasi", bells[GUEST_BELL_WASI]);
-	json_number(json, "memory",
-		    (bells[GUEST_BELL_MEMORY_MAKE] +
-		     bells[GUEST_BELL_MEMORY_GROW] +
-		     bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP]));
+	json_number(json, "memory", memory);
+	json_number(json, "other",
+		    counts.bells - bells[GUEST_BELL_DONE] -
+			    bells[GUEST_BELL_WASI] - memory);
 	json_number(json, "traps", counts.traps);
 	json_number(json, "kicks", counts.kicks);
 	json_close(json);

@@ -270,6 +270,7 @@ static int space_show_bytes(struct space *space, const uint8_t *at,
 	return 0;
 }
 
+/* CLAIM 3.13: one copy, in each domain that shows it. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err)
 {

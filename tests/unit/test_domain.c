@@ -2,7 +2,7 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
-#include "domain/ready.h"
+#include "domain/ready_internal.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODULE                                                               \
@@ -502,6 +504,46 @@ TEST(kept_interpreted_in_both_kinds)
 {
 	NEEDS_KVM;
 	check_kept_in_turn(VM_INTERPRETED, true);
+}
+
+/* A tip of that name, and of that age. */
+static void keep_as(struct kept *kept, struct domain *domain, const char *name,
+		    int days)
+{
+	struct timespec at = { .tv_sec = time(NULL) - days * 86400 };
+	struct timespec times[2] = { at, at };
+	struct tip tip = TIP_EMPTY;
+
+	CHECK(snapshot_take(domain, &kept->images, &tip, NULL, &failure) >= 0);
+	CHECK(tip_publish(&kept->images, &tip, name, &failure) >= 0);
+	tip_close(&tip);
+	CHECK(utimensat(kept->images.tips, name, times, 0) == 0);
+}
+
+static bool is_kept(const struct kept *kept, const char *name)
+{
+	return faccessat(kept->images.tips, name, F_OK, 0) == 0;
+}
+
+TEST(what_is_old_goes)
+{
+	struct domain_options options = { 0 };
+	struct domain *domain;
+	struct kept kept;
+
+	NEEDS_KVM;
+	options.ground = ground;
+	CHECK(kept_open(&kept));
+	CHECK(domain_open(&domain, &options, &failure) >= 0);
+	keep_as(&kept, domain, "module.new", 0);
+	keep_as(&kept, domain, "module.month", 29);
+	keep_as(&kept, domain, "module.old", 31);
+	ready_sweep(&kept.images);
+	CHECK(is_kept(&kept, "module.new"));
+	CHECK(is_kept(&kept, "module.month"));
+	CHECK(!is_kept(&kept, "module.old"));
+	domain_close(domain);
+	kept_close(&kept);
 }
 
 TEST_MAIN
