@@ -217,6 +217,33 @@ BROOD_IMAGES=$folder/broken run --dir shared --from two </dev/null
 [ $status != 0 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a tip with a wrong byte is refused"
 
+# Made and served in one.
+if timeout 60 "$BROOD" serve --in domain --dir shared --until stdin served -- \
+	counter.wat >out 2>err </dev/null; then
+	for i in 1 2 3 4 5 6; do
+		printf 'x\ny\n' | timeout 60 "$BROOD" launch served >out.$i 2>err.$i &
+	done
+	wait
+	status=0
+	for i in 1 2 3 4 5 6; do
+		[ "$(cat out.$i)" = "1 then b
+2 then c" ] || status=1
+	done
+	cat out.? >out
+	cat err.? >err
+	ok $status "a warm state is served, and launched six times at once"
+	timeout 30 "$BROOD" stop served >out 2>err
+	status=$?
+	ok $status "and stopped"
+else
+	status=1
+	ok 1 "a warm state is served"
+fi
+timeout 30 "$BROOD" serve --in domain --until stdin counter.wat >out 2>err </dev/null
+status=$?
+[ $status = 100 ] && [ "$(wc -l <err)" = 1 ]
+ok $? "a warm state needs a name"
+
 # Random numbers are the clone's own.
 run --until random --save chance counter.wat </dev/null
 [ $status = 126 ]
