@@ -39,6 +39,18 @@ static const struct code_header *ready_code(const struct program *program)
 	return (const struct code_header *)program->code.image;
 }
 
+/* One that was made here has no checksum yet; its file will have this. */
+static void ready_sum(const struct program *program, uint8_t sum[SHA256_BYTES])
+{
+	static const uint8_t none[SHA256_BYTES];
+	const struct code_header *header = ready_code(program);
+
+	if (memcmp(header->sum, none, sizeof(none)) != 0)
+		memcpy(sum, header->sum, SHA256_BYTES);
+	else
+		sha256_of(program->code.image, program->code.len, sum);
+}
+
 static void ready_module_name(const struct ready *ready, char name[READY_NAME])
 {
 	const struct domain_options *options = &ready->options;
@@ -133,24 +145,12 @@ static int make_store(struct domain *domain, struct wasi *wasi,
 	return domain_open_store(domain, err);
 }
 
-/* One that was made here has no checksum yet; its file will have this. */
-static void make_sum(const struct program *program, uint8_t sum[SHA256_BYTES])
-{
-	static const uint8_t none[SHA256_BYTES];
-	const struct code_header *header = ready_code(program);
-
-	if (memcmp(header->sum, none, sizeof(none)) != 0)
-		memcpy(sum, header->sum, SHA256_BYTES);
-	else
-		sha256_of(program->code.image, program->code.len, sum);
-}
-
 static void make_name_code(const struct ready *ready, struct domain *domain)
 {
 	const struct code_header *header = ready_code(ready->program);
 
 	memcpy(domain->codes[0].key, header->key, CODE_KEY_BYTES);
-	make_sum(ready->program, domain->codes[0].sum);
+	ready_sum(ready->program, domain->codes[0].sum);
 }
 
 static int make_keep(struct ready *ready, struct domain *domain,
@@ -359,11 +359,13 @@ static bool ready_is_of(const struct snapshot *snapshot,
 {
 	const struct domain_state *state = snapshot->state;
 	const struct code_header *header = ready_code(program);
+	uint8_t sum[SHA256_BYTES];
 
+	ready_sum(program, sum);
 	return state->point == DOMAIN_POINT_IDLE && state->code_count == 1 &&
 	       memcmp(snapshot->codes[0].key, header->key, CODE_KEY_BYTES) ==
 		       0 &&
-	       memcmp(snapshot->codes[0].sum, header->sum, CODE_SUM_BYTES) == 0;
+	       memcmp(snapshot->codes[0].sum, sum, CODE_SUM_BYTES) == 0;
 }
 
 static void ready_find(struct ready *ready)
