@@ -64,7 +64,7 @@ static int load(struct loaded *to, const char *path, struct err *err)
 static int begin(const char *path, struct err *err)
 {
 	const struct wasi_options wasi = { .stdio = { -1, -1, -1 } };
-	char *folder = ready_folder(&it.cache);
+	auto_free char *folder = ready_folder(&it.cache);
 	int r = ground_open(&it.ground, false, err);
 
 	it.options.ground = &it.ground;
