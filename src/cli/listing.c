@@ -213,6 +213,7 @@ static int listing_parse_served(const char *status, struct listing_row *row)
 	listing_parse_kept(status, row);
 	row->generation = json_get_number(status, "generation", 0);
 	row->launches = json_get_number(status, "launches", 0);
+	row->is_shared = listing_true(status, "shared_vm");
 	row->vms = json_get_number(status, "vms", 0);
 	row->workers = json_get_number(status, "workers", 0);
 	row->resets = json_get_number(status, "resets", 0);
@@ -361,6 +362,7 @@ static void listing_json_domain(const struct listing_row *row,
 				struct json *json)
 {
 	json_text(json, "isolation", row->isolation);
+	json_bool(json, "shared_vm", row->is_shared);
 	json_text(json, "walls", row->walls);
 	json_number(json, "vms", row->vms);
 	json_number(json, "workers", row->workers);

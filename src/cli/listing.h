@@ -19,8 +19,8 @@ struct listing_row {
 	/* listing_weigh: KiB */
 	int64_t template_kib, copies, copies_private_kib, copies_shared_kib;
 	/* Of what is served in domains: */
-	bool is_domain;
-	char *isolation, *walls; /* "kvm" or "process"; names of walls */
+	bool is_domain, is_shared; /* one VM for all launches */
+	char *isolation, *walls;   /* "kvm" or "process"; names of walls */
 	int64_t vms, workers, resets, discarded, workers_lost;
 };
 struct listing {

@@ -53,8 +53,10 @@ static void ps_table(const struct listing *listing, struct buf *out)
 		if (row->reason[0])
 			buf_format(out, "%-16s reason: %s\n", "", row->reason);
 		if (row->is_domain)
-			buf_format(out, "%-16s %ld VMs; walls: %s\n", "",
+			buf_format(out, "%-16s %ld VMs%s; walls: %s\n", "",
 				   (long)row->vms,
+				   row->is_shared ? ", one for all launches"
+						  : "",
 				   row->walls[0] ? row->walls : "none");
 	}
 }

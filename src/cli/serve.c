@@ -73,6 +73,14 @@ static const struct args_option serve_options[] = {
 		     "loops"),
 	SERVE_OPTION("--max-memory", "BYTES", ARGS_NUMBER, max_memory,
 		     "in domains: the most that each memory may have"),
+	{ .name = "--isolation",
+	  .value = "KIND",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct serve_options, isolation),
+	  .help = "in domains: vm, one for each launch; or shared-vm, one for "
+		  "all, one launch after the other, each in an instance of its "
+		  "own",
+	  .words = "vm|shared-vm" },
 	SERVE_OPTION("--require-kvm", NULL, ARGS_FLAG, require_kvm,
 		     "in domains: where there is no KVM, fail"),
 	SERVE_OPTION("--cache", "DIR", ARGS_TEXT, cache,
@@ -111,7 +119,8 @@ const struct args_verb serve_args = {
 		"launch gets its arguments and the caller's standard input, "
 		"output and error; folders, sockets and variables are those "
 		"given here. Afterwards the domain is reset to what it began "
-		"as. Where all run, further ones are made, up to 240; then "
+		"as, but with --isolation shared-vm, where the engine alone "
+		"stands between one launch and the next. Where all run, further ones are made, up to 240; then "
 		"launches wait.\n\n"
 		"TIME is a number with ms, s, m or h.\n\n"
 		"Examples:\n\n"
@@ -486,7 +495,8 @@ static bool serve_has_domain_words(const struct serve_options *options)
 {
 	return options->folders.count || options->read_only.count ||
 	       options->listen.count || options->timeout_ms || options->fuel ||
-	       options->max_memory || options->require_kvm || options->cache;
+	       options->max_memory || options->require_kvm || options->cache ||
+	       options->isolation;
 }
 
 int serve_run(int argc, char **argv)
@@ -512,8 +522,8 @@ int serve_run(int argc, char **argv)
 		return serve_in_domain(&options, &words);
 	if (serve_has_domain_words(&options))
 		return cli_wrong("--dir, --listen, --timeout, --fuel, "
-				 "--max-memory, --cache and --require-kvm are "
-				 "for --in domain");
+				 "--max-memory, --cache, --isolation and "
+				 "--require-kvm are for --in domain");
 	spec_init(&spec);
 	result = serve_fill(&options, &words, &spec, &err);
 	if (result == -EINVAL)

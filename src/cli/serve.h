@@ -7,7 +7,7 @@
 enum { SERVE_UNSET = -2 };
 
 struct serve_options {
-	const char *until, *in, *from, *cache;
+	const char *until, *in, *from, *cache, *isolation;
 	long refresh_ms, refresh_launches, pool, idle_ms, ready_ms;
 	long fuel, timeout_ms, max_memory;
 	bool hold, no_hold, detach, foreground, explain, json, require_kvm;

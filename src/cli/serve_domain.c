@@ -42,6 +42,12 @@ struct serving {
 	int told, code; /* who waits for the outcome, and what it is */
 };
 
+static bool serving_is_shared(const struct serve_options *options)
+{
+	return options->isolation &&
+	       strcmp(options->isolation, "shared-vm") == 0;
+}
+
 /* ---- one generation's program --------------------------------------------- */
 
 /* Sockets stay as they are, over generations. */
@@ -185,6 +191,7 @@ static int serving_open(void *env, struct worker_plan *plan, struct err *err)
 		.environment = served->run.environment,
 		.environment_count = served->run.environment_count,
 		.timeout_ms = serving->run_options.timeout_ms,
+		.is_shared = serving_is_shared(serving->options),
 	};
 	return 0;
 }
@@ -322,6 +329,9 @@ static int serving_check(const struct serving *serving)
 		return cli_wrong("--pool takes 0 to %d", DOMAIN_POOL_MOST);
 	if (options->from && serving->words->arguments)
 		return cli_wrong("with --from the one operand is a NAME");
+	if (serving_is_shared(options) && (options->from || options->fuel))
+		return cli_wrong("--isolation shared-vm cannot be had with "
+				 "--from or --fuel");
 	if (options->idle_ms != SERVE_UNSET && options->idle_ms < 0)
 		return cli_wrong("--idle takes a time");
 	return 0;

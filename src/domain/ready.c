@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Found, or made and kept. */
-#include "domain/ready.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -8,6 +7,7 @@
 #include "cache/code_header.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
+#include "domain/ready_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,9 +161,11 @@ static int make_keep(struct ready *ready, struct domain *domain,
 	else
 		tip_close(&tip);
 	ready->has_snapshot = r >= 0;
-	if (r >= 0)
-		log_event("domain.keep", "\"tip\":\"%s\"", name);
-	return r;
+	if (r < 0)
+		return r;
+	log_event("domain.keep", "\"tip\":\"%s\"", name);
+	ready_sweep(&ready->images);
+	return 0;
 }
 
 /* Why the instance is one of its own, or NULL. */
@@ -283,19 +285,49 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 
 /* ---- used ----------------------------------------------------------------- */
 
-int ready_run(struct ready *ready, struct domain *domain,
-	      struct domain_outcome *outcome, struct err *err)
+static int ready_call_start(struct domain *domain, uint32_t instance,
+			    struct domain_outcome *outcome, struct err *err)
 {
 	static const char start[] = "_start";
-	int r;
+	int r = domain_start(domain, instance, start, sizeof(start) - 1,
+			     outcome, err);
 
-	(void)ready;
-	if (domain->point == DOMAIN_POINT_CALL)
-		return domain_go_on(domain, outcome, err);
-	r = domain_start(domain, 0, start, sizeof(start) - 1, outcome, err);
 	return r == -ENOEXEC
 		       ? err_set(err, -ENOENT, "a _start without parameters")
 		       : r;
+}
+
+int ready_run(struct ready *ready, struct domain *domain,
+	      struct domain_outcome *outcome, struct err *err)
+{
+	(void)ready;
+	if (domain->point == DOMAIN_POINT_CALL)
+		return domain_go_on(domain, outcome, err);
+	return ready_call_start(domain, 0, outcome, err);
+}
+
+/* Nobody runs in them any more. */
+static void ready_drop_memories(struct domain *domain, uint32_t first)
+{
+	for (uint32_t i = first; i < domain->space.region_count; i++) {
+		struct space_region *region = &domain->space.regions[i];
+
+		region->is_dropped = true;
+		madvise(region->at, region->open, MADV_DONTNEED);
+	}
+}
+
+int ready_run_again(struct ready *ready, struct domain *domain,
+		    struct domain_outcome *outcome, struct err *err)
+{
+	uint32_t instance, first = domain->space.region_count;
+	int r = domain_instantiate(domain, 0, &instance, outcome, err);
+
+	(void)ready;
+	if (r >= 0 && !outcome->trap)
+		r = ready_call_start(domain, instance, outcome, err);
+	ready_drop_memories(domain, first);
+	return r;
 }
 
 int ready_reset(struct ready *ready, struct domain *domain, int pagemap,

@@ -61,6 +61,11 @@ int ready_grant(const struct ready *ready, struct domain *domain,
  * in the middle of.  -ENOENT: it has no _start. */
 int ready_run(struct ready *ready, struct domain *domain,
 	      struct domain_outcome *outcome, struct err *err);
+/* The same in a further instance, made for it beside those that the domain has:
+ * nothing is booted, nor reset.  What its tenant leaves in memories goes, but
+ * the guest's own stays.			CLAIM 3.9 */
+int ready_run_again(struct ready *ready, struct domain *domain,
+		    struct domain_outcome *outcome, struct err *err);
 /* A domain that ready_start has made is so again, for another tenant; -EPROTO
  * or another failure: close it.  -ENOTSUP where nothing is kept, and of the
  * one that was made so that it could be. */

@@ -30,6 +30,7 @@ enum {
 	SERVER_EXTRA_MS = 10000,
 	SERVER_LOOK_MS = 1000,
 	SERVER_WEIGH_MS = 200,
+	SERVER_WORDS = 4, /* that may come before the one that is waited for */
 	SERVER_BACKOFF_MS = 100,
 	SERVER_BACKOFF_MOST_MS = 10000,
 	SERVER_SETTLED_MS = 2000,
@@ -67,13 +68,17 @@ static bool server_is_alone(const struct server *server)
 
 static uint32_t server_most(const struct server *server)
 {
-	return server_is_alone(server) ? SERVER_ALONE : SERVER_WORKERS;
+	return server->worker.is_shared	 ? 1
+	       : server_is_alone(server) ? SERVER_ALONE
+					 : SERVER_WORKERS;
 }
 
 static uint32_t server_least(const struct server *server)
 {
 	uint32_t waiting = server->plan->waiting;
 
+	if (server->worker.is_shared)
+		return 1;
 	if (server_is_alone(server))
 		return !waiting			? 1
 		       : waiting < SERVER_ALONE ? waiting
@@ -279,7 +284,7 @@ static int server_open_plan(struct server *server, struct worker_plan *plan,
 		return err->code;
 	plan->generation = server->generation + 1;
 	plan->waiting = (server->plan->waiting + least - 1) / least;
-	if (worker_is_alone(plan->ready))
+	if (worker_is_alone(plan->ready) || plan->is_shared)
 		plan->waiting = 1;
 	return 0;
 }
@@ -410,6 +415,7 @@ static void server_status_members(const struct server *server,
 		  : sums->workers  ? "serving"
 				   : "failed");
 	json_text(json, "isolation", server_isolation(server));
+	json_bool(json, "shared_vm", server->worker.is_shared);
 	json_text(json, "walls", jail_walls_text(sums->walls, walls));
 	json_text(json, "socket", server->plan->place->live);
 	json_number(json, "pid", getpid());
@@ -459,13 +465,13 @@ static void server_answer(struct server *server, struct server_client *client,
 /* It may say something else first. */
 static void server_wait_weighed(struct server *server, struct worker *worker)
 {
-	char word;
+	char word = 'x';
 
-	do {
+	for (int i = 0; i < SERVER_WORDS && word && word != WORKER_WEIGH; i++) {
 		word = server_take_word(worker, SERVER_WEIGH_MS);
 		if (word && word != WORKER_WEIGH)
 			server_obey_worker(server, worker, word);
-	} while (word && word != WORKER_WEIGH);
+	}
 }
 
 static void server_weigh(struct server *server)

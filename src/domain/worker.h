@@ -29,6 +29,9 @@ enum {
 	/* One VM is the sentinel, one may be with the reaper. */
 	WORKER_RUNNERS = WORKER_VMS - 2,
 	WORKER_USES = 4096, /* of a domain, then it is closed */
+	/* Tenants of a shared domain, then it is reset: what the guest has of
+	 * them is gone only then. */
+	WORKER_TENANTS = 64,
 };
 
 struct worker_plan {
@@ -42,6 +45,9 @@ struct worker_plan {
 	size_t environment_count;
 	int64_t timeout_ms; /* the most that a launch may take; 0: no limit */
 	uint32_t waiting;   /* domains that wait; 0: none is made ahead */
+	/* One domain for all launches, one after the other, each in an
+	 * instance of its own: weaker walls, and no reset between them. */
+	bool is_shared;
 };
 
 /* Shared with the worker, which writes it; whoever reads it believes no more

@@ -93,7 +93,11 @@ static void runner_renew(struct runner *runner)
 
 	if (!runner->domain)
 		return;
-	if (++runner->uses < WORKER_USES &&
+	runner->uses++;
+	if (hive->plan->is_shared && runner->uses % WORKER_TENANTS &&
+	    !runner->domain->is_broken)
+		return;
+	if (runner->uses < WORKER_USES &&
 	    ready_reset(hive->plan->ready, runner->domain, hive->pagemap, NULL,
 			0, NULL) >= 0)
 		runner_add(&hive->page->resets, 1);
@@ -246,13 +250,19 @@ static int runner_prepare(struct runner *runner, struct tenant *tenant,
 static int runner_run(struct runner *runner, struct tenant *tenant,
 		      struct err *err)
 {
+	const struct worker_plan *plan = runner->hive->plan;
+	bool was_there = runner->domain;
 	int r = runner_prepare(runner, tenant, err);
 
 	if (r < 0 || tenant->outcome.trap)
 		return r;
 	runner_watch(runner, tenant->connection);
-	r = ready_run(runner->hive->plan->ready, runner->domain,
-		      &tenant->outcome, err);
+	if (plan->is_shared && was_there)
+		r = ready_run_again(plan->ready, runner->domain,
+				    &tenant->outcome, err);
+	else
+		r = ready_run(plan->ready, runner->domain, &tenant->outcome,
+			      err);
 	if (runner_unwatch(runner))
 		runner_add(&runner->hive->page->gone, 1);
 	return r;

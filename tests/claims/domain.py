@@ -607,6 +607,7 @@ def show_existing(here):
     guest = d.guests(helper.pid, here.at)[0]
     generation, bells = guest.generation(), helper.number("counts", domain)
     result, more_us = helper.order("more", domain, here.other, "work", 14)
+    mine = helper.number("counts", domain) - bells
     after = d.machines_of(helper.pid)
     claim("3.9", result == "42" and after == before and
           guest.generation() == generation and
@@ -616,8 +617,12 @@ def show_existing(here):
           f"after: {before[0] or 'none'}, {after[0] or 'none'}; the same OS "
           f"(generation {generation:x}), the first program has its state",
           (before, after))
-    # One of them is the first program's, just now.
-    mine = helper.number("counts", domain) - bells - 1
+    again_us = helper.number("again", domain)
+    claim("3.9", d.machines_of(helper.pid) == before and
+          helper.call(domain, "get", 4096) == 77,
+          f"the first program once more, in an instance of its own beside the "
+          f"first one: {again_us} us to its end; the same machine "
+          f"{before[0] or ''}, the first instance has its state", before)
     helper.order("reset", domain)
     us = helper.number("reset", domain)
     result = helper.call(domain, "get", 4096)

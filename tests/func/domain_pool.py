@@ -384,6 +384,52 @@ def asks_first(place):
     place.brood("stop", "asks")
 
 
+def shared(place):
+    """CLAIM 3.9: launches in a domain that is there."""
+    r = place.serve("--isolation", "shared-vm", "app", "--", MODULE)
+    place.ok(r.status == 0 and row().get("shared_vm") is True,
+             "one domain for all launches", tell(r))
+    outs = [place.launch("app", "m").out for _ in range(80)]
+    place.ok(outs == [b"----"] * 80, "each in an instance of its own", outs)
+    now = status()
+    place.ok(now["vms"] == 1 and now["resets"] == 1 and
+             now["discarded"] == 0, "no domain was made for one", now)
+    chance = {place.launch("app", "r").out for _ in range(24)}
+    place.ok(len(chance) == 24, "random numbers differ", len(chance))
+    r = place.launch("app", "t")
+    place.ok(r.status == 134, "a trap", tell(r))
+    r = place.launch("--timeout", "50ms", "app", "s")
+    place.ok(r.status == 124, "a timeout", tell(r))
+    runs = [place.start("app", "x", str(i % 8)) for i in range(40)]
+    codes = [(run.wait(timeout=60), i % 8) for i, run in enumerate(runs)]
+    for run in runs:
+        run.stdout.close(), run.stderr.close()
+    place.ok(all(a == b for a, b in codes), "forty, one after the other",
+             codes)
+    place.ok(status()["vms"] == 1, "in one domain still", status())
+    text = warm.brood("ps").out
+    place.ok(b"one for all launches" in text, "ps says so", text)
+    place.brood("stop", "app")
+
+
+def from_tip(place):
+    path = os.path.join(HERE, "warm.wat")
+    with open(path, "w") as file:
+        file.write("""(module
+ (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+ (memory (export "memory") 1)
+ (func (export "warm_up") (i32.store (i32.const 64) (i32.const 42)))
+ (func (export "_start") (call $exit (i32.load (i32.const 64)))))""")
+    r = place.brood("run", "--in", "domain", "--until", "warm_up", "--save",
+                    "pool-" + place.name, path)
+    place.ok(r.status == 0, "a warm state is kept", tell(r))
+    r = place.serve("--from", "pool-" + place.name, "warmed")
+    place.ok(r.status == 0, "and served", tell(r))
+    codes = [place.launch("warmed").status for _ in range(8)]
+    place.ok(codes == [42] * 8, "launches go on from there", codes)
+    place.brood("stop", "warmed")
+
+
 # ---- who does not keep to it ---------------------------------------------------
 
 
@@ -462,6 +508,8 @@ def wrong_use(place):
                         (["serve", "--in", "domain", "/etc/passwd"], 126),
                         (["serve", "--in", "domain", "--pool", "999", MODULE],
                          100),
+                        (["serve", "--in", "domain", "--isolation",
+                          "shared-vm", "--fuel", "9", MODULE], 100),
                         (["serve", "--in", "domain", "--until", "main",
                           MODULE], 100),
                         (["serve", "--dir", "/", "/bin/true"], 100),
@@ -486,7 +534,7 @@ def main():
     for place in places:
         for step in (like_run, unchanged, many, told, granted, client_killed,
                      worker_killed, server_killed, idle, stopped, refreshed,
-                     foreground, asks_first, hostile, wrong_use):
+                     foreground, asks_first, shared, from_tip, hostile, wrong_use):
             try:
                 step(place)
             except Exception:
