@@ -133,12 +133,24 @@ static int make_store(struct domain *domain, struct wasi *wasi,
 	return domain_open_store(domain, err);
 }
 
+/* One that was made here has no checksum yet; its file will have this. */
+static void make_sum(const struct program *program, uint8_t sum[SHA256_BYTES])
+{
+	static const uint8_t none[SHA256_BYTES];
+	const struct code_header *header = ready_code(program);
+
+	if (memcmp(header->sum, none, sizeof(none)) != 0)
+		memcpy(sum, header->sum, SHA256_BYTES);
+	else
+		sha256_of(program->code.image, program->code.len, sum);
+}
+
 static void make_name_code(const struct ready *ready, struct domain *domain)
 {
 	const struct code_header *header = ready_code(ready->program);
 
 	memcpy(domain->codes[0].key, header->key, CODE_KEY_BYTES);
-	memcpy(domain->codes[0].sum, header->sum, CODE_SUM_BYTES);
+	make_sum(ready->program, domain->codes[0].sum);
 }
 
 static int make_keep(struct ready *ready, struct domain *domain,
