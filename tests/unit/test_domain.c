@@ -331,6 +331,45 @@ TEST(reset_interpreted_in_a_process)
 }
 
 /* What is kept was made in a domain that began as less: as a fresh guest. */
+/* Where one had his memory grow, another one's is: behind the same table if it
+ * were given out again. */
+TEST(tables_of_another_tenant)
+{
+	static const char text[] =
+		"(module (memory $a 256 4096) (memory $b 256 4096)"
+		" (func (export \"a\") (param i32) (result i32)"
+		"  (memory.grow $a (local.get 0)))"
+		" (func (export \"b\") (param i32) (result i32)"
+		"  (memory.grow $b (local.get 0)))"
+		" (func (export \"get\") (param i32) (result i32)"
+		"  (i32.load $a (local.get 0)))"
+		" (func (export \"set\") (param i32 i32) (result i32)"
+		"  (i32.store $b (local.get 0) (local.get 1)) (local.get 1)))";
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct domain_options options = { 0 };
+	struct kept kept;
+	struct run run, used;
+
+	NEEDS_KVM;
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	CHECK(run_is(&run, "a", 1, 1, 0, 256));
+	CHECK(run_is(&run, "b", 1, 1, 0, 256));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK(run_again(&run, &kept, &used));
+	CHECK(run_is(&used, "a", 1, 32, 0, 257));
+	CHECK(run_is(&used, "get", 1, 18 << 20, 0, 0));
+	CHECK(snapshot_reset(kept.snapshot, used.domain, pagemap, &failure) >=
+	      0);
+	CHECK(run_is(&used, "b", 1, 32, 0, 257));
+	CHECK(run_is(&used, "set", 2, 18 << 20, 77, 77));
+	CHECK(run_traps(&used, "get", 1, 18 << 20, 0, WASM_TRAP_memory_bounds));
+	domain_close(used.domain);
+	kept_close(&kept);
+	run_close(&run);
+	close(pagemap);
+}
+
 TEST(the_first_is_not_reset)
 {
 	static const char text[] =
