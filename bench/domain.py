@@ -16,8 +16,8 @@ those that were missed, or for which something is not here, are said to be so.
   commands  whole programs: brood run --in domain, brood run, a static program
             of one system call
   compute   CPU time of the kernels (wasm.py) in a domain and in a process
-  programs  CRuby and Python: booted, from the kept instance, in a process, and
-            by others from compiled code
+  programs  CRuby and Python: booted, from the kept instance, from one that
+            waits for its input, in a process, and by others from compiled code
 
   RUNS=5           rounds of compute and lives; SAMPLES=200 of what takes turns
   words            parts alone
@@ -413,7 +413,19 @@ def program_engines(path):
     return found
 
 
-def bench_program(path, words):
+def warm_command(path, words):
+    """Kept when it has come to read its input; the command that goes on."""
+    name = "warm-" + os.path.splitext(os.path.basename(path))[0]
+    run = Run([BROOD, "run", "--in", "domain", "--until", "stdin", "--save",
+               name, path, *words])
+    command = [BROOD, "run", "--from", name]
+    if run.status == 0 and last_line(Run(command).out) == "1":
+        return command
+    say(f"no warm tip of {path}: {run.why}")
+    return None
+
+
+def bench_program(path, words, waiting):
     """Code is in the cache; a cold domain finds no kept instance."""
     Run([BROOD, "compile", "--quiet", path])
     kept = os.path.join(os.environ["XDG_CACHE_HOME"], "brood", "code",
@@ -425,6 +437,9 @@ def bench_program(path, words):
             complain(f"WRONG: {engine.name} on {path}: {run.last_line()}")
         elif run and run.wall < 10:
             commands[engine.name] = engine.run([path, *words])
+    warm = warm_command(path, waiting)
+    if warm:
+        commands["--from, warm"] = warm
     found = measure(commands, least=5)
     if os.path.isdir(kept):
         found["--in domain, booted"] = measure(
@@ -436,13 +451,16 @@ def bench_program(path, words):
 
 def bench_programs():
     found = {}
-    for name, flag, code in (("ruby", "-e", "puts(1)"),
-                             ("python", "-c", "print(1)")):
+    for name, flag, code, waits in (
+            ("ruby", "-e", "puts(1)", "$stdin.read;puts(1)"),
+            ("python", "-c", "print(1)",
+             "import sys;sys.stdin.read();print(1)")):
         path = os.environ.get(name.upper())
         if not path or not os.path.exists(path):
             say(f"{name} is left out: {name.upper()}=FILE.wasm names it")
             continue
-        found[name] = bench_program(os.path.abspath(path), [flag, code])
+        found[name] = bench_program(os.path.abspath(path), [flag, code],
+                                    [flag, waits])
     if found:
         rows = {row: 1 for it in found.values() for row in it}
         show_table("answers: ms", rows, found, lambda row, name:

@@ -275,8 +275,10 @@ static void calls(struct us *us, const char *name, uint32_t fd)
 
 	call(us, domain, name, CALLS, fd);
 	for (int i = 0; turns_next(&us->turns, i); i++) {
-		double begin = now(), none;
+		double begin, none;
 
+		call(us, domain, name, 0, fd);
+		begin = now();
 		call(us, domain, name, 0, fd);
 		none = now();
 		call(us, domain, name, CALLS, fd);

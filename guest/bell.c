@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way to the host and back, and the image's first page. */
+/* The way to the host and back, and the image's first page.  CLAIM 3.7 */
 #include "guest.h"
 #include "stubs.h"
 #include <string.h>

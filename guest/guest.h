@@ -13,7 +13,9 @@
  *	local.c		those of them that need no host
  *	call.c		calls of exports, values in the data
  *	fault.c		traps of the CPU become traps of the byte code
- *	mem.c		mem*, which a compiler takes for granted */
+ *	mem.c		mem*, which a compiler takes for granted
+ *
+ * CLAIM 3.2 3.5 3.6 3.8 */
 #pragma once
 #include "brood/guest_abi.h"
 #include "jit/jit.h"

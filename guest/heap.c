@@ -16,6 +16,7 @@ enum {
 	HEAP_CLASSES = 16,
 	HEAP_SLAB = 16384, /* what small blocks are cut from */
 	HEAP_STEP = 2 << 20,
+	HEAP_FIRST = 3584,
 };
 
 struct free_block {
@@ -26,12 +27,16 @@ struct free_run {
 	uint64_t bytes;
 };
 
+/* The first blocks, which all runs write to, are in a page that is written
+ * to anyway (guest.ld). */
+static uint8_t heap_first[HEAP_FIRST] __attribute__((aligned(16)));
+
 static struct heap {
 	struct free_block *small[HEAP_CLASSES];
 	struct free_run *runs;
 	uint8_t *slab, *slab_end;
 	uint64_t fresh_at, open_end; /* from GUEST_HEAP_VA on */
-} heap;
+} heap = { .slab = heap_first, .slab_end = heap_first + HEAP_FIRST };
 
 /* Two classes for each power of two: 16, 24 -> 32, 48, 64, 96, ... */
 static unsigned class_of(size_t len, size_t *bytes)

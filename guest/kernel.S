@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The component of ring 0: for each vector one instruction, which tells the
  * host, that then sends the CPU to where ring 3 goes on.  Nothing comes back
- * here; iretq is for a host that changes nothing. */
+ * here; iretq is for a host that changes nothing.	CLAIM 3.6 */
 #include "stubs.h"
 
 	.section .ktext, "ax"

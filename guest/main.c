@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the guest does: one command of the host's after the other. */
+/* What the guest does: one command of the host's after the other: modules
+ * and instances beside those that are there.	CLAIM 3.9 */
 #include "cache/code_header.h"
 #include "guest.h"
 #include "wasm/state.h"

@@ -103,6 +103,7 @@ enum guest_bell {
 	GUEST_BELL_MEMORY_DROP, /* words: window */
 	GUEST_BELL_HEAP,	/* words: bytes in all */
 	GUEST_BELL_SLEEP,	/* words: nanoseconds; < 0: for ever */
+	GUEST_BELL_CLOCK,	/* renews the clock */
 	GUEST_BELL_RANDOM,	/* renews the random bytes */
 	GUEST_BELL_FLUSH,	/* empties the ring, as each bell does */
 	GUEST_BELL_READY,	/* brood.ready: a warm point */

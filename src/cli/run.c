@@ -166,8 +166,10 @@ const struct args_verb run_args = {
 		"brood-compile(1) to make it ahead.\n\n"
 		"With --in domain it runs in a virtual machine of its own, "
 		"whose operating system is the byte-code engine: what is "
-		"granted is the same. With --until and --save it is kept "
-		"when it has come so far: memory, registers, open files; "
+		"granted is the same; what --report appends comes when it is "
+		"over, and counts why its CPU left it. With --until and "
+		"--save it is kept when it has come so far: memory, registers, "
+		"open files; "
 		"--from TIP goes on from there, any number of times and at "
 		"once, each with its own arguments and grants, of which "
 		"folders have to have the same names. With both a "
@@ -550,16 +552,19 @@ static void run_report_exits(struct json *json, const struct domain *domain)
 {
 	struct domain_counts counts;
 	const uint64_t *bells = counts.bells_for;
+	uint64_t memory;
 
 	domain_counts(domain, &counts);
+	memory = bells[GUEST_BELL_MEMORY_MAKE] + bells[GUEST_BELL_MEMORY_GROW] +
+		 bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP];
 	json_open(json, "exits");
 	json_number(json, "bells", counts.bells);
 	json_number(json, "done", bells[GUEST_BELL_DONE]);
 	json_number(json, "wasi", bells[GUEST_BELL_WASI]);
-	json_number(json, "memory",
-		    (bells[GUEST_BELL_MEMORY_MAKE] +
-		     bells[GUEST_BELL_MEMORY_GROW] +
-		     bells[GUEST_BELL_MEMORY_DROP] + bells[GUEST_BELL_HEAP]));
+	json_number(json, "memory", memory);
+	json_number(json, "other",
+		    counts.bells - bells[GUEST_BELL_DONE] -
+			    bells[GUEST_BELL_WASI] - memory);
 	json_number(json, "traps", counts.traps);
 	json_number(json, "kicks", counts.kicks);
 	json_close(json);
@@ -677,31 +682,60 @@ static int run_start(struct run *run)
 	return run->options->invoke ? run_invoke(run) : run_command(run);
 }
 
+/* NAME=FILE, each name once. */
+static int run_check_start(const struct args_list *start)
+{
+	for (int i = 0; i < start->count; i++) {
+		const char *item = start->item[i], *end = strchr(item, '=');
+
+		if (!end || end == item || !end[1])
+			return cli_wrong("--start %s: NAME=FILE is wanted",
+					 item);
+		for (int k = 0; k < i; k++)
+			if (strncmp(start->item[k], item,
+				    (size_t)(end + 1 - item)) == 0)
+				return cli_wrong("--start %s: there is one of "
+						 "this name",
+						 item);
+	}
+	return 0;
+}
+
+static int run_check_tip(const struct run_options *options)
+{
+	if (!options->save != !options->until)
+		return cli_wrong("--until says up to where, --save under which "
+				 "name: one needs the other");
+	if (!options->from && !options->save)
+		return 0;
+	if (options->in && strcmp(options->in, "process") == 0)
+		return cli_wrong("--from and --save are for domains");
+	if (options->invoke || options->init)
+		return cli_wrong("--invoke and --init have no meaning with "
+				 "%s",
+				 options->from ? "--from" : "--save");
+	if (options->from && (options->max_memory || options->via))
+		return cli_wrong("--max-memory and --via are what they were "
+				 "when the tip was made; they have no meaning "
+				 "with --from");
+	return 0;
+}
+
 /* What the options may not be together, or must be. */
 static int run_check(const struct run *run)
 {
 	const struct run_options *options = run->options;
+	int code;
 
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
-	if (options->start.count && !run_is_in_domain(run))
-		return cli_wrong("--start needs --in domain");
-	for (int i = 0; i < options->start.count; i++)
-		if (!strchr(options->start.item[i], '='))
-			return cli_wrong("--start %s: NAME=FILE is wanted",
-					 options->start.item[i]);
-	if (!options->save != !options->until)
-		return cli_wrong("--until says up to where, --save under which "
-				 "name: one needs the other");
-	if (run_is_in_domain(run) && options->in &&
-	    strcmp(options->in, "process") == 0)
-		return cli_wrong("--from and --save are for domains");
-	if ((options->from || options->save) &&
-	    (options->invoke || options->init))
-		return cli_wrong("--invoke and --init have no meaning with "
-				 "%s",
-				 options->from ? "--from" : "--save");
-	return 0;
+	if (!run_is_in_domain(run) &&
+	    (options->start.count || options->require_kvm))
+		return cli_wrong("%s needs --in domain",
+				 options->require_kvm ? "--require-kvm"
+						      : "--start");
+	code = run_check_start(&options->start);
+	return code ? code : run_check_tip(options);
 }
 
 int run_prepare_tip(struct run *run, struct err *err)

@@ -47,6 +47,14 @@ static int run_domain_fail(const struct run_domain *in, const struct err *err)
 					       : CLI_SYSTEM);
 }
 
+/* -EINVAL: the program is none that can run so. */
+static int run_domain_refused(const struct run_domain *in,
+			      const struct err *err)
+{
+	return err->code == -EINVAL ? run_fail(in->run, err, CLI_NOT_EXECUTABLE)
+				    : run_domain_fail(in, err);
+}
+
 static int run_domain_find(struct run_domain *in, const char *name,
 			   struct domain_item *item, struct err *err)
 {
@@ -205,13 +213,13 @@ static int run_domain_save(struct run_domain *in)
 			    "%.64s is no name of a tip: letters, digits, "
 			    "\"._-\", at most 64",
 			    options->save);
+	in->run->isolation = in->run->ground.has_kvm ? "kvm" : "process";
+	run_tell(in->run);
 	if (r >= 0)
 		r = warm_make(&in->ready, &warm, in->run->wasi, &told,
 			      &in->outcome, &err);
 	if (r < 0)
-		return r == -EINVAL
-			       ? run_fail(in->run, &err, CLI_NOT_EXECUTABLE)
-			       : run_domain_fail(in, &err);
+		return run_domain_refused(in, &err);
 	if (r > 0)
 		return run_domain_not_warm(in);
 	run_domain_say_warm(in, &told);
@@ -242,15 +250,18 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 	r = ready_start(&in->ready, run->wasi, run->vm.deadline_ns, &in->domain,
 			&in->outcome, &err);
 	if (r < 0)
-		return r == -EINVAL ? run_fail(run, &err, CLI_NOT_EXECUTABLE)
-				    : run_domain_fail(in, &err);
+		return run_domain_refused(in, &err);
 	run->isolation = domain_isolation(in->domain);
 	run_tell(run);
 	if (run_children_open(&in->children, run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	run_children_serve(in->children, in->domain);
 	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
-	return r < 0 ? run_domain_fail(in, &err) : run_domain_end(in);
+	if (r == -ENOENT)
+		err_set(&err, -EINVAL, "no function \"_start\" is exported");
+	if (r < 0)
+		return run_domain_refused(in, &err);
+	return run_domain_end(in);
 }
 
 int run_from_tip(struct run *run)
@@ -293,8 +304,7 @@ static int run_domain_all(struct run_domain *in)
 	r = run_domain_start(in, &err);
 	run_tell(run);
 	if (r < 0)
-		return r == -EINVAL ? run_fail(run, &err, CLI_NOT_EXECUTABLE)
-				    : run_domain_fail(in, &err);
+		return run_domain_refused(in, &err);
 	if (in->outcome.trap)
 		return run_domain_end(in);
 	if (run_children_open(&in->children, run, &err) < 0)

@@ -38,7 +38,8 @@ static const struct args_option serve_options[] = {
 		  "wait, as \"brood run --in domain\" makes one",
 	  .words = "process|domain" },
 	SERVE_OPTION("--until", "POINT", ARGS_TEXT, until,
-		     "how far it runs: main, stdin, ready or open:PATH"),
+		     "how far it runs: main, stdin, ready or open:PATH; in "
+		     "domains: stdin, ready, or the name of an export"),
 	SERVE_OPTION("--pool", "N", ARGS_NUMBER, pool,
 		     "copies that wait; the default is: 2 where they pay"),
 	SERVE_OPTION("--refresh", "TIME", ARGS_MS, refresh_ms,

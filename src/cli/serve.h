@@ -23,5 +23,8 @@ struct serve_words {
 };
 
 /* The exit code. */
+/* --until: a warm state under the served name, and that is served. */
+int serve_warm(const struct serve_options *options,
+	       const struct serve_words *given);
 int serve_in_domain(const struct serve_options *options,
 		    const struct serve_words *words);

@@ -316,10 +316,10 @@ static int serving_check(const struct serving *serving)
 {
 	const struct serve_options *options = serving->options;
 
-	if (options->until || options->refresh_ms != SERVE_UNSET ||
+	if (options->refresh_ms != SERVE_UNSET ||
 	    options->refresh_launches != SERVE_UNSET || options->hold ||
 	    options->no_hold || options->explain)
-		return cli_wrong("--until, --refresh, --hold and --explain "
+		return cli_wrong("--refresh, --hold and --explain "
 				 "are not for domains");
 	if (options->detach && options->foreground)
 		return cli_wrong("--detach and --foreground exclude each "
@@ -424,6 +424,8 @@ int serve_in_domain(const struct serve_options *options,
 
 	if (code)
 		return code;
+	if (options->until)
+		return serve_warm(options, given);
 	serving_set_options(&serving);
 	if (serving_set_words(&serving, &words, &err) < 0) {
 		code = err.code == -ENOENT ? CLI_NOT_FOUND : CLI_SYSTEM;

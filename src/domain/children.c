@@ -32,6 +32,7 @@ struct child {
 	int code;
 	bool runs;    /* its thread has to be joined */
 	bool is_done; /* and will not wait; atomic */
+	bool is_over; /* its parent has ended, and so shall it; atomic */
 };
 
 struct children {
@@ -67,6 +68,7 @@ static int child_join(struct child *child)
 /* A signal may come just before the guest is entered. */
 static void child_end(struct child *child)
 {
+	__atomic_store_n(&child->is_over, true, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&child->is_done, __ATOMIC_ACQUIRE)) {
 		domain_end(child->domain);
 		pthread_kill(child->thread, SIGRTMIN);
@@ -93,6 +95,8 @@ static void child_tell(struct child *child, const char *text)
 {
 	const struct children_options *options = &child->children->options;
 
+	if (__atomic_load_n(&child->is_over, __ATOMIC_ACQUIRE))
+		return; /* it did nothing wrong */
 	pthread_mutex_lock(&child->children->tell);
 	if (options->tell)
 		options->tell(options->env, child->name, text);

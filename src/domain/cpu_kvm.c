@@ -4,7 +4,9 @@
  *
  * The descriptors, in a page that ring 3 cannot see:
  *
- *	0x000 GDT   0x100 TSS and its bitmap of ports   0x200 IDT */
+ *	0x000 GDT   0x100 TSS and its bitmap of ports   0x200 IDT
+ *
+ * CLAIM 3.2 3.3 3.6 */
 #include "domain/cpu.h"
 #include "domain/kvm.h"
 #include <errno.h>

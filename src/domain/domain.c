@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is the domain's own comes with its store: what is only booted is the
+ * same in all of them, and all that is kept stands on the same bytes. */
 static int domain_enter(struct domain *domain, struct err *err)
 {
 	uint64_t bytes;
@@ -19,7 +21,7 @@ static int domain_enter(struct domain *domain, struct err *err)
 	at.general[4] = GUEST_VA + GUEST_STACK_AT + GUEST_STACK_BYTES;
 	page->magic = GUEST_MAGIC;
 	page->abi = GUEST_ABI;
-	domain_renew(domain);
+	page->bell_is_store = domain->options.ground->bell_is_store;
 	domain->cpu->kind->go(domain->cpu, &at);
 	return domain_run(domain, err);
 }
@@ -110,8 +112,11 @@ int domain_boot(struct domain **opened, const struct domain_options *options,
 
 int domain_open_store(struct domain *domain, struct err *err)
 {
-	int r = domain_do(domain, GUEST_COMMAND_OPEN, err);
+	int r;
 
+	if (!space_call(&domain->space)->generation)
+		domain_renew(domain);
+	r = domain_do(domain, GUEST_COMMAND_OPEN, err);
 	if (r >= 0)
 		domain->point = DOMAIN_POINT_IDLE;
 	return r;
@@ -172,11 +177,16 @@ void domain_end(struct domain *domain)
 
 /* ---- commands ------------------------------------------------------------- */
 
-static void domain_outcome(const struct domain *domain,
+/* Of a command that has not ended there is none. */
+static void domain_outcome(const struct domain *domain, int r,
 			   struct domain_outcome *outcome)
 {
 	const struct guest_call *done = &domain->done;
 
+	if (r) {
+		*outcome = (struct domain_outcome){ 0 };
+		return;
+	}
 	*outcome = (struct domain_outcome){ .trap = done->trap,
 					    .exit_code = done->exit_code,
 					    .trace_total = done->trace_total };
@@ -242,7 +252,7 @@ static int domain_make_instance(struct domain *domain, uint32_t module,
 	page->command_words[1] = image;
 	r = domain_do(domain, GUEST_COMMAND_INSTANTIATE, err);
 	*instance = (uint32_t)domain->done.result;
-	domain_outcome(domain, outcome);
+	domain_outcome(domain, r, outcome);
 	return r;
 }
 
@@ -352,7 +362,7 @@ int domain_call(struct domain *domain, uint32_t instance, const char *name,
 		memcpy(space_data(&domain->space) + ((len + 15) & ~(size_t)15),
 		       arguments, count * sizeof(*arguments));
 	r = domain_do(domain, GUEST_COMMAND_CALL, err);
-	domain_outcome(domain, outcome);
+	domain_outcome(domain, r, outcome);
 	if (r || !results)
 		return r;
 	results->count = 0;
@@ -368,14 +378,18 @@ int domain_go_on(struct domain *domain, struct domain_outcome *outcome,
 	if (domain->is_broken || domain->point != DOMAIN_POINT_CALL)
 		return err_set(err, -EINVAL, "a domain that is in no call");
 	page->ended = 0;
-	r = domain_answer(domain, page->bell, err);
+	/* What is answered cannot be asked again: all that may fail is first. */
+	r = domain_timer_set(domain, DOMAIN_TIMER_DEADLINE, domain->deadline_ns,
+			     err);
+	if (r >= 0)
+		r = domain_answer(domain, page->bell, err);
 	if (r < 0)
 		return r;
 	domain->point = DOMAIN_POINT_IDLE;
 	r = domain_run(domain, err);
 	if (!r)
 		r = domain_failed(domain, err);
-	domain_outcome(domain, outcome);
+	domain_outcome(domain, r, outcome);
 	return r;
 }
 
@@ -391,7 +405,7 @@ int domain_start(struct domain *domain, uint32_t instance, const char *name,
 	page->command_words[0] = instance;
 	page->command_words[1] = len;
 	r = domain_command(domain, GUEST_COMMAND_START, err);
-	domain_outcome(domain, outcome);
+	domain_outcome(domain, r, outcome);
 	if (r)
 		return r;
 	if (domain->done.result == GUEST_NO_FUNCTION)

@@ -13,7 +13,9 @@
  *
  * One thread uses a domain at a time.  Where there is no KVM, this process
  * takes the virtual machine's place, and has one domain at a time; faults that
- * are not the guest's go to the handlers that were there before. */
+ * are not the guest's go to the handlers that were there before.
+ *
+ * CLAIM 3.1 3.2 3.4 3.9 */
 #pragma once
 #include "base/err.h"
 #include "brood/guest_abi.h"

@@ -191,6 +191,14 @@ static int bell_sleep(struct bell *bell, struct err *err)
 	return 0;
 }
 
+static int bell_clock(struct bell *bell, struct err *err)
+{
+	(void)err;
+	domain_put_clock(bell->domain);
+	bell->page->answer = 0;
+	return 0;
+}
+
 static int bell_random(struct bell *bell, struct err *err)
 {
 	(void)err;
@@ -226,6 +234,7 @@ int domain_answer(struct domain *domain, uint32_t number, struct err *err)
 		[GUEST_BELL_MEMORY_DROP] = bell_memory_drop,
 		[GUEST_BELL_HEAP] = bell_heap,
 		[GUEST_BELL_SLEEP] = bell_sleep,
+		[GUEST_BELL_CLOCK] = bell_clock,
 		[GUEST_BELL_RANDOM] = bell_random,
 		[GUEST_BELL_FLUSH] = bell_ready,
 		[GUEST_BELL_READY] = bell_ready,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A module made ready for domains on the host: found in the code cache, or
  * validated, compiled and put there, as a process would do it.  Where no code
- * may be made, or none is wanted, it is its bytes, and is interpreted. */
+ * may be made, or none is wanted, it is its bytes, and is interpreted.  CLAIM 3.1 */
 #pragma once
 #include "domain/domain.h"
 #include "vm/vm.h"

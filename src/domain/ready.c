@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Found, or made and kept. */
-#include "domain/ready.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -8,6 +7,7 @@
 #include "cache/code_header.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
+#include "domain/ready_internal.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,12 +133,24 @@ static int make_store(struct domain *domain, struct wasi *wasi,
 	return domain_open_store(domain, err);
 }
 
+/* One that was made here has no checksum yet; its file will have this. */
+static void make_sum(const struct program *program, uint8_t sum[SHA256_BYTES])
+{
+	static const uint8_t none[SHA256_BYTES];
+	const struct code_header *header = ready_code(program);
+
+	if (memcmp(header->sum, none, sizeof(none)) != 0)
+		memcpy(sum, header->sum, SHA256_BYTES);
+	else
+		sha256_of(program->code.image, program->code.len, sum);
+}
+
 static void make_name_code(const struct ready *ready, struct domain *domain)
 {
 	const struct code_header *header = ready_code(ready->program);
 
 	memcpy(domain->codes[0].key, header->key, CODE_KEY_BYTES);
-	memcpy(domain->codes[0].sum, header->sum, CODE_SUM_BYTES);
+	make_sum(ready->program, domain->codes[0].sum);
 }
 
 static int make_keep(struct ready *ready, struct domain *domain,
@@ -161,9 +173,11 @@ static int make_keep(struct ready *ready, struct domain *domain,
 	else
 		tip_close(&tip);
 	ready->has_snapshot = r >= 0;
-	if (r >= 0)
-		log_event("domain.keep", "\"tip\":\"%s\"", name);
-	return r;
+	if (r < 0)
+		return r;
+	log_event("domain.keep", "\"tip\":\"%s\"", name);
+	ready_sweep(&ready->images);
+	return 0;
 }
 
 /* Why the instance is one of its own, or NULL. */

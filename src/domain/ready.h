@@ -10,7 +10,9 @@
  *     made with; what does not fit has another name.
  *  2. Kept is only what depends on nothing else: an instantiation that asks
  *     the host for anything but memory is done anew each time.
- *  3. Nothing about the cache is an error: without it domains boot. */
+ *  3. Nothing about the cache is an error: without it domains boot.
+ *
+ * CLAIM 3.10 3.11 */
 #pragma once
 #include "domain/program.h"
 #include "domain/snapshot.h"
@@ -46,9 +48,9 @@ int ready_open_tip(struct ready *ready, const struct domain_options *options,
 		   const struct images *images, const char *name,
 		   struct err *err);
 void ready_close(struct ready *ready);
-/* A domain with an instance of the program, or as the tip has it, which is its module 0 and its
- * instance 0; or how making one has trapped.  The first one is kept, if that
- * can be: its wasi is asked meanwhile. */
+/* A domain with an instance of the program, or as the tip has it, which is its
+ * module 0 and its instance 0; or how making one has trapped.  The first one is
+ * kept, if that can be: its wasi is asked meanwhile. */
 int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 		struct domain **domain, struct domain_outcome *outcome,
 		struct err *err);

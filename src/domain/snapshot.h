@@ -35,8 +35,9 @@ const char *snapshot_check(const void *bytes, uint64_t len);
 /* The shape of tips of domains: this guest, this format. */
 void snapshot_shape(uint8_t shape[LAYER_ID]);
 
-/* Begins a domain as it was taken; the snapshot stays open as long as it.  codes: where the state's codes are,
- * [code_count], each known to be what the state names. */
+/* Begins a domain as it was taken; the snapshot stays open as long as it.
+ * codes: where the state's codes are, [code_count], each known to be what the
+ * state names. */
 int snapshot_start(struct domain **domain, const struct domain_options *options,
 		   struct snapshot *snapshot, const struct domain_code *codes,
 		   struct err *err);

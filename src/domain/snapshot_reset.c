@@ -7,7 +7,8 @@
  *     few are copied, so that the CPU's tables for them stay; of many the
  *     copy is dropped.
  *  3. Memory that was opened since is closed, and its pages are gone.  Only
- *     that makes the CPU forget what was mapped there.
+ *     that makes the CPU forget what was mapped there; not which table was
+ *     behind an address: none is given out again for another one.
  *  4. Registers are the snapshot's; vector registers are cleared by the guest
  *     itself, which sees another generation.
  *
@@ -74,7 +75,7 @@ static bool reset_has_tables(const struct reset *reset)
 			return true;
 	return space->region_count != state->region_count ||
 	       space->code != state->code_bytes ||
-	       space->tables.used != state->tables;
+	       space->part_count != state->part_count;
 }
 
 /* To look at a page's entry takes as long as 1/500 of a bell, and each large

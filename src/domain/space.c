@@ -270,6 +270,7 @@ static int space_show_bytes(struct space *space, const uint8_t *at,
 	return 0;
 }
 
+/* CLAIM 3.13: one copy, in each domain that shows it. */
 int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err)
 {
@@ -298,13 +299,26 @@ static int space_close_region(struct space_region *region,
 	return 0;
 }
 
+/* A CPU may know yet which table was behind an address: a table that was given
+ * out is given out again only after a slot has gone, which makes the CPU forget
+ * all of them. */
+static int space_has_tables(const struct space *space, struct err *err)
+{
+	const uint32_t most = GUEST_TABLES_BYTES / GUEST_PAGE / 2;
+
+	return space->tables.used > most
+		       ? err_set(err, -ENOMEM, "a domain's page tables")
+		       : 0;
+}
+
 int space_close_again(struct space *space, const struct space_mark *mark,
 		      struct err *err)
 {
-	int r = 0;
+	bool hides = space->part_count > mark->part_count ||
+		     space->code > mark->code;
+	int r = hides ? space->kind->hide(space->cpu, mark->shown, err)
+		      : space_has_tables(space, err);
 
-	if (space->part_count > mark->part_count || space->code > mark->code)
-		r = space->kind->hide(space->cpu, mark->shown, err);
 	for (uint32_t i = 0; r >= 0 && i < mark->region_count; i++)
 		r = space_close_region(&space->regions[i], &mark->regions[i],
 				       err);
@@ -319,7 +333,8 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 	space->part_count = mark->part_count;
 	space->physical = mark->physical;
 	space->code = mark->code;
-	space->tables.used = mark->tables;
+	if (hides)
+		space->tables.used = mark->tables;
 	return 0;
 }
 

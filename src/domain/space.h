@@ -33,10 +33,6 @@ struct space_part {
 /* The system with the heap behind it; then one each. */
 enum { SPACE_SYSTEM, SPACE_WINDOWS };
 
-struct space_code {
-	uint64_t virtual, bytes;
-};
-
 struct space {
 	const struct cpu_kind *kind;
 	struct cpu *cpu; /* NULL: not yet */

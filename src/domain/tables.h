@@ -6,7 +6,9 @@
  *  2. Something present is never made absent here.  What was absent needs no
  *     flush.
  *  3. Entries are read back: each place that they name is checked to be a
- *     table before it is touched. */
+ *     table before it is touched.
+ *
+ * CLAIM 3.6 3.12 */
 #pragma once
 #include "base/err.h"
 #include "brood/guest_abi.h"

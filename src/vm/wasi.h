@@ -54,9 +54,6 @@ bool wasi_is_untouched(const struct wasi *wasi);
  * one VM; wasi must outlive it. */
 int wasi_define(struct wasi *wasi, struct vm *vm, struct err *err);
 
-/* Would a read of standard input find more than its end?  Waits until that is
- * known; a terminal, and none, have nothing. */
-bool wasi_has_input(const struct wasi *wasi);
 /* What the guest has open, for a snapshot of it: bytes (wasi_state.h), at the
  * end of out.  Fails where something cannot be had again: pipes and sockets
  * that were not granted, files that are written or that have no place beneath
@@ -92,6 +89,10 @@ struct wasi_caller {
 int wasi_call_number(struct wasi *wasi, struct wasi_caller *caller,
 		     unsigned number, bool unstable,
 		     const union wasm_value *arguments);
+/* Would a read of standard input find more than its end, or not get to it
+ * before the run ends?  Waits until that is known; a terminal, and none, have
+ * nothing. */
+bool wasi_has_input(struct wasi *wasi, struct wasi_caller *caller);
 /* NULL: there is no such function.  The signature is in the letters of
  * vm_define_function. */
 const char *wasi_function_name(unsigned number);

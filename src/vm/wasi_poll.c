@@ -88,10 +88,11 @@ uint32_t wasi_can_wait(const struct wasi *wasi)
 	return bits;
 }
 
-bool wasi_has_input(const struct wasi *wasi)
+bool wasi_has_input(struct wasi *wasi, struct wasi_caller *caller)
 {
+	const struct wasi_call call = { wasi, caller, false };
 	struct pollfd poll_fd = { .events = POLLIN };
-	int bytes = 0;
+	int bytes = 0, ready = 0;
 	struct stat st;
 
 	if (!wasi->fd_room || wasi->fds[0].host < 0 ||
@@ -100,8 +101,9 @@ bool wasi_has_input(const struct wasi *wasi)
 	poll_fd.fd = wasi->fds[0].host;
 	if (fstat(poll_fd.fd, &st) == 0 && S_ISREG(st.st_mode))
 		return lseek(poll_fd.fd, 0, SEEK_CUR) < st.st_size;
-	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
-		;
+	while (!ready)
+		if (wasi_poll_turn(&call, &poll_fd, 1, WASI_NEVER_NS, &ready))
+			return true;
 	return ioctl(poll_fd.fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 

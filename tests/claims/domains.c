@@ -7,6 +7,7 @@
  *	boot			the same, without anything kept
  *	call ID NAME [A [B]]	RESULT MICROSECONDS
  *	more ID FILE NAME [A]	RESULT MICROSECONDS: another program in it
+ *	again ID		MICROSECONDS: its _start in one instance more
  *	reset ID		MICROSECONDS
  *	counts ID		BELLS WASI TRAPS KICKS
  *	where ID		ADDRESS of its first memory in this process
@@ -15,10 +16,12 @@
  * What fails is "failed: ..."; a trap is "trap NUMBER".  "domains layout"
  * prints, as JSON, where things are. */
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
 #include "domain/ready.h"
+#include "jit/jit.h"
 #include "vm/vm.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -48,8 +51,12 @@ static struct domains {
 
 static int load(struct loaded *to, const char *path, struct err *err)
 {
-	const struct vm_options options = { .code.via = it.via,
-					    .cache = &it.cache };
+	const struct vm_options options = {
+		.cache = &it.cache,
+		.code = { .via = it.via,
+			  .without_features =
+				  jit_features() & ~it.ground.features },
+	};
 	struct wasm_module *module;
 	int r = file_read(path, &to->bytes, 1 << 26, err);
 
@@ -64,7 +71,7 @@ static int load(struct loaded *to, const char *path, struct err *err)
 static int begin(const char *path, struct err *err)
 {
 	const struct wasi_options wasi = { .stdio = { -1, -1, -1 } };
-	char *folder = ready_folder(&it.cache);
+	auto_free char *folder = ready_folder(&it.cache);
 	int r = ground_open(&it.ground, false, err);
 
 	it.options.ground = &it.ground;
@@ -194,6 +201,19 @@ static int do_more(struct order *order)
 	return r < 0 ? r : call(order, instance, 3);
 }
 
+static int do_again(struct order *order)
+{
+	struct domain_outcome outcome;
+	int r = ready_run_again(&it.ready, order->domain, &outcome,
+				&order->err);
+
+	if (r >= 0 && outcome.trap)
+		return err_set(&order->err, -EPROTO, "trap %d", outcome.trap);
+	if (r >= 0)
+		printf("%llu\n", (unsigned long long)us_since(order->began));
+	return r;
+}
+
 static int do_reset(struct order *order)
 {
 	int r = ready_reset(&it.ready, order->domain, it.pagemap, it.wasi,
@@ -242,10 +262,11 @@ static const struct {
 	int words; /* at least */
 	int (*does)(struct order *order);
 } orders[] = {
-	{ "new", 1, do_new },	  { "boot", 1, do_boot },
-	{ "call", 3, do_call },	  { "more", 4, do_more },
-	{ "reset", 2, do_reset }, { "counts", 2, do_counts },
-	{ "where", 2, do_where }, { "close", 2, do_close },
+	{ "new", 1, do_new },	    { "boot", 1, do_boot },
+	{ "call", 3, do_call },	    { "more", 4, do_more },
+	{ "again", 2, do_again },   { "reset", 2, do_reset },
+	{ "counts", 2, do_counts }, { "where", 2, do_where },
+	{ "close", 2, do_close },
 };
 
 static int obey(struct order *order)

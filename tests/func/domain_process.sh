@@ -117,7 +117,8 @@ grep -q "in a process that takes a domain's place: switched off by BROOD_WITHOUT
 ok $? "--verbose says what it is, and why"
 domain --report report hello.wat
 grep -q '"isolation":"process"' report &&
-	grep -q '"isolation_reason":"switched off by BROOD_WITHOUT"' report
+	grep -q '"isolation_reason":"switched off by BROOD_WITHOUT"' report &&
+	grep -q '"exits":{"bells":[1-9].*"traps":0,"kicks":0}' report
 ok $? "--report too"
 domain --require-kvm hello.wat
 [ $status = 111 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&

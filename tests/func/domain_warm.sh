@@ -166,12 +166,34 @@ ok $? "nor what has no such function"
 run --until stdin short.wat </dev/null
 [ $status = 100 ]
 ok $? "--until needs --save"
+base() { # TIP
+	"$BROOD" image show "$1" | awk '$2 == "base" { print $3 }'
+}
+run --until ready --save other --fuel 1000000 --max-memory 1M --dir shared \
+	counter.wat </dev/null
+[ $status = 0 ] && [ -n "$(base one)" ] && [ "$(base one)" = "$(base other)" ]
+ok $? "all stand on the same booted guest"
 run --from nosuch </dev/null
 [ $status = 127 ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a tip that is not there"
 run --from one --in process </dev/null
 [ $status = 100 ]
 ok $? "a tip is for domains"
+run --from one --max-memory 1M </dev/null
+[ $status = 100 ]
+ok $? "what the tip's making has settled cannot be said again"
+run --require-kvm short.wat </dev/null
+[ $status = 100 ]
+ok $? "--require-kvm is for domains"
+cat >reactor.wat <<'END'
+(module (memory 1) (func (export "warm")))
+END
+run --until warm --save reactor --report report reactor.wat </dev/null
+[ $status = 0 ] && grep -q '"isolation":"' report
+ok $? "--report tells of what is kept"
+run --from reactor </dev/null
+[ $status = 126 ] && grep -q 'no function "_start"' err
+ok $? "a tip that has nothing to go on with"
 timeout 30 "$BROOD" machine start one >out 2>err
 status=$?
 [ $status != 0 ] && grep -q "no machine" err
@@ -195,10 +217,44 @@ BROOD_IMAGES=$folder/broken run --dir shared --from two </dev/null
 [ $status != 0 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a tip with a wrong byte is refused"
 
+# Made and served in one.
+if timeout 60 "$BROOD" serve --in domain --dir shared --until stdin served -- \
+	counter.wat >out 2>err </dev/null; then
+	for i in 1 2 3 4 5 6; do
+		printf 'x\ny\n' | timeout 60 "$BROOD" launch served >out.$i 2>err.$i &
+	done
+	wait
+	status=0
+	for i in 1 2 3 4 5 6; do
+		[ "$(cat out.$i)" = "1 then b
+2 then c" ] || status=1
+	done
+	cat out.? >out
+	cat err.? >err
+	ok $status "a warm state is served, and launched six times at once"
+	timeout 30 "$BROOD" stop served >out 2>err
+	status=$?
+	ok $status "and stopped"
+else
+	status=1
+	ok 1 "a warm state is served"
+fi
+timeout 30 "$BROOD" serve --in domain --until stdin counter.wat >out 2>err </dev/null
+status=$?
+[ $status = 100 ] && [ "$(wc -l <err)" = 1 ]
+ok $? "a warm state needs a name"
+
 # Random numbers are the clone's own.
 run --until random --save chance counter.wat </dev/null
 [ $status = 126 ]
 ok $? "a function with results cannot be what it is kept behind"
+
+mkfifo silent
+exec 9<>silent
+run --dir shared --timeout 300ms --until stdin --save late counter.wat <&9
+exec 9<&-
+[ $status = 124 ] && ! "$BROOD" image show late >late 2>&1
+ok $? "it is waited for input as long as --timeout says"
 
 # Fuel: what was used up before is gone; without --fuel there is no limit.
 cat >fuel.wat <<'END'
@@ -296,14 +352,20 @@ if timeout 30 "$BROOD" run --in domain --require-kvm short.wat 2>err; then
 child" ]
 	ok $? "a domain starts two others, and waits for them (CLAIM 3.13)"
 	run --in domain --start child=spin.wat orphan.wat </dev/null
-	[ $status = 0 ]
-	ok $? "what it left running ends with it"
+	[ $status = 0 ] && [ ! -s err ]
+	ok $? "what it left running ends with it, without a word"
 	run --in domain --start child=none.wat parent.wat </dev/null
 	[ $status = 90 ] && grep -q none.wat err
 	ok $? "a child whose file is not there"
 else
 	skip "domains that start others" "$(head -1 err)"
 fi
+for words in child= =child.wat "a=short.wat --start a=child.wat"; do
+	# shellcheck disable=SC2086
+	run --in domain --start $words short.wat </dev/null
+	[ $status = 100 ] || break
+done
+ok $? "a child without name or file, or two of a name"
 run --in domain parent.wat </dev/null
 [ $status = 90 ]
 ok $? "what was not granted is not started"

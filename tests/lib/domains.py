@@ -190,6 +190,8 @@ class Domains:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        if self.process.returncode > 0:
+            raise RuntimeError(f"{HELPER}: status {self.process.returncode}")
 
 
 def end_all():

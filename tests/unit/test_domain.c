@@ -2,14 +2,17 @@
 /* Domains: modules that run in micro-VMs, compiled and interpreted, their
  * traps and limits, and guests that do not behave. */
 #include "base/clock.h"
-#include "domain/ready.h"
+#include "domain/ready_internal.h"
 #include "lib/made_domain.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODULE                                                               \
@@ -118,6 +121,38 @@ TEST(what_does_not_open_is_shut)
 	run_close(&run);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* A call that stops has no outcome yet; one that cannot go on for now goes on
+ * later, from where it stopped. */
+TEST(stopped_and_gone_on)
+{
+	static const char text[] =
+		"(module (import \"brood\" \"ready\" (func $ready))"
+		" (func (export \"bad\") unreachable)"
+		" (func (export \"f\") (call $ready)))";
+	struct domain_options options = { 0 };
+	struct rlimit before, none;
+	struct run run;
+
+	NEEDS_KVM;
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	CHECK(run_traps(&run, "bad", 0, 0, 0, WASM_TRAP_unreachable));
+	domain_set_until(run.domain, DOMAIN_UNTIL_READY);
+	CHECK_INT(run_call(&run, "f", 0, 0, 0), DOMAIN_STOPPED);
+	CHECK_INT(run.outcome.trap, WASM_OK);
+	CHECK_INT(run.outcome.trace_count, 0);
+	/* No timer can be made. */
+	getrlimit(RLIMIT_SIGPENDING, &before);
+	none = (struct rlimit){ 0, before.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	domain_set_deadline(run.domain, (int64_t)clock_ns() + 5000000000);
+	CHECK(domain_go_on(run.domain, &run.outcome, &failure) < 0);
+	setrlimit(RLIMIT_SIGPENDING, &before);
+	CHECK_INT(domain_go_on(run.domain, &run.outcome, &failure), 0);
+	CHECK_INT(run.outcome.trap, WASM_OK);
+	CHECK(run_traps(&run, "bad", 0, 0, 0, WASM_TRAP_unreachable));
+	run_close(&run);
 }
 
 /* ---- kept and begun again ---------------------------------------------------- */
@@ -296,6 +331,45 @@ TEST(reset_interpreted_in_a_process)
 }
 
 /* What is kept was made in a domain that began as less: as a fresh guest. */
+/* Where one had his memory grow, another one's is: behind the same table if it
+ * were given out again. */
+TEST(tables_of_another_tenant)
+{
+	static const char text[] =
+		"(module (memory $a 256 4096) (memory $b 256 4096)"
+		" (func (export \"a\") (param i32) (result i32)"
+		"  (memory.grow $a (local.get 0)))"
+		" (func (export \"b\") (param i32) (result i32)"
+		"  (memory.grow $b (local.get 0)))"
+		" (func (export \"get\") (param i32) (result i32)"
+		"  (i32.load $a (local.get 0)))"
+		" (func (export \"set\") (param i32 i32) (result i32)"
+		"  (i32.store $b (local.get 0) (local.get 1)) (local.get 1)))";
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct domain_options options = { 0 };
+	struct kept kept;
+	struct run run, used;
+
+	NEEDS_KVM;
+	CHECK(kept_open(&kept));
+	CHECK(run_open(&run, text, VM_COMPILED, options));
+	CHECK(run_is(&run, "a", 1, 1, 0, 256));
+	CHECK(run_is(&run, "b", 1, 1, 0, 256));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK(run_again(&run, &kept, &used));
+	CHECK(run_is(&used, "a", 1, 32, 0, 257));
+	CHECK(run_is(&used, "get", 1, 18 << 20, 0, 0));
+	CHECK(snapshot_reset(kept.snapshot, used.domain, pagemap, &failure) >=
+	      0);
+	CHECK(run_is(&used, "b", 1, 32, 0, 257));
+	CHECK(run_is(&used, "set", 2, 18 << 20, 77, 77));
+	CHECK(run_traps(&used, "get", 1, 18 << 20, 0, WASM_TRAP_memory_bounds));
+	domain_close(used.domain);
+	kept_close(&kept);
+	run_close(&run);
+	close(pagemap);
+}
+
 TEST(the_first_is_not_reset)
 {
 	static const char text[] =
@@ -430,6 +504,46 @@ TEST(kept_interpreted_in_both_kinds)
 {
 	NEEDS_KVM;
 	check_kept_in_turn(VM_INTERPRETED, true);
+}
+
+/* A tip of that name, and of that age. */
+static void keep_as(struct kept *kept, struct domain *domain, const char *name,
+		    int days)
+{
+	struct timespec at = { .tv_sec = time(NULL) - days * 86400 };
+	struct timespec times[2] = { at, at };
+	struct tip tip = TIP_EMPTY;
+
+	CHECK(snapshot_take(domain, &kept->images, &tip, NULL, &failure) >= 0);
+	CHECK(tip_publish(&kept->images, &tip, name, &failure) >= 0);
+	tip_close(&tip);
+	CHECK(utimensat(kept->images.tips, name, times, 0) == 0);
+}
+
+static bool is_kept(const struct kept *kept, const char *name)
+{
+	return faccessat(kept->images.tips, name, F_OK, 0) == 0;
+}
+
+TEST(what_is_old_goes)
+{
+	struct domain_options options = { 0 };
+	struct domain *domain;
+	struct kept kept;
+
+	NEEDS_KVM;
+	options.ground = ground;
+	CHECK(kept_open(&kept));
+	CHECK(domain_open(&domain, &options, &failure) >= 0);
+	keep_as(&kept, domain, "module.new", 0);
+	keep_as(&kept, domain, "module.month", 29);
+	keep_as(&kept, domain, "module.old", 31);
+	ready_sweep(&kept.images);
+	CHECK(is_kept(&kept, "module.new"));
+	CHECK(is_kept(&kept, "module.month"));
+	CHECK(!is_kept(&kept, "module.old"));
+	domain_close(domain);
+	kept_close(&kept);
 }
 
 TEST_MAIN
