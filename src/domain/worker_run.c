@@ -166,6 +166,13 @@ static int tenant_check_streams(const struct tenant *tenant, struct err *err)
 	return 0;
 }
 
+/* None may be NULL. */
+static void tenant_words(char **to, char *const *from, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		to[i] = from[i];
+}
+
 static int tenant_grant(struct tenant *tenant, const struct hive *hive,
 			struct domain_wire_launch *launch, struct err *err)
 {
@@ -191,11 +198,10 @@ static int tenant_grant(struct tenant *tenant, const struct hive *hive,
 	environment = words + options.argument_count;
 	options.environment = environment;
 	domain_wire_strings(launch, came);
-	memcpy(words, plan->arguments, first * sizeof(*words));
-	memcpy(words + first, came, launch->argc * sizeof(*words));
-	memcpy(environment, plan->environment, second * sizeof(*words));
-	memcpy(environment + second, came + launch->argc,
-	       launch->envc * sizeof(*words));
+	tenant_words(words, plan->arguments, first);
+	tenant_words(words + first, came, launch->argc);
+	tenant_words(environment, plan->environment, second);
+	tenant_words(environment + second, came + launch->argc, launch->envc);
 	return wasi_open(&tenant->wasi, &options, err);
 }
 

@@ -224,6 +224,8 @@ static const uint16_t survivors[] = {
 	SYS_clock_gettime,
 	SYS_clock_getres,
 	SYS_clock_nanosleep,
+	SYS_epoll_wait,
+	SYS_epoll_ctl,
 	SYS_exit_group,
 	SYS_openat,
 	SYS_mkdirat,
