@@ -172,7 +172,8 @@ const struct args_verb run_args = {
 		"open files; "
 		"--from TIP goes on from there, any number of times and at "
 		"once, each with its own arguments and grants, of which "
-		"folders have to have the same names. With both a "
+		"folders have to have the same names; --invoke calls an "
+		"export of one that was kept behind a FUNCTION. With both a "
 		"difference is put on top. See brood-image(1) for tips.\n\n"
 		"FILE is read whole before it runs. A trap is told with the "
 		"functions that led to it.\n\n"
@@ -710,9 +711,9 @@ static int run_check_tip(const struct run_options *options)
 		return 0;
 	if (options->in && strcmp(options->in, "process") == 0)
 		return cli_wrong("--from and --save are for domains");
-	if (options->invoke || options->init)
-		return cli_wrong("--invoke and --init have no meaning with "
-				 "%s",
+	if (options->init || (options->invoke && options->save))
+		return cli_wrong("%s has no meaning with %s",
+				 options->init ? "--init" : "--invoke",
 				 options->from ? "--from" : "--save");
 	if (options->from && (options->max_memory || options->via))
 		return cli_wrong("--max-memory and --via are what they were "

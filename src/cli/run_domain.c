@@ -226,6 +226,26 @@ static int run_domain_save(struct run_domain *in)
 	return 0;
 }
 
+/* What it exports is the tip's to tell: there is no module here. */
+static int run_domain_invoke_tip(struct run_domain *in, const char *name)
+{
+	struct domain_item item;
+	struct err err = { 0 };
+	int r;
+
+	if (in->ready.snapshot.state->point != DOMAIN_POINT_IDLE)
+		r = err_set(&err, -EINVAL,
+			    "it is in the middle of a call, and can only go "
+			    "on from there, without --invoke");
+	else
+		r = run_domain_find(in, name, &item, &err);
+	if (r == -ENOENT)
+		r = err_set(&err, -EINVAL, "no function \"%s\" is exported",
+			    name);
+	return r < 0 ? run_domain_refused(in, &err)
+		     : run_domain_call(in, name, &item);
+}
+
 static int run_domain_tip(struct run_domain *in, const struct images *images)
 {
 	struct run *run = in->run;
@@ -256,9 +276,13 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 	if (run_children_open(&in->children, run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	run_children_serve(in->children, in->domain);
+	if (run->options->invoke)
+		return run_domain_invoke_tip(in, run->options->invoke);
 	r = ready_run(&in->ready, in->domain, &in->outcome, &err);
 	if (r == -ENOENT)
-		err_set(&err, -EINVAL, "no function \"_start\" is exported");
+		err_set(&err, -EINVAL,
+			"no function \"_start\" is exported; --invoke NAME "
+			"calls another one");
 	if (r < 0)
 		return run_domain_refused(in, &err);
 	return run_domain_end(in);

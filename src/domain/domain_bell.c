@@ -39,8 +39,11 @@ static int bell_memory_make(struct bell *bell, struct err *err)
 	(void)err;
 	if (bell_may_have(bell, bytes))
 		region = space_add(space, most > bytes ? most : bytes, NULL);
-	if (region >= 0 && space_open(space, (uint32_t)region, bytes, NULL) < 0)
+	if (region >= 0 &&
+	    space_open(space, (uint32_t)region, bytes, NULL) < 0) {
+		space_drop_last(space);
 		region = -1;
+	}
 	bell->page->answer = region < 0 ? -1 : region - SPACE_WINDOWS;
 	return 0;
 }
@@ -166,6 +169,28 @@ static int bell_host(struct bell *bell, struct err *err)
 	if (bell->page->answer < 0)
 		bell->page->answer = (uint32_t)bell->page->answer;
 	return 0;
+}
+
+bool domain_asks_input(struct domain *domain)
+{
+	struct bell bell = { .domain = domain,
+			     .page = space_call(&domain->space) };
+	union wasm_value arguments[GUEST_WORDS];
+	struct wasi_caller caller = { .deadline_ns = domain->deadline_ns,
+				      .ended = domain_ended,
+				      .env = domain };
+	const struct space_region *region;
+
+	memcpy(bell.words, bell.page->words, sizeof(bell.words));
+	region = space_window(&domain->space, bell.words[2]);
+	if (!region || region->is_dropped)
+		return false;
+	caller.base = region->at;
+	caller.bytes = region->bytes;
+	wasi_arguments(&bell, arguments);
+	return wasi_asks_input(domain->wasi, &caller, (unsigned)bell.words[0],
+			       bell.words[1] != 0, arguments) &&
+	       !wasi_has_input(domain->wasi, &caller);
 }
 
 /* Who waits for what nobody will wake him from waits for his deadline. */

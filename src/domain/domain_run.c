@@ -38,19 +38,12 @@ enum { RUN_ON, RUN_DONE, RUN_STOPS };
 /* Does the guest want what it shall stop before? */
 static bool run_stops(struct domain *domain, uint32_t bell)
 {
-	const struct guest_call *page = space_call(&domain->space);
-	struct wasi_caller caller = { .deadline_ns = domain->deadline_ns,
-				      .ended = domain_ended,
-				      .env = domain };
-
 	switch (domain->until) {
 	case DOMAIN_UNTIL_END: break;
 	case DOMAIN_UNTIL_READY: return bell == GUEST_BELL_READY;
 	case DOMAIN_UNTIL_INPUT:
 		return bell == GUEST_BELL_WASI && domain->wasi &&
-		       page->words[0] == WASI_NUMBER_fd_read &&
-		       (uint32_t)page->words[3] == 0 &&
-		       !wasi_has_input(domain->wasi, &caller);
+		       domain_asks_input(domain);
 	}
 	return false;
 }

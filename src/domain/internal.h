@@ -73,6 +73,8 @@ void domain_clean(char *text); /* of a guest's, to be shown */
 
 /* domain_bell.c: what the guest wants; < 0: it broke a rule */
 int domain_answer(struct domain *domain, uint32_t bell, struct err *err);
+/* Is its WASI call one for input, of which there is none? */
+bool domain_asks_input(struct domain *domain);
 void domain_renew(struct domain *domain); /* random bytes, clock, generation */
 
 /* domain_trap.c: sends the guest to its fault entry */

@@ -187,7 +187,7 @@ static const char *make_refuses(const struct ready *ready,
 {
 	if (outcome->trap)
 		return "it traps when it is made";
-	if (domain->counts.wasi)
+	if (domain->counts.wasi || domain->counts.bells_for[GUEST_BELL_HOST])
 		return "it asks for something when it is made";
 	if (!ready->program->code.has_code)
 		return "it is interpreted";
@@ -406,7 +406,8 @@ int ready_open(struct ready *ready, const struct domain_options *options,
 
 /* ---- a warm tip ------------------------------------------------------------ */
 
-static const char *tip_refuses(const struct ready *ready)
+static const char *tip_refuses(const struct ready *ready,
+			       const struct images *images)
 {
 	const struct domain_state *state = ready->snapshot.state;
 
@@ -414,6 +415,11 @@ static const char *tip_refuses(const struct ready *ready)
 	    ready->snapshot.codes[0].disk != 0 ||
 	    ready->snapshot.tip.disk_count != 1)
 		return "it is of no program";
+	/* It has machine code, and registers that point anywhere. */
+	if (!ready->options.ground->has_kvm &&
+	    !images_is_made(images, ready->snapshot.tip.id))
+		return "it was made elsewhere, and there is no KVM whose walls "
+		       "it could run in; make it here, from its module";
 	if (state->features & ~ready->options.ground->features)
 		return "it was made on a CPU that has more than this one";
 	if (ready->options.fuel && !state->has_fuel)
@@ -474,7 +480,7 @@ int ready_open_tip(struct ready *ready, const struct domain_options *options,
 	ready->has_snapshot = ready->was_found = true;
 	ready->options.memory_bytes = ready->snapshot.state->memory_bytes;
 	ready->options.stack_bytes = ready->snapshot.state->stack_bytes;
-	why = tip_refuses(ready);
+	why = tip_refuses(ready, images);
 	r = why ? err_set(err, -EINVAL, "%s", why)
 		: tip_map_code(ready, program, err);
 	if (r >= 0)

@@ -235,6 +235,17 @@ int space_add(struct space *space, uint64_t reserve, struct err *err)
 			     GUEST_MEMORY_STRIDE, err);
 }
 
+void space_drop_last(struct space *space)
+{
+	const struct space_region *region =
+		&space->regions[space->region_count - 1];
+
+	if (region->open || region->backed)
+		return;
+	munmap(region->mapped, region->length);
+	space->region_count--;
+}
+
 struct space_region *space_window(const struct space *space, uint64_t window)
 {
 	if (window >= space->region_count - SPACE_WINDOWS)

@@ -52,6 +52,8 @@ void space_fini(struct space *space);
 int space_attach(struct space *space, struct cpu *cpu, struct err *err);
 /* A region more: the next window.  Its number in regions. */
 int space_add(struct space *space, uint64_t reserve, struct err *err);
+/* The last one, of which nothing is open, is gone. */
+void space_drop_last(struct space *space);
 /* Opens the region so far; what is open stays. */
 int space_open(struct space *space, uint32_t region, uint64_t bytes,
 	       struct err *err);

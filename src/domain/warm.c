@@ -135,6 +135,9 @@ static int warm_publish(struct warm *warm, struct err *err)
 				err);
 	if (r < 0)
 		return r;
+	r = images_note_made(warm->options->images, tip->id, err);
+	if (r < 0)
+		return r;
 	*warm->told = (struct warm_told){
 		.layers = tip->layer_count,
 		.layer_bytes =
@@ -147,11 +150,35 @@ static int warm_publish(struct warm *warm, struct err *err)
 	return 0;
 }
 
+/* What has the name is a domain's too, or there is none. */
+static int warm_check_name(const struct warm_options *options, struct err *err)
+{
+	uint8_t shape[LAYER_ID];
+	struct tip_ids ids;
+	struct tip tip;
+	bool is_domain;
+
+	if (tip_read(options->images, options->name, &tip, &ids, NULL) < 0)
+		return 0;
+	snapshot_shape(shape);
+	is_domain = memcmp(tip.shape, shape, LAYER_ID) == 0 ||
+		    (tip.words && strstr(tip.words, "\"kind\":\"domain\""));
+	tip_close(&tip);
+	return is_domain ? 0
+			 : err_set(err, -EINVAL,
+				   "%s is the name of a machine's tip; another "
+				   "name, or brood image rm %s",
+				   options->name, options->name);
+}
+
 static int warm_steps(struct warm *warm, struct err *err)
 {
 	const struct warm_options *options = warm->options;
-	int r = options->from ? warm_begin_tip(warm, err)
-			      : warm_begin_base(warm, err);
+	int r = warm_check_name(options, err);
+
+	if (r >= 0)
+		r = options->from ? warm_begin_tip(warm, err)
+				  : warm_begin_base(warm, err);
 
 	if (r >= 0)
 		r = ready_start(warm->ready, warm->wasi, options->deadline_ns,

@@ -75,6 +75,40 @@ int images_open(struct images *images, const char *folder, bool make,
 	return rc < 0 ? rc : 0;
 }
 
+static void images_made_path(const uint8_t id[STORE_ID_BYTES],
+			     char path[8 + STORE_HEX])
+{
+	memcpy(path, "made/", 5);
+	store_hex(id, STORE_ID_BYTES, path + 5);
+}
+
+int images_note_made(const struct images *images,
+		     const uint8_t id[STORE_ID_BYTES], struct err *err)
+{
+	char path[8 + STORE_HEX];
+	auto_close int fd = -1;
+
+	images_made_path(id, path);
+	if (mkdirat(images->root, "made", 0700) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "make %s/made", images->folder);
+	fd = openat(images->root, path,
+		    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0400);
+	return fd < 0 ? err_set(err, -errno, "write %s/%s", images->folder,
+				path)
+		      : 0;
+}
+
+bool images_is_made(const struct images *images,
+		    const uint8_t id[STORE_ID_BYTES])
+{
+	char path[8 + STORE_HEX];
+	struct stat st;
+
+	images_made_path(id, path);
+	return fstatat(images->root, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode) && st.st_uid == geteuid();
+}
+
 void images_close(struct images *images)
 {
 	fd_close(&images->root);

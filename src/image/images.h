@@ -5,6 +5,8 @@
  *
  *	HEX		a layer, or a state (store/store.h tells the rest)
  *	tips/NAME	a tip; replaced as a whole, never changed
+ *	made/ID		an empty file: the tip with this id was made here, by
+ *			this user, and not carried here
  *
  *  1. A tip is published while the lock's first byte is held for sharing, and
  *     everything that it names is leased by who publishes it.
@@ -27,6 +29,13 @@ void images_close(struct images *images); /* also of IMAGES_NONE */
 #define IMAGES_NONE ((struct images){ .root = -1, .tips = -1 })
 #define auto_images __attribute__((cleanup(images_close)))
 char *images_folder(const char *folder, struct err *err); /* malloced */
+
+/* Of a tip that was made, not imported: what is in it is then as good as what
+ * this user's programs do anyway. */
+int images_note_made(const struct images *images,
+		     const uint8_t id[STORE_ID_BYTES], struct err *err);
+bool images_is_made(const struct images *images,
+		    const uint8_t id[STORE_ID_BYTES]);
 
 /* A tip's name: letters, digits, "._-", beginning with no ".", at most 64. */
 bool images_is_name(const char *name);

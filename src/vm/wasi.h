@@ -89,6 +89,10 @@ struct wasi_caller {
 int wasi_call_number(struct wasi *wasi, struct wasi_caller *caller,
 		     unsigned number, bool unstable,
 		     const union wasm_value *arguments);
+/* Does this call read standard input, or wait for it? */
+bool wasi_asks_input(struct wasi *wasi, struct wasi_caller *caller,
+		     unsigned number, bool unstable,
+		     const union wasm_value *arguments);
 /* Would a read of standard input find more than its end, or not get to it
  * before the run ends?  Waits until that is known; a terminal, and none, have
  * nothing. */

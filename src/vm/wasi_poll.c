@@ -353,3 +353,28 @@ int wasi_poll_oneoff(struct wasi_call *call, const union wasm_value *a)
 	wasi_waits_fini(&waits);
 	return e;
 }
+
+/* ---- for those who look on -------------------------------------------------- */
+
+bool wasi_asks_input(struct wasi *wasi, struct wasi_caller *caller,
+		     unsigned number, bool unstable,
+		     const union wasm_value *arguments)
+{
+	const struct wasi_call call = { wasi, caller, unstable };
+	struct wasi_subscription what;
+	uint32_t at = arguments[0].i32, count = arguments[2].i32;
+	uint32_t step = unstable ? sizeof(struct wasi_subscription_unstable)
+				 : sizeof(struct wasi_subscription);
+
+	if (number == WASI_NUMBER_fd_read)
+		return at == 0;
+	if (number != WASI_NUMBER_poll_oneoff || count > WASI_POLL_MOST)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		if (wasi_waits_read(&call, at + i * step, &what))
+			return false;
+		if (what.type == WASI_FD_READ && what.fd == 0)
+			return true;
+	}
+	return false;
+}

@@ -204,8 +204,13 @@ timeout 60 "$BROOD" image export two two.bundle >out 2>err &&
 	BROOD_IMAGES=$folder/other timeout 60 "$BROOD" image import two.bundle \
 		>out 2>err &&
 	BROOD_IMAGES=$folder/other run --dir shared --from two < <(printf 'x\n')
-[ "$status" = 0 ] && [ "$(cat out)" = "4 then e" ]
-ok $? "a tip is carried to another folder, with all that it needs"
+if timeout 30 "$BROOD" run --in domain --require-kvm short.wat 2>/dev/null; then
+	[ "$status" = 0 ] && [ "$(cat out)" = "4 then e" ]
+	ok $? "a tip is carried to another folder, with all that it needs"
+else
+	[ $status = 126 ] && grep -q "made elsewhere" err
+	ok $? "a tip that was carried here needs KVM"
+fi
 
 # Broken bytes are refused, not run.
 cp -r images broken
@@ -244,7 +249,78 @@ status=$?
 [ $status = 100 ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a warm state needs a name"
 
-# Random numbers are the clone's own.
+# Random numbers are the clone's own, the first that it asks for too.
+cat >dice.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get"
+    (func $random (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $set (mut i32) (i32.const 0))
+  (func (export "prepare") (global.set $set (i32.const 1)))
+  (func (export "answer") (param i32) (result i32)
+    (i32.add (local.get 0) (global.get $set)))
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 32))
+    (i32.store (i32.const 4) (i32.const 16))
+    (drop (call $random (i32.const 32) (i32.const 16)))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 8)))))
+END
+run --until prepare --save dice dice.wat </dev/null
+for i in 1 2 3 4; do
+	timeout 60 "$BROOD" run --from dice </dev/null >dice.$i
+	[ "$(wc -c <dice.$i)" = 16 ] || status=1
+	sha256sum <dice.$i
+done | sort | uniq -d >out
+[ $status = 0 ] && [ ! -s out ]
+ok $? "two clones have other random numbers"
+run --from dice --invoke answer 41 </dev/null
+[ $status = 0 ] && [ "$(cat out)" = 42 ]
+ok $? "an export of a warm state is called"
+run --from one --dir shared --invoke answer 41 </dev/null
+[ $status = 126 ] && grep -q "in the middle of a call" err
+ok $? "but not of one in the middle of a call"
+
+# A program that waits for its input before it reads it.
+cat >polls.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read"
+    (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store8 (i32.const 72) (i32.const 1)) ;; a subscription at 64
+    (drop (call $poll (i32.const 64) (i32.const 128) (i32.const 1)
+      (i32.const 8)))
+    (i32.store (i32.const 0) (i32.const 256))
+    (i32.store (i32.const 4) (i32.const 64))
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1)
+      (i32.const 4)))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1)
+      (i32.const 8)))))
+END
+run --until stdin --save polls polls.wat </dev/null
+[ $status = 0 ] && run --from polls < <(printf 'input\n') &&
+	[ "$(cat out)" = input ]
+ok $? "a program that waits for its input is kept there"
+
+# What is carried here runs behind a VM's walls, or not at all.
+run --until prepare --save mine dice.wat </dev/null
+BROOD_WITHOUT=kvm run --from mine </dev/null
+[ $status = 0 ] && [ "$(wc -c <out)" = 16 ]
+ok $? "what was made here runs without KVM"
+timeout 60 "$BROOD" image export mine mine.bundle >out 2>err &&
+	BROOD_IMAGES=$folder/foreign timeout 60 "$BROOD" image import \
+		mine.bundle >out 2>err
+BROOD_IMAGES=$folder/foreign BROOD_WITHOUT=kvm run --from mine </dev/null
+[ $status = 126 ] && grep -q "made elsewhere" err
+ok $? "what was made elsewhere does not"
+
 run --until random --save chance counter.wat </dev/null
 [ $status = 126 ]
 ok $? "a function with results cannot be what it is kept behind"
