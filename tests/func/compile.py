@@ -68,7 +68,7 @@ def compile_fails():
     good, _ = module("good.wat", 3)
     with open(bad, "wb") as f:
         f.write(b"\0asm\1\0\0\0\1")
-    for words, status, why in ((["/nowhere"], 127, b"/nowhere"),
+    for words, status, why in ((["/proc/nowhere"], 127, b"/proc/nowhere"),
                                ([bad], 126, b"bad.wasm"),
                                (["--cache", "/proc/nowhere", good], 111,
                                 b"/proc/nowhere"),

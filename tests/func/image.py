@@ -211,7 +211,7 @@ def draws():
            texts[5].startswith("3 working"),
            "it is XML, has a colour a layer, a legend, and all of the memory",
            (colours, texts, area))
-    r = image("show", "second", "--svg", "/nowhere/x.svg")
+    r = image("show", "second", "--svg", "/proc/nowhere/x.svg")
     TAP.ok(r.status == 111 and b"/nowhere" in r.err,
            "a picture that cannot be written: 111 and why", r)
 
