@@ -3,8 +3,10 @@
  * how it goes. */
 #include "cache/cache.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "domain/ready.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +74,8 @@ const struct args_verb cache_args = {
 		"named, and tells those that are not what they were.\n\n"
 		"prune removes what was not used for 90 days, then what was "
 		"used longest ago until the rest has 2G (or what "
-		"BROOD_CACHE_SIZE says). A run that maps an object keeps it "
+		"BROOD_CACHE_SIZE says); of what domains begin as, what was "
+		"kept 30 days ago, and more than 256. A run that maps an object keeps it "
 		"until it ends.\n\n"
 		"Exit codes: 0; 1 verify has found something wrong; 100 a "
 		"wrong use; 111 the system did not allow it.",
@@ -415,6 +418,22 @@ static void cache_tell_gone(const struct cache_entry *entry, void *context)
 		   entry->name[0] ? entry->name : "-");
 }
 
+/* What domains begin as lies beside the code (domain/ready.h). */
+static int cache_clear_domains(const struct cache_work *work, struct err *err)
+{
+	const struct cache_words *words = work->words;
+	auto_free char *folder = file_join(work->folder, "domains");
+	struct ready_sweep sweep = ready_sweep_usual;
+
+	sweep.dry = words->dry;
+	if (words->age >= 0)
+		sweep.age_s = words->age * (int64_t)CACHE_DAY_S;
+	if (words->all)
+		sweep.most = 0;
+	return folder ? ready_sweep(folder, &sweep, err)
+		      : err_set(err, -ENOMEM, "prune");
+}
+
 static int cache_clear(struct cache_work *work)
 {
 	const struct cache_words *words = work->words;
@@ -430,15 +449,19 @@ static int cache_clear(struct cache_work *work)
 		.context = &out,
 	};
 	struct err err = { 0 };
-	int gone;
+	int gone, domains;
 
 	if (words->all)
 		prune.most_bytes = 0;
 	gone = cache_prune(work->folder, &prune, &err);
-	if (gone < 0)
+	domains = gone < 0 ? gone : cache_clear_domains(work, &err);
+	if (domains < 0)
 		return cli_fail(&err, NULL);
 	buf_format(&out, "%d objects %s\n", gone,
 		   words->dry ? "would go" : "removed");
+	if (domains)
+		buf_format(&out, "%d beginnings of domains %s\n", domains,
+			   words->dry ? "would go" : "removed");
 	return cli_print(buf_string(&out));
 }
 

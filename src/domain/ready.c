@@ -175,7 +175,7 @@ static int make_keep(struct ready *ready, struct domain *domain,
 	if (r < 0)
 		return r;
 	log_event("domain.keep", "\"tip\":\"%s\"", name);
-	ready_sweep(&ready->images);
+	ready_sweep_images(&ready->images, &ready_sweep_usual);
 	return 0;
 }
 

@@ -36,6 +36,17 @@ struct ready {
 };
 /* The folder for images: malloced; NULL: the cache is off. */
 char *ready_folder(const struct cache_options *cache);
+/* What is kept there goes again: what was kept longer ago than age_s, all but
+ * the youngest "most", and what other builds of the guest have left; "dry":
+ * nothing goes.  How many tips, which is 0 where there is no such folder. */
+struct ready_sweep {
+	int64_t age_s;
+	uint64_t most;
+	bool dry;
+};
+extern const struct ready_sweep ready_sweep_usual;
+int ready_sweep(const char *folder, const struct ready_sweep *options,
+		struct err *err);
 /* Both stay as long as this.  folder NULL: nothing is kept, nor found. */
 int ready_open(struct ready *ready, const struct domain_options *options,
 	       struct program *program, const char *folder, struct err *err);

@@ -3,5 +3,6 @@
 #pragma once
 #include "domain/ready.h"
 
-/* ready_sweep.c: after one more was kept */
-void ready_sweep(const struct images *images);
+/* ready_sweep.c: of an open folder */
+int ready_sweep_images(const struct images *images,
+		       const struct ready_sweep *options);

@@ -11,7 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SWEEP_MOST = 256, SWEEP_DAY_S = 86400, SWEEP_AGE_DAYS = 30 };
+enum { SWEEP_DAY_S = 86400 };
+
+const struct ready_sweep ready_sweep_usual = {
+	.age_s = INT64_C(30) * SWEEP_DAY_S,
+	.most = 256,
+};
 
 struct kept {
 	char name[65];
@@ -63,29 +68,46 @@ static int sweep_younger(const void *a, const void *b)
 	return (left->age_s > right->age_s) - (left->age_s < right->age_s);
 }
 
-static bool sweep_goes(const struct kept *kept, size_t younger)
+static bool sweep_goes(const struct ready_sweep *options,
+		       const struct kept *kept, size_t younger)
 {
-	return younger >= SWEEP_MOST ||
-	       kept->age_s > (int64_t)SWEEP_AGE_DAYS * SWEEP_DAY_S ||
+	return younger >= options->most || kept->age_s > options->age_s ||
 	       (kept->is_other && kept->age_s > SWEEP_DAY_S);
 }
 
-void ready_sweep(const struct images *images)
+int ready_sweep_images(const struct images *images,
+		       const struct ready_sweep *options)
 {
 	struct kept_list list = { .images = images };
-	const struct sweep_options options = { 0 };
+	const struct sweep_options usual = { 0 };
 	struct sweep_counts counts;
-	bool has_gone = false;
+	int gone = 0;
 
 	snapshot_shape(list.shape);
 	tip_each(images, sweep_note, &list, NULL);
 	if (list.count)
 		qsort(list.kept, list.count, sizeof(*list.kept), sweep_younger);
 	for (size_t i = 0; i < list.count; i++)
-		if (sweep_goes(&list.kept[i], i))
-			has_gone |= tip_remove(images, list.kept[i].name,
-					       NULL) >= 0;
+		if (sweep_goes(options, &list.kept[i], i))
+			gone += options->dry ||
+				tip_remove(images, list.kept[i].name, NULL) >=
+					0;
 	free(list.kept);
-	if (has_gone)
-		sweep_images(images, &options, &counts, NULL);
+	if (gone && !options->dry)
+		sweep_images(images, &usual, &counts, NULL);
+	return gone;
+}
+
+int ready_sweep(const char *folder, const struct ready_sweep *options,
+		struct err *err)
+{
+	auto_images struct images images = IMAGES_NONE;
+	int r = images_open(&images, folder, false, err);
+
+	if (r == -ENOENT) {
+		if (err)
+			err_clear(err);
+		return 0;
+	}
+	return r < 0 ? r : ready_sweep_images(&images, options);
 }

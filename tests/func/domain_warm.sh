@@ -249,6 +249,19 @@ status=$?
 [ $status = 100 ] && [ "$(wc -l <err)" = 1 ]
 ok $? "a warm state needs a name"
 
+# What was kept in the cache goes when it is told to.
+ls "$XDG_CACHE_HOME"/brood/code/domains/tips/module.* >/dev/null 2>&1 || status=1
+timeout 30 "$BROOD" cache prune --all --dry-run >out 2>err
+grep -q "beginnings of domains would go" out
+ok $? "cache prune --dry-run tells of what domains begin as"
+timeout 30 "$BROOD" cache prune --all >out 2>err
+status=$?
+[ $status = 0 ] && ! ls "$XDG_CACHE_HOME"/brood/code/domains/tips/* >/dev/null 2>&1
+ok $? "cache prune removes that"
+run --in domain --dir shared counter.wat < <(printf '1\n')
+[ $status = 0 ] && [ "$(cat out)" = "1 then b" ]
+ok $? "and it is kept anew"
+
 # Random numbers are the clone's own, the first that it asks for too.
 cat >dice.wat <<'END'
 (module

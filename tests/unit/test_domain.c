@@ -538,7 +538,7 @@ TEST(what_is_old_goes)
 	keep_as(&kept, domain, "module.new", 0);
 	keep_as(&kept, domain, "module.month", 29);
 	keep_as(&kept, domain, "module.old", 31);
-	ready_sweep(&kept.images);
+	CHECK_INT(ready_sweep_images(&kept.images, &ready_sweep_usual), 1);
 	CHECK(is_kept(&kept, "module.new"));
 	CHECK(is_kept(&kept, "module.month"));
 	CHECK(!is_kept(&kept, "module.old"));
