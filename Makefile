@@ -40,7 +40,7 @@ HATCH_LINK := -static -nostdlib -no-pie \
 GUEST := $(COMMON) -Iguest -fPIE -fno-stack-protector -U_FORTIFY_SOURCE \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-red-zone \
 	-ffunction-sections -fdata-sections -DBROOD_GUEST
-GUEST_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
+GUEST_LINK := -static -nostdlib $(if $(findstring clang,$(CC)),,-no-pie) -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,max-page-size=4096 -Wl,--no-relax -Wl,-T,guest/guest.ld
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,noseparate-code
@@ -198,8 +198,8 @@ $(BUILD)/guest/%.o: %.c $(STAMP) | $(WASM_MADE)
 # What the compiler takes for granted must not be made of itself.
 $(BUILD)/guest/guest/mem.o: guest/mem.c $(STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(GUEST) $(ENGINE) -ffreestanding \
-		-fno-tree-loop-distribute-patterns -c $< -o $@
+	$(CC) $(GUEST) $(ENGINE) -ffreestanding $(if $(findstring clang,$(CC)),, \
+		-fno-tree-loop-distribute-patterns) -c $< -o $@
 $(BUILD)/guest/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(WASM_CC) $(filter-out -g -fPIC,$(HANDLERS)) $(filter-out -g,$(GUEST)) \

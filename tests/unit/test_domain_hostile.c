@@ -202,7 +202,7 @@ CODE(refused_sysexit, "sysexitl");
 CODE(refused_monitor, "mov %rsp, %rax\nxor %ecx, %ecx\nmonitor");
 CODE(refused_xsetbv, "xor %ecx, %ecx\nxsetbv");
 CODE(refused_far_return, "pushq $0x8\nlea 1f(%rip), %rax\npush %rax\n"
-			 "rex.W lret\nsub $16, %rsp\n1: ud2");
+			 "lretq\nsub $16, %rsp\n1: ud2");
 CODE(refused_iretq, "mov %rsp, %rax\npushq $0x10\npush %rax\npushq $2\n"
 		    "pushq $0x8\nlea 1f(%rip), %rax\npush %rax\niretq\n"
 		    "1: ud2");

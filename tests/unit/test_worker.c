@@ -128,12 +128,11 @@ static void __attribute__((unused)) served_unused(void)
 /* A launch with so many words, begun. */
 static int launch_begin(struct served *served, uint32_t argc)
 {
-	struct {
-		struct domain_wire_launch launch;
-		char strings[8];
-	} packet = { 0 };
+	_Alignas(struct domain_wire_launch) char
+		packet[sizeof(struct domain_wire_launch) + 8] = { 0 };
+	struct domain_wire_launch *launch = (void *)packet;
 	struct domain_wire_ready ready;
-	size_t size = sizeof(packet.launch) + argc;
+	size_t size = sizeof(*launch) + argc;
 	int fd = fd_connect(served->socket, 5000, &failure), count = 0;
 
 	if (fd < 0 ||
@@ -141,9 +140,9 @@ static int launch_begin(struct served *served, uint32_t argc)
 		    (ssize_t)sizeof(ready) ||
 	    ready.generation != 7)
 		return -1;
-	packet.launch.head = domain_wire_head(DOMAIN_WIRE_LAUNCH, size);
-	packet.launch.argc = packet.launch.string_bytes = argc;
-	return fd_send(fd, &packet, size, NULL, 0, &failure) < 0 ? -1 : fd;
+	launch->head = domain_wire_head(DOMAIN_WIRE_LAUNCH, size);
+	launch->argc = launch->string_bytes = argc;
+	return fd_send(fd, packet, size, NULL, 0, &failure) < 0 ? -1 : fd;
 }
 
 /* Its exit code, or -1. */
