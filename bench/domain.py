@@ -169,7 +169,8 @@ def bench_start():
     found.update(turns({
         "call": (US, "call"), "bare call": (FLOOR, "call"),
         "reset": (US, "reset"), "bare reset": (FLOOR, "reset"),
-        "renew": (US, "renew")}))
+        "renew": (US, "renew"),
+        "bind": (US, "bind"), "bare bind": (FLOOR, "bind")}))
     found.update(turns({"snapshot": (US, "snapshot"),
                         "bare snapshot": (FLOOR, "snapshot")},
                        max(10, SAMPLES // 10)))
@@ -181,6 +182,7 @@ def bench_start():
         ("call", "a call more", "bare call"),
         ("reset", "made fresh, called again", "bare reset"),
         ("renew", f"  made fresh ({own[2]:.0f} pages)", None),
+        ("bind", "bound to a program, its end", "bare bind"),
         ("snapshot", "a layer of 16 pages, on disk", "bare snapshot")))
     print(f"pages of its own: {own[0]:.0f} after the start, {own[1]:.0f} "
           "after _start")
@@ -188,6 +190,7 @@ def bench_start():
         found["bare create"])
     aim("warm take: reset and call", found["reset"], 1.5, found["bare reset"])
     aim("warm take, of cold", found["reset"], 1 / 8, found["create"])
+    aim("bind and first call", found["bind"], 1.6, found["bare bind"])
     aim(f"reset of {own[2]:.0f} pages", found["renew"], 10, unit=" us")
     return {**found, "own": own}
 

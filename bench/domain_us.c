@@ -10,6 +10,8 @@
  *	call	  an export, once more
  *	reset	  a domain whose call wrote to 4 pages made fresh; that call again
  *	renew	  the first half of that, of 8 pages
+ *	bind	  the machine of a domain that is over made the kept instance's;
+ *		  _start's end
  *	exit	  a call of WASI that has nothing to do, of 64
  *	write	  one byte to /dev/null, likewise; file: to a file
  *	clock	  clock_time_get, likewise; random: 16 bytes of random_get
@@ -261,6 +263,23 @@ static void us_renew(struct us *us)
 		call(us, domain, "touch", 0, RENEW_PAGES);
 		begin = now();
 		reset(us, domain);
+		us->samples[i] = now() - begin;
+	}
+	turns_end(&us->turns);
+	domain_close(domain);
+}
+
+static void us_bind(struct us *us)
+{
+	struct domain *domain = start(us);
+
+	run(us, domain, 1);
+	for (int i = 0; turns_next(&us->turns, i); i++) {
+		double begin = now();
+
+		must(us, ready_bind(&us->ready, domain, us->wasi, 0, &us->err),
+		     "bind");
+		run(us, domain, 1);
 		us->samples[i] = now() - begin;
 	}
 	turns_end(&us->turns);
@@ -648,16 +667,16 @@ static const struct {
 	void (*run)(struct us *us);
 	bool is_large;
 } verbs[] = {
-	{ "create", us_create, false },	    { "start", us_start, false },
-	{ "destroy", us_destroy, false },   { "call", us_call, false },
-	{ "reset", us_reset, false },	    { "renew", us_renew, false },
-	{ "exit", us_exit, false },	    { "write", us_write, false },
-	{ "file", us_file, false },	    { "clock", us_clock, false },
-	{ "random", us_random, false },	    { "page", us_page, false },
-	{ "snapshot", us_snapshot, false }, { "kill", us_kill, false },
-	{ "lives", us_lives, false },	    { "own", us_own, false },
-	{ "idle", us_idle, false },	    { "shared", us_shared, true },
-	{ "private", us_private, true },
+	{ "create", us_create, false },	  { "start", us_start, false },
+	{ "destroy", us_destroy, false }, { "call", us_call, false },
+	{ "reset", us_reset, false },	  { "renew", us_renew, false },
+	{ "bind", us_bind, false },	  { "exit", us_exit, false },
+	{ "write", us_write, false },	  { "file", us_file, false },
+	{ "clock", us_clock, false },	  { "random", us_random, false },
+	{ "page", us_page, false },	  { "snapshot", us_snapshot, false },
+	{ "kill", us_kill, false },	  { "lives", us_lives, false },
+	{ "own", us_own, false },	  { "idle", us_idle, false },
+	{ "shared", us_shared, true },	  { "private", us_private, true },
 };
 enum { VERBS = sizeof(verbs) / sizeof(*verbs) };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A child is a domain and a thread that runs it.  It is made by the parent's
+/* A child is a domain and a thread that runs it; the machines of some that
+ * have ended wait for the next, of whatever program.  It is made by the parent's
  * thread, so that whoever asks for too much is told so at once. */
 #include "domain/children.h"
 #include "base/buf.h"
@@ -14,6 +15,7 @@
 #include <time.h>
 
 enum {
+	CHILDREN_SPARE = 4, /* machines that wait */
 	CHILDREN_MOST = 31, /* beside the parent: VMs slow each other down */
 	CHILDREN_NAME = 64,
 	CHILDREN_WORDS = 65536, /* bytes of arguments */
@@ -40,6 +42,8 @@ struct children {
 	pthread_mutex_t tell; /* one at a time */
 	pthread_cond_t done;  /* one of them is */
 	struct child child[CHILDREN_MOST];
+	struct domain *spare[CHILDREN_SPARE]; /* the parent's thread's */
+	int spares;
 };
 
 int children_open(struct children **opened,
@@ -56,11 +60,40 @@ int children_open(struct children **opened,
 	return 0;
 }
 
+/* One that broke cannot be bound, and is closed then. */
+static void children_give(struct children *children, struct domain *domain)
+{
+	if (children->spares < CHILDREN_SPARE)
+		children->spare[children->spares++] = domain;
+	else
+		domain_close(domain);
+}
+
+/* In a machine that waits, or a new one. */
+static int child_begin(struct child *child, struct domain_outcome *outcome,
+		       struct err *err)
+{
+	struct children *children = child->children;
+	int64_t deadline_ns = children->options.deadline_ns;
+
+	*outcome = (struct domain_outcome){ 0 };
+	while (children->spares) {
+		child->domain = children->spare[--children->spares];
+		if (ready_bind(child->ready, child->domain, child->wasi,
+			       deadline_ns, NULL) >= 0)
+			return 0;
+		domain_close(child->domain);
+		child->domain = NULL;
+	}
+	return ready_start(child->ready, child->wasi, deadline_ns,
+			   &child->domain, outcome, err);
+}
+
 static int child_join(struct child *child)
 {
 	pthread_join(child->thread, NULL);
 	child->runs = false;
-	domain_close(child->domain);
+	children_give(child->children, child->domain);
 	wasi_close(child->wasi);
 	return child->code;
 }
@@ -84,6 +117,8 @@ void children_close(struct children *children)
 	for (int i = 0; i < CHILDREN_MOST; i++)
 		if (children->child[i].runs)
 			child_end(&children->child[i]);
+	while (children->spares)
+		domain_close(children->spare[--children->spares]);
 	pthread_cond_destroy(&children->done);
 	pthread_mutex_destroy(&children->tell);
 	free(children);
@@ -203,8 +238,7 @@ static int child_make(struct child *child, const char *words, size_t len)
 		return r == -ENOENT ? r : (child_tell(child, err.text), r);
 	r = child_grant(child, words, len);
 	if (r >= 0)
-		r = ready_start(child->ready, child->wasi, options->deadline_ns,
-				&child->domain, &outcome, &err);
+		r = child_begin(child, &outcome, &err);
 	if (r >= 0 && outcome.trap)
 		r = -EPROTO;
 	return r < 0 ? r : child_thread(child);

@@ -294,6 +294,18 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 	return r;
 }
 
+int ready_bind(struct ready *ready, struct domain *domain, struct wasi *wasi,
+	       int64_t deadline_ns, struct err *err)
+{
+	int r = ready->has_snapshot
+			? snapshot_bind(&ready->snapshot, domain,
+					&ready->options, &ready->program->code,
+					err)
+			: err_set(err, -ENOTSUP, "nothing is kept to bind");
+
+	return r < 0 ? r : ready_grant(ready, domain, wasi, deadline_ns, err);
+}
+
 /* ---- used ----------------------------------------------------------------- */
 
 static int ready_call_start(struct domain *domain, uint32_t instance,

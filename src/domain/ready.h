@@ -77,6 +77,10 @@ int ready_run(struct ready *ready, struct domain *domain,
  * the guest's own stays.			CLAIM 3.9 */
 int ready_run_again(struct ready *ready, struct domain *domain,
 		    struct domain_outcome *outcome, struct err *err);
+/* The same in the machine of a domain that is over, of any program:
+ * snapshot_bind.  -ENOTSUP where nothing is kept yet, or there is no KVM. */
+int ready_bind(struct ready *ready, struct domain *domain, struct wasi *wasi,
+	       int64_t deadline_ns, struct err *err);
 /* A domain that ready_start has made is so again, for another tenant; -EPROTO
  * or another failure: close it.  -ENOTSUP where nothing is kept, and of the
  * one that was made so that it could be. */

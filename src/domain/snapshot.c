@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Domains that begin as one was taken. */
 #include "domain/snapshot.h"
+#include "domain/ground.h"
 #include "domain/internal.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -212,6 +213,13 @@ void snapshot_go(const struct snapshot *snapshot, struct domain *domain)
 	domain_renew(domain);
 }
 
+static void start_end(struct domain *domain, struct snapshot *snapshot)
+{
+	domain->point = snapshot->state->point;
+	domain->origin = snapshot;
+	snapshot_go(snapshot, domain);
+}
+
 static int start_all(struct domain *domain, struct snapshot *snapshot,
 		     const struct domain_code *codes, struct err *err)
 {
@@ -227,9 +235,7 @@ static int start_all(struct domain *domain, struct snapshot *snapshot,
 		r = start_codes(domain, snapshot, codes, err);
 	if (r < 0)
 		return r;
-	domain->point = snapshot->state->point;
-	domain->origin = snapshot;
-	snapshot_go(snapshot, domain);
+	start_end(domain, snapshot);
 	return 0;
 }
 
@@ -251,5 +257,57 @@ int snapshot_start(struct domain **started,
 		return r;
 	}
 	*started = domain;
+	return 0;
+}
+
+/* ---- bound ------------------------------------------------------------------ */
+
+static void bind_forget(struct domain *domain,
+			const struct domain_options *options)
+{
+	domain->options = *options;
+	domain->wasi = NULL;
+	domain->serve = NULL;
+	domain->deadline_ns = 0;
+	domain->until = DOMAIN_UNTIL_END;
+	domain->counts = (struct domain_counts){ 0 };
+	domain->code_count = 0;
+	free(domain->codes);
+	domain->codes = NULL;
+}
+
+/* With a slot that goes all that the CPU knows of the tables goes: one goes
+ * always, if only the first that is made anew. */
+int snapshot_bind(struct snapshot *snapshot, struct domain *domain,
+		  const struct domain_options *options,
+		  const struct domain_code *codes, struct err *err)
+{
+	struct cpu_registers at;
+	int r, shown = 0;
+
+	if (domain->is_broken)
+		return err_set(err, -EPROTO, "the domain has ended: %s",
+			       domain->why);
+	if (!options->ground->has_kvm)
+		return err_set(err, -ENOTSUP, "bind a domain without KVM");
+	r = domain->cpu->kind->settle(domain->cpu, &at, err);
+	if (r >= 0)
+		r = shown = space_empty(
+			&domain->space,
+			domain->code_count ? snapshot->parts[0].bytes : 0, err);
+	bind_forget(domain, options);
+	if (r >= 0)
+		r = start_regions(&domain->space, snapshot, err);
+	if (r >= 0)
+		r = start_parts(&domain->space, snapshot, err);
+	if (r >= 0)
+		r = start_memory(&domain->space, snapshot, err);
+	if (r >= 0)
+		r = space_show_from(&domain->space, (uint32_t)shown, err);
+	if (r >= 0)
+		r = start_codes(domain, snapshot, codes, err);
+	if (r < 0)
+		return err_wrap(err, "bind a domain");
+	start_end(domain, snapshot);
 	return 0;
 }

@@ -41,6 +41,12 @@ void snapshot_shape(uint8_t shape[LAYER_ID]);
 int snapshot_start(struct domain **domain, const struct domain_options *options,
 		   struct snapshot *snapshot, const struct domain_code *codes,
 		   struct err *err);
+/* A domain that is over, whatever it began as, begins as this: the machine and
+ * its CPU are the same ones, which are the half of a start.  When it fails,
+ * close it.  -ENOTSUP: where this process is the CPU. */
+int snapshot_bind(struct snapshot *snapshot, struct domain *domain,
+		  const struct domain_options *options,
+		  const struct domain_code *codes, struct err *err);
 /* A domain that began as the snapshot is again as it was then, for another
  * tenant: registers, memory, what it had open; random numbers are new.  By
  * what this process has of its own, which "pagemap" tells, opened by the

@@ -349,6 +349,39 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 	return 0;
 }
 
+int space_empty(struct space *space, uint64_t first_bytes, struct err *err)
+{
+	struct space_region *system = &space->regions[SPACE_SYSTEM];
+	int keeps = space->parts[0].bytes == first_bytes;
+	int r = space->kind->hide(space->cpu, (uint32_t)keeps, err);
+
+	if (r < 0)
+		return r;
+	while (space->region_count > SPACE_WINDOWS) {
+		struct space_region *region =
+			&space->regions[--space->region_count];
+
+		munmap(region->mapped, region->length);
+	}
+	if (mmap(system->at, system->reserve, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		 0) == MAP_FAILED)
+		return err_set(err, -errno, "empty a domain");
+	system->open = system->bytes = system->backed = 0;
+	space->part_count = 0;
+	space->physical = space->code = 0;
+	return keeps;
+}
+
+int space_show_from(struct space *space, uint32_t first, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t i = first; r >= 0 && i < space->part_count; i++)
+		r = space_show(space, &space->parts[i], err);
+	return r;
+}
+
 /* ---- begin and end -------------------------------------------------------- */
 
 /* The system is all open to the host; its tables are made by who makes the
@@ -396,10 +429,6 @@ void space_fini(struct space *space)
 
 int space_attach(struct space *space, struct cpu *cpu, struct err *err)
 {
-	int r = 0;
-
 	space->cpu = cpu;
-	for (uint32_t i = 0; r >= 0 && i < space->part_count; i++)
-		r = space_show(space, &space->parts[i], err);
-	return r;
+	return space_show_from(space, 0, err);
 }

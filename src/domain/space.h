@@ -80,6 +80,12 @@ struct space_mark {
 };
 int space_close_again(struct space *space, const struct space_mark *mark,
 		      struct err *err);
+/* For another memory in the same machine: no region is left but the system's,
+ * of which nothing is there.  1 where its part's slot is kept, since the next
+ * one has as many bytes; 0: no slot is left. */
+int space_empty(struct space *space, uint64_t first_bytes, struct err *err);
+/* The parts from this one on are shown to the CPU. */
+int space_show_from(struct space *space, uint32_t first, struct err *err);
 /* Where a linear memory is, NULL: there is no such window. */
 struct space_region *space_window(const struct space *space, uint64_t window);
 

@@ -440,6 +440,42 @@ if timeout 30 "$BROOD" run --in domain --require-kvm short.wat 2>err; then
 	[ $status = 32 ] && [ "$(cat out)" = "child
 child" ]
 	ok $? "a domain starts two others, and waits for them (CLAIM 3.13)"
+	cat >other.wat <<-'END'
+		(module
+		  (import "wasi_snapshot_preview1" "proc_exit"
+		    (func $exit (param i32)))
+		  (memory (export "memory") 60)
+		  (func (export "_start")
+		    (if (i32.load (i32.const 3000000)) (then (call $exit (i32.const 77))))
+		    (i32.store (i32.const 3000000) (i32.const 5))
+		    (call $exit (i32.const 2))))
+	END
+	cat >many.wat <<-'END'
+		(module
+		  (import "brood" "start"
+		    (func $start (param i32 i32 i32 i32) (result i32)))
+		  (import "brood" "wait" (func $wait (param i32 i32) (result i32)))
+		  (import "wasi_snapshot_preview1" "proc_exit"
+		    (func $exit (param i32)))
+		  (memory (export "memory") 1)
+		  (data (i32.const 0) "childother")
+		  (func (export "_start") (local $i i32)
+		    (loop $next
+		      (if (call $wait (call $start
+		            (i32.mul (i32.and (local.get $i) (i32.const 1)) (i32.const 5))
+		            (i32.const 5) (i32.const 32) (i32.const 0)) (i32.const 100))
+		        (then (call $exit (i32.const 9))))
+		      (if (i32.ne (i32.load (i32.const 100))
+		            (i32.add (i32.const 1) (i32.and (local.get $i) (i32.const 1))))
+		        (then (call $exit (i32.const 8))))
+		      (br_if $next (i32.lt_u
+		        (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+		        (i32.const 100))))))
+	END
+	run --in domain --start child=child.wat --start other=other.wat many.wat \
+		</dev/null
+	[ $status = 0 ] && [ "$(grep -c child out)" = 50 ]
+	ok $? "two programs in turns, in machines that are used again"
 	run --in domain --start child=spin.wat orphan.wat </dev/null
 	[ $status = 0 ] && [ ! -s err ]
 	ok $? "what it left running ends with it, without a word"

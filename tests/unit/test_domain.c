@@ -506,6 +506,83 @@ TEST(kept_interpreted_in_both_kinds)
 	check_kept_in_turn(VM_INTERPRETED, true);
 }
 
+/* ---- bound -------------------------------------------------------------------- */
+
+#define OTHER                                                      \
+	"(module (memory (export \"m\") 40 1000) (memory $b 1)"    \
+	" (data (i32.const 2000000) \"other\")"                    \
+	" (func (export \"get\") (param i32) (result i32)"         \
+	"  (i32.load (local.get 0)))"                              \
+	" (func (export \"set\") (param i32 i32) (result i32)"     \
+	"  (i32.store (local.get 0) (local.get 1)) (local.get 1))" \
+	" (func (export \"far\") (param i32) (result i32)"         \
+	"  (i32.load $b (local.get 0)))"                           \
+	" (func (export \"grow\") (param i32) (result i32)"        \
+	"  (memory.grow (local.get 0))))"
+
+/* A machine that was one program's is another's, and the first one's again. */
+static void check_bound(enum vm_via via)
+{
+	struct domain_options options = { 0 };
+	struct run run, other, bound;
+	struct kept kept, others;
+
+	CHECK(kept_open(&kept) && kept_open(&others));
+	CHECK(run_open(&run, MODULE, via, (struct domain_options){ 0 }));
+	CHECK(run_is(&run, "set", 2, 0, 1, 1));
+	CHECK(kept_take(&kept, run.domain));
+	CHECK(run_open(&other, OTHER, via, (struct domain_options){ 0 }));
+	CHECK(run_is(&other, "set", 2, 0, 2, 2));
+	CHECK(kept_take(&others, other.domain));
+	CHECK(run_again(&run, &kept, &bound));
+	options.ground = ground;
+	for (uint32_t i = 1; i < 6; i++) {
+		CHECK(run_is(&bound, "get", 1, 0, 0, 1));
+		CHECK(run_is(&bound, "set", 2, 4, 77, 77));
+		CHECK(run_is(&bound, "grow", 1, i * 60, 0, 1));
+		CHECK(run_is(&bound, "set", 2, i * 3932160, 78, 78));
+		CHECK_INT(snapshot_bind(others.snapshot, bound.domain, &options,
+					&other.program.code, &failure),
+			  0);
+		CHECK(run_is(&bound, "get", 1, 0, 0, 2));
+		CHECK(run_is(&bound, "get", 1, 4, 0, 0));
+		CHECK(run_is(&bound, "get", 1, 2000000, 0, 0x6568746f));
+		CHECK(run_traps(&bound, "get", 1, 40 * 65536, 0,
+				WASM_TRAP_memory_bounds));
+		CHECK(run_is(&bound, "far", 1, 65532, 0, 0));
+		CHECK(run_traps(&bound, "far", 1, 65536, 0,
+				WASM_TRAP_memory_bounds));
+		CHECK(run_is(&bound, "set", 2, 8, 79, 79));
+		CHECK(run_is(&bound, "grow", 1, i, 0, 40));
+		CHECK_INT(snapshot_bind(kept.snapshot, bound.domain, &options,
+					&run.program.code, &failure),
+			  0);
+		CHECK(run_is(&bound, "get", 1, 4, 0, 0));
+		CHECK(run_is(&bound, "get", 1, 8, 0, 0));
+		CHECK(run_traps(&bound, "get", 1, 65536, 0,
+				WASM_TRAP_memory_bounds));
+		CHECK(run_traps(&bound, "deep", 1, 0, 0, WASM_TRAP_stack));
+	}
+	CHECK(run_is(&run, "get", 1, 0, 0, 1));
+	domain_close(bound.domain);
+	kept_close(&kept);
+	kept_close(&others);
+	run_close(&other);
+	run_close(&run);
+}
+
+TEST(bound_compiled)
+{
+	NEEDS_KVM;
+	check_bound(VM_COMPILED);
+}
+
+TEST(bound_interpreted)
+{
+	NEEDS_KVM;
+	check_bound(VM_INTERPRETED);
+}
+
 /* A tip of that name, and of that age. */
 static void keep_as(struct kept *kept, struct domain *domain, const char *name,
 		    int days)
