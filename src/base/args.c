@@ -215,26 +215,55 @@ int args_parse(const struct args_verb *verb, int argc, char **argv,
 
 /* ---- showing -------------------------------------------------------------- */
 
+enum { ARGS_INDENT = 28, ARGS_WIDTH = 78 };
+
+/* Words from a column on, in lines of their own where there is no more room. */
+static void args_put_words(struct buf *out, const char *text, int column)
+{
+	while (*text) {
+		int len = (int)strcspn(text, " ");
+
+		if (column > ARGS_INDENT && column + 1 + len > ARGS_WIDTH) {
+			buf_format(out, "\n%*s", ARGS_INDENT, "");
+			column = ARGS_INDENT;
+		} else if (column > ARGS_INDENT) {
+			buf_text(out, " ");
+			column++;
+		}
+		buf_add(out, text, (size_t)len);
+		column += len;
+		text += len;
+		text += strspn(text, " ");
+	}
+	buf_text(out, "\n");
+}
+
+static void args_put_option(struct buf *out, const struct args_option *option)
+{
+	size_t before = out->len;
+	int used;
+
+	buf_format(out, "  %s%s%s", option->name, option->value ? " " : "",
+		   option->value ? option->value : "");
+	used = (int)(out->len - before);
+	if (used + 2 > ARGS_INDENT)
+		buf_format(out, "\n%*s", ARGS_INDENT, "");
+	else
+		buf_format(out, "%*s", ARGS_INDENT - used, "");
+	args_put_words(out, option->help, ARGS_INDENT);
+}
+
 void args_help(const struct args_verb *verb, const char *program,
 	       struct buf *out)
 {
-	int width = 0;
-
 	buf_format(out, "usage: %s %s %s\n\n%s\n", program, verb->name,
 		   verb->synopsis, verb->summary);
 	if (verb->text)
 		buf_format(out, "\n%s\n", verb->text);
-	for (const struct args_option *o = verb->options; o && o->name; o++) {
-		int n = strlen(o->name) + (o->value ? strlen(o->value) : 0);
-
-		width = n > width ? n : width;
-	}
-	if (width)
+	if (verb->options && verb->options->name)
 		buf_text(out, "\nOptions:\n");
 	for (const struct args_option *o = verb->options; o && o->name; o++)
-		buf_format(out, "  %s %-*s  %s\n", o->name,
-			   width - (int)strlen(o->name),
-			   o->value ? o->value : "", o->help);
+		args_put_option(out, o);
 }
 
 /* Text in roff: hyphens and backslashes escaped, no request by accident. */
