@@ -7,6 +7,7 @@
 #include "base/memo.h"
 #include "domain/kvm.h"
 #include "domain/kvm_selftest.h"
+#include "jit/jit.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static bool facts_fit(const struct kvm_facts *facts)
 {
 	bool has_bell = facts->bell_port || facts->bell_store;
 
-	return (facts->features & ~kvm_selftest_most()) == 0 &&
+	return (facts->features & ~jit_cpu_features()) == 0 &&
 	       facts->usable == !*facts->why && (has_bell || !facts->usable);
 }
 

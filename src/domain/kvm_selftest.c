@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "domain/kvm.h"
 #include "domain/kvm_guest.h"
+#include "jit/jit.h"
 #include <brood/code_format.h>
 #include <errno.h>
 #include <signal.h>
@@ -56,30 +57,6 @@ struct trial {
 uint64_t kvm_selftest_hash(void)
 {
 	return hash64(trial_guest, sizeof(trial_guest));
-}
-
-uint32_t kvm_selftest_most(void)
-{
-	uint32_t features = 0;
-
-	if (__builtin_cpu_supports("avx"))
-		features |= CODE_AVX;
-	if (__builtin_cpu_supports("avx2"))
-		features |= CODE_AVX2;
-	if (__builtin_cpu_supports("bmi"))
-		features |= CODE_BMI1;
-	if (__builtin_cpu_supports("bmi2"))
-		features |= CODE_BMI2;
-	if (__builtin_cpu_supports("lzcnt"))
-		features |= CODE_LZCNT;
-	if (__builtin_cpu_supports("fma"))
-		features |= CODE_FMA;
-	if (__builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw") &&
-	    __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512vl"))
-		features |= CODE_AVX512;
-	return features;
 }
 
 /* ---- runs ----------------------------------------------------------------- */
@@ -340,7 +317,7 @@ static void trial_clobber(void)
 		     :
 		     :
 		     : "xmm1", "xmm15");
-	if (kvm_selftest_most() & CODE_AVX)
+	if (jit_cpu_features() & CODE_AVX)
 		asm volatile("vzeroall"
 			     :
 			     :
@@ -348,7 +325,7 @@ static void trial_clobber(void)
 			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
 			       "xmm12", "xmm13", "xmm14", "xmm15");
 	/* Registers that no compiled code of ours keeps something in. */
-	if (kvm_selftest_most() & CODE_AVX512)
+	if (jit_cpu_features() & CODE_AVX512)
 		asm volatile("vpxorq %zmm17, %zmm17, %zmm17\n\t"
 			     "vmovdqa64 %zmm17, %zmm18\n\t"
 			     "vmovdqa64 %zmm17, %zmm19\n\t"
@@ -458,7 +435,7 @@ static const struct {
 static uint32_t trial_find_features(struct trial *trial)
 {
 	const unsigned count = sizeof(trial_features) / sizeof(*trial_features);
-	uint32_t host = kvm_selftest_most(), found = 0;
+	uint32_t host = jit_cpu_features(), found = 0;
 
 	for (unsigned i = 0; i < count; i++)
 		if (host & trial_features[i].feature &&
@@ -748,7 +725,7 @@ int kvm_selftest_run(struct kvm_facts *facts, struct err *err)
 	struct kvm_facts more;
 	int r = kvm_selftest_run_with(false, facts, err);
 
-	if (r < 0 || !(kvm_selftest_most() & CODE_AVX) ||
+	if (r < 0 || !(jit_cpu_features() & CODE_AVX) ||
 	    (facts->usable && facts->features & CODE_AVX))
 		return r;
 	/* Without it, all works but vectors: with it, vectors may. */

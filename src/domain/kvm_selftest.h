@@ -16,4 +16,3 @@ int kvm_selftest_run(struct kvm_facts *facts, struct err *err);
 /* The same with CPUID set, or without, whatever is better. */
 int kvm_selftest_run_with(bool cpuid, struct kvm_facts *facts, struct err *err);
 uint64_t kvm_selftest_hash(void); /* of the guest */
-uint32_t kvm_selftest_most(void); /* features of this processor */

@@ -27,7 +27,9 @@ struct jit_options {
 	uint32_t without;  /* bits of enum jit_without */
 };
 
-/* What this CPU has of what the compiler uses: bits of enum code_feature. */
+/* What this CPU has, and what it has of what the compiler uses: bits of enum
+ * code_feature. */
+uint32_t jit_cpu_features(void);
 uint32_t jit_features(void);
 
 struct jit_compiler;
