@@ -22,6 +22,15 @@ struct run_domain {
 	struct domain_outcome outcome;
 };
 
+static void run_domain_close(struct run_domain *in)
+{
+	run_children_close(in->children);
+	run_tell_end(in->run, in->domain);
+	domain_close(in->domain);
+	ready_close(&in->ready);
+	program_close(&in->program);
+}
+
 static int run_domain_end(struct run_domain *in)
 {
 	auto_buf struct buf text = { 0 };
@@ -298,11 +307,7 @@ int run_from_tip(struct run *run)
 	if (images_open(&images, NULL, false, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
-	run_children_close(in.children);
-	run_tell_end(run, in.domain);
-	domain_close(in.domain);
-	ready_close(&in.ready);
-	program_close(&in.program);
+	run_domain_close(&in);
 	return code;
 }
 
@@ -344,10 +349,6 @@ int run_in_domain(struct run *run, struct wasm_module *module)
 	struct run_domain in = { .run = run, .program.module = module };
 	int code = run_domain_all(&in);
 
-	run_children_close(in.children);
-	run_tell_end(run, in.domain);
-	domain_close(in.domain);
-	ready_close(&in.ready);
-	program_close(&in.program);
+	run_domain_close(&in);
 	return code;
 }
