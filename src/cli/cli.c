@@ -8,6 +8,7 @@
 #include "domain/server_place.h"
 #include "lib/start.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,24 @@ int cli_print(const char *text)
 	if (fd_write_all(STDOUT_FILENO, text, strlen(text), &err) < 0)
 		return cli_fail(&err, NULL);
 	return 0;
+}
+
+const char *cli_report_path(const char *given)
+{
+	const char *path = given ? given : getenv("BROOD_REPORT");
+
+	return path && *path ? path : NULL;
+}
+
+void cli_report(const char *path, struct buf *line)
+{
+	auto_close int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return;
+	buf_text(line, "\n");
+	fd_write_all(fd, buf_string(line), line->len, NULL);
 }
 
 void cli_size(uint64_t bytes, char text[16])

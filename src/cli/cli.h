@@ -50,6 +50,12 @@ int cli_print(const char *text); /* to stdout, whole, 0 or CLI_SYSTEM */
 void cli_size(uint64_t bytes, char text[16]); /* "1.2M" */
 void cli_age(int64_t since_s, char text[24]); /* since 1970: "3h" */
 
+/* What --report or BROOD_REPORT names, or NULL; and appending a line to it:
+ * where that cannot be, nothing is said. */
+struct buf;
+const char *cli_report_path(const char *given);
+void cli_report(const char *path, struct buf *line);
+
 /* Runs "each" on the templates that the words name, or on all of them, and
  * "served" on what is served in domains.  The exit code is the worst one. */
 typedef int cli_each(const struct registry_place *place, void *context);

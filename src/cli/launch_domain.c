@@ -194,12 +194,8 @@ static void launching_report(const struct launching *launching,
 			     const char *path)
 {
 	auto_buf struct buf line = { 0 };
-	auto_close int fd =
-		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	struct json json;
 
-	if (fd < 0)
-		return;
 	json_start(&json, &line);
 	json_open(&json, NULL);
 	json_text(&json, "way", "domain");
@@ -207,20 +203,17 @@ static void launching_report(const struct launching *launching,
 	json_number(&json, "generation", (int64_t)launching->generation);
 	json_number(&json, "pid", getpid());
 	json_close(&json);
-	buf_text(&line, "\n");
-	fd_write_all(fd, buf_string(&line), line.len, NULL);
+	cli_report(path, &line);
 }
 
 static void launching_tell_way(const struct launching *launching)
 {
-	const char *report = launching->options->report;
+	const char *report = cli_report_path(launching->options->report);
 
-	if (!report)
-		report = getenv("BROOD_REPORT");
 	if (launching->options->verbose || getenv("BROOD_VERBOSE"))
 		fprintf(stderr, "brood: %s: in a domain that waited\n",
 			launching->words[0]);
-	if (report && *report)
+	if (report)
 		launching_report(launching, report);
 }
 

@@ -17,7 +17,6 @@
 #include "vm/vm.h"
 #include "vm/wasi.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -575,12 +574,8 @@ static void run_report_to(const struct run *run, const char *path,
 			  const struct domain *domain)
 {
 	auto_buf struct buf line = { 0 };
-	auto_close int fd =
-		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	struct json json;
 
-	if (fd < 0)
-		return;
 	json_start(&json, &line);
 	json_open(&json, NULL);
 	json_text(&json, "way", run_ways[run->told.way]);
@@ -595,18 +590,15 @@ static void run_report_to(const struct run *run, const char *path,
 	if (domain)
 		run_report_exits(&json, domain);
 	json_close(&json);
-	buf_text(&line, "\n");
-	fd_write_all(fd, buf_string(&line), line.len, NULL);
+	cli_report(path, &line);
 }
 
 /* As "brood launch" does. */
 static void run_report(const struct run *run, const struct domain *domain)
 {
-	const char *report = run->options->report;
+	const char *report = cli_report_path(run->options->report);
 
-	if (!report)
-		report = getenv("BROOD_REPORT");
-	if (report && *report)
+	if (report)
 		run_report_to(run, report, domain);
 }
 
