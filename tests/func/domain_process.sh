@@ -3,28 +3,8 @@
 # brood run --in domain where there is no KVM: the same as brood run, and it
 # says what it is.
 # timeout: 200
-here=$(cd "$(dirname "$0")" && pwd)
-BUILD=${BUILD:-$here/../../build}
-BROOD=$(realpath "${BROOD:-$BUILD/brood}")
-folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-domain.XXXXXX") || exit 1
-trap 'rm -rf "$folder"' EXIT
-export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
-export XDG_RUNTIME_DIR=$folder/run
-mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR"
-cd "$folder" || exit 1
-count=0 failed=0
-
-ok() { # STATUS WORDS
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $2"
-		echo "# status $status"
-		sed 's/^/# /' out err | head -20
-	fi
-}
+# shellcheck source=tests/lib/func.sh
+. "$(dirname "$0")/../lib/func.sh"
 
 domain() { # WORD...; the status is in $status
 	BROOD_WITHOUT=kvm timeout 30 "$BROOD" run --in domain "$@" \

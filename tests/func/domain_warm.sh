@@ -3,33 +3,9 @@
 # Warm states of domains, and domains that start others, as their users meet
 # them.  Without KVM a process takes a domain's place.
 # timeout: 200
-here=$(cd "$(dirname "$0")" && pwd)
-BUILD=${BUILD:-$here/../../build}
-BROOD=$(realpath "${BROOD:-$BUILD/brood}")
-folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-warm.XXXXXX") || exit 1
-trap 'rm -rf "$folder"' EXIT
-export HOME=$folder/home XDG_CACHE_HOME=$folder/cache
-export XDG_RUNTIME_DIR=$folder/run BROOD_IMAGES=$folder/images
-mkdir -m 700 "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR"
-cd "$folder" || exit 1
-count=0 failed=0
-
-ok() { # STATUS WORDS
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $2"
-		echo "# status $status"
-		sed 's/^/# /' out err | head -20
-	fi
-}
-
-skip() { # WORDS WHY
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+# shellcheck source=tests/lib/func.sh
+. "$(dirname "$0")/../lib/func.sh"
+export BROOD_IMAGES=$folder/images
 
 run() { # WORD...; standard input is ours
 	timeout 60 "$BROOD" run "$@" >out 2>err
