@@ -61,7 +61,7 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c \
 	src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
-	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
+	src/machine/*.c src/tree/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
 	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
