@@ -58,9 +58,10 @@ WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
-LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
+LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c \
+	src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
-	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
+	src/machine/*.c src/tree/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
 	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)

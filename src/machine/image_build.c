@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "machine/cpio.h"
 #include "machine/image_modules.h"
-#include "machine/image_needed.h"
 #include "machine/image_pipe.h"
-#include "machine/image_tree.h"
+#include "tree/cpio.h"
+#include "tree/needed.h"
+#include "tree/tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,8 +25,8 @@ struct image {
 	struct image_built *built;
 	struct progress *progress;
 	uint64_t told_ns;
-	struct image_tree tree;
-	struct image_needed needed;
+	struct tree tree;
+	struct needed needed;
 	struct image_modules modules;
 };
 
@@ -96,24 +96,23 @@ static const struct image_text image_links[] = {
 static int image_build_add_text(struct image *image, const char *path,
 				const char *text, struct err *err)
 {
-	return image_tree_data(&image->tree, path, 0644, text, strlen(text),
-			       err);
+	return tree_data(&image->tree, path, 0644, text, strlen(text), err);
 }
 
 /* The kernel opens /dev/console before anything is mounted. */
 static int image_build_add_frame(struct image *image, struct err *err)
 {
-	struct image_tree *tree = &image->tree;
-	int r = image_tree_node(tree, "/dev/console", S_IFCHR | 0600,
-				makedev(5, 1), err);
+	struct tree *tree = &image->tree;
+	int r = tree_node(tree, "/dev/console", S_IFCHR | 0600, makedev(5, 1),
+			  err);
 
 	for (const struct image_text *f = image_folders; f->path && r >= 0; f++)
-		r = image_tree_folder(tree, f->path, f->rights, err);
+		r = tree_folder(tree, f->path, f->rights, err);
 	for (const struct image_text *l = image_links; l->path && r >= 0; l++)
-		r = image_tree_link(tree, l->path, l->text, err);
+		r = tree_link(tree, l->path, l->text, err);
 	for (const struct image_text *t = image_texts; t->path && r >= 0; t++)
-		r = image_tree_data(tree, t->path, t->rights, t->text,
-				    strlen(t->text), err);
+		r = tree_data(tree, t->path, t->rights, t->text,
+			      strlen(t->text), err);
 	return r;
 }
 
@@ -121,7 +120,7 @@ static int image_build_add_frame(struct image *image, struct err *err)
 static bool image_build_is_static(const char *path)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct image_elf elf;
+	struct needed_elf elf;
 	struct stat st;
 	bool is_static;
 	void *data;
@@ -131,7 +130,7 @@ static bool image_build_is_static(const char *path)
 	data = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return false;
-	is_static = image_elf_read(data, st.st_size, &elf) && !elf.interpreter;
+	is_static = needed_elf_read(data, st.st_size, &elf) && !elf.interpreter;
 	munmap(data, st.st_size);
 	return is_static;
 }
@@ -153,10 +152,10 @@ static int image_build_add_programs(struct image *image, struct err *err)
 			       "%s needs libraries; the package busybox-static "
 			       "has one that does not",
 			       busybox);
-	r = image_tree_file(&image->tree, "/bin/busybox", 0755, busybox, err);
+	r = tree_file(&image->tree, "/bin/busybox", 0755, busybox, err);
 	return r < 0 ? r
-		     : image_tree_file(&image->tree, "/sbin/brood-agent", 0755,
-				       image->plan->agent, err);
+		     : tree_file(&image->tree, "/sbin/brood-agent", 0755,
+				 image->plan->agent, err);
 }
 
 /* PATH, or PATH=/TO. */
@@ -171,7 +170,7 @@ static int image_build_add_one(struct image *image, const char *with,
 	path = to ? strndup(with, to - 1 - with) : strdup(with);
 	if (!path)
 		return err_set(err, -ENOMEM, "%s", with);
-	return image_needed_add(&image->needed, path, to, err);
+	return needed_add(&image->needed, path, to, err);
 }
 
 static int image_build_add_modules(struct image *image, struct err *err)
@@ -207,7 +206,7 @@ static int image_build_collect(struct image *image, struct err *err)
 		r = image_build_add_modules(image, err);
 	for (int i = 0; i < plan->with_count && r >= 0; i++)
 		r = image_build_add_one(image, plan->with[i], err);
-	return r < 0 ? r : image_tree_close(&image->tree, err);
+	return r < 0 ? r : tree_close(&image->tree, err);
 }
 
 /* ---- writing ---------------------------------------------------------------- */
@@ -223,8 +222,7 @@ static void image_build_tick(struct image *image)
 }
 
 static int image_build_write_file(struct cpio *cpio,
-				  const struct image_node *node,
-				  struct err *err)
+				  const struct tree_node *node, struct err *err)
 {
 	auto_close int fd =
 		open(node->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -241,8 +239,7 @@ static int image_build_write_file(struct cpio *cpio,
 }
 
 static int image_build_write_node(struct cpio *cpio,
-				  const struct image_node *node,
-				  struct err *err)
+				  const struct tree_node *node, struct err *err)
 {
 	int r;
 
@@ -391,11 +388,12 @@ int image_build(const struct image_plan *plan, struct image_built *built,
 		.plan = plan,
 		.built = built,
 		.progress = progress,
+		.tree = { .usr_links = true },
 	};
 	int r;
 
 	*built = (struct image_built){ 0 };
-	image_needed_init(&image.needed, &image.tree);
+	needed_init(&image.needed, &image.tree);
 	r = image_build_collect(&image, err);
 	if (r >= 0)
 		buf_text(&built->notes, buf_string(&image.needed.notes));
@@ -404,8 +402,8 @@ int image_build(const struct image_plan *plan, struct image_built *built,
 	memcpy(built->release, image.modules.release, sizeof built->release);
 	buf_text(&built->modules, buf_string(&image.modules.list));
 	image_modules_fini(&image.modules);
-	image_needed_fini(&image.needed);
-	image_tree_fini(&image.tree);
+	needed_fini(&image.needed);
+	tree_fini(&image.tree);
 	return r;
 }
 

@@ -207,7 +207,7 @@ static bool image_modules_has_line(const struct buf *list, const char *text)
 	return false;
 }
 
-static int image_modules_put(struct image_tree *tree, const char *place,
+static int image_modules_put(struct tree *tree, const char *place,
 			     const char *file, struct err *err)
 {
 	auto_buf struct buf bytes = { 0 };
@@ -215,18 +215,16 @@ static int image_modules_put(struct image_tree *tree, const char *place,
 	int r;
 
 	if (!unpacker)
-		return image_tree_file(tree, place, 0644, file, err);
+		return tree_file(tree, place, 0644, file, err);
 	r = image_pipe_unpack(unpacker, file, &bytes, err);
 	if (r < 0)
 		return r;
-	return image_tree_data(tree, place, 0644, buf_string(&bytes), bytes.len,
-			       err);
+	return tree_data(tree, place, 0644, buf_string(&bytes), bytes.len, err);
 }
 
 /* path: in the folder of modules, as its list has it. */
-static int image_modules_take(struct image_modules *modules,
-			      struct image_tree *tree, const char *path,
-			      size_t len, struct err *err)
+static int image_modules_take(struct image_modules *modules, struct tree *tree,
+			      const char *path, size_t len, struct err *err)
 {
 	const char *ko = memmem(path, len, ".ko", 3);
 	auto_free char *file =
@@ -255,7 +253,7 @@ static int image_modules_take(struct image_modules *modules,
 /* What is named last is loaded first, and what is before the colon at the
  * end. */
 static int image_modules_take_line(struct image_modules *modules,
-				   struct image_tree *tree, const char *line,
+				   struct tree *tree, const char *line,
 				   size_t len, struct err *err)
 {
 	size_t own = strcspn(line, ":\n"), end = len;
@@ -274,7 +272,7 @@ static int image_modules_take_line(struct image_modules *modules,
 	return r < 0 ? r : image_modules_take(modules, tree, line, own, err);
 }
 
-int image_modules_add(struct image_modules *modules, struct image_tree *tree,
+int image_modules_add(struct image_modules *modules, struct tree *tree,
 		      const char *name, struct err *err)
 {
 	size_t len;

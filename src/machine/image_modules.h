@@ -5,7 +5,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
-#include "machine/image_tree.h"
+#include "tree/tree.h"
 
 struct image_modules {
 	char release[65]; /* of the kernel: "6.1.0-56-cloud-amd64" */
@@ -20,7 +20,7 @@ void image_modules_fini(struct image_modules *modules);
  * module. */
 int image_modules_open(struct image_modules *modules, const char *kernel,
 		       struct err *err);
-int image_modules_add(struct image_modules *modules, struct image_tree *tree,
+int image_modules_add(struct image_modules *modules, struct tree *tree,
 		      const char *name, struct err *err);
 /* The release that a bzImage says it is; -EINVAL for what is none. */
 int image_modules_release(const char *kernel, char release[65],

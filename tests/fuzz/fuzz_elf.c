@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as an executable: elf_check_bytes() and image_elf_read() answer
+/* Any bytes as an executable: elf_check_bytes() and needed_elf_read() answer
  * within them. */
 #include "launch/elf.h"
-#include "machine/image_needed.h"
+#include "tree/needed.h"
 #include <stdint.h>
 #include <string.h>
 
@@ -18,9 +18,9 @@ static void use(const char *text, const uint8_t *data, size_t size)
 
 static void read_needs(const uint8_t *data, size_t size)
 {
-	struct image_elf elf;
+	struct needed_elf elf;
 
-	if (!image_elf_read(data, size, &elf))
+	if (!needed_elf_read(data, size, &elf))
 		return;
 	use(elf.interpreter, data, size);
 	use(elf.run_path, data, size);

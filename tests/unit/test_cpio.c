@@ -4,11 +4,11 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "machine/cpio.h"
 #include "machine/image_modules.h"
-#include "machine/image_needed.h"
-#include "machine/image_tree.h"
 #include "test.h"
+#include "tree/cpio.h"
+#include "tree/needed.h"
+#include "tree/tree.h"
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -167,9 +167,11 @@ TEST(what_does_not_fit)
 
 /* ---- names -------------------------------------------------------------------- */
 
+static const struct tree usr_tree = { .usr_links = true };
+
 static void check_name(const char *path, const char *name)
 {
-	auto_free char *is = image_tree_name(path, NULL);
+	auto_free char *is = tree_name(&usr_tree, path, NULL);
 
 	CHECK_TEXT(is, name);
 }
@@ -183,11 +185,11 @@ TEST(names)
 	check_name("/libx/y", "libx/y");
 	check_name("/bin", "bin");
 	check_name("/", "");
-	CHECK(!image_tree_name("/etc/../../x", NULL));
-	CHECK(!image_tree_name("..", NULL));
+	CHECK(!tree_name(&usr_tree, "/etc/../../x", NULL));
+	CHECK(!tree_name(&usr_tree, "..", NULL));
 }
 
-static void check_tree(struct image_tree *tree, const char *names)
+static void check_tree(struct tree *tree, const char *names)
 {
 	auto_buf struct buf text = { 0 };
 
@@ -199,34 +201,56 @@ static void check_tree(struct image_tree *tree, const char *names)
 
 TEST(a_tree_is_sorted_and_has_its_folders)
 {
-	struct image_tree tree = { 0 };
+	struct tree tree = { .usr_links = true };
 
-	CHECK(image_tree_data(&tree, "/z/y/x", 0600, "old", 3, NULL) == 0);
-	CHECK(image_tree_folder(&tree, "/z", 0700, NULL) == 0);
-	CHECK(image_tree_file(&tree, "/a", 0644, "/dev/null", NULL) == 0);
-	CHECK(image_tree_data(&tree, "/z/y/x", 0640, "new", 3, NULL) == 0);
-	CHECK(image_tree_link(&tree, "/z/y-link", "y", NULL) == 0);
-	CHECK(image_tree_folder(&tree, "/", 0777, NULL) == 0);
-	CHECK(image_tree_folder(&tree, "//lib/", 0711, NULL) == 0);
-	CHECK(image_tree_close(&tree, NULL) == 0);
+	CHECK(tree_data(&tree, "/z/y/x", 0600, "old", 3, NULL) == 0);
+	CHECK(tree_folder(&tree, "/z", 0700, NULL) == 0);
+	CHECK(tree_file(&tree, "/a", 0644, "/dev/null", NULL) == 0);
+	CHECK(tree_data(&tree, "/z/y/x", 0640, "new", 3, NULL) == 0);
+	CHECK(tree_link(&tree, "/z/y-link", "y", NULL) == 0);
+	CHECK(tree_folder(&tree, "/", 0777, NULL) == 0);
+	CHECK(tree_folder(&tree, "//lib/", 0711, NULL) == 0);
+	CHECK(tree_close(&tree, NULL) == 0);
 	check_tree(
 		&tree,
 		"a:100644 usr:40755 usr/lib:40711 z:40700 z/y:40755 z/y-link:120777 "
 		"z/y/x:100640 ");
 	CHECK_TEXT(buf_string(&tree.node[6].data), "new");
-	image_tree_fini(&tree);
+	tree_fini(&tree);
+}
+
+TEST(names_as_they_are_given)
+{
+	static const struct tree plain = { 0 };
+	auto_free char *name = tree_name(&plain, "/bin/ls", NULL);
+	struct tree tree = { 0 };
+
+	CHECK_TEXT(name, "bin/ls");
+	CHECK(tree_folder(&tree, "/", 0750, NULL) == 0);
+	tree_set_mtime(&tree, (struct timespec){ 5, 6 });
+	CHECK(tree_folder(&tree, "/lib", 0711, NULL) == 0);
+	CHECK(tree_data(&tree, "/lib/a", 0644, "", 0, NULL) == 0);
+	CHECK_INT(tree_data(&tree, "/", 0644, "", 0, NULL), -EINVAL);
+	CHECK(tree_close(&tree, NULL) == 0);
+	check_tree(&tree, "lib:40711 lib/a:100644 ");
+	CHECK_INT(tree.root_mode, S_IFDIR | 0750);
+	CHECK(tree.root_mtime.tv_sec == 5 && tree.root_mtime.tv_nsec == 6);
+	CHECK(tree_find(&tree, "lib/a", 3) == &tree.node[0]);
+	CHECK(tree_find(&tree, "lib/a", 5) == &tree.node[1]);
+	CHECK(!tree_find(&tree, "li", 2) && !tree_find(&tree, "lib/ab", 6));
+	tree_fini(&tree);
 }
 
 TEST(nothing_lies_in_a_file)
 {
-	struct image_tree tree = { 0 };
+	struct tree tree = { 0 };
 	struct err err = { 0 };
 
-	CHECK(image_tree_data(&tree, "/a", 0644, "", 0, NULL) == 0);
-	CHECK(image_tree_data(&tree, "/a/b", 0644, "", 0, NULL) == 0);
-	CHECK_INT(image_tree_close(&tree, &err), -EINVAL);
+	CHECK(tree_data(&tree, "/a", 0644, "", 0, NULL) == 0);
+	CHECK(tree_data(&tree, "/a/b", 0644, "", 0, NULL) == 0);
+	CHECK_INT(tree_close(&tree, &err), -EINVAL);
 	CHECK(strstr(err.text, "/a is no folder"));
-	image_tree_fini(&tree);
+	tree_fini(&tree);
 }
 
 /* ---- what programs need --------------------------------------------------------- */
@@ -234,17 +258,53 @@ TEST(nothing_lies_in_a_file)
 TEST(the_needs_of_a_program)
 {
 	auto_buf struct buf bytes = { 0 };
-	struct image_elf elf;
+	struct needed_elf elf;
 	int libc = 0;
 
 	CHECK(file_read("/proc/self/exe", &bytes, 1 << 30, NULL) == 0);
-	CHECK(image_elf_read(bytes.data, bytes.len, &elf));
+	CHECK(needed_elf_read(bytes.data, bytes.len, &elf));
 	CHECK(elf.interpreter && strstr(elf.interpreter, "ld-linux"));
 	for (int i = 0; i < elf.count; i++)
 		libc += strcmp(elf.needs[i], "libc.so.6") == 0;
 	CHECK_INT(libc, 1);
-	CHECK(!image_elf_read("\177ELF", 4, &elf));
-	CHECK(!image_elf_read("", 0, &elf));
+	CHECK(!needed_elf_read("\177ELF", 4, &elf));
+	CHECK(!needed_elf_read("", 0, &elf));
+}
+
+TEST(the_c_library_is_a_family)
+{
+	CHECK(needed_is_libc("libc.so.6") && needed_is_libc("libm-2.36.so"));
+	CHECK(needed_is_libc("/lib64/ld-linux-x86-64.so.2"));
+	CHECK(needed_is_libc("libnss_files.so.2"));
+	CHECK(!needed_is_libc("libcrypto.so.3") &&
+	      !needed_is_libc("libc++.so"));
+	CHECK(!needed_is_libc("libnss3.so") && !needed_is_libc("libmagic.so"));
+}
+
+static void add_true(bool without_libc, struct buf *names)
+{
+	struct tree tree = { 0 };
+	struct needed needed;
+
+	needed_init(&needed, &tree);
+	needed.without_libc = without_libc;
+	CHECK(needed_add(&needed, "/usr/bin/env", "/bin/env", NULL) == 0);
+	CHECK(tree_close(&tree, NULL) == 0);
+	for (size_t i = 0; i < tree.count; i++)
+		buf_format(names, "%s ", tree.node[i].name);
+	needed_fini(&needed);
+	tree_fini(&tree);
+}
+
+TEST(needs_with_and_without_the_c_library)
+{
+	auto_buf struct buf with = { 0 }, without = { 0 };
+
+	add_true(false, &with);
+	add_true(true, &without);
+	CHECK(strstr(buf_string(&with), "libc.so.6 "));
+	CHECK(strstr(buf_string(&with), "ld-linux-x86-64.so.2 "));
+	CHECK_TEXT(buf_string(&without), "bin bin/env ");
 }
 
 static void use(const char *text)
@@ -256,7 +316,7 @@ static void use(const char *text)
 TEST(broken_programs)
 {
 	auto_buf struct buf bytes = { 0 };
-	struct image_elf elf;
+	struct needed_elf elf;
 	Elf64_Ehdr head;
 	unsigned seed = 1;
 
@@ -273,7 +333,7 @@ TEST(broken_programs)
 			seed = seed * 1103515245 + 12345;
 			copy[(seed >> 8) % tables] = seed >> 24;
 		}
-		if (image_elf_read(copy, len, &elf)) {
+		if (needed_elf_read(copy, len, &elf)) {
 			use(elf.interpreter);
 			use(elf.run_path);
 			for (int k = 0; k < elf.count; k++)

@@ -2,21 +2,21 @@
 /* Reads from an ELF file what its loader would look for.  The bytes may be
  * anything: no offset is used before it is in bounds, no string that has no
  * end. */
-#include "machine/image_needed.h"
+#include "tree/needed.h"
 #include <elf.h>
 #include <string.h>
 
-enum { IMAGE_ELF_HEADERS = 256 };
+enum { NEEDED_ELF_HEADERS = 256 };
 
-struct image_elf_file {
+struct needed_elf_file {
 	const char *data;
 	size_t len;
 	Elf64_Ehdr head;
 	uint64_t strings, strings_len;
 };
 
-static bool image_elf_copy(const struct image_elf_file *file, uint64_t at,
-			   void *to, size_t len)
+static bool needed_elf_copy(const struct needed_elf_file *file, uint64_t at,
+			    void *to, size_t len)
 {
 	if (at > file->len || len > file->len - at)
 		return false;
@@ -24,36 +24,37 @@ static bool image_elf_copy(const struct image_elf_file *file, uint64_t at,
 	return true;
 }
 
-static bool image_elf_header(const struct image_elf_file *file, uint32_t i,
-			     Elf64_Phdr *header)
+static bool needed_elf_header(const struct needed_elf_file *file, uint32_t i,
+			      Elf64_Phdr *header)
 {
 	uint64_t at;
 
-	return i < IMAGE_ELF_HEADERS &&
+	return i < NEEDED_ELF_HEADERS &&
 	       !__builtin_add_overflow(file->head.e_phoff, i * sizeof *header,
 				       &at) &&
-	       image_elf_copy(file, at, header, sizeof *header);
+	       needed_elf_copy(file, at, header, sizeof *header);
 }
 
-static bool image_elf_find(const struct image_elf_file *file, uint32_t type,
-			   Elf64_Phdr *header)
+static bool needed_elf_find(const struct needed_elf_file *file, uint32_t type,
+			    Elf64_Phdr *header)
 {
 	for (uint32_t i = 0; i < file->head.e_phnum; i++)
-		if (image_elf_header(file, i, header) && header->p_type == type)
+		if (needed_elf_header(file, i, header) &&
+		    header->p_type == type)
 			return true;
 	return false;
 }
 
 /* Where an address lies in the file, and how much of its segment follows. */
-static bool image_elf_place(const struct image_elf_file *file, uint64_t address,
-			    uint64_t *at, uint64_t *room)
+static bool needed_elf_place(const struct needed_elf_file *file,
+			     uint64_t address, uint64_t *at, uint64_t *room)
 {
 	Elf64_Phdr load;
 
 	for (uint32_t i = 0; i < file->head.e_phnum; i++) {
 		uint64_t into;
 
-		if (!image_elf_header(file, i, &load) ||
+		if (!needed_elf_header(file, i, &load) ||
 		    load.p_type != PT_LOAD || address < load.p_vaddr)
 			continue;
 		into = address - load.p_vaddr;
@@ -68,8 +69,8 @@ static bool image_elf_place(const struct image_elf_file *file, uint64_t address,
 }
 
 /* NULL where it does not end in so many bytes. */
-static const char *image_elf_text(const struct image_elf_file *file,
-				  uint64_t at, uint64_t len)
+static const char *needed_elf_text(const struct needed_elf_file *file,
+				   uint64_t at, uint64_t len)
 {
 	if (at >= file->len)
 		return NULL;
@@ -77,17 +78,18 @@ static const char *image_elf_text(const struct image_elf_file *file,
 	return memchr(file->data + at, 0, len) ? file->data + at : NULL;
 }
 
-static const char *image_elf_string(const struct image_elf_file *file,
-				    uint64_t at)
+static const char *needed_elf_string(const struct needed_elf_file *file,
+				     uint64_t at)
 {
-	return at < file->strings_len ? image_elf_text(file, file->strings + at,
-						       file->strings_len - at)
-				      : NULL;
+	return at < file->strings_len
+		       ? needed_elf_text(file, file->strings + at,
+					 file->strings_len - at)
+		       : NULL;
 }
 
-static bool image_elf_open(struct image_elf_file *file)
+static bool needed_elf_open(struct needed_elf_file *file)
 {
-	return image_elf_copy(file, 0, &file->head, sizeof file->head) &&
+	return needed_elf_copy(file, 0, &file->head, sizeof file->head) &&
 	       memcmp(file->head.e_ident, ELFMAG, SELFMAG) == 0 &&
 	       file->head.e_ident[EI_CLASS] == ELFCLASS64 &&
 	       file->head.e_ident[EI_DATA] == ELFDATA2LSB &&
@@ -95,43 +97,44 @@ static bool image_elf_open(struct image_elf_file *file)
 	       file->head.e_phentsize == sizeof(Elf64_Phdr);
 }
 
-static bool image_elf_entry(const struct image_elf_file *file,
-			    const Elf64_Phdr *dynamic, uint64_t i,
-			    Elf64_Dyn *entry)
+static bool needed_elf_entry(const struct needed_elf_file *file,
+			     const Elf64_Phdr *dynamic, uint64_t i,
+			     Elf64_Dyn *entry)
 {
 	return i < dynamic->p_filesz / sizeof *entry &&
 	       dynamic->p_offset <= file->len &&
-	       image_elf_copy(file, dynamic->p_offset + i * sizeof *entry,
-			      entry, sizeof *entry) &&
+	       needed_elf_copy(file, dynamic->p_offset + i * sizeof *entry,
+			       entry, sizeof *entry) &&
 	       entry->d_tag != DT_NULL;
 }
 
 /* The names come before or after where they are told to lie. */
-static void image_elf_find_strings(struct image_elf_file *file,
-				   const Elf64_Phdr *dynamic)
+static void needed_elf_find_strings(struct needed_elf_file *file,
+				    const Elf64_Phdr *dynamic)
 {
 	uint64_t address = 0, len = 0, room;
 	Elf64_Dyn entry;
 
-	for (uint64_t i = 0; image_elf_entry(file, dynamic, i, &entry); i++)
+	for (uint64_t i = 0; needed_elf_entry(file, dynamic, i, &entry); i++)
 		if (entry.d_tag == DT_STRTAB)
 			address = entry.d_un.d_ptr;
 		else if (entry.d_tag == DT_STRSZ)
 			len = entry.d_un.d_val;
 	file->strings_len = 0;
-	if (image_elf_place(file, address, &file->strings, &room))
+	if (needed_elf_place(file, address, &file->strings, &room))
 		file->strings_len = len < room ? len : room;
 }
 
-static void image_elf_dynamic(struct image_elf_file *file,
-			      const Elf64_Phdr *dynamic, struct image_elf *elf)
+static void needed_elf_dynamic(struct needed_elf_file *file,
+			       const Elf64_Phdr *dynamic,
+			       struct needed_elf *elf)
 {
 	const int most = sizeof elf->needs / sizeof *elf->needs;
 	Elf64_Dyn entry;
 
-	image_elf_find_strings(file, dynamic);
-	for (uint64_t i = 0; image_elf_entry(file, dynamic, i, &entry); i++) {
-		const char *text = image_elf_string(file, entry.d_un.d_val);
+	needed_elf_find_strings(file, dynamic);
+	for (uint64_t i = 0; needed_elf_entry(file, dynamic, i, &entry); i++) {
+		const char *text = needed_elf_string(file, entry.d_un.d_val);
 
 		if (!text)
 			continue;
@@ -143,19 +146,19 @@ static void image_elf_dynamic(struct image_elf_file *file,
 	}
 }
 
-bool image_elf_read(const void *data, size_t len, struct image_elf *elf)
+bool needed_elf_read(const void *data, size_t len, struct needed_elf *elf)
 {
-	struct image_elf_file file = { .data = data, .len = len };
+	struct needed_elf_file file = { .data = data, .len = len };
 	Elf64_Phdr header;
 
 	elf->interpreter = elf->run_path = NULL;
 	elf->count = 0;
-	if (!image_elf_open(&file))
+	if (!needed_elf_open(&file))
 		return false;
-	if (image_elf_find(&file, PT_INTERP, &header))
-		elf->interpreter =
-			image_elf_text(&file, header.p_offset, header.p_filesz);
-	if (image_elf_find(&file, PT_DYNAMIC, &header))
-		image_elf_dynamic(&file, &header, elf);
+	if (needed_elf_find(&file, PT_INTERP, &header))
+		elf->interpreter = needed_elf_text(&file, header.p_offset,
+						   header.p_filesz);
+	if (needed_elf_find(&file, PT_DYNAMIC, &header))
+		needed_elf_dynamic(&file, &header, elf);
 	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An archive for a kernel, written in one pass. */
-#include "machine/cpio.h"
+#include "tree/cpio.h"
 #include "base/fd.h"
 #include <errno.h>
 #include <stdio.h>
