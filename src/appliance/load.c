@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/load.h"
 #include "appliance/check.h"
-#include "appliance/place.h"
+#include "appliance/site.h"
 #include "appliance/versions.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -23,9 +23,9 @@ struct load {
 	struct buf text; /* of the record */
 	struct record record;
 	uint64_t version;
-	struct place place;
+	struct site site;
 	const char *image; /* of this host alone; NULL: on the share */
-	const char *stamp;
+	const char *source;
 	struct share_holder holder; /* before it was taken */
 	uint64_t began_ns, locked_ns, placed_ns, checked_ns;
 };
@@ -122,11 +122,11 @@ static int load_version(struct load *load, struct err *err)
 static int load_place(struct load *load, struct err *err)
 {
 	auto_free char *shared = NULL;
-	const struct place_wish wish = {
+	const struct site_wish wish = {
 		.mounts = load->context->mounts,
 		.hex = load->record.payload,
 		.bytes = load->record.payload_bytes,
-		.stamp = load->stamp,
+		.source = load->source,
 		.tick = load_goes_on,
 		.context = load,
 		.shared = !load->image,
@@ -139,8 +139,8 @@ static int load_place(struct load *load, struct err *err)
 	if (rc >= 0 && !load->image && !shared)
 		rc = -ENOMEM;
 	if (rc >= 0)
-		rc = place_find(&wish, load->image ? load->image : shared,
-				&load->place, err);
+		rc = site_find(&wish, load->image ? load->image : shared,
+				&load->site, err);
 	load->placed_ns = clock_ns();
 	return rc;
 }
@@ -157,7 +157,7 @@ static int load_check(struct load *load, struct err *err)
 			     load->record.release, load->record.name,
 			     load->entry);
 	if (rc >= 0)
-		rc = check_entry(load->place.root, entry, load->place.is_new,
+		rc = check_entry(load->site.root, entry, load->site.is_new,
 				 err);
 	load->checked_ns = clock_ns();
 	return rc;
@@ -176,8 +176,8 @@ static void load_facts(const struct load *load, struct buf *out)
 	json_text(&json, "payload", load->record.payload);
 	json_bool(&json, "lock_was_held", load->holder.held);
 	json_number(&json, "epoch", (int64_t)load->lock.epoch);
-	json_text(&json, "verified", load->place.verified);
-	json_text(&json, "placed", load->place.way);
+	json_text(&json, "verified", load->site.verified);
+	json_text(&json, "placed", load->site.way);
 	json_open(&json, "us");
 	if (load->locked_ns)
 		json_number(&json, "lock",
@@ -200,14 +200,14 @@ static void load_answer(const struct load *load, struct buf *answer)
 	auto_buf struct buf facts = { 0 };
 
 	load_facts(load, &facts);
-	buf_add(answer, load->place.root, strlen(load->place.root) + 1);
+	buf_add(answer, load->site.root, strlen(load->site.root) + 1);
 	buf_add(answer, buf_string(&facts), facts.len + 1);
 	buf_add(answer, buf_string(&load->text), load->text.len);
 }
 
 static void load_fini(struct load *load)
 {
-	place_fini(&load->place);
+	site_fini(&load->site);
 	record_fini(&load->record);
 	buf_fini(&load->text);
 	share_close(&load->share);
@@ -280,7 +280,7 @@ int load_shared(const struct context *context, const char *entry,
 {
 	struct load load = { .context = context,
 			     .entry = entry,
-			     .stamp = "share",
+			     .source = "share",
 			     .share = SHARE_NONE,
 			     .lock = SHARE_LOCK_NONE };
 	auto_buf struct buf answer = { 0 };
@@ -310,7 +310,7 @@ static int load_local_work(struct helper *helper, void *context,
 		rc = load_check(load, err);
 	if (rc >= 0)
 		load_answer(load, answer);
-	place_fini(&load->place);
+	site_fini(&load->site);
 	return rc;
 }
 
@@ -327,13 +327,13 @@ static int load_keep_record(const struct context *context, struct load *load,
 }
 
 int load_local(const struct context *context,
-	       const char *entry, const char *image, const char *stamp,
+	       const char *entry, const char *image, const char *source,
 	       struct loaded *loaded, struct err *err)
 {
 	struct load load = { .context = context,
 			     .entry = entry,
 			     .image = image,
-			     .stamp = stamp,
+			     .source = source,
 			     .share = SHARE_NONE,
 			     .lock = SHARE_LOCK_NONE };
 	auto_buf struct buf answer = { 0 };
