@@ -60,8 +60,8 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
-	src/machine/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
-	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
+	src/machine/*.c src/share/*.c src/agent/frames.c src/lib/*.c) \
+	$(WASM_OBJECTS) $(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
@@ -291,6 +291,14 @@ $(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< -L$(@D) \
 		-Wl,-rpath,'$$ORIGIN' \
 		$(addprefix -l,$(call told,link,$<)) -lpthread -ldl
+# Runs in guests with no library in them.
+LOCK_WORKER := tests/programs/lock_worker.c $(wildcard src/share/*.c) \
+	$(patsubst %,src/base/%.c,buf clock err fd file json lock process)
+MUSL := $(shell command -v musl-gcc)
+$(BUILD)/tests/programs/lock_worker: $(LOCK_WORKER) $(STAMP)
+	@mkdir -p $(@D)
+	$(or $(MUSL),$(CC)) $(filter-out -MMD -MP,$(COMMON)) -static -o $@ \
+		$(LOCK_WORKER)
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
 $(BUILD)/bench/domain_us: $(BUILD)/libbrood.a
