@@ -52,8 +52,7 @@ static int check_images(int fd, const char *path, const struct stat *st,
 {
 	(void)fd;
 	if (!S_ISDIR(st->st_mode))
-		return err_set(err, -EINVAL, "%s is no folder of images",
-			       path);
+		return err_set(err, -EINVAL, "%s is no folder of images", path);
 	return 0;
 }
 
@@ -170,9 +169,8 @@ static int check_libraries(const char *root, const struct record_entry *entry,
 int check_entry(const char *root, const struct record_entry *entry,
 		bool thorough, struct err *err)
 {
-	static int (*const kinds[RECORD_KINDS])(int, const char *,
-						const struct stat *,
-						struct err *) = {
+	static int (*const kinds[RECORD_KINDS])(
+		int, const char *, const struct stat *, struct err *) = {
 		[RECORD_PROGRAM] = check_program,
 		[RECORD_WASM] = check_module,
 		[RECORD_DOMAIN] = check_module,

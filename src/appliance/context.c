@@ -219,6 +219,7 @@ void context_limits(const struct context *context, struct helper_limits *limits)
 {
 	limits->total_ms = context->deadline_ms;
 	limits->silent_ms = context->answer_ms;
+	limits->keep_fd = 0;
 }
 
 /* ---- found by its start path --------------------------------------------------- */

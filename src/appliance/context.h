@@ -27,7 +27,8 @@ enum { CONTEXT_PATHS = RECORD_ENTRIES };
 /* A start path that was made to lead here. */
 struct context_path {
 	const char *entry, *path;
-	const char *saved; /* where what was there lies now; NULL: nothing was */
+	const char
+		*saved; /* where what was there lies now; NULL: nothing was */
 };
 /* All strings are within text, but for folder. */
 struct context {

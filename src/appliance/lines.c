@@ -108,8 +108,9 @@ int lines_read(char *text, size_t len, const char *head, lines_visit *visit,
 			       head);
 	end = lines_check(text, len);
 	if (!end)
-		return err_set(err, -EINVAL, "is damaged: its checksum is not "
-					     "that of its lines");
+		return err_set(err, -EINVAL,
+			       "is damaged: its checksum is not "
+			       "that of its lines");
 	for (size_t at = first + 1; at < end;) {
 		char *stop = memchr(text + at, '\n', end - at);
 		size_t count = (size_t)(stop - (text + at));

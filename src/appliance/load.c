@@ -140,7 +140,7 @@ static int load_place(struct load *load, struct err *err)
 		rc = -ENOMEM;
 	if (rc >= 0)
 		rc = site_find(&wish, load->image ? load->image : shared,
-				&load->site, err);
+			       &load->site, err);
 	load->placed_ns = clock_ns();
 	return rc;
 }
@@ -183,9 +183,9 @@ static void load_facts(const struct load *load, struct buf *out)
 		json_number(&json, "lock",
 			    (int64_t)(load->locked_ns - load->began_ns) / 1000);
 	json_number(&json, "place",
-		    (int64_t)(load->placed_ns -
-			      (load->locked_ns ? load->locked_ns
-					       : load->began_ns)) /
+		    (int64_t)(load->placed_ns - (load->locked_ns
+							 ? load->locked_ns
+							 : load->began_ns)) /
 			    1000);
 	json_number(&json, "check",
 		    (int64_t)(load->checked_ns - load->placed_ns) / 1000);
@@ -326,9 +326,9 @@ static int load_keep_record(const struct context *context, struct load *load,
 				    &load->record, err);
 }
 
-int load_local(const struct context *context,
-	       const char *entry, const char *image, const char *source,
-	       struct loaded *loaded, struct err *err)
+int load_local(const struct context *context, const char *entry,
+	       const char *image, const char *source, struct loaded *loaded,
+	       struct err *err)
 {
 	struct load load = { .context = context,
 			     .entry = entry,

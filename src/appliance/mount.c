@@ -57,7 +57,8 @@ static int mount_loop_take(int file, char path[32])
 			return -errno;
 		if (ioctl(loop, LOOP_CONFIGURE, &config) == 0)
 			return steal_fd(&loop);
-		if (errno == EINVAL && config.info.lo_flags & LO_FLAGS_DIRECT_IO)
+		if (errno == EINVAL &&
+		    config.info.lo_flags & LO_FLAGS_DIRECT_IO)
 			config.info.lo_flags &= ~(unsigned)LO_FLAGS_DIRECT_IO;
 		else if (errno != EBUSY) /* another one was faster */
 			return -errno;

@@ -39,9 +39,8 @@ static int payload_add(int fd, const char *path, uint64_t bytes, char *part,
 	return 0;
 }
 
-int payload_digest(int fd, const char *path, uint64_t bytes,
-		   payload_tick *tick, void *context,
-		   char hex[RECORD_HEX + 1], struct err *err)
+int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
+		   void *context, char hex[RECORD_HEX + 1], struct err *err)
 {
 	auto_free char *part = malloc(PAYLOAD_PART);
 	uint8_t sum[SHA256_BYTES];

@@ -11,9 +11,8 @@
 /* Called after each part of the work; false: give up (-ECANCELED). */
 typedef bool payload_tick(void *context);
 
-int payload_digest(int fd, const char *path, uint64_t bytes,
-		   payload_tick *tick, void *context,
-		   char hex[RECORD_HEX + 1], struct err *err);
+int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
+		   void *context, char hex[RECORD_HEX + 1], struct err *err);
 /* -EBADMSG: it is another one, or was cut or changed.  stamp: a file that
  * tells what was found right; NULL: it is hashed in any case.  Returns 1 where
  * the stamp said so, 0 where it was hashed. */

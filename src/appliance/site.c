@@ -43,13 +43,12 @@ static bool site_uuid(const char *path, uint64_t bytes, uint8_t uuid[16])
 /* The device that has this payload, as its superblock says; whether it does
  * is found out by its digest. */
 static bool site_device(const struct site_wish *wish, const char *image,
-			 char path[32])
+			char path[32])
 {
 	uint8_t want[16], uuid[16];
 	struct stat st;
 
-	if (stat("/dev/pmem0", &st) < 0 ||
-	    !site_uuid(image, wish->bytes, want))
+	if (stat("/dev/pmem0", &st) < 0 || !site_uuid(image, wish->bytes, want))
 		return false;
 	for (int i = 0; i < 16; i++) {
 		snprintf(path, 32, "/dev/pmem%d", i);
@@ -63,7 +62,7 @@ static bool site_device(const struct site_wish *wish, const char *image,
 /* ---- ways ---------------------------------------------------------------------- */
 
 static int site_verify(const struct site_wish *wish, const char *image,
-			const char *stamp, struct site *site, struct err *err)
+		       const char *stamp, struct site *site, struct err *err)
 {
 	int rc = payload_verify(image, wish->hex, wish->bytes, stamp,
 				wish->tick, wish->context, err);
@@ -81,7 +80,7 @@ static int site_mount(const char *image, const char *at, struct err *err)
 
 /* By who knows that nobody else is at it. */
 static int site_make(const struct site_wish *wish, const char *image,
-		      const char *stamp, struct site *site, struct err *err)
+		     const char *stamp, struct site *site, struct err *err)
 {
 	char device[32];
 	int rc;
@@ -104,8 +103,8 @@ static int site_make(const struct site_wish *wish, const char *image,
 
 static bool site_may_not_mount(int rc)
 {
-	return rc == -EPERM || rc == -EACCES || rc == -ENODEV ||
-	       rc == -EROFS || rc == -ENOENT;
+	return rc == -EPERM || rc == -EACCES || rc == -ENODEV || rc == -EROFS ||
+	       rc == -ENOENT;
 }
 
 static int site_compare(const struct site_wish *wish, const char *image,
@@ -124,7 +123,7 @@ static int site_compare(const struct site_wish *wish, const char *image,
 
 /* The same, unpacked: HEX.tree beside HEX.erofs. */
 static int site_folder(const struct site_wish *wish, const char *image,
-			const char *stamp, struct site *site)
+		       const char *stamp, struct site *site)
 {
 	size_t len = strlen(image) - strlen(".erofs");
 	char *tree = file_format("%.*s.tree", (int)len, image);
@@ -151,7 +150,7 @@ static int site_folder(const struct site_wish *wish, const char *image,
 /* ---- found or made --------------------------------------------------------------- */
 
 static int site_locked(const struct site_wish *wish, const char *image,
-			const char *stamp, struct site *site, struct err *err)
+		       const char *stamp, struct site *site, struct err *err)
 {
 	auto_free char *path = file_join(wish->mounts, ".lock");
 	auto_close int lock = -1;
@@ -163,12 +162,12 @@ static int site_locked(const struct site_wish *wish, const char *image,
 }
 
 int site_find(const struct site_wish *wish, const char *image,
-	       struct site *site, struct err *err)
+	      struct site *site, struct err *err)
 {
 	char *root = file_format("%s/%.*s-%s", wish->mounts, SITE_HEX,
 				 wish->hex, wish->source);
-	auto_free char *stamp = root ? file_format("%s%s", root, site_stamped)
-				     : NULL;
+	auto_free char *stamp =
+		root ? file_format("%s%s", root, site_stamped) : NULL;
 	struct err mount_err = { 0 };
 	int rc;
 
@@ -202,7 +201,7 @@ static bool site_is_kept(const char *name, const char *const *kept)
 }
 
 static void site_sweep_one(int folder, const char *mounts, const char *name,
-			    const char *const *kept)
+			   const char *const *kept)
 {
 	auto_free char *path = file_join(mounts, name);
 
@@ -223,9 +222,9 @@ int site_sweep(const char *mounts, const char *const *kept, struct err *err)
 
 	folder = path ? opendir(mounts) : NULL;
 	if (!folder)
-		return errno == ENOENT ? 0
-				       : err_set(err, -errno, "open %s",
-						 mounts);
+		return errno == ENOENT
+			       ? 0
+			       : err_set(err, -errno, "open %s", mounts);
 	lock = lock_take(path, SITE_LOCK_MS, err);
 	while (lock >= 0 && (entry = readdir(folder)))
 		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);

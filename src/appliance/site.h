@@ -31,6 +31,6 @@ struct site {
 };
 void site_fini(struct site *site);
 int site_find(const struct site_wish *wish, const char *image,
-	       struct site *site, struct err *err);
+	      struct site *site, struct err *err);
 /* Unmounts what nobody uses; kept: payloads that stay (ends with NULL). */
 int site_sweep(const char *mounts, const char *const *kept, struct err *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/versions.h"
+#include "appliance/lines.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "appliance/lines.h"
+#include "base/sha256.h"
 #include "share/chain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,13 +47,13 @@ int versions_get(const struct share *share, const char *name, uint64_t number,
 						   "%s has no application %s",
 						   share->path, name)
 					 : folder;
-	rc = chain_read(folder, versions_prefix, number, text,
-			LINES_BYTES_MOST, err);
+	rc = chain_read(folder, versions_prefix, number, text, LINES_BYTES_MOST,
+			err);
 	return rc < 0 ? err_wrap(err, "%s/apps/%s", share->path, name) : 0;
 }
 
-int versions_last(const struct share *share, const char *name,
-		  struct buf *text, uint64_t *number, struct err *err)
+int versions_last(const struct share *share, const char *name, struct buf *text,
+		  uint64_t *number, struct err *err)
 {
 	auto_close int folder = versions_folder(share, name, false, err);
 	int rc;
@@ -94,13 +95,32 @@ char *versions_payload(const struct share *share, const char *hex,
 	return path;
 }
 
-static int versions_copy(int from, int to, uint64_t bytes, payload_tick *tick,
-			 void *context, struct err *err)
+/* What is written is what has that digest, whatever the source does. */
+static int versions_copied(const struct sha256 *sha, const char *hex,
+			   struct err *err)
 {
+	struct sha256 end = *sha;
+	uint8_t sum[SHA256_BYTES];
+	char found[RECORD_HEX + 1];
+
+	sha256_end(&end, sum);
+	for (int i = 0; i < SHA256_BYTES; i++)
+		snprintf(found + 2 * i, 3, "%02x", sum[i]);
+	return strcmp(found, hex) == 0
+		       ? 0
+		       : err_set(err, -EBADMSG,
+				 "the appliance changed while it was copied");
+}
+
+static int versions_copy(int from, int to, const char *hex, uint64_t bytes,
+			 payload_tick *tick, void *context, struct err *err)
+{
+	struct sha256 sha;
 	auto_free char *part = malloc(VERSIONS_PART);
 
 	if (!part)
 		return err_set(err, -ENOMEM, "copy the payload");
+	sha256_start(&sha);
 	for (uint64_t at = 0; at < bytes;) {
 		uint64_t left = bytes - at;
 		size_t len =
@@ -111,11 +131,12 @@ static int versions_copy(int from, int to, uint64_t bytes, payload_tick *tick,
 			rc = fd_write_all(to, part, len, err);
 		if (rc < 0)
 			return rc;
+		sha256_add(&sha, part, len);
 		at += len;
 		if (tick && !tick(context))
 			return err_set(err, -ECANCELED, "copy the payload");
 	}
-	return 0;
+	return versions_copied(&sha, hex, err);
 }
 
 int versions_publish(const struct share *share, int image, const char *hex,
@@ -134,7 +155,8 @@ int versions_publish(const struct share *share, int image, const char *hex,
 		return 1;
 	rc = file_draft_open(&draft, path, 0444, err);
 	if (rc >= 0) {
-		rc = versions_copy(image, draft.fd, bytes, tick, context, err);
+		rc = versions_copy(image, draft.fd, hex, bytes, tick,
+				   context, err);
 		if (rc < 0)
 			err_wrap(err, "write %s", path);
 	}

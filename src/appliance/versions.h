@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 /* The record that counts; *number 0: there is none. */
-int versions_last(const struct share *share, const char *name,
-		  struct buf *text, uint64_t *number, struct err *err);
+int versions_last(const struct share *share, const char *name, struct buf *text,
+		  uint64_t *number, struct err *err);
 int versions_get(const struct share *share, const char *name, uint64_t number,
 		 struct buf *text, struct err *err);
 /* -EEXIST, -ESTALE: another host was first. */

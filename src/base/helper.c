@@ -78,7 +78,7 @@ static void helper_bus(int number)
 
 /* Descriptor 0 is the pipe, and there are no others: a pipe of the caller's
  * that a helper held would never end. */
-static void helper_settle(struct helper *helper, int pipe)
+static void helper_settle(struct helper *helper, int pipe, int kept)
 {
 	struct sigaction bus = { .sa_handler = helper_bus };
 
@@ -86,20 +86,24 @@ static void helper_settle(struct helper *helper, int pipe)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGBUS, &bus, NULL);
 	dup2(pipe, 0);
-	syscall(SYS_close_range, 1, ~0u, 0);
+	if (kept > 1)
+		syscall(SYS_close_range, 1, kept - 1, 0);
+	syscall(SYS_close_range, kept + 1, ~0u, 0);
 	for (int fd = 1; fd <= 2; fd++)
-		(void)!open("/dev/null", O_RDWR);
+		if (fd != kept)
+			(void)!open("/dev/null", O_RDWR);
 	helper->pipe = 0;
 }
 
-static _Noreturn void helper_main(int pipe, helper_work *work, void *context)
+static _Noreturn void helper_main(int pipe, int kept, helper_work *work,
+				  void *context)
 {
 	struct helper helper;
 	struct buf answer = { 0 };
 	struct err err = { 0 };
 	int rc;
 
-	helper_settle(&helper, pipe);
+	helper_settle(&helper, pipe, kept);
 	rc = work(&helper, context, &answer, &err);
 	if (rc >= 0 && answer.failed)
 		rc = err_set(&err, -ENOMEM, "the helper's answer");
@@ -116,7 +120,7 @@ static _Noreturn void helper_main(int pipe, helper_work *work, void *context)
 /* ---- outside ----------------------------------------------------------------- */
 
 struct helper_watch {
-	int pipe, process;
+	int pipe, process, kept;
 	uint64_t deadline;
 	int silent_ms;
 	struct buf got;
@@ -139,7 +143,7 @@ static int helper_start(struct helper_watch *watch, helper_work *work,
 		long made = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
 		if (made == 0)
-			helper_main(ends[1], work, context);
+			helper_main(ends[1], watch->kept, work, context);
 		helper = (pid_t)(made < 0 ? -errno : made);
 		_exit(0);
 	}
@@ -266,6 +270,7 @@ int helper_run(const struct helper_limits *limits, helper_work *work,
 		return work(&here, context, answer, err);
 	watch.deadline = clock_deadline(limits->total_ms);
 	watch.silent_ms = limits->silent_ms;
+	watch.kept = limits->keep_fd;
 	rc = helper_start(&watch, work, context, err);
 	if (rc >= 0)
 		rc = helper_listen(&watch, answer, err);

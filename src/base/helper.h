@@ -23,6 +23,7 @@ bool helper_tick(struct helper *helper, const char *doing);
 struct helper_limits {
 	int total_ms;  /* < 0: none */
 	int silent_ms; /* between two ticks; < 0: none */
+	int keep_fd;   /* stays open inside; 0: none does */
 };
 /* -ETIME: it was left behind, and err tells what it was doing.  Otherwise
  * what the work returned.  NULL limits: the work is done here. */

@@ -6,8 +6,8 @@
 struct key_parts {
 	const char *name; /* NULL: none */
 	const char *program;
-	const char *stop;	   /* NULL: before main */
-	char *const *argv;	   /* of those whose arguments count */
+	const char *stop;  /* NULL: before main */
+	char *const *argv; /* of those whose arguments count */
 	int argc;
 };
 int key_make(const struct key_parts *parts, char key[17]); /* -ENOMEM */

@@ -74,8 +74,8 @@ static int compare_file(struct compare *compare, const struct erofs_node *node,
 static int compare_link(struct compare *compare, const struct erofs_node *node,
 			int fd, const char *name)
 {
-	ssize_t len = readlinkat(fd, name, (char *)compare->theirs,
-				 COMPARE_PART);
+	ssize_t len =
+		readlinkat(fd, name, (char *)compare->theirs, COMPARE_PART);
 
 	if (len < 0)
 		return compare_fails(compare, -errno);
@@ -131,9 +131,10 @@ static int compare_entry(void *context, const struct erofs_entry *entry)
 		return compare_fails(compare, -EIO);
 	if (len + entry->len + 2 > sizeof compare->path)
 		return compare_fails(compare, -ENAMETOOLONG);
-	compare->path_len += (size_t)snprintf(
-		compare->path + len, sizeof compare->path - len, "%s%s",
-		len ? "/" : "", entry->name);
+	compare->path_len +=
+		(size_t)snprintf(compare->path + len,
+				 sizeof compare->path - len, "%s%s",
+				 len ? "/" : "", entry->name);
 	rc = compare_node(compare, &node, at->fd, entry->name);
 	if (rc == 0)
 		compare->path[compare->path_len = len] = 0;
@@ -143,8 +144,8 @@ static int compare_entry(void *context, const struct erofs_entry *entry)
 /* How many names there are. */
 static int64_t compare_count(int fd)
 {
-	auto_close int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY |
-						      O_CLOEXEC);
+	auto_close int copy =
+		openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = copy < 0 ? NULL : fdopendir(copy);
 	int64_t count = -2; /* itself and its parent */
 
@@ -177,10 +178,9 @@ static int compare_folder(struct compare *compare,
 int erofs_compare(const struct erofs *erofs, int dir,
 		  bool (*tick)(void *context), void *context, struct err *err)
 {
-	struct compare compare = { .erofs = erofs,
-				   .tick = tick,
-				   .context = context,
-				   .err = err };
+	struct compare compare = {
+		.erofs = erofs, .tick = tick, .context = context, .err = err
+	};
 	struct erofs_node root;
 
 	compare.ours = malloc(COMPARE_PART);

@@ -106,8 +106,7 @@ static void start_full(const struct start *start, const char *program,
 	err_set(err, -errno, "start %s", program);
 }
 
-static void start_from(struct start *start, const char *reason,
-		       struct err *err)
+static void start_from(struct start *start, const char *reason, struct err *err)
 {
 	auto_loaded struct loaded loaded = { 0 };
 	const char *full, *source;
