@@ -89,8 +89,7 @@ int appliance_read(const struct appliance *appliance, const char *path,
 	int rc = erofs_path(&appliance->erofs, path, &node, &why);
 
 	if (rc == EROFS_MISSING)
-		return err_set(err, -ENOENT, "%s in %s", path,
-			       appliance->path);
+		return err_set(err, -ENOENT, "%s in %s", path, appliance->path);
 	if (rc < 0 || (node.mode & EROFS_S_KIND) != EROFS_S_FILE ||
 	    node.size > most)
 		return err_set(err, -EINVAL, "%s in %s: %s", path,
@@ -130,8 +129,7 @@ static int appliance_manifest(struct appliance *appliance, struct err *err)
 }
 
 /* What is started has to be there. */
-static int appliance_entries(const struct appliance *appliance,
-			     struct err *err)
+static int appliance_entries(const struct appliance *appliance, struct err *err)
 {
 	const struct record *record = &appliance->record;
 

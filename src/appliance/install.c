@@ -315,16 +315,15 @@ int install_appliance(const struct install_wish *wish,
 
 /* ---- taken away --------------------------------------------------------------------- */
 
-static void install_give_back(const struct context *context,
-			      struct buf *notes)
+static void install_give_back(const struct context *context, struct buf *notes)
 {
 	for (int i = 0; i < context->path_count; i++) {
 		const struct context_path *path = &context->path[i];
-		auto_free char *target = file_format(
-			"%s/bin/%s", context->folder, path->entry);
+		auto_free char *target =
+			file_format("%s/bin/%s", context->folder, path->entry);
 		struct err err = { 0 };
-		int rc = target ? paths_restore(path->path, target,
-						path->saved, &err)
+		int rc = target ? paths_restore(path->path, target, path->saved,
+						&err)
 				: -ENOMEM;
 
 		if (rc > 0)

@@ -11,9 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { INSTALL_START_MOST = 8 << 20, INSTALL_SETTINGS_MOST = 16 * 1024 };
+enum {
+	INSTALL_START_MOST = 8 << 20,
+	INSTALL_SETTINGS_MOST = 16 * 1024,
+	INSTALL_EXCHANGE = 2, /* RENAME_EXCHANGE */
+};
 
 static int install_no_memory(struct err *err)
 {
@@ -71,8 +76,8 @@ static int install_entries(const struct install *install, const char *folder,
 			   const char *start, struct err *err)
 {
 	auto_free char *bin = file_join(folder, "bin");
-	auto_free char *target = file_format("../../.start/%s",
-					     file_base(start));
+	auto_free char *target =
+		file_format("../../.start/%s", file_base(start));
 
 	if (!bin || !target)
 		return install_no_memory(err);
@@ -90,8 +95,7 @@ static int install_entries(const struct install *install, const char *folder,
 
 /* ---- the context's file --------------------------------------------------------------- */
 
-static void install_fill(const struct install *install,
-			 struct context *context)
+static void install_fill(const struct install *install, struct context *context)
 {
 	const struct install_wish *wish = install->wish;
 
@@ -130,8 +134,8 @@ static int install_lines(const struct install *install, const char *folder,
 	context.copy = copy;
 	rc = context_write(&context, &text, err);
 	if (rc >= 0)
-		rc = install_put(folder, "context", buf_string(&text),
-				 text.len, err);
+		rc = install_put(folder, "context", buf_string(&text), text.len,
+				 err);
 	if (rc >= 0)
 		rc = install_put(folder, "record",
 				 buf_string(&install->published.record),
@@ -157,8 +161,8 @@ static void install_expand(const struct install *install, const char *text,
 	while (*text) {
 		size_t i = 0;
 
-		while (i < 4 && strncmp(text, known[i].word,
-					strlen(known[i].word)) != 0)
+		while (i < 4 &&
+		       strncmp(text, known[i].word, strlen(known[i].word)) != 0)
 			i++;
 		if (i == 4) {
 			buf_add(out, text++, 1);
@@ -200,9 +204,9 @@ static int install_setting(void *context, const struct erofs_entry *entry)
 				       "settings of more than %d bytes",
 				       INSTALL_SETTINGS_MOST);
 	else
-		settings->rc = install_put(settings->folder, entry->name,
-					   buf_string(&out), out.len,
-					   settings->err);
+		settings->rc =
+			install_put(settings->folder, entry->name,
+				    buf_string(&out), out.len, settings->err);
 	return settings->rc < 0;
 }
 
@@ -221,8 +225,7 @@ static int install_settings(struct install *install, const char *folder,
 			       "make the settings");
 	if (erofs_list(&install->appliance.erofs, &node, install_setting,
 		       &settings, NULL) < 0)
-		return err_set(err, -EINVAL, MANIFEST_SETTINGS
-			       " is no folder");
+		return err_set(err, -EINVAL, MANIFEST_SETTINGS " is no folder");
 	return settings.rc;
 }
 
@@ -234,10 +237,9 @@ static int install_data(const struct install *install, const char *folder,
 	auto_free char *data = file_join(folder, "data");
 
 	for (int i = 0; i < 2; i++) {
-		auto_free char *old =
-			i ? file_format("%s/.data.%s", from[i],
-					install->record.name)
-			  : file_join(from[i], "data");
+		auto_free char *old = i ? file_format("%s/.data.%s", from[i],
+						      install->record.name)
+					: file_join(from[i], "data");
 
 		if (!data || !old)
 			return install_no_memory(err);
@@ -329,7 +331,8 @@ static int install_swap(const char *fresh, const char *folder, struct err *err)
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
 		return err_set(err, -errno, "make %s", folder);
-	if (renameat2(AT_FDCWD, fresh, AT_FDCWD, folder, RENAME_EXCHANGE) < 0)
+	if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
+		    INSTALL_EXCHANGE) < 0)
 		return err_set(err, -errno, "replace %s", folder);
 	return file_remove_tree(fresh, err);
 }

@@ -43,7 +43,7 @@ static int manifest_text(struct manifest_reader *reader, const char *path,
 static void manifest_texts(struct manifest_reader *reader, const char *list,
 			   const char *key)
 {
-	char path[64];
+	char path[160];
 
 	for (int i = 0; i <= RECORD_WORDS && reader->rc >= 0; i++) {
 		snprintf(path, sizeof path, "%s.%d", list, i);
@@ -55,7 +55,7 @@ static void manifest_texts(struct manifest_reader *reader, const char *list,
 static void manifest_libraries(struct manifest_reader *reader, const char *list)
 {
 	auto_buf struct buf all = { 0 };
-	char path[64];
+	char path[160];
 
 	for (int i = 0; i <= RECORD_WORDS; i++) {
 		auto_free char *value = NULL;
@@ -82,7 +82,7 @@ static bool manifest_is_true(const struct manifest_reader *reader,
 static bool manifest_entry(struct manifest_reader *reader, int number)
 {
 	static const char *const texts[] = { "kind", "path", "loader" };
-	char path[64];
+	char path[128];
 
 	snprintf(path, sizeof path, "entries.%d.name", number);
 	if (!manifest_text(reader, path, "entry"))
@@ -103,7 +103,7 @@ static bool manifest_entry(struct manifest_reader *reader, int number)
 
 static void manifest_ports(struct manifest_reader *reader)
 {
-	char path[64], text[24];
+	char path[128], text[24];
 
 	for (int i = 0; i <= RECORD_WORDS; i++) {
 		int64_t port;
@@ -184,8 +184,7 @@ static void manifest_list(struct json *json, const char *key,
 	json_list_close(json);
 }
 
-static void manifest_split(struct json *json, const char *key,
-			   const char *list)
+static void manifest_split(struct json *json, const char *key, const char *list)
 {
 	json_list_open(json, key);
 	while (*list) {

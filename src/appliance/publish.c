@@ -54,9 +54,8 @@ static bool publish_goes_on(void *context)
 static int publish_begin(struct publish *publish, struct err *err)
 {
 	const struct publish_wish *wish = publish->wish;
-	int rc = helper_tick(publish->helper, "opening the share")
-			 ? 0
-			 : -ECANCELED;
+	int rc = helper_tick(publish->helper, "opening the share") ? 0
+								   : -ECANCELED;
 
 	if (rc >= 0 && wish->make)
 		rc = share_make(wish->share, &wish->kind, err);
@@ -77,8 +76,8 @@ static int publish_end(struct publish *publish, int rc, struct err *err)
 	int released = 0;
 
 	if (publish->lock.fd >= 0)
-		released = share_lock_release(&publish->lock,
-					      rc < 0 ? NULL : err);
+		released =
+			share_lock_release(&publish->lock, rc < 0 ? NULL : err);
 	share_close(&publish->share);
 	return rc < 0 ? rc : released;
 }
@@ -104,10 +103,9 @@ static int publish_unpacked(struct publish *publish, struct err *err)
 	const struct appliance *appliance = publish->appliance;
 	auto_free char *path = file_format("%s/payloads/%s.tree",
 					   publish->share.path, appliance->hex);
-	auto_free char *fresh = file_format("%s/payloads/.draft.%s.%lu",
-					    publish->share.path,
-					    appliance->hex,
-					    (unsigned long)publish->lock.epoch);
+	auto_free char *fresh =
+		file_format("%s/payloads/.draft.%s.%lu", publish->share.path,
+			    appliance->hex, (unsigned long)publish->lock.epoch);
 	auto_close int dir = -1;
 	int rc;
 
@@ -151,8 +149,8 @@ static int publish_version(struct publish *publish, struct buf *text,
 {
 	const struct buf *ours = &publish->appliance->record_text;
 	uint64_t last;
-	int rc = versions_last(&publish->share, publish->name, text, &last,
-			       err);
+	int rc =
+		versions_last(&publish->share, publish->name, text, &last, err);
 	bool same = rc >= 0 && last && text->len == ours->len &&
 		    memcmp(text->data, ours->data, ours->len) == 0;
 

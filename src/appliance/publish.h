@@ -30,8 +30,7 @@ int publish_appliance(const struct publish_wish *wish,
 		      struct published *published, struct err *err);
 /* Version "to" (0: the last one of another payload) becomes the newest. */
 int publish_rollback(const struct publish_wish *wish, const char *name,
-		     uint64_t to, struct published *published,
-		     struct err *err);
+		     uint64_t to, struct published *published, struct err *err);
 /* This host uses that payload no more. */
 int publish_leave(const struct publish_wish *wish, const char *hex,
 		  struct err *err);

@@ -155,8 +155,8 @@ int versions_publish(const struct share *share, int image, const char *hex,
 		return 1;
 	rc = file_draft_open(&draft, path, 0444, err);
 	if (rc >= 0) {
-		rc = versions_copy(image, draft.fd, hex, bytes, tick,
-				   context, err);
+		rc = versions_copy(image, draft.fd, hex, bytes, tick, context,
+				   err);
 		if (rc < 0)
 			err_wrap(err, "write %s", path);
 	}
