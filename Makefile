@@ -102,9 +102,10 @@ TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
-	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/libbrood.a $(BUILD)/libbrood.so
+	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
+	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
-	image machine doctor
+	image machine app doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -258,9 +259,11 @@ $(BUILD)/alone/%.o: %.c $(STAMP)
 $(BUILD)/alone.a: $(ALONE_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/brood-start: $(BUILD)/alone/src/appliance/start/main.o \
-		$(BUILD)/alone.a
-	$(ALONE_CC) $(SANITISE) $(ALONE_LINK) -o $@ $^
+$(BUILD)/brood-start: $(BUILD)/alone/src/appliance/start/main.o
+$(BUILD)/brood-installer: $(BUILD)/alone/src/appliance/installer/main.o
+$(BUILD)/brood-start $(BUILD)/brood-installer: $(BUILD)/alone.a
+	$(ALONE_CC) $(SANITISE) $(ALONE_LINK) -o $@ $(filter %.o,$^) \
+		$(filter %.a,$^)
 $(BUILD)/brood-agent: $(AGENT_OBJECTS)
 	$(CC) $(AGENT_LINK) -o $@ $^
 
@@ -375,6 +378,7 @@ install: all man ## into DESTDIR and PREFIX
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
+		$(BUILD)/brood-start $(BUILD)/brood-installer \
 		$(BUILD)/brood-shim.so \
 		$(DESTDIR)$(PREFIX)/lib/brood/
 	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/

@@ -147,6 +147,24 @@ static int appliance_entries(const struct appliance *appliance, struct err *err)
 	return 0;
 }
 
+static int appliance_look(struct appliance *appliance,
+			  struct progress *progress, struct err *err)
+{
+	int rc = appliance_check(appliance, err);
+
+	if (rc >= 0)
+		rc = payload_digest(appliance->fd, appliance->path,
+				    appliance->bytes, appliance_tick, progress,
+				    appliance->hex, err);
+	if (rc >= 0)
+		rc = appliance_manifest(appliance, err);
+	if (rc >= 0)
+		rc = appliance_entries(appliance, err);
+	if (rc < 0)
+		appliance_close(appliance);
+	return rc;
+}
+
 int appliance_open(const char *path, struct progress *progress,
 		   struct appliance *appliance, struct err *err)
 {
@@ -157,19 +175,23 @@ int appliance_open(const char *path, struct progress *progress,
 	if (!appliance->path)
 		return err_set(err, -errno, "open %s", path);
 	rc = appliance_fd(appliance, progress, err);
-	if (rc >= 0)
-		rc = appliance_check(appliance, err);
-	if (rc >= 0)
-		rc = payload_digest(appliance->fd, path, appliance->bytes,
-				    appliance_tick, progress, appliance->hex,
-				    err);
-	if (rc >= 0)
-		rc = appliance_manifest(appliance, err);
-	if (rc >= 0)
-		rc = appliance_entries(appliance, err);
-	if (rc < 0)
+	if (rc < 0) {
 		appliance_close(appliance);
-	return rc;
+		return rc;
+	}
+	return appliance_look(appliance, progress, err);
+}
+
+int appliance_adopt(int fd, const char *name, struct progress *progress,
+		    struct appliance *appliance, struct err *err)
+{
+	*appliance = APPLIANCE_NONE;
+	appliance->fd = fd;
+	appliance->path = strdup(name);
+	if (appliance->path)
+		return appliance_look(appliance, progress, err);
+	appliance_close(appliance);
+	return err_set(err, -ENOMEM, "open %s", name);
 }
 
 void appliance_close(struct appliance *appliance)

@@ -29,6 +29,9 @@ struct appliance {
 
 int appliance_open(const char *path, struct progress *progress,
 		   struct appliance *appliance, struct err *err);
+/* Of an image that is open already; takes fd. */
+int appliance_adopt(int fd, const char *name, struct progress *progress,
+		    struct appliance *appliance, struct err *err);
 void appliance_close(struct appliance *appliance);
 #define auto_appliance __attribute__((cleanup(appliance_close)))
 /* A file in it, of at most so much; -ENOENT. */

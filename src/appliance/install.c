@@ -111,10 +111,15 @@ static int install_publish(struct install *install, struct err *err)
 	int rc = publish_appliance(&publish, &install->appliance,
 				   &install->published, err);
 
-	return rc < 0 ? rc
-		      : record_read(buf_string(&install->published.record),
-				    install->published.record.len,
-				    &install->record, err);
+	if (rc >= 0)
+		rc = record_read(buf_string(&install->published.record),
+				 install->published.record.len,
+				 &install->record, err);
+	if (rc < 0)
+		return rc;
+	install->folder =
+		context_folder(install->root, install->record.name, err);
+	return install->folder ? 0 : install_no_memory(err);
 }
 
 /* ---- start paths ----------------------------------------------------------------- */

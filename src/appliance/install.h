@@ -4,6 +4,7 @@
  *					CLAIM 4.3 4.5 4.6 4.7 */
 #pragma once
 #include "appliance/context.h"
+#include "appliance/load.h"
 #include "appliance/publish.h"
 #include "base/args.h"
 #include "base/progress.h"
@@ -40,9 +41,9 @@ int install_appliance(const struct install_wish *wish,
  * too. */
 int install_remove(const char *name, bool purge, struct buf *notes,
 		   struct err *err);
-/* The context's record becomes what the share has now, and so does the copy
- * of one that is kept. */
-int install_refresh(const struct context *context, const struct buf *record,
+/* The context's record becomes what was loaded from the share, and so does the
+ * copy where one is kept. */
+int install_refresh(const struct context *context, const struct loaded *loaded,
 		    struct err *err);
 /* The bytes of the files in a folder, and in those below. */
 uint64_t install_bytes(const char *folder);

@@ -261,32 +261,58 @@ static int install_data(const struct install *install, const char *folder,
 
 /* ---- a copy to go on from ------------------------------------------------------------- */
 
-/* Of the appliance; when the share has another version, that is taken by a
- * refresh. */
-static int install_copy(const struct install *install, const char *path,
-			struct err *err)
+struct install_copy {
+	struct helper *helper;
+	const char *from, *to;
+	const struct record *record;
+};
+
+static bool install_copy_goes_on(void *context)
 {
-	auto_free char *part = malloc(1 << 20);
+	struct install_copy *copy = context;
+
+	return helper_tick(copy->helper, "copying the payload");
+}
+
+static int install_copy_work(struct helper *helper, void *context,
+			     struct buf *answer, struct err *err)
+{
+	struct install_copy *copy = context;
+	const struct record *record = copy->record;
+	auto_close int from =
+		payload_open(copy->from, record->payload_bytes, err);
 	struct file_draft draft;
-	int rc = file_draft_open(&draft, path, 0444, err);
+	int rc;
 
-	if (!part)
-		rc = install_no_memory(err);
-	for (uint64_t at = 0; rc >= 0 && at < install->appliance.bytes;) {
-		uint64_t left = install->appliance.bytes - at;
-		size_t len = left < 1 << 20 ? (size_t)left : 1 << 20;
-
-		rc = fd_pread_all(install->appliance.fd, part, len, at, err);
-		if (rc >= 0)
-			rc = fd_write_all(draft.fd, part, len, err);
-		at += len;
-	}
+	(void)answer;
+	copy->helper = helper;
+	if (from < 0)
+		return from;
+	rc = file_draft_open(&draft, copy->to, 0444, err);
+	if (rc >= 0)
+		rc = payload_copy(from, draft.fd, record->payload,
+				  record->payload_bytes, install_copy_goes_on,
+				  copy, err);
 	if (rc >= 0)
 		rc = file_draft_publish(&draft, err);
 	else
-		err_wrap(err, "write %s", path);
+		err_wrap(err, "keep %s", copy->to);
 	file_draft_close(&draft);
 	return rc;
+}
+
+/* From the share: it may have another version than the appliance. */
+static int install_copy(const char *share, const struct record *record,
+			const char *to, int answer_ms, struct err *err)
+{
+	auto_free char *from =
+		file_format("%s/payloads/%s.erofs", share, record->payload);
+	struct install_copy copy = { .from = from, .to = to, .record = record };
+	const struct helper_limits limits = { .total_ms = -1,
+					      .silent_ms = answer_ms };
+
+	return from ? helper_run(&limits, install_copy_work, &copy, NULL, err)
+		    : install_no_memory(err);
 }
 
 static int install_keep(const struct install *install, const char *folder,
@@ -299,7 +325,8 @@ static int install_keep(const struct install *install, const char *folder,
 	*copy = file_join(install->folder, "copy.erofs");
 	if (!path || !*copy)
 		return install_no_memory(err);
-	return install_copy(install, path, err);
+	return install_copy(install->share, &install->record, path,
+			    install->wish->answer_ms, err);
 }
 
 /* ---- whole ------------------------------------------------------------------------------ */
@@ -382,11 +409,18 @@ int install_drop_context(const struct context *context, bool purge,
 
 /* ---- renewed ------------------------------------------------------------------------------ */
 
-int install_refresh(const struct context *context, const struct buf *record,
+int install_refresh(const struct context *context, const struct loaded *loaded,
 		    struct err *err)
 {
-	return install_put(context->folder, "record", buf_string(record),
-			   record->len, err);
+	int rc = 0;
+
+	if (context->copy)
+		rc = install_copy(context->share, &loaded->record,
+				  context->copy, context->answer_ms, err);
+	return rc < 0 ? rc
+		      : install_put(context->folder, "record",
+				    buf_string(&loaded->text), loaded->text.len,
+				    err);
 }
 
 /* ---- measured ----------------------------------------------------------------------------- */

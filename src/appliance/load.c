@@ -270,9 +270,10 @@ static int load_take_answer(const struct buf *answer, struct loaded *loaded,
 	loaded->facts = strdup(facts);
 	if (!loaded->root || !loaded->facts)
 		return err_set(err, -ENOMEM, "the helper's answer");
-	return record_read(facts + facts_len,
-			   answer->len - root_len - facts_len, &loaded->record,
-			   err);
+	buf_add(&loaded->text, facts + facts_len,
+		answer->len - root_len - facts_len);
+	return record_read(buf_string(&loaded->text), loaded->text.len,
+			   &loaded->record, err);
 }
 
 int load_shared(const struct context *context, const char *entry,
@@ -352,6 +353,7 @@ int load_local(const struct context *context, const char *entry,
 void loaded_fini(struct loaded *loaded)
 {
 	record_fini(&loaded->record);
+	buf_fini(&loaded->text);
 	free(loaded->root);
 	free(loaded->facts);
 	*loaded = (struct loaded){ 0 };

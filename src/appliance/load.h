@@ -9,6 +9,7 @@
 
 struct loaded {
 	struct record record; /* of the version that counts now */
+	struct buf text;      /* that it was read from */
 	uint64_t version;
 	char *root;  /* the folder that the payload is */
 	char *facts; /* a JSON object: how it went */

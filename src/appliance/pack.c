@@ -502,11 +502,11 @@ static int pack_put(const struct pack *pack, int image, struct err *err)
 static int pack_try(struct pack *pack, int image, struct err *err)
 {
 	auto_appliance struct appliance appliance = APPLIANCE_NONE;
-	char path[32];
-	int rc;
+	int fd = fcntl(image, F_DUPFD_CLOEXEC, 0);
+	int rc = fd < 0 ? -errno
+			: appliance_adopt(fd, pack->wish->as, NULL, &appliance,
+					  err);
 
-	snprintf(path, sizeof path, "/proc/self/fd/%d", image);
-	rc = appliance_open(path, NULL, &appliance, err);
 	if (rc < 0)
 		return err_wrap(err, "what was packed");
 	snprintf(pack->packed->name, sizeof pack->packed->name, "%s",

@@ -59,6 +59,52 @@ int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
 	return rc;
 }
 
+/* ---- copied ------------------------------------------------------------------- */
+
+/* What is written is what has that digest, whatever the source does. */
+static int payload_copied(const struct sha256 *sha, const char *hex,
+			  struct err *err)
+{
+	struct sha256 end = *sha;
+	uint8_t sum[SHA256_BYTES];
+	char found[RECORD_HEX + 1];
+
+	sha256_end(&end, sum);
+	for (int i = 0; i < SHA256_BYTES; i++)
+		snprintf(found + 2 * i, 3, "%02x", sum[i]);
+	return strcmp(found, hex) == 0
+		       ? 0
+		       : err_set(err, -EBADMSG,
+				 "what was copied is not the payload: its digest is %.12s",
+				 found);
+}
+
+int payload_copy(int from, int to, const char *hex, uint64_t bytes,
+		 payload_tick *tick, void *context, struct err *err)
+{
+	struct sha256 sha;
+	auto_free char *part = malloc(PAYLOAD_PART);
+
+	if (!part)
+		return err_set(err, -ENOMEM, "copy the payload");
+	sha256_start(&sha);
+	for (uint64_t at = 0; at < bytes;) {
+		uint64_t left = bytes - at;
+		size_t len = left < PAYLOAD_PART ? (size_t)left : PAYLOAD_PART;
+		int rc = fd_pread_all(from, part, len, at, err);
+
+		if (rc >= 0)
+			rc = fd_write_all(to, part, len, err);
+		if (rc < 0)
+			return rc;
+		sha256_add(&sha, part, len);
+		at += len;
+		if (tick && !tick(context))
+			return err_set(err, -ECANCELED, "copy the payload");
+	}
+	return payload_copied(&sha, hex, err);
+}
+
 /* ---- stamps ------------------------------------------------------------------- */
 
 static void payload_stamp_text(const struct stat *st, const char *hex,

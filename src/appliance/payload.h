@@ -13,6 +13,9 @@ typedef bool payload_tick(void *context);
 
 int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
 		   void *context, char hex[RECORD_HEX + 1], struct err *err);
+/* The same bytes, or -EBADMSG: whatever the source does meanwhile. */
+int payload_copy(int from, int to, const char *hex, uint64_t bytes,
+		 payload_tick *tick, void *context, struct err *err);
 /* -EBADMSG: it is another one, or was cut or changed.  stamp: a file that
  * tells what was found right; NULL: it is hashed in any case.  Returns 1 where
  * the stamp said so, 0 where it was hashed. */

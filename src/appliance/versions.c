@@ -3,7 +3,6 @@
 #include "appliance/lines.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "share/chain.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERSIONS_PART = 1 << 20, VERSIONS_DAY_S = 24 * 3600 };
+enum { VERSIONS_DAY_S = 24 * 3600 };
 static const char versions_prefix[] = "v";
 
 /* apps/NAME; -ENOENT and no words where there is none. */
@@ -95,50 +94,6 @@ char *versions_payload(const struct share *share, const char *hex,
 	return path;
 }
 
-/* What is written is what has that digest, whatever the source does. */
-static int versions_copied(const struct sha256 *sha, const char *hex,
-			   struct err *err)
-{
-	struct sha256 end = *sha;
-	uint8_t sum[SHA256_BYTES];
-	char found[RECORD_HEX + 1];
-
-	sha256_end(&end, sum);
-	for (int i = 0; i < SHA256_BYTES; i++)
-		snprintf(found + 2 * i, 3, "%02x", sum[i]);
-	return strcmp(found, hex) == 0
-		       ? 0
-		       : err_set(err, -EBADMSG,
-				 "the appliance changed while it was copied");
-}
-
-static int versions_copy(int from, int to, const char *hex, uint64_t bytes,
-			 payload_tick *tick, void *context, struct err *err)
-{
-	struct sha256 sha;
-	auto_free char *part = malloc(VERSIONS_PART);
-
-	if (!part)
-		return err_set(err, -ENOMEM, "copy the payload");
-	sha256_start(&sha);
-	for (uint64_t at = 0; at < bytes;) {
-		uint64_t left = bytes - at;
-		size_t len =
-			left < VERSIONS_PART ? (size_t)left : VERSIONS_PART;
-		int rc = fd_pread_all(from, part, len, at, err);
-
-		if (rc >= 0)
-			rc = fd_write_all(to, part, len, err);
-		if (rc < 0)
-			return rc;
-		sha256_add(&sha, part, len);
-		at += len;
-		if (tick && !tick(context))
-			return err_set(err, -ECANCELED, "copy the payload");
-	}
-	return versions_copied(&sha, hex, err);
-}
-
 int versions_publish(const struct share *share, int image, const char *hex,
 		     uint64_t bytes, payload_tick *tick, void *context,
 		     struct err *err)
@@ -155,8 +110,8 @@ int versions_publish(const struct share *share, int image, const char *hex,
 		return 1;
 	rc = file_draft_open(&draft, path, 0444, err);
 	if (rc >= 0) {
-		rc = versions_copy(image, draft.fd, hex, bytes, tick, context,
-				   err);
+		rc = payload_copy(image, draft.fd, hex, bytes, tick, context,
+				  err);
 		if (rc < 0)
 			err_wrap(err, "write %s", path);
 	}
