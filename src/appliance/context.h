@@ -5,8 +5,9 @@
  *	          record	the version at the install (record.h)
  *	          bin/ENTRY	link to the startup binary; start paths lead here
  *	          settings/	from the application's templates
- *	          data/		what the application may write
+ *	          data		link to what the application may write
  *	          state		only while independent: since when, and why
+ *	APPS/.data.NAME/	what it has written; stays after an uninstall
  *	APPS/.start/HEX		the startup binary, once for all applications
  *	APPS/.host		what this host calls itself on shares
  *	APPS/.lock		held by who installs or uninstalls

@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 enum {
-	INSTALL_START_MOST = 8 << 20,
-	INSTALL_SETTINGS_MOST = 16 * 1024,
+	INSTALL_START_MOST = 32 << 20,
 	INSTALL_EXCHANGE = 2, /* RENAME_EXCHANGE */
 };
 
@@ -192,17 +191,17 @@ static int install_setting(void *context, const struct erofs_entry *entry)
 		return 0;
 	from = file_format(MANIFEST_SETTINGS "/%s", entry->name);
 	settings->rc = from ? appliance_read(&install->appliance, from,
-					     INSTALL_SETTINGS_MOST, &text,
+					     MANIFEST_SETTINGS_MOST, &text,
 					     settings->err)
 			    : install_no_memory(settings->err);
 	if (settings->rc < 0)
 		return 1;
 	install_expand(install, buf_string(&text), &out);
 	settings->bytes += out.len;
-	if (settings->bytes > INSTALL_SETTINGS_MOST)
+	if (settings->bytes > MANIFEST_SETTINGS_MOST)
 		settings->rc = err_set(settings->err, -EINVAL,
 				       "settings of more than %d bytes",
-				       INSTALL_SETTINGS_MOST);
+				       MANIFEST_SETTINGS_MOST);
 	else
 		settings->rc =
 			install_put(settings->folder, entry->name,
@@ -229,25 +228,27 @@ static int install_settings(struct install *install, const char *folder,
 	return settings.rc;
 }
 
-/* What was written under an install before is kept. */
+/* Beside the context, and a link in it: an install, an upgrade and an
+ * uninstall leave alone what was written. */
+static char *install_data_folder(const char *folder)
+{
+	const char *name = file_base(folder);
+
+	return file_format("%.*s.data.%s", (int)(name - folder), folder, name);
+}
+
 static int install_data(const struct install *install, const char *folder,
 			struct err *err)
 {
-	const char *const from[] = { install->folder, install->root };
-	auto_free char *data = file_join(folder, "data");
+	auto_free char *data = install_data_folder(install->folder);
+	auto_free char *link = file_join(folder, "data");
+	auto_free char *target = NULL;
 
-	for (int i = 0; i < 2; i++) {
-		auto_free char *old = i ? file_format("%s/.data.%s", from[i],
-						      install->record.name)
-					: file_join(from[i], "data");
-
-		if (!data || !old)
-			return install_no_memory(err);
-		if (rename(old, data) == 0)
-			break;
-	}
-	if (install->record.writable_count && mkdir(data, 0755) < 0 &&
-	    errno != EEXIST)
+	if (!data || !link)
+		return install_no_memory(err);
+	if (!install->record.writable_count && access(data, F_OK) < 0)
+		return 0;
+	if (mkdir(data, 0755) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "make %s", data);
 	for (int i = 0; i < install->record.writable_count; i++) {
 		auto_free char *path =
@@ -256,7 +257,24 @@ static int install_data(const struct install *install, const char *folder,
 		if (!path || (mkdir(path, 0755) < 0 && errno != EEXIST))
 			return err_set(err, -errno, "make %s", path);
 	}
+	target = file_format("../%s", file_base(data));
+	if (!target || symlink(target, link) < 0)
+		return err_set(err, target ? -errno : -ENOMEM, "make %s", link);
 	return 0;
+}
+
+/* Empty folders are not worth keeping; false: there is more. */
+static bool install_data_is_empty(const char *data)
+{
+	DIR *list = opendir(data);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			unlinkat(dirfd(list), entry->d_name, AT_REMOVEDIR);
+	if (list)
+		closedir(list);
+	return rmdir(data) == 0 || errno == ENOENT;
 }
 
 /* ---- a copy to go on from ------------------------------------------------------------- */
@@ -390,20 +408,17 @@ int install_drop_context(const struct context *context, bool purge,
 	int root = (int)(name - context->folder);
 	auto_free char *gone =
 		file_format("%.*s.old.%s", root, context->folder, name);
-	auto_free char *data = file_join(context->folder, "data");
-	auto_free char *kept =
-		file_format("%.*s.data.%s", root, context->folder, name);
+	auto_free char *data = install_data_folder(context->folder);
 
-	if (!gone || !data || !kept)
+	if (!gone || !data)
 		return install_no_memory(err);
-	/* An empty one is not worth keeping. */
-	if (!purge && rename(data, kept) == 0 && rmdir(kept) < 0)
-		buf_format(notes, "what it has written is kept in %s\n", kept);
-	if (purge)
-		file_remove_tree(kept, NULL);
 	file_remove_tree(gone, NULL);
 	if (rename(context->folder, gone) < 0)
 		return err_set(err, -errno, "remove %s", context->folder);
+	if (purge)
+		file_remove_tree(data, NULL);
+	else if (!install_data_is_empty(data))
+		buf_format(notes, "what it has written is kept in %s\n", data);
 	return file_remove_tree(gone, err);
 }
 
