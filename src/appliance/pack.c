@@ -41,6 +41,22 @@ static int pack_no_memory(struct err *err)
 
 /* ---- what goes into it ----------------------------------------------------------- */
 
+static const char *pack_kind(const struct pack *pack, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (pack->wish->kind)
+		return pack->wish->kind;
+	if (len > 5 && strcmp(path + len - 5, ".wasm") == 0)
+		return record_kinds[RECORD_WASM];
+	return record_kinds[RECORD_PROGRAM];
+}
+
+static bool pack_is_program(const struct pack *pack, const char *path)
+{
+	return strcmp(pack_kind(pack, path), record_kinds[RECORD_PROGRAM]) == 0;
+}
+
 /* Its links stay as they are; their targets come with it. */
 static int pack_find_program(struct pack *pack, struct err *err)
 {
@@ -53,7 +69,7 @@ static int pack_find_program(struct pack *pack, struct err *err)
 	if (!found)
 		return err_set(err, -ENOENT,
 			       "%s is no folder and no program in PATH", word);
-	if (access(found, X_OK) < 0)
+	if (access(found, pack_is_program(pack, found) ? X_OK : R_OK) < 0)
 		return err_set(err, -errno, "%s", found);
 	if (*found == '/') {
 		pack->program = steal_ptr(&found);
@@ -233,17 +249,6 @@ static int pack_find_loader(struct pack *pack, struct err *err)
 				      "%s has no loader; --own-libc is for "
 				      "dynamic programs",
 				      pack->program);
-}
-
-static const char *pack_kind(const struct pack *pack, const char *path)
-{
-	size_t len = strlen(path);
-
-	if (pack->wish->kind)
-		return pack->wish->kind;
-	if (len > 5 && strcmp(path + len - 5, ".wasm") == 0)
-		return record_kinds[RECORD_WASM];
-	return record_kinds[RECORD_PROGRAM];
 }
 
 static int pack_add_entry(struct pack *pack, const char *name, size_t name_len,
