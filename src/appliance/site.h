@@ -4,6 +4,7 @@
  *
  *	MOUNTS/HEX-SOURCE/	where it is mounted
  *	MOUNTS/HEX-SOURCE.ok	what was found right of the file (payload.h)
+ *	MOUNTS/HEX-SOURCE.ok.tree	the same of a folder that stands in
  *	MOUNTS/.lock		held while one is made or taken away
  *
  * HEX is the first half of the digest.  The ways, in order: it is there; a
