@@ -131,7 +131,25 @@ static int appliance_manifest(struct appliance *appliance, struct err *err)
 			   appliance->record_text.len, &appliance->record, err);
 }
 
-/* Where a link leads is seen when it is started: it stays within. */
+/* Or the first link on the way: where it leads is seen when it is started, and
+ * it stays within. */
+static int appliance_find(const struct appliance *appliance, const char *path,
+			  struct erofs_node *node)
+{
+	for (size_t len = 0;; len++) {
+		auto_free char *part = NULL;
+		int rc;
+
+		len += strcspn(path + len, "/");
+		part = strndup(path, len);
+		rc = part ? erofs_path(&appliance->erofs, part, node, NULL)
+			  : -ENOMEM;
+		if (rc < 0 || !path[len] ||
+		    (node->mode & EROFS_S_KIND) == EROFS_S_LINK)
+			return rc;
+	}
+}
+
 static bool appliance_is_kind(const struct record_entry *entry, uint32_t mode)
 {
 	uint32_t want =
@@ -148,14 +166,20 @@ static int appliance_entries(const struct appliance *appliance, struct err *err)
 
 	for (int i = 0; i < record->entry_count; i++) {
 		const struct record_entry *entry = &record->entry[i];
-		struct erofs_node node;
-		const char *why = "";
+		struct erofs_node node, loader;
 
-		if (erofs_path(&appliance->erofs, entry->path, &node, &why) < 0)
+		if (appliance_find(appliance, entry->path, &node) < 0)
 			return err_set(err, -EINVAL,
 				       "%s: entry %s: %s is not in it",
 				       appliance->path, entry->name,
 				       entry->path);
+		if (entry->loader &&
+		    appliance_find(appliance, entry->loader, &loader) < 0)
+			return err_set(err, -EINVAL,
+				       "%s: entry %s: its loader %s is not in "
+				       "it",
+				       appliance->path, entry->name,
+				       entry->loader);
 		if (!appliance_is_kind(entry, node.mode))
 			return err_set(err, -EINVAL,
 				       "%s: entry %s: %s is no %s",
