@@ -463,6 +463,8 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 
 	if (!folder)
 		return err->code;
+	if (access(folder, F_OK) < 0)
+		return err_set(err, -errno, "application %s", name);
 	rc = lock = install_lock(root, err);
 	if (rc >= 0)
 		rc = context_read(folder, &context, err);
