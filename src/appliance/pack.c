@@ -128,10 +128,20 @@ static int pack_collect(struct pack *pack, struct err *err)
 
 /* In the payload there is no other root: a link that begins with / means the
  * payload's own. */
-static int pack_turn_link(struct tree_node *node, struct err *err)
+static int pack_turn_link(const struct pack *pack, struct tree_node *node,
+			  struct err *err)
 {
 	auto_buf struct buf text = { 0 };
 
+	/* What is this system's lies where it is without links of folders. */
+	if (pack->program) {
+		auto_free char *place = pack_place(buf_string(&node->data));
+
+		if (place) {
+			buf_clear(&node->data);
+			buf_text(&node->data, place);
+		}
+	}
 	for (const char *at = node->name; (at = strchr(at, '/')); at++)
 		buf_text(&text, "../");
 	buf_add(&text, node->data.data + 1, node->data.len - 1);
@@ -153,7 +163,7 @@ static int pack_turn_links(struct pack *pack, struct err *err)
 
 		if (S_ISLNK(node->mode) && node->data.len &&
 		    node->data.data[0] == '/')
-			rc = pack_turn_link(node, err);
+			rc = pack_turn_link(pack, node, err);
 	}
 	return rc;
 }
