@@ -200,7 +200,7 @@ if command -v python3.11 >/dev/null && [ -d /usr/lib/python3.11 ]; then
 	run "$bin/python3.11" -c 'print("cold")'
 	[ $status = 0 ] && grep -qx cold out && shared
 	ok $? "the first warm start"
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		ls "$XDG_CACHE_HOME"/brood/programs/*/entry >/dev/null 2>&1 && break
 		sleep 0.1
 	done
