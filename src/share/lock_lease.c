@@ -31,11 +31,11 @@ static const char lease_prefix[] = "e";
 
 /* ---- made ------------------------------------------------------------------ */
 
-static bool lease_is_there(int root)
+/* A hint is what the first holder leaves. */
+static bool lease_is_used(int root)
 {
-	struct stat st;
-
-	return fstatat(root, "lock/lease", &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(root, "lock/lease/e.hint", F_OK,
+			 AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* The number of milliseconds since 1970: more than any epoch of a chain that
@@ -337,7 +337,7 @@ static int lease_release(struct share_lock *lock)
 
 const struct lock_kind lock_lease = {
 	.folder = "lock/lease",
-	.is_there = lease_is_there,
+	.is_used = lease_is_used,
 	.make = lease_make,
 	.try = lease_try,
 	.look = lease_look,
