@@ -229,14 +229,16 @@ static int image_build_add_one(struct image *image, const char *with,
 	return image_needed_add(&image->needed, path, to, err);
 }
 
-/* Words for several modules.  What is not in every kernel is only noted. */
+/* Words for several modules.  What a kernel does not have is noted, but for
+ * those with a "-": other kernels do without them. */
 struct image_set {
 	const char *name, *modules[12];
 };
 static const struct image_set image_sets[] = {
 	{ "share",
 	  { "virtio_pci", "9pnet_virtio", "9p", "virtiofs", "virtio_pmem",
-	    "nd_pmem", "virtio_blk", "loop", "erofs", NULL } },
+	    "nd_pmem", "virtio_blk", "loop", "-crc32c_generic", "erofs",
+	    NULL } },
 	{ "nfs4", { "virtio_pci", "virtio_net", "nfsv4", NULL } },
 	{ NULL, { NULL } },
 };
@@ -244,17 +246,20 @@ static const struct image_set image_sets[] = {
 static int image_build_add_set(struct image *image, const struct image_set *set,
 			       struct err *err)
 {
+	struct image_modules *modules = &image->modules;
 	int r = 0;
 
-	for (const char *const *name = set->modules; *name && r >= 0; name++) {
-		if (image_modules_has(&image->modules, *name))
-			r = image_modules_add(&image->modules, &image->tree,
-					      *name, err);
-		else
+	for (const char *const *at = set->modules; *at && r >= 0; at++) {
+		bool quiet = **at == '-';
+		const char *name = *at + quiet;
+
+		if (image_modules_has(modules, name))
+			r = image_modules_add(modules, &image->tree, name, err);
+		else if (!quiet)
 			buf_format(&image->built->notes,
 				   "%s has no module %s: --module %s is "
 				   "without it\n",
-				   image->modules.release, *name, set->name);
+				   modules->release, name, set->name);
 	}
 	return r;
 }

@@ -149,7 +149,7 @@ int lent_add_share(struct lent *lent, const char *words, struct err *err)
 	auto_free char *path = NULL;
 	int rc = lent_room(lent, err);
 
-	if (sign && strchr(sign, '/'))
+	if (sign && (strchr(sign, '/') || access(at, F_OK) == 0))
 		sign = NULL;
 	path = sign ? strndup(at, (size_t)(sign - at)) : strdup(at);
 	if (rc >= 0 && !path)

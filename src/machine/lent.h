@@ -46,7 +46,8 @@ struct lent {
 void lent_fini(struct lent *lent);
 #define auto_lent __attribute__((cleanup(lent_fini)))
 
-/* "[HOW:]DIR[=TAG]".  A TAG has no "/"; without one it is share0, share1 .. */
+/* "[HOW:]DIR[=TAG]".  Where there is a DIR of that whole name, there is no TAG:
+ * then it is share0, share1 .. */
 int lent_add_share(struct lent *lent, const char *words, struct err *err);
 /* LENT_PMEM or LENT_DEVICE; its tag is pmem0 .. or device0 .. */
 int lent_add_file(struct lent *lent, enum lent_how how, const char *path,

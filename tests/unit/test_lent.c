@@ -73,7 +73,7 @@ TEST(shares)
 	CHECK_TEXT(lent.item[0].tag, "share0");
 	CHECK_TEXT(lent.item[0].path, plain);
 	CHECK(!lent_has_virtiofs(&lent));
-	CHECK_INT(add(&lent, "virtiofs:", odd, "/", &err), 0);
+	CHECK_INT(add(&lent, "virtiofs:", odd, "", &err), 0);
 	CHECK_TEXT(lent.item[1].tag, "share1");
 	CHECK_TEXT(lent.item[1].path, odd);
 	CHECK_INT(add(&lent, "virtiofs-locks:", odd, "=locks", &err), 0);
