@@ -22,7 +22,7 @@ struct load {
 	struct share_lock lock;
 	struct buf text; /* of the record */
 	struct record record;
-	uint64_t version;
+	uint64_t version, epoch;
 	struct site site;
 	const char *image; /* of this host alone; NULL: on the share */
 	const char *source;
@@ -93,6 +93,7 @@ static int load_take_lock(struct load *load, struct err *err)
 	if (rc >= 0)
 		rc = share_lock_take(&load->share, load->context->wait_ms,
 				     load_waits, load, &load->lock, err);
+	load->epoch = load->lock.epoch;
 	load->locked_ns = clock_ns();
 	return rc;
 }
@@ -175,7 +176,7 @@ static void load_facts(const struct load *load, struct buf *out)
 	json_number(&json, "version", (int64_t)load->version);
 	json_text(&json, "payload", load->record.payload);
 	json_bool(&json, "lock_was_held", load->holder.held);
-	json_number(&json, "epoch", (int64_t)load->lock.epoch);
+	json_number(&json, "epoch", (int64_t)load->epoch);
 	json_text(&json, "verified", load->site.verified);
 	json_text(&json, "placed", load->site.way);
 	json_open(&json, "us");
