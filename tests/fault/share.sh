@@ -3,5 +3,6 @@
 # The lock of a share is taken, used and released, and killed or refused at
 # each system call: the next one gets it, and no version is lost.
 # timeout: 300
+# shellcheck source=tests/lib/func.sh
 . "$(dirname "$0")/../lib/func.sh"
 "$BUILD/tests/fault/share" "$folder"
