@@ -20,6 +20,7 @@ import machines as m
 import warm
 from warm import note
 
+# CLAIM 4.1 4.2 4.3 4.4 4.5 4.6 4.7 4.8 4.9 4.10 4.11 4.12 4.13 4.14 4.15
 TAP = warm.Tap()
 WORK = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
 SHARE = os.path.join(WORK, "share")
