@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a host has of an application: a folder of kilobytes.	CLAIM 4.5
+/* What a host has of an application: a folder of kilobytes.
+ *							CLAIM 4.1 4.5
  *
  *	APPS/NAME/context	the share, limits, what to do without it
  *	          record	the version at the install (record.h)

@@ -320,21 +320,29 @@ static void install_give_up(struct install *install,
 
 /* ---- tried ------------------------------------------------------------------------ */
 
+int install_load(const struct context *context, struct err *err)
+{
+	auto_loaded struct loaded loaded = { 0 }, copy = { 0 };
+
+	if (load_shared(context, NULL, &loaded, err) < 0)
+		return err_wrap(err, "it cannot be loaded from the share");
+	if (context->copy &&
+	    load_local(context, NULL, context->copy, "copy", &copy, err) < 0)
+		return err_wrap(err, "its copy cannot be loaded");
+	return 0;
+}
+
 /* It is loaded once, so that the first start finds it so.  That it cannot be
  * is told, but no reason to take the context back: an independent entity may
  * be what the user wants. */
 static void install_try(struct install *install)
 {
 	auto_context struct context context = { 0 };
-	auto_loaded struct loaded loaded = { 0 };
 	struct err err = { 0 };
 
 	if (context_read(install->folder, &context, &err) < 0 ||
-	    load_shared(&context, install->record.entry[0].name, &loaded,
-			&err) < 0)
-		buf_format(&install->installed->notes,
-			   "it cannot be loaded from the share: %s\n",
-			   err.text);
+	    install_load(&context, &err) < 0)
+		buf_format(&install->installed->notes, "%s\n", err.text);
 }
 
 /* ---- the install on one screen ------------------------------------------------------ */

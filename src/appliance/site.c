@@ -236,7 +236,12 @@ int site_find(const struct site_wish *wish, const char *image,
 		site->way = "found";
 		return site_verify(wish, image, stamp, site, err);
 	}
-	rc = file_make_dirs(wish->mounts, 0755, &mount_err);
+	rc = wish->found_only
+		     ? err_set(&mount_err, -EPERM,
+			       "%s is not loaded on this host: \"brood app "
+			       "load\" does so, as root",
+			       image)
+		     : file_make_dirs(wish->mounts, 0755, &mount_err);
 	if (rc >= 0)
 		rc = site_locked(wish, image, stamp, site, &mount_err);
 	if (rc < 0 && site_may_not_mount(rc) &&

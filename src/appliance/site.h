@@ -21,6 +21,7 @@ struct site_wish {
 	uint64_t bytes;
 	const char *source; /* "share", "copy" or "appliance" */
 	bool shared;	    /* a device of the hypervisor's will do */
+	bool found_only;    /* nothing is mounted */
 	payload_tick *tick;
 	void *context;
 };

@@ -268,7 +268,6 @@ struct gc_share {
 	const char *kept[256]; /* payloads of this host's contexts */
 	struct buf kept_text;
 	size_t kept_count;
-	char *mounts;
 	struct err err;
 };
 
@@ -320,8 +319,6 @@ static int gc_visit(const struct context *context, const char *folder,
 	(void)folder;
 	if (damaged->code)
 		return 0;
-	if (!gc->mounts)
-		gc->mounts = strdup(context->mounts);
 	if (context_record(context, &record, NULL) >= 0)
 		buf_format(&gc->kept_text, "%s\n", record.payload);
 	line = file_format("\n%s\n", context->share);
@@ -338,8 +335,9 @@ static int gc_visit(const struct context *context, const char *folder,
 /* What a context names stays mounted, for its next start. */
 static int gc_mounts(struct gc_share *gc, struct err *err)
 {
-	char *text = buf_steal(&gc->kept_text);
-	int rc = 0;
+	auto_free char *root = context_root(err);
+	auto_free char *mounts = root ? context_mounts(root, err) : NULL;
+	auto_free char *text = buf_steal(&gc->kept_text);
 
 	for (char *line = text; line && *line && gc->kept_count < 255;) {
 		char *end = strchr(line, '\n');
@@ -349,10 +347,7 @@ static int gc_mounts(struct gc_share *gc, struct err *err)
 		line = end + 1;
 	}
 	gc->kept[gc->kept_count] = NULL;
-	if (gc->mounts)
-		rc = site_sweep(gc->mounts, gc->kept, err);
-	free(text);
-	return rc;
+	return mounts ? site_sweep(mounts, gc->kept, err) : -ENOMEM;
 }
 
 int app_gc_run(int argc, char **argv)
@@ -380,7 +375,6 @@ int app_gc_run(int argc, char **argv)
 			     gc.given);
 	buf_fini(&gc.done);
 	buf_fini(&gc.kept_text);
-	free(gc.mounts);
 	free(gc.given);
 	cli_print(buf_string(&out));
 	return rc < 0 || gc.err.code ? cli_fail(&gc.err, NULL) : 0;

@@ -62,8 +62,8 @@ script() { # FILE TEXT
 
 # ---- words -------------------------------------------------------------------
 
-for verb in pack install start ls show verify upgrade rollback rejoin gc \
-	uninstall; do
+for verb in pack install start ls show verify upgrade rollback load rejoin \
+	gc uninstall; do
 	app $verb --help
 	[ $status = 0 ] && grep -q "^usage: brood app $verb" out && [ ! -s err ]
 	ok $? "app $verb --help"
@@ -80,7 +80,7 @@ ok $? "app without a verb"
 app instal x
 says 100 'no "app instal"; there are pack, install'
 ok $? "app with a verb that is none"
-for verb in show verify rejoin rollback uninstall start; do
+for verb in show verify load rejoin rollback uninstall start; do
 	app $verb nothing
 	says 111 'nothing'
 	ok $? "app $verb of what is not installed"
