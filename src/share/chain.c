@@ -75,74 +75,88 @@ bool chain_number(const char *prefix, const char *name, uint64_t *n)
  * -----------------------------------------------------------
  */
 
-int chain_open(int dir, const char *prefix, uint64_t n, struct err *err)
+/* statx(2) as the kernel has it; musl has none. */
+struct chain_statx {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, spare;
+	uint64_t ino, size, blocks, attributes_mask;
+	uint64_t times[8];
+	uint32_t rdev[2], dev[2];
+	uint64_t rest[14];
+};
+_Static_assert(sizeof(struct chain_statx) == 256, "as the kernel has it");
+
+/* As the server has it now: what was opened by a name that a client still
+ * remembered may have no name any more. */
+int chain_see(int fd, struct chain_seen *seen)
+{
+	enum { EMPTY_PATH = 0x1000, FORCE_SYNC = 0x2000 };
+	enum { TYPE = 1, NLINK = 4, INO = 0x100 };
+	struct chain_statx now = { 0 };
+	struct stat st;
+
+	if (syscall(SYS_statx, fd, "", EMPTY_PATH | FORCE_SYNC,
+		    TYPE | NLINK | INO, &now) == 0) {
+		*seen = (struct chain_seen){
+			.dev = (uint64_t)now.dev[0] << 32 | now.dev[1],
+			.ino = now.ino,
+			.links = now.nlink,
+			.is_file = S_ISREG(now.mode),
+		};
+		return 0;
+	}
+	if (errno != ENOSYS || fstat(fd, &st) < 0)
+		return errno == ESTALE ? -ENOENT : -errno;
+	*seen = (struct chain_seen){ st.st_dev, st.st_ino, st.st_nlink,
+				     S_ISREG(st.st_mode) };
+	return 0;
+}
+
+static int chain_open_named(int dir, const char *name, struct chain_seen *seen)
+{
+	auto_close int fd = openat(
+		dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int rc;
+
+	if (fd < 0)
+		return errno == ESTALE ? -ENOENT : -errno;
+	if ((rc = chain_see(fd, seen)) < 0)
+		return rc;
+	if (seen->links == 0)
+		return -ENOENT;
+	return seen->is_file ? steal_fd(&fd) : -EISDIR;
+}
+
+int chain_open(int dir, const char *prefix, uint64_t n, struct chain_seen *seen,
+	       struct err *err)
 {
 	char name[CHAIN_NAME_ROOM];
-	auto_close int fd = -1;
-	struct stat st;
+	struct chain_seen any;
+	int fd;
 
 	chain_name(name, prefix, n);
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 && errno == ESTALE)
-		errno = ENOENT;
-	if (fd < 0)
-		return err_set(err, -errno, "open %s", name);
-	if (fstat(fd, &st) < 0)
-		return err_set(err, errno == ESTALE ? -ENOENT : -errno,
-			       "look at %s", name);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "%s is not a file", name);
-	return steal_fd(&fd);
+	fd = n ? chain_open_named(dir, name, seen ? seen : &any) : -ENOENT;
+	if (fd == -EISDIR)
+		return err_set(err, -EPROTO, "%s is not a file", name);
+	return fd < 0 ? err_set(err, fd, "open %s", name) : fd;
 }
 
-/* The links of an open file as the server counts them now: what was opened by
- * a name that a client still remembered may be deleted. */
-static int chain_links(int fd, struct err *err)
+int chain_is_there(int dir, const char *prefix, uint64_t n,
+		   const struct chain_seen *before, struct err *err)
 {
-	struct {
-		uint32_t mask, blksize;
-		uint64_t attributes;
-		uint32_t nlink;
-		uint8_t rest[236];
-	} now = { 0 };
-	struct stat st;
-
-	/* AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_NLINK */
-	if (syscall(SYS_statx, fd, "", 0x1000 | 0x2000, 4, &now) == 0)
-		return now.nlink;
-	if (errno == ESTALE || errno == ENOENT)
-		return 0;
-	if (errno == ENOSYS && fstat(fd, &st) == 0)
-		return st.st_nlink;
-	return err_set(err, -errno, "look at a file of the chain");
-}
-
-int chain_is_there(int dir, const char *prefix, uint64_t n, int before,
-		   struct err *err)
-{
-	struct stat then, now;
+	struct chain_seen now;
 	struct err why = { 0 };
-	auto_close int fd = n ? chain_open(dir, prefix, n, &why) : -ENOENT;
+	auto_close int fd = chain_open(dir, prefix, n, &now, &why);
 
 	if (fd == -ENOENT)
 		return 0;
-	if (fd < 0) {
-		if (err)
-			*err = why;
+	if (fd < 0 && err)
+		*err = why;
+	if (fd < 0)
 		return fd;
-	}
-	if (before >= 0) {
-		if (fstat(fd, &now) < 0 || fstat(before, &then) < 0)
-			return errno == ESTALE || errno == ENOENT
-				       ? 0
-				       : err_set(err, -errno, "look at %s.%lu",
-						 prefix, (unsigned long)n);
-		if (now.st_dev != then.st_dev || now.st_ino != then.st_ino)
-			return 0;
-	}
-	int links = chain_links(fd, err);
-
-	return links < 0 ? links : links > 0;
+	return !before || (before->dev == now.dev && before->ino == now.ino);
 }
 
 /* Calls it for each name of the chain, "." and ".." are none. */
@@ -246,63 +260,75 @@ static uint64_t chain_hint_read(int dir, const char *prefix)
 	return n;
 }
 
-/* An entry that is there, to begin from: 1, 0, or an error.  One whose
- * predecessor is missing may be what a latecomer was about to take back. */
+/* A number to begin from; 0: the folder shows none.  One whose predecessor is
+ * missing may be what a latecomer was about to take back. */
 static int chain_begin(int dir, const char *prefix, bool by_hint, uint64_t *at,
 		       struct err *err)
 {
 	uint64_t least;
 	int rc;
 
-	if (by_hint) {
-		*at = chain_hint_read(dir, prefix);
-		rc = *at > 1 ? chain_is_there(dir, prefix, *at, -1, err) : 0;
-		return rc <= 0 ? rc
-			       : chain_is_there(dir, prefix, *at - 1, -1, err);
+	if (by_hint && (*at = chain_hint_read(dir, prefix)) > 1) {
+		rc = chain_is_there(dir, prefix, *at - 1, NULL, err);
+		if (rc != 0)
+			return rc;
 	}
-	rc = chain_list(dir, prefix, &least, at, err);
-	return rc < 0 ? rc : chain_is_there(dir, prefix, *at, -1, err);
+	return chain_list(dir, prefix, &least, at, err);
 }
 
-/* Up from an entry that is there.  It is still there after the next one was
- * not: so that one was not trimmed, it never was. */
+/* Up to where there is no next one.  If the last one is there after that, the
+ * next one was not trimmed: it never was. */
 static int chain_climb(int dir, const char *prefix, uint64_t *at,
-		       struct err *err)
+		       struct chain_seen *seen, struct err *err)
 {
-	int rc = 1;
+	for (int i = 0; i < CHAIN_CLIMB_MOST; i++) {
+		int rc = chain_is_there(dir, prefix, *at + 1, NULL, err);
 
-	for (int i = 0; rc > 0; i++) {
-		if (i == CHAIN_CLIMB_MOST)
-			return err_set(err, -EMFILE, "too many files %s.*",
-				       prefix);
-		rc = chain_is_there(dir, prefix, *at + 1, -1, err);
-		*at += rc > 0;
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			return chain_open(dir, prefix, *at, seen, err);
+		++*at;
 	}
-	return rc < 0 ? rc : chain_is_there(dir, prefix, *at, -1, err);
+	return err_set(err, -EMFILE, "too many files %s.*", prefix);
+}
+
+int chain_last_open(int dir, const char *prefix, uint64_t *last,
+		    struct chain_seen *seen, struct err *err)
+{
+	int rc = chain_prefix_check(prefix, err);
+
+	if (rc < 0)
+		return rc;
+	for (int try = 0; try < CHAIN_TRIES; try++) {
+		rc = chain_begin(dir, prefix, try == 0, last, err);
+		if (rc < 0)
+			return rc;
+		if (*last == 0)
+			return err_set(err, -ENOENT, "look for %s.*", prefix);
+		rc = chain_climb(dir, prefix, last, seen, err);
+		if (rc != -ENOENT)
+			return rc;
+	}
+	return err_set(err, -EAGAIN, "find the last of %s.*", prefix);
 }
 
 int chain_last(int dir, const char *prefix, uint64_t *last, struct err *err)
 {
-	int rc = chain_prefix_check(prefix, err);
+	struct err why = { 0 };
+	auto_close int fd = chain_last_open(dir, prefix, last, NULL, &why);
 
-	for (int try = 0; rc >= 0 && try < CHAIN_TRIES; try++) {
-		*last = 0;
-		rc = chain_begin(dir, prefix, try % 2 == 0, last, err);
-		if (rc > 0)
-			rc = chain_climb(dir, prefix, last, err);
-		if (rc > 0)
-			return 0;
-		if (rc == 0 && try % 2 && *last == 0)
-			return 0;
-	}
-	return rc < 0 ? rc
-		      : err_set(err, -EAGAIN, "find the last of %s.*", prefix);
+	if (fd >= 0 || (fd == -ENOENT && *last == 0))
+		return 0;
+	if (err)
+		*err = why;
+	return fd;
 }
 
 int chain_read(int dir, const char *prefix, uint64_t n, struct buf *to,
 	       size_t most, struct err *err)
 {
-	auto_close int fd = chain_open(dir, prefix, n, err);
+	auto_close int fd = chain_open(dir, prefix, n, NULL, err);
 	char part[4096];
 	ssize_t got;
 
@@ -375,12 +401,13 @@ void chain_draft_close(int dir, struct chain_draft *draft)
 static int chain_link(int dir, const struct chain_draft *draft,
 		      const char *name, struct err *err)
 {
+	struct chain_seen seen;
 	int code;
 
 	if (linkat(dir, draft->name, dir, name, 0) == 0)
 		return 0;
 	code = -errno;
-	if (chain_links(draft->fd, NULL) == 2)
+	if (chain_see(draft->fd, &seen) == 0 && seen.links == 2)
 		return 0;
 	return err_set(err, code, "make %s", name);
 }
@@ -411,7 +438,7 @@ static int chain_is_in_place(int dir, const char *prefix, uint64_t n,
 	int rc;
 
 	if (n > 1)
-		return chain_is_there(dir, prefix, n - 1, -1, err);
+		return chain_is_there(dir, prefix, n - 1, NULL, err);
 	rc = chain_list(dir, prefix, &least, &most, err);
 	if (rc < 0)
 		return rc;
@@ -538,7 +565,7 @@ static int chain_bottom(int dir, const char *prefix, uint64_t top,
 	int rc;
 
 	for (int i = 0; i < CHAIN_TRIM_MOST; i++) {
-		rc = chain_is_there(dir, prefix, top, -1, err);
+		rc = chain_is_there(dir, prefix, top, NULL, err);
 		if (rc < 0)
 			return rc;
 		if (rc == 0) {
@@ -551,7 +578,7 @@ static int chain_bottom(int dir, const char *prefix, uint64_t top,
 	*bottom = 0;
 	if (rc < 0 || least == 0)
 		return rc;
-	rc = chain_is_there(dir, prefix, least - 1, -1, err);
+	rc = chain_is_there(dir, prefix, least - 1, NULL, err);
 	if (rc == 0)
 		*bottom = least;
 	return rc < 0 ? rc : 0;

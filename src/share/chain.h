@@ -57,12 +57,24 @@ int chain_draft_link(int dir, const struct chain_draft *draft,
 /* Drops its own name and the descriptor. */
 void chain_draft_close(int dir, struct chain_draft *draft);
 
-/* A regular file, for reading; -ENOENT. */
-int chain_open(int dir, const char *prefix, uint64_t n, struct err *err);
-/* Is entry n there, by a fresh open, and (unless before is -1) the very file
- * that "before" was opened from?  1, 0, or an error. */
-int chain_is_there(int dir, const char *prefix, uint64_t n, int before,
-		   struct err *err);
+/* Which file a name led to, as its server had it at that moment. */
+struct chain_seen {
+	uint64_t dev, ino;
+	uint64_t links;
+	bool is_file;
+};
+int chain_see(int fd, struct chain_seen *seen); /* -ENOENT */
+/* For reading; -ENOENT.  seen may be NULL. */
+int chain_open(int dir, const char *prefix, uint64_t n, struct chain_seen *seen,
+	       struct err *err);
+/* The last one: -ENOENT and *last = 0 where there is none, -EAGAIN when it
+ * moved all the while. */
+int chain_last_open(int dir, const char *prefix, uint64_t *last,
+		    struct chain_seen *seen, struct err *err);
+/* Is entry n there, by a fresh open, and the very file that was seen before
+ * (and is open still; NULL: any)?  1, 0, or an error. */
+int chain_is_there(int dir, const char *prefix, uint64_t n,
+		   const struct chain_seen *before, struct err *err);
 /* The lowest and the highest number that a listing shows (0, 0: none). */
 int chain_list(int dir, const char *prefix, uint64_t *least, uint64_t *most,
 	       struct err *err);

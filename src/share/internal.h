@@ -51,8 +51,8 @@ struct lock_watch {
 
 /* One kind of lock.  All return negative errors. */
 struct lock_kind {
-	const char *folder; /* where it lies in a share */
-	bool (*is_there)(int root);
+	const char *folder;	   /* where it lies in a share */
+	bool (*is_used)(int root); /* did it ever have a holder? */
 	/* Makes what it needs, unless it is there. */
 	int (*make)(int root, struct err *err);
 	/* 1: taken; 0: held by what the watch tells. */

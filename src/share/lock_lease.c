@@ -31,11 +31,11 @@ static const char lease_prefix[] = "e";
 
 /* ---- made ------------------------------------------------------------------ */
 
-static bool lease_is_there(int root)
+/* A hint is what the first holder leaves. */
+static bool lease_is_used(int root)
 {
-	struct stat st;
-
-	return fstatat(root, "lock/lease", &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(root, "lock/lease/e.hint", F_OK,
+			 AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* The number of milliseconds since 1970: more than any epoch of a chain that
@@ -144,47 +144,55 @@ static int lease_make(int root, struct err *err)
 
 /* ---- looked at --------------------------------------------------------------- */
 
-/* The last epoch, opened, and what is in it.  0: it moved while we looked. */
-static int lease_last(int folder, uint64_t *last, int *fd,
-		      struct lock_record *record, struct err *err)
-{
-	int rc = chain_last(folder, lease_prefix, last, err);
+/* The last epoch, open, and what is in it. */
+struct lease_seen {
+	uint64_t epoch;
+	int fd;
+	struct chain_seen file;
+	struct lock_record record;
+};
 
-	if (rc == -EAGAIN)
-		return 0;
-	if (rc < 0)
-		return rc;
-	if (*last == 0)
+/* 0: it moved while we looked. */
+static int lease_last(int folder, struct lease_seen *seen, struct err *err)
+{
+	int rc;
+
+	seen->fd = chain_last_open(folder, lease_prefix, &seen->epoch,
+				   &seen->file, err);
+	if (seen->fd == -ENOENT)
 		return err_set(err, -ENOENT,
 			       "its lock (lock/lease/e.*) has been removed, "
 			       "make the share again");
-	*fd = chain_open(folder, lease_prefix, *last, err);
-	if (*fd < 0)
-		return *fd == -ENOENT ? 0 : *fd;
-	rc = lock_record_load(*fd, record);
+	if (seen->fd < 0)
+		return seen->fd == -EAGAIN ? 0 : seen->fd;
+	rc = lock_record_load(seen->fd, &seen->record);
 	if (rc == -ESTALE || rc == -ENOENT)
 		return 0;
 	return rc < 0 ? err_set(err, rc, "read lock/lease/e.%lu",
-				(unsigned long)*last)
+				(unsigned long)seen->epoch)
 		      : 1;
+}
+
+static bool lease_parse(const struct lease_seen *seen,
+			struct share_holder *holder)
+{
+	return lock_record_parse(seen->record.text, seen->record.len,
+				 seen->epoch, holder);
 }
 
 static int lease_look(int folder, struct share_holder *holder, struct err *err)
 {
 	enum { TRIES = 8 };
-	struct lock_record record;
-	uint64_t last;
+	struct lease_seen seen;
 
 	for (int i = 0; i < TRIES; i++) {
-		auto_close int fd = -1;
-		int rc = lease_last(folder, &last, &fd, &record, err);
+		int rc = lease_last(folder, &seen, err);
 
-		if (rc < 0)
-			return rc;
-		if (rc == 0)
-			continue;
-		lock_record_parse(record.text, record.len, last, holder);
-		return 0;
+		fd_close(&seen.fd);
+		if (rc > 0)
+			lease_parse(&seen, holder);
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
 	}
 	return err_set(err, -EAGAIN, "look at lock/lease");
 }
@@ -192,8 +200,8 @@ static int lease_look(int folder, struct share_holder *holder, struct err *err)
 /* ---- taken ------------------------------------------------------------------- */
 
 /* 1: e.<n> is ours, and nobody's before.  0: it was another one's. */
-static int lease_add(struct share_lock *lock, int before,
-		     struct chain_draft *draft, struct err *err)
+static int lease_add(struct share_lock *lock, const struct lease_seen *before,
+		     const struct chain_draft *draft, struct err *err)
 {
 	int rc = chain_draft_link(lock->folder, draft, lease_prefix,
 				  lock->epoch, err);
@@ -202,15 +210,15 @@ static int lease_add(struct share_lock *lock, int before,
 		return 0;
 	if (rc < 0)
 		return rc;
-	rc = chain_is_there(lock->folder, lease_prefix, lock->epoch - 1, before,
-			    err);
+	rc = chain_is_there(lock->folder, lease_prefix, before->epoch,
+			    &before->file, err);
 	if (rc == 0)
 		chain_drop(lock->folder, lease_prefix, lock->epoch);
 	return rc;
 }
 
 /* Who needed so long that it may have been broken already does not begin. */
-static int lease_claim(struct share_lock *lock, uint64_t last, int before,
+static int lease_claim(struct share_lock *lock, const struct lease_seen *before,
 		       uint64_t began_ns, struct err *err)
 {
 	struct lock_record record;
@@ -219,7 +227,7 @@ static int lease_claim(struct share_lock *lock, uint64_t last, int before,
 
 	if (rc < 0)
 		return rc;
-	lock->epoch = last + 1;
+	lock->epoch = before->epoch + 1;
 	lock->beat = 0;
 	lock_record_make(lock->share, lock, true, &record);
 	rc = chain_draft_open(lock->folder, lease_prefix, lock->nonce,
@@ -252,24 +260,34 @@ static int lease_is_behind(int folder, uint64_t last, struct err *err)
 	return 1;
 }
 
+static int lease_try_behind(struct share_lock *lock, struct lock_watch *watch,
+			    const struct lease_seen *seen, uint64_t began_ns,
+			    struct err *err)
+{
+	int rc = 0;
+
+	lease_parse(seen, &watch->holder);
+	lock_watch_see(watch, seen->epoch, &seen->record, lock->share->ttl_ms);
+	if (watch->holder.held && !watch->is_dead)
+		return 0;
+	if (watch->holder.held)
+		rc = lease_is_behind(lock->folder, seen->epoch, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return lease_claim(lock, seen, began_ns, err);
+}
+
+/* What was seen stays open, so that its number of inode stays its own. */
 static int lease_try(struct share_lock *lock, struct lock_watch *watch,
 		     struct err *err)
 {
-	uint64_t began_ns = clock_ns(), last;
-	struct lock_record record;
-	auto_close int before = -1;
-	int rc = lease_last(lock->folder, &last, &before, &record, err);
+	uint64_t began_ns = clock_ns();
+	struct lease_seen seen;
+	int rc = lease_last(lock->folder, &seen, err);
 
-	if (rc <= 0)
-		return rc;
-	lock_record_parse(record.text, record.len, last, &watch->holder);
-	lock_watch_see(watch, last, &record, lock->share->ttl_ms);
-	if (watch->holder.held && !watch->is_dead)
-		return 0;
-	if (watch->holder.held &&
-	    (rc = lease_is_behind(lock->folder, last, err)) != 0)
-		return rc < 0 ? rc : 0;
-	rc = lease_claim(lock, last, before, began_ns, err);
+	if (rc > 0)
+		rc = lease_try_behind(lock, watch, &seen, began_ns, err);
+	fd_close(&seen.fd);
 	if (rc > 0) {
 		chain_hint(lock->folder, lease_prefix, lock->epoch);
 		chain_trim(lock->folder, lease_prefix, lock->epoch, LEASE_KEPT,
@@ -283,42 +301,43 @@ static int lease_try(struct share_lock *lock, struct lock_watch *watch,
 /* Nobody has added the next one, and ours was not trimmed behind it. */
 static int lease_check(const struct share_lock *lock, struct err *err)
 {
-	int rc = chain_is_there(lock->folder, lease_prefix, lock->epoch + 1, -1,
-				err);
+	struct chain_seen own;
+	int rc = chain_is_there(lock->folder, lease_prefix, lock->epoch + 1,
+				NULL, err);
 
-	if (rc < 0)
-		return rc;
-	if (rc > 0)
+	if (rc != 0)
+		return rc < 0 ? rc : -ESTALE;
+	rc = chain_see(lock->fd, &own);
+	if (rc == -ENOENT || (rc == 0 && own.links == 0))
 		return -ESTALE;
-	rc = chain_is_there(lock->folder, lease_prefix, lock->epoch, lock->fd,
-			    err);
-	if (rc < 0)
-		return rc;
-	return rc > 0 ? 0 : -ESTALE;
+	return rc < 0 ? err_set(err, rc, "look at lock/lease/e.%lu",
+				(unsigned long)lock->epoch)
+		      : 0;
 }
 
-static int lease_write(struct share_lock *lock, bool held)
+static int lease_beat(struct share_lock *lock)
 {
-	int rc = lock_record_write_state(lock->fd, held, lock->beat);
+	int rc = lock_record_write_state(lock->fd, true, lock->beat);
 
 	if (rc >= 0)
 		rc = chain_flush(lock->fd);
 	return rc == -ENOENT ? -ESTALE : rc;
 }
 
-static int lease_beat(struct share_lock *lock)
-{
-	return lease_write(lock, true);
-}
-
+/* Closed here: that is what writes it to the server. */
 static int lease_release(struct share_lock *lock)
 {
-	return lease_write(lock, false);
+	int rc = lock_record_write_state(lock->fd, false, lock->beat);
+	int closed = close(steal_fd(&lock->fd)) < 0 ? -errno : 0;
+
+	if (rc >= 0)
+		rc = closed;
+	return rc == -ENOENT ? -ESTALE : rc;
 }
 
 const struct lock_kind lock_lease = {
 	.folder = "lock/lease",
-	.is_there = lease_is_there,
+	.is_used = lease_is_used,
 	.make = lease_make,
 	.try = lease_try,
 	.look = lease_look,

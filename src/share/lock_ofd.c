@@ -42,6 +42,21 @@ static bool ofd_is_there(int root)
 	return fstatat(root, "lock/ofd", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* The first holder has epoch 2. */
+static bool ofd_is_used(int root)
+{
+	auto_close int fd =
+		openat(root, "lock/ofd",
+		       O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct lock_record record;
+	struct share_holder holder;
+
+	return fd >= 0 &&
+	       (lock_record_load(fd, &record) < 0 ||
+		!lock_record_parse(record.text, record.len, 0, &holder) ||
+		holder.epoch > 1);
+}
+
 static int ofd_make(int root, struct err *err)
 {
 	const struct share_lock none = {
@@ -181,7 +196,7 @@ static int ofd_release(struct share_lock *lock)
 
 const struct lock_kind lock_ofd = {
 	.folder = "lock",
-	.is_there = ofd_is_there,
+	.is_used = ofd_is_used,
 	.make = ofd_make,
 	.try = ofd_try,
 	.look = ofd_look,

@@ -212,9 +212,10 @@ static int share_make_lock(int root, enum share_backend backend,
 	enum share_backend other =
 		backend == SHARE_OFD ? SHARE_LEASE : SHARE_OFD;
 
-	if (!is_recorded && lock_kind_of(other)->is_there(root))
+	if (!is_recorded && lock_kind_of(other)->is_used(root))
 		return err_set(err, -EPROTO,
-			       "it has no %s, but a lock of the kind \"%s\"",
+			       "it has no %s, but a lock that was used, of the "
+			       "kind \"%s\"",
 			       share_record, share_backend_name(other));
 	return lock_kind_of(backend)->make(root, err);
 }
