@@ -244,14 +244,14 @@ static int do_getattr(struct server *server, const struct request *request)
 static int set_times(const char *path, const struct fuse_setattr_in *in)
 {
 	const struct timespec times[2] = {
-		{ (time_t)in->atime,
-		  in->valid & FATTR_ATIME_NOW ? UTIME_NOW
-		  : in->valid & FATTR_ATIME   ? (long)in->atimensec
-					      : UTIME_OMIT },
-		{ (time_t)in->mtime,
-		  in->valid & FATTR_MTIME_NOW ? UTIME_NOW
-		  : in->valid & FATTR_MTIME   ? (long)in->mtimensec
-					      : UTIME_OMIT },
+		{ (time_t)in->atime, in->valid & FATTR_ATIME_NOW ? UTIME_NOW
+				     : in->valid & FATTR_ATIME
+					     ? (long)in->atimensec
+					     : UTIME_OMIT },
+		{ (time_t)in->mtime, in->valid & FATTR_MTIME_NOW ? UTIME_NOW
+				     : in->valid & FATTR_MTIME
+					     ? (long)in->mtimensec
+					     : UTIME_OMIT },
 	};
 
 	return in->valid & (FATTR_ATIME | FATTR_MTIME)
@@ -339,10 +339,9 @@ static int do_rmdir(struct server *server, const struct request *request)
 static int rename_as(struct server *server, const struct request *request,
 		     uint64_t to, unsigned flags, const char *name)
 {
-	return out_done((int)syscall(SYS_renameat2,
-				     node_fd(server, request->head->nodeid),
-				     name, node_fd(server, to),
-				     name + strlen(name) + 1, flags));
+	return out_done((int)syscall(
+		SYS_renameat2, node_fd(server, request->head->nodeid), name,
+		node_fd(server, to), name + strlen(name) + 1, flags));
 }
 
 static int do_rename(struct server *server, const struct request *request)
@@ -383,8 +382,7 @@ static int do_open(struct server *server, const struct request *request)
 
 	node_path(server, request->head->nodeid, path);
 	/* O_DIRECT and O_APPEND are the kernel's affair. */
-	fd = open(path,
-		  (int)((in->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC));
+	fd = open(path, (int)((in->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC));
 	if (fd < 0)
 		return -errno;
 	out_open(server, fd);
@@ -397,8 +395,7 @@ static int do_create(struct server *server, const struct request *request)
 	uint64_t parent = request->head->nodeid;
 	const char *name = (const char *)(in + 1);
 	int rc, fd = openat(node_fd(server, parent), name,
-			    (int)((in->flags &
-				   (O_ACCMODE | O_TRUNC | O_EXCL)) |
+			    (int)((in->flags & (O_ACCMODE | O_TRUNC | O_EXCL)) |
 				  O_CREAT | O_NOFOLLOW | O_CLOEXEC),
 			    in->mode & ~in->umask & 07777);
 
@@ -415,8 +412,8 @@ static int do_create(struct server *server, const struct request *request)
 static int do_read(struct server *server, const struct request *request)
 {
 	const struct fuse_read_in *in = request->in;
-	size_t most = in->size < SERVER_WRITE_MOST ? in->size
-						   : SERVER_WRITE_MOST;
+	size_t most =
+		in->size < SERVER_WRITE_MOST ? in->size : SERVER_WRITE_MOST;
 	ssize_t len = pread((int)in->fh, server->out + server->out_len, most,
 			    (off_t)in->offset);
 
@@ -590,8 +587,9 @@ static bool serve_unasked(struct server *server,
 static int serve_fault(const struct server *server,
 		       const struct fuse_in_header *head)
 {
-	enum request_kind kind =
-		head->opcode < REQUESTS ? requests[head->opcode].kind : IS_OTHER;
+	enum request_kind kind = head->opcode < REQUESTS
+					 ? requests[head->opcode].kind
+					 : IS_OTHER;
 	const struct fuse_open_in *open = (const void *)(head + 1);
 
 	if (head->opcode == FUSE_INIT)
@@ -672,10 +670,10 @@ static int order_code(const char *name)
 		const char *name;
 		int code;
 	} codes[] = {
-		{ "EIO", -EIO },	 { "ENOSPC", -ENOSPC },
-		{ "EROFS", -EROFS },	 { "ESTALE", -ESTALE },
-		{ "EACCES", -EACCES },	 { "ENOENT", -ENOENT },
-		{ "EDQUOT", -EDQUOT },	 { "ENOTCONN", -ENOTCONN },
+		{ "EIO", -EIO },       { "ENOSPC", -ENOSPC },
+		{ "EROFS", -EROFS },   { "ESTALE", -ESTALE },
+		{ "EACCES", -EACCES }, { "ENOENT", -ENOENT },
+		{ "EDQUOT", -EDQUOT }, { "ENOTCONN", -ENOTCONN },
 		{ "EEXIST", -EEXIST },
 	};
 
