@@ -767,7 +767,7 @@ TEST(epochs_that_say_nothing_are_broken)
 
 static void without_its_lock(enum share_backend backend, const char *name)
 {
-	struct share_wish wish = { backend, 0 };
+	struct share_wish wish = { backend, 0, false };
 	auto_here struct here here = here_with(backend, 0);
 	struct share_lock lock, second;
 	struct share_holder holder;
@@ -801,7 +801,7 @@ TEST(a_lock_that_was_removed_is_made_anew)
 
 TEST(epochs_that_were_removed_are_made_anew)
 {
-	struct share_wish wish = { SHARE_LEASE, 0 };
+	struct share_wish wish = { SHARE_LEASE, 0, false };
 	auto_here struct here here = here_with(SHARE_LEASE, 0);
 	struct share_lock lock, second;
 	struct err err = { 0 };
