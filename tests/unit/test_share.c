@@ -217,7 +217,7 @@ static void make_at_once(struct here *here, bool differ, int *made)
 	for (int i = 0; i < MAKERS; i++) {
 		struct share_wish wish = { differ && i % 2 ? SHARE_OFD
 							   : SHARE_LEASE,
-					   0 };
+					   0, false };
 
 		pids[i] = fork();
 		if (pids[i] == 0)
