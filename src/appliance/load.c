@@ -9,9 +9,13 @@
 #include "base/json.h"
 #include "share/lock.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { LOAD_LOCAL_PATIENCE = 4 };
 
 /* What the helper works on. */
 struct load {
@@ -22,7 +26,7 @@ struct load {
 	struct share_lock lock;
 	struct buf text; /* of the record */
 	struct record record;
-	uint64_t version;
+	uint64_t version, epoch;
 	struct site site;
 	const char *image; /* of this host alone; NULL: on the share */
 	const char *source;
@@ -94,6 +98,7 @@ static int load_take_lock(struct load *load, struct err *err)
 		rc = share_lock_take(&load->share, load->context->wait_ms,
 				     load_waits, load, &load->lock, err);
 	load->locked_ns = clock_ns();
+	load->epoch = load->lock.epoch;
 	return rc;
 }
 
@@ -145,6 +150,24 @@ static int load_place(struct load *load, struct err *err)
 	return rc;
 }
 
+/* Asked once for each payload, entry and boot; until it is answered well. */
+static int load_check_entry(const struct load *load,
+			    const struct record_entry *entry, struct err *err)
+{
+	auto_free char *fits =
+		file_format("%s/%.32s-%s.fits.%s", load->context->mounts,
+			    load->record.payload, load->source, entry->name);
+	bool thorough = !fits || load->site.is_new || access(fits, F_OK) < 0;
+	int rc;
+
+	if (thorough && fits)
+		unlink(fits);
+	rc = check_entry(load->site.root, entry, thorough, err);
+	if (rc >= 0 && thorough && fits)
+		file_replace(fits, "", 0, 0644, NULL);
+	return rc;
+}
+
 /* CLAIM 4.13: can its program be loaded? */
 static int load_check(struct load *load, struct err *err)
 {
@@ -157,8 +180,7 @@ static int load_check(struct load *load, struct err *err)
 			     load->record.release, load->record.name,
 			     load->entry);
 	if (rc >= 0)
-		rc = check_entry(load->site.root, entry, load->site.is_new,
-				 err);
+		rc = load_check_entry(load, entry, err);
 	load->checked_ns = clock_ns();
 	return rc;
 }
@@ -175,7 +197,7 @@ static void load_facts(const struct load *load, struct buf *out)
 	json_number(&json, "version", (int64_t)load->version);
 	json_text(&json, "payload", load->record.payload);
 	json_bool(&json, "lock_was_held", load->holder.held);
-	json_number(&json, "epoch", (int64_t)load->lock.epoch);
+	json_number(&json, "epoch", (int64_t)load->epoch);
 	json_text(&json, "verified", load->site.verified);
 	json_text(&json, "placed", load->site.way);
 	json_open(&json, "us");
@@ -343,6 +365,10 @@ int load_local(const struct context *context, const char *entry,
 
 	*loaded = (struct loaded){ 0 };
 	context_limits(context, &limits);
+	/* A disk that was asleep is no share that is gone, and behind this
+	 * there is nothing. */
+	if (limits.silent_ms < INT_MAX / LOAD_LOCAL_PATIENCE)
+		limits.silent_ms *= LOAD_LOCAL_PATIENCE;
 	rc = load_keep_record(context, &load, err);
 	if (rc >= 0)
 		rc = helper_run(&limits, load_local_work, &load, &answer, err);
