@@ -229,6 +229,23 @@ static int install_settings(struct install *install, const char *folder,
 	return settings.rc;
 }
 
+/* A context that does not count, or no more.  What the application wrote may
+ * be in it: an install that was cut off had it on its way from the one before
+ * to the next.  It goes back, or where an install finds it. */
+static int install_discard(const char *root, const char *name, struct err *err)
+{
+	auto_free char *fresh = file_format("%s/.new.%s", root, name);
+	auto_free char *lost = fresh ? file_join(fresh, "data") : NULL;
+	auto_free char *data = file_format("%s/%s/data", root, name);
+	auto_free char *kept = file_format("%s/.data.%s", root, name);
+
+	if (!lost || !data || !kept)
+		return install_no_memory(err);
+	if (rename(lost, data) < 0 && rename(lost, kept) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "keep %s as %s", lost, kept);
+	return file_remove_tree(fresh, err);
+}
+
 /* What was written under an install before is kept. */
 static int install_data(const struct install *install, const char *folder,
 			struct err *err)
@@ -352,8 +369,11 @@ static int install_write(struct install *install, const char *folder,
 }
 
 /* In one step where there was one before: each start finds one of them. */
-static int install_swap(const char *fresh, const char *folder, struct err *err)
+static int install_swap(const struct install *install, const char *fresh,
+			struct err *err)
 {
+	const char *folder = install->folder;
+
 	if (rename(fresh, folder) == 0)
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
@@ -361,50 +381,79 @@ static int install_swap(const char *fresh, const char *folder, struct err *err)
 	if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
 		    INSTALL_EXCHANGE) < 0)
 		return err_set(err, -errno, "replace %s", folder);
-	return file_remove_tree(fresh, err);
+	return install_discard(install->root, install->record.name, err);
 }
 
 int install_context(struct install *install, struct err *err)
 {
-	auto_free char *fresh =
-		file_format("%s/.new.%s", install->root, install->record.name);
-	int rc;
+	const char *name = install->record.name;
+	auto_free char *fresh = file_format("%s/.new.%s", install->root, name);
+	int rc = fresh ? install_discard(install->root, name, err)
+		       : install_no_memory(err);
 
-	if (!fresh)
-		return install_no_memory(err);
-	file_remove_tree(fresh, NULL);
+	if (rc < 0)
+		return rc;
 	if (mkdir(fresh, 0755) < 0)
 		return err_set(err, -errno, "make %s", fresh);
 	rc = install_write(install, fresh, err);
 	if (rc >= 0)
-		rc = install_swap(fresh, install->folder, err);
+		rc = install_swap(install, fresh, err);
 	if (rc < 0)
-		file_remove_tree(fresh, NULL);
+		install_discard(install->root, name, NULL);
 	return rc;
+}
+
+/* An empty one is not worth keeping. */
+static int install_keep_data(const char *folder, const char *kept,
+			     struct buf *notes, struct err *err)
+{
+	auto_free char *data = file_join(folder, "data");
+
+	if (!data)
+		return install_no_memory(err);
+	if (rename(data, kept) < 0)
+		return errno == ENOENT ? 0
+				       : err_set(err, -errno, "keep %s as %s",
+						 data, kept);
+	if (rmdir(kept) < 0)
+		buf_format(notes, "what it has written is kept in %s\n", kept);
+	return 0;
 }
 
 int install_drop_context(const struct context *context, bool purge,
 			 struct buf *notes, struct err *err)
 {
 	const char *name = file_base(context->folder);
-	int root = (int)(name - context->folder);
-	auto_free char *gone =
-		file_format("%.*s.old.%s", root, context->folder, name);
-	auto_free char *data = file_join(context->folder, "data");
-	auto_free char *kept =
-		file_format("%.*s.data.%s", root, context->folder, name);
+	auto_free char *root =
+		strndup(context->folder, (size_t)(name - context->folder - 1));
+	auto_free char *gone = file_format("%s/.old.%s", root, name);
+	auto_free char *kept = file_format("%s/.data.%s", root, name);
+	int rc;
 
-	if (!gone || !data || !kept)
+	if (!root || !gone || !kept)
 		return install_no_memory(err);
-	/* An empty one is not worth keeping. */
-	if (!purge && rename(data, kept) == 0 && rmdir(kept) < 0)
-		buf_format(notes, "what it has written is kept in %s\n", kept);
+	rc = install_discard(root, name, err);
+	if (rc >= 0 && !purge)
+		rc = install_keep_data(context->folder, kept, notes, err);
+	if (rc < 0)
+		return rc;
 	if (purge)
 		file_remove_tree(kept, NULL);
 	file_remove_tree(gone, NULL);
 	if (rename(context->folder, gone) < 0)
 		return err_set(err, -errno, "remove %s", context->folder);
 	return file_remove_tree(gone, err);
+}
+
+int install_sweep(const char *root, const char *name, struct err *err)
+{
+	auto_free char *gone = file_format("%s/.old.%s", root, name);
+	int was;
+
+	if (!gone)
+		return install_no_memory(err);
+	was = access(gone, F_OK) == 0;
+	return was && file_remove_tree(gone, err) < 0 ? err->code : was;
 }
 
 /* ---- renewed ------------------------------------------------------------------------------ */
