@@ -229,6 +229,18 @@ class Host:
             elif not name.startswith("."):
                 os.unlink(path)
 
+    def cold(self):
+        """What was read of payloads is in memory no more."""
+        for folder, _, files in os.walk(self.mounts):
+            for name in files:
+                try:
+                    fd = os.open(os.path.join(folder, name),
+                                 os.O_RDONLY | os.O_NONBLOCK)
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                    os.close(fd)
+                except OSError:
+                    pass
+
     def processes(self):
         """Those with this host's environment, but for zombies."""
         found = []
