@@ -320,6 +320,7 @@ $(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 # Runs in guests with no library in them.
 $(BUILD)/tests/programs/lock_worker: tests/programs/lock_worker.c \
 		$(BUILD)/alone.a $(STAMP)
+	@mkdir -p $(@D)
 	$(ALONE_CC) $(ALONE) $(ALONE_LINK) -o $@ $< $(BUILD)/alone.a
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
