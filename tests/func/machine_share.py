@@ -147,6 +147,29 @@ def check_names(sides):
     TAP.ok(not wrong, "links, rights and renames hold on all sides", wrong)
 
 
+def check_race(sides):
+    """One side of each machine: a machine does one thing at a time."""
+    rounds = shared.race(sides)
+    TAP.ok(all(len(winners) == 1 for winners in rounds),
+           "of those that link one name at once, one does", rounds)
+    warm.note("won: " + ", ".join(
+        f"{s.name} {sum(s.name in r for r in rounds)}" for s in sides))
+
+
+def check_many(side):
+    """More requests at once than a daemon has had threads for."""
+    said = side.sh("""mkdir many
+        for n in $(seq 24); do
+            (for i in 1 2 3; do
+                echo $n >many/s$n && ln many/s$n many/t$n &&
+                mv many/t$n many/u$n && rm many/s$n many/u$n || echo no $n
+            done) &
+        done
+        wait
+        rmdir many && echo all""")
+    TAP.ok(said == "all", f"many at once at {side.name}", said)
+
+
 def check_owner(sides):
     if os.geteuid() != 0:
         TAP.skip("owners are the same on all sides", "not root")
@@ -160,8 +183,8 @@ def check_owner(sides):
     TAP.ok(not wrong, "owners are the same on all sides", wrong)
 
 
-def check_locks(sides):
-    for kind in ("flock", "ofd"):
+def check_locks(sides, kinds=("flock", "ofd")):
+    for kind in kinds:
         wrong = []
         for one in sides:
             with one.hold(kind, "locked") as hold:
@@ -323,8 +346,10 @@ def check_nfs(host):
                   server.log()[-2000:]):
             check_files(sides)
             check_names(sides)
+            check_race(sides)
             check_owner(sides)
             check_locks(sides[1:])
+            check_locks(sides, ["ofd"])
             for side in sides[1:]:
                 m.shell(side.machine, "umount /mnt/nfs")
     finally:
@@ -342,6 +367,9 @@ def check_machines(kernel, ways):
                       for w in ways]
     check_files(sides)
     check_names(sides)
+    check_race([host, sides[1], sides[4]])
+    for side in sides[1:3]:
+        check_many(side)
     check_owner(sides)
     check_locks([host] + [s for s in sides[1:] if s.folder.endswith("locks")])
     check_listed(ways)
