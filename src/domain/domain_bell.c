@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
-#include "vm/wasi_abi.h"
+#include "brood/wasi_abi.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

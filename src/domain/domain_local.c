@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
-#include "vm/wasi_abi.h"
+#include "brood/wasi_abi.h"
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>

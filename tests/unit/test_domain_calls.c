@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "lib/made_domain.h"
-#include "vm/wasi_abi.h"
+#include "brood/wasi_abi.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
