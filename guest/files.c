@@ -59,7 +59,7 @@ int guest_files(uint32_t number, bool unstable,
 					      .unstable = unstable };
 
 	return guest.files_bytes ? wasifs_call(&files, &caller, number, slots)
-			   : WASIFS_NOT_MINE;
+				 : WASIFS_NOT_MINE;
 }
 
 /* ---- poll_oneoff ------------------------------------------------------------ */
