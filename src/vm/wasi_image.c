@@ -7,7 +7,6 @@
 #include "base/sha256.h"
 #include "base/signal.h"
 #include "erofs/check.h"
-#include "erofs/source.h"
 #include "vm/wasi_internal.h"
 #include "wasifs/wasifs.h"
 #include <errno.h>
@@ -22,6 +21,85 @@
 /* What a domain has addresses for, and a process takes no more. */
 #define WASI_IMAGE_MOST ((uint64_t)0x3ff000000)
 enum { WASI_IMAGE_LEAST = 2 * EROFS_BLOCK, WASI_IMAGE_CHUNK = 1 << 20 };
+
+/* ---- read where it is mapped ------------------------------------------------ */
+
+int wasi_image_copy(void *to, const void *from, size_t len);
+extern const uint8_t wasi_image_copying[], wasi_image_lost[];
+
+/* 0, or -1 where a page was not to be had.  The copying is one instruction,
+ * so that the handler knows where it is. */
+__asm__(".pushsection .text\n"
+	".globl wasi_image_copy, wasi_image_copying, wasi_image_lost\n"
+	".hidden wasi_image_copy, wasi_image_copying, wasi_image_lost\n"
+	".type wasi_image_copy, @function\n"
+	".balign 16\n"
+	"wasi_image_copy:\n"
+	"	mov %rdx, %rcx\n"
+	"wasi_image_copying:\n"
+	"	rep movsb\n"
+	"	xor %eax, %eax\n"
+	"	ret\n"
+	"wasi_image_lost:\n"
+	"	mov $-1, %eax\n"
+	"	ret\n"
+	".size wasi_image_copy, . - wasi_image_copy\n"
+	".popsection");
+
+static struct sigaction image_before;
+
+static void image_fault(int number, siginfo_t *info, void *context)
+{
+	greg_t *at = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	if (at[REG_RIP] == (greg_t)wasi_image_copying)
+		at[REG_RIP] = (greg_t)wasi_image_lost;
+	else
+		signal_hand_on(&image_before, number, info, context);
+}
+
+static void image_install(void)
+{
+	signal_take(SIGBUS, image_fault, &image_before);
+}
+
+struct image_mapped {
+	const uint8_t *at;
+	uint64_t bytes;
+};
+
+static int image_read(void *context, uint64_t at, void *to, uint64_t len)
+{
+	const struct image_mapped *mapped = context;
+
+	return wasi_image_copy(to, mapped->at + at, len) < 0 ? EROFS_IO : 0;
+}
+
+static struct erofs_source image_source(struct image_mapped *mapped)
+{
+	return (struct erofs_source){ .read = image_read,
+				      .context = mapped,
+				      .len = mapped->bytes };
+}
+
+static int image_map(struct image_mapped *mapped, int fd, uint64_t bytes,
+		     struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return err_set(err, -errno, "map an image of files");
+	pthread_once(&once, image_install);
+	*mapped = (struct image_mapped){ at, bytes };
+	return 0;
+}
+
+static void image_unmap(struct image_mapped *mapped)
+{
+	if (mapped->at)
+		munmap((void *)mapped->at, mapped->bytes);
+}
 
 /* ---- opened ----------------------------------------------------------------- */
 
@@ -42,29 +120,46 @@ static int image_check_trust(const struct stat *st, const char *path,
 	return why ? err_set(err, -EINVAL, "image %s %s", path, why) : 0;
 }
 
-static int image_check(int fd, const char *path, uint64_t *bytes,
-		       struct err *err)
+/* Its length is the image's, where it is one. */
+static int image_look_through(struct image_mapped *mapped, const char *path,
+			      uint64_t *bytes, struct err *err)
 {
-	const char *why = "it tells no length";
+	const struct erofs_source source = image_source(mapped);
 	struct erofs_totals totals;
-	struct erofs_source source;
 	char words[EROFS_WHY];
 	struct erofs erofs;
-	int r = erofs_source_file(fd, &source);
+	const char *why;
+	int r = erofs_open(&source, &erofs, &why);
 
-	if (r >= 0)
-		r = erofs_open(&source, &erofs, &why);
 	if (r >= 0) {
 		why = words;
 		r = erofs_check(&erofs, NULL, &totals, words);
 	}
 	if (r < 0)
 		return err_set(err, -EINVAL, "image %s: %s", path, why);
-	if (erofs.len < WASI_IMAGE_LEAST || erofs.len > WASI_IMAGE_MOST)
-		return err_set(err, -EINVAL, "image %s has %llu bytes", path,
-			       (unsigned long long)erofs.len);
 	*bytes = erofs.len;
 	return 0;
+}
+
+static int image_check(int fd, const char *path, uint64_t *bytes,
+		       struct err *err)
+{
+	struct image_mapped mapped = { 0 };
+	off_t len = lseek(fd, 0, SEEK_END);
+	int r;
+
+	if (len < WASI_IMAGE_LEAST)
+		return err_set(err, -EINVAL, "image %s: it is no EROFS image",
+			       path);
+	/* A disk may be longer than its image. */
+	r = image_map(&mapped, fd,
+		      (uint64_t)len < WASI_IMAGE_MOST ? (uint64_t)len
+						      : WASI_IMAGE_MOST,
+		      err);
+	if (r >= 0)
+		r = image_look_through(&mapped, path, bytes, err);
+	image_unmap(&mapped);
+	return r;
 }
 
 int wasi_image_open(struct wasi_image *image, const char *path,
@@ -127,94 +222,29 @@ int wasi_image_digest(const struct wasi_image *image,
 	return 0;
 }
 
-/* ---- read where it is mapped ------------------------------------------------ */
-
-int wasi_image_copy(void *to, const void *from, size_t len);
-extern const uint8_t wasi_image_copying[], wasi_image_lost[];
-
-/* 0, or -1 where a page was not to be had.  The copying is one instruction,
- * so that the handler knows where it is. */
-__asm__(".pushsection .text\n"
-	".globl wasi_image_copy, wasi_image_copying, wasi_image_lost\n"
-	".hidden wasi_image_copy, wasi_image_copying, wasi_image_lost\n"
-	".type wasi_image_copy, @function\n"
-	".balign 16\n"
-	"wasi_image_copy:\n"
-	"	mov %rdx, %rcx\n"
-	"wasi_image_copying:\n"
-	"	rep movsb\n"
-	"	xor %eax, %eax\n"
-	"	ret\n"
-	"wasi_image_lost:\n"
-	"	mov $-1, %eax\n"
-	"	ret\n"
-	".size wasi_image_copy, . - wasi_image_copy\n"
-	".popsection");
-
-static struct sigaction image_before;
-
-static void image_fault(int number, siginfo_t *info, void *context)
-{
-	greg_t *at = ((ucontext_t *)context)->uc_mcontext.gregs;
-
-	if (at[REG_RIP] == (greg_t)wasi_image_copying)
-		at[REG_RIP] = (greg_t)wasi_image_lost;
-	else
-		signal_hand_on(&image_before, number, info, context);
-}
-
-static void image_install(void)
-{
-	signal_take(SIGBUS, image_fault, &image_before);
-}
-
 /* ---- served ----------------------------------------------------------------- */
 
 struct wasi_image_served {
-	const uint8_t *mapped;
-	uint64_t bytes;
+	struct image_mapped mapped;
 	struct wasifs fs;
 };
-
-static int image_read(void *context, uint64_t at, void *to, uint64_t len)
-{
-	const struct wasi_image_served *served = context;
-
-	return wasi_image_copy(to, served->mapped + at, len) < 0 ? EROFS_IO : 0;
-}
-
-static int image_map(struct wasi_image_served *served,
-		     const struct wasi_image *image, struct err *err)
-{
-	void *mapped =
-		mmap(NULL, image->bytes, PROT_READ, MAP_SHARED, image->fd, 0);
-
-	if (mapped == MAP_FAILED)
-		return err_set(err, -errno, "map an image of files");
-	served->mapped = mapped;
-	served->bytes = image->bytes;
-	return 0;
-}
 
 int wasi_image_serve(struct wasi_image_served **made,
 		     const struct wasi_image *image, uint32_t fd,
 		     struct err *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct wasi_image_served *served = calloc(1, sizeof *served);
-	const struct erofs_source source = { .read = image_read,
-					     .context = served,
-					     .len = image->bytes };
+	struct erofs_source source;
 	const char *why;
 	int r;
 
 	*made = served;
 	if (!served)
 		return err_set(err, -ENOMEM, "an image of files");
-	r = image_map(served, image, err);
+	r = image_map(&served->mapped, image->fd, image->bytes, err);
 	if (r < 0)
 		return r;
-	pthread_once(&once, image_install);
+	source = image_source(&served->mapped);
 	if (wasifs_open(&served->fs, &source, fd, image->guest,
 			strlen(image->guest), &why) < 0)
 		return err_set(err, -EINVAL, "an image of files: %s", why);
@@ -225,8 +255,7 @@ void wasi_image_end(struct wasi_image_served *served)
 {
 	if (!served)
 		return;
-	if (served->mapped)
-		munmap((void *)served->mapped, served->bytes);
+	image_unmap(&served->mapped);
 	free(served);
 }
 
