@@ -90,6 +90,9 @@ static int image_map(struct image_mapped *mapped, int fd, uint64_t bytes,
 
 	if (at == MAP_FAILED)
 		return err_set(err, -errno, "map an image of files");
+	/* What comes into the page cache comes in large pages, where the file
+	 * system can: a domain's CPU has one fault for each. */
+	madvise(at, bytes, MADV_HUGEPAGE);
 	pthread_once(&once, image_install);
 	*mapped = (struct image_mapped){ at, bytes };
 	return 0;
