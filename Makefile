@@ -45,6 +45,16 @@ GUEST_LINK := -static -nostdlib $(if $(findstring clang,$(CC)),,-no-pie) -Wl,--b
 AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 	-Wl,-z,noseparate-code
 
+# On hosts that have nothing of Brood but them: static and small, by musl
+# where that is there.
+MUSL := $(if $(SAN),,$(shell command -v musl-gcc))
+ALONE_CC := $(or $(MUSL),$(CC))
+ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE $(WARNINGS) -ffunction-sections \
+	-fdata-sections -MMD -MP -Isrc -Iinclude -I$(BUILD)/gen $(SANITISE) \
+	$(if $(MUSL),-idirafter /usr/include \
+	-idirafter /usr/include/x86_64-linux-gnu)
+ALONE_LINK := $(if $(SAN),,-static -s) -Wl,--gc-sections
+
 # Bundles of images are compressed; who links no bundles needs no libzstd.
 ZSTD := -Wl,--as-needed -lzstd
 
@@ -61,12 +71,15 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/wasifs/*.c \
 	src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
-	src/machine/*.c src/tree/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) \
-	$(WAT_OBJECTS) $(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
+	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
+	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
 SHIM_OBJECTS := $(call objects,shim,src/launch/shim/*.c src/bare/*.c)
 HATCH_OBJECTS := $(call objects,hatch,src/launch/hatch/*.c src/bare/*.c)
+ALONE_OBJECTS := $(call objects,alone,src/base/*.c src/erofs/*.c \
+	src/tree/*.c src/share/*.c src/appliance/*.c src/launch/key.c)
 AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
 	src/bare/words.c src/launch/hatch/mem.c)
 
@@ -90,9 +103,10 @@ TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
-	$(BUILD)/brood-agent $(BUILD)/libbrood.a $(BUILD)/libbrood.so
+	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
+	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
-	image machine doctor
+	image machine app doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -103,7 +117,7 @@ all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRA
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
 FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
-	$(AGENT_LINK) / $(GUEST) $(GUEST_LINK)
+	$(AGENT_LINK) / $(GUEST) $(GUEST_LINK) / $(ALONE_CC) $(ALONE)
 ifneq ($(FLAGS),$(file <$(STAMP)))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
@@ -240,6 +254,17 @@ $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
 	$(CC) $(HATCH_LINK) -o $@ $^
+$(BUILD)/alone/%.o: %.c $(STAMP)
+	@mkdir -p $(@D)
+	$(ALONE_CC) $(ALONE) -c $< -o $@
+$(BUILD)/alone.a: $(ALONE_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/brood-start: $(BUILD)/alone/src/appliance/start/main.o
+$(BUILD)/brood-installer: $(BUILD)/alone/src/appliance/installer/main.o
+$(BUILD)/brood-start $(BUILD)/brood-installer: $(BUILD)/alone.a
+	$(ALONE_CC) $(SANITISE) $(ALONE_LINK) -o $@ $(filter %.o,$^) \
+		$(filter %.a,$^)
 $(BUILD)/brood-agent: $(AGENT_OBJECTS)
 	$(CC) $(AGENT_LINK) -o $@ $^
 
@@ -293,6 +318,10 @@ $(BUILD)/tests/programs/%: tests/programs/%.c $(TEST_LIBS) $(STAMP)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< -L$(@D) \
 		-Wl,-rpath,'$$ORIGIN' \
 		$(addprefix -l,$(call told,link,$<)) -lpthread -ldl
+# Runs in guests with no library in them.
+$(BUILD)/tests/programs/lock_worker: tests/programs/lock_worker.c \
+		$(BUILD)/alone.a $(STAMP)
+	$(ALONE_CC) $(ALONE) $(ALONE_LINK) -o $@ $< $(BUILD)/alone.a
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
 $(BUILD)/bench/domain_us: $(BUILD)/libbrood.a
@@ -350,6 +379,7 @@ install: all man ## into DESTDIR and PREFIX
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
+		$(BUILD)/brood-start $(BUILD)/brood-installer \
 		$(BUILD)/brood-shim.so \
 		$(DESTDIR)$(PREFIX)/lib/brood/
 	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/

@@ -13,11 +13,12 @@
 
 #define RAM_PLAN_VARIABLE "BROOD_RAM"
 #define RAM_PLAN_MAGIC	  UINT64_C(0x4e414c504d415242) /* "BRAMPLAN" */
-enum { RAM_PLAN_VERSION = 1, RAM_PLAN_FILES = LAYER_DEPTH_MOST };
+enum { RAM_PLAN_VERSION = 2, RAM_PLAN_FILES = LAYER_DEPTH_MOST };
 
 enum ram_plan_mode {
 	RAM_MAP,  /* private mappings of the files */
 	RAM_COPY, /* memory of its own that they are read into */
+	RAM_FILE, /* the marker itself, for daemons that have it too; zeros */
 };
 enum ram_plan_state {
 	RAM_WAITING,

@@ -12,6 +12,18 @@ static int err_is_told_by_words(int code)
 	return code == -EINVAL || code == -EPROTO || code == -EBADMSG;
 }
 
+/* Without the locale's words, where there are two kinds. */
+static const char *err_words(int number)
+{
+#ifdef __GLIBC__
+	const char *words = strerrordesc_np(number);
+
+	return words ? words : "unknown error";
+#else
+	return strerror(number);
+#endif
+}
+
 int err_set(struct err *err, int code, const char *format, ...)
 {
 	va_list list;
@@ -27,8 +39,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 		err->text[0] = len = 0;
 	if (!err_is_told_by_words(code) && (size_t)len < sizeof err->text)
 		snprintf(err->text + len, sizeof err->text - len, ": %s",
-			 strerrordesc_np(-code) ? strerrordesc_np(-code)
-						: "unknown error");
+			 err_words(-code));
 	return code;
 }
 

@@ -62,7 +62,7 @@ static void process_close_others(const struct process_plan *plan, int report)
 	for (int fd = 3; fd <= high; fd++)
 		if (!process_is_kept(plan, fd, report))
 			close(fd);
-	if (close_range(high + 1, ~0u, 0) < 0)
+	if (syscall(SYS_close_range, high + 1, ~0u, 0) < 0)
 		for (int fd = high + 1; fd < 4096; fd++)
 			close(fd);
 	for (int i = 0; i < plan->keep_count; i++)

@@ -86,6 +86,7 @@ CLI_VERB(cache);
 CLI_VERB(machine);
 CLI_VERB(machine_image); /* behind "machine" */
 CLI_VERB(image);
+CLI_VERB(app);
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);

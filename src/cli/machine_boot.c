@@ -110,7 +110,7 @@ struct boot_words {
 	const char *kernel, *initrd, *append, *accel, *cpu, *ready, *forward,
 		*report;
 	long memory, cpus, ready_ms;
-	struct args_list disks;
+	struct args_list disks, shares, pmems, devices;
 	bool network, attach, json;
 };
 
@@ -130,6 +130,13 @@ static const struct args_option boot_options[] = {
 		  "words for the kernel, behind \"console=ttyS0\""),
 	BOOT_WORD("--disk", "FILE", ARGS_LIST, disks,
 		  "a disk, raw or .qcow2, which is never written to"),
+	BOOT_WORD("--share", "[HOW:]DIR[=TAG]", ARGS_LIST, shares,
+		  "a folder of this host, by 9p, virtiofs or virtiofs-locks "
+		  "(9p:DIR=share0)"),
+	BOOT_WORD("--pmem", "FILE", ARGS_LIST, pmems,
+		  "a file to map as memory, read only: /dev/pmem0, pmem1 .."),
+	BOOT_WORD("--device", "FILE", ARGS_LIST, devices,
+		  "a raw file as a disk, read only: /dev/device0, device1 .."),
 	BOOT_WORD("--memory", "BYTES", ARGS_NUMBER, memory,
 		  "such as 512M (256M)"),
 	BOOT_WORD("--cpus", "N", ARGS_NUMBER, cpus, "how many (1)"),
@@ -164,7 +171,26 @@ const struct args_verb machine_boot_args = {
 		"listens on a forwarded port keeps a connection. It then runs "
 		"on by itself until \"brood machine stop NAME\".\n\n"
 		"Its memory is its own and is not kept in a file: \"brood "
-		"machine save NAME --as TIP\" makes one of it.",
+		"machine save NAME --as TIP\" makes one of it.\n\n"
+		"--share lends it a folder, which others have at the same "
+		"time. 9p is QEMU's own and needs nothing more; virtiofs is "
+		"served by a virtiofsd, which runs as long as the machine; "
+		"with virtiofs-locks flock and fcntl locks are the same for "
+		"this host and all its machines. Nothing is cached by them. "
+		"A TAG is at most 31 letters, digits and \"._-\".\n\n"
+		"--pmem lends it a file of whole units of 2 MiB (\"truncate -s "
+		"%2M\" pads one), whose pages it shares with all others that "
+		"map it; --device one as a disk, which is no part of what is "
+		"saved. Neither may become shorter while it runs.\n\n"
+		"A guest from \"brood machine image --module share\" finds "
+		"shares at /mnt/TAG, and what is EROFS at /mnt/pmem0 or "
+		"/mnt/device0, before it is ready; where it cannot, it ends, "
+		"and why is told. In others this does it:\n\n"
+		"  mount -t 9p -o trans=virtio,version=9p2000.L share0 /mnt\n\n"
+		"  mount -t virtiofs share0 /mnt\n\n"
+		"  mount -t erofs -o ro,dax=always /dev/pmem0 /mnt\n\n"
+		"A machine that is lent something cannot be saved yet, and a "
+		"machine that is started from a tip is lent nothing.",
 	.options = boot_options,
 	.most = 1,
 };
@@ -268,6 +294,21 @@ static int boot_wish(const struct boot_words *words, char **operands, int count,
 	return 0;
 }
 
+static int boot_lend(const struct boot_words *words, struct lent *lent,
+		     struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < words->shares.count; i++)
+		rc = lent_add_share(lent, words->shares.item[i], err);
+	for (int i = 0; rc >= 0 && i < words->pmems.count; i++)
+		rc = lent_add_file(lent, LENT_PMEM, words->pmems.item[i], err);
+	for (int i = 0; rc >= 0 && i < words->devices.count; i++)
+		rc = lent_add_file(lent, LENT_DEVICE, words->devices.item[i],
+				   err);
+	return rc;
+}
+
 static int boot_files(const struct hypervisor_boot *files, struct err *err)
 {
 	const char *const list[] = { files->kernel, files->initrd };
@@ -284,6 +325,7 @@ int machine_boot_run(int argc, char **argv)
 	auto_buf struct buf append = { 0 };
 	auto_buf struct buf out = { 0 };
 	auto_machine_place struct place place = { .lock = -1 };
+	auto_lent struct lent lent = { 0 };
 	struct machine_report report;
 	struct machine_boot boot;
 	struct waiting waiting;
@@ -305,6 +347,9 @@ int machine_boot_run(int argc, char **argv)
 		   words.append ? words.append : "");
 	boot.files.append = buf_string(&append);
 	rc = boot_files(&boot.files, &err);
+	if (rc >= 0)
+		rc = boot_lend(&words, &lent, &err);
+	boot.lent = lent.count ? &lent : NULL;
 	if (rc < 0)
 		return cli_fail(&err, NULL);
 	waiting_start(&waiting, "booting");

@@ -30,7 +30,8 @@ static const struct args_option machine_image_words[] = {
 	  .value = "NAME",
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct machine_image_words, modules),
-	  .help = "a kernel module to load; again for more" },
+	  .help = "a kernel module to load, \"share\" or \"nfs4\"; again "
+		  "for more" },
 	{ .name = "--kernel",
 	  .value = "FILE",
 	  .kind = ARGS_TEXT,
@@ -68,7 +69,15 @@ const struct args_verb machine_image_args = {
 		"ready, the file at /etc/hostname gives its name.\n\n"
 		"--module loads a module of the kernel at the start, after "
 		"those that it needs. They are taken from the lib/modules "
-		"beside the kernel's folder, or from /lib/modules.\n\n"
+		"beside the kernel's folder, or from /lib/modules. Two words "
+		"stand for several, of which those are taken that the kernel "
+		"has: \"share\" for what \"brood machine boot\" lends by "
+		"--share, --pmem and --device, \"nfs4\" for NFS over "
+		"--network. In such a machine this mounts what a server on "
+		"this host has at a port of 127.0.0.1:\n\n"
+		"  ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0\n\n"
+		"  mount -t nfs4 -o vers=4.1,addr=10.0.2.2,"
+		"clientaddr=10.0.2.15,port=PORT 10.0.2.2:/ /mnt\n\n"
 		"The same inputs give the same bytes. Everything in the image "
 		"belongs to root.\n\n"
 		"Exit codes: 0; 100 a wrong use; 111 something that it needs "

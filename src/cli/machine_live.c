@@ -5,6 +5,7 @@
 #include "base/maps.h"
 #include "cli/machine.h"
 #include "machine/half.h"
+#include "machine/virtiofsd.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -293,7 +294,10 @@ const struct args_verb machine_ps_args = {
 	.synopsis = "[--json]",
 	.summary = "list machines that run",
 	.text = "PSS is the machine's part of all memory: what it shares is "
-		"divided by those who share it. OWN is what it alone has.",
+		"divided by those who share it. OWN is what it alone has. With "
+		"--json, \"lent\" lists the folders and files that a machine "
+		"has of this host; the virtiofsd of a share that does not "
+		"\"live\" any more has left its machine without it.",
 	.options = ps_options,
 };
 
@@ -304,6 +308,28 @@ struct listing_work {
 	const struct images *images;
 	int rows;
 };
+
+/* A share whose daemon has died is no use to its machine. */
+static void ps_lent(struct json *json, const struct place *place,
+		    const struct machine *machine)
+{
+	json_list_open(json, "lent");
+	for (int i = 0; i < machine->lent.count; i++) {
+		const struct lent_item *item = &machine->lent.item[i];
+
+		json_open(json, NULL);
+		json_text(json, "how", lent_how_name(item->how));
+		json_text(json, "tag", item->tag);
+		json_text(json, "path", item->path);
+		if (item->pid) {
+			json_number(json, "pid", item->pid);
+			json_bool(json, "lives",
+				  virtiofsd_lives(place->folder, i));
+		}
+		json_close(json);
+	}
+	json_list_close(json);
+}
 
 static void ps_row(struct listing_work *work, const struct place *place,
 		   const struct machine *machine,
@@ -335,6 +361,7 @@ static void ps_row(struct listing_work *work, const struct place *place,
 	json_number(json, "pss_kib", (int64_t)memory->pss);
 	json_number(json, "private_kib", (int64_t)memory->private_dirty);
 	json_text(json, "folder", place->folder);
+	ps_lent(json, place, machine);
 	json_close(json);
 }
 

@@ -19,6 +19,7 @@ const struct cli_verb cli_verbs[] = {
 	{ &compile_args,    compile_run,     false },
 	{ &cache_args,	     cache_run,	      false },
 	{ &machine_args,     machine_run,     false },
+	{ &app_args,	     app_run,	      false },
 	{ &image_args,	     image_run,	      false },
 	{ &doctor_args,	     doctor_run,      false },
 	{ &man_args,	     man_run,	      false },

@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "launch/entry.h"
+#include "launch/key.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -34,20 +35,14 @@ static bool registry_is_key(const char *word)
 int registry_key(const struct spec *spec, char key[20])
 {
 	auto_buf struct buf room = { 0 };
-	auto_buf struct buf all = { 0 };
+	const bool counts = spec_has_base(spec);
+	const struct key_parts parts = { .name = spec->name,
+					 .program = spec->program,
+					 .stop = spec_stop_words(spec, &room),
+					 .argv = spec->argv,
+					 .argc = counts ? spec->argc : 0 };
 
-	buf_text(&all, spec->name ? spec->name : "");
-	buf_add(&all, "", 1);
-	buf_text(&all, spec->program);
-	buf_add(&all, "", 1);
-	buf_text(&all, spec_stop_words(spec, &room));
-	buf_add(&all, "", 1);
-	for (int i = 0; i < spec->argc && spec_has_base(spec); i++)
-		buf_add(&all, spec->argv[i], strlen(spec->argv[i]) + 1);
-	if (all.failed || room.failed)
-		return -ENOMEM;
-	hash_hex(hash64(all.data, all.len), key);
-	return 0;
+	return room.failed ? -ENOMEM : key_make(&parts, key);
 }
 
 /* A folder that is there is ours alone and no link. */

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "machine/qcow2.h"
+#include "machine/virtiofsd.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { BEGIN_LOOK_MS = 20 };
 
 uint64_t begin_ns(const struct begin *begin)
 {
@@ -122,6 +125,19 @@ static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
 
 /* ---- the hypervisor ------------------------------------------------------------- */
 
+/* A daemon that has ended while its line was held here is why the hypervisor
+ * failed.  From here on that alone holds the lines. */
+static int begin_lend(struct begin *begin, int rc, struct err *err)
+{
+	if (rc < 0)
+		clock_sleep_ms(BEGIN_LOOK_MS);
+	if (virtiofsd_check(begin->place.folder, begin->lent, err) < 0)
+		rc = -EINVAL;
+	for (int i = 0; i < begin->lent->count; i++)
+		fd_close(&begin->lent->item[i].fd);
+	return rc;
+}
+
 int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		     struct err *err)
 {
@@ -138,6 +154,7 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		.cold = begin->cold,
 		.disk_files = disks,
 		.half = &begin->half,
+		.lent = begin->lent,
 	};
 	struct machine_report *report = begin->report;
 	int rc = memory_make(tip, begin->shape.ram_bytes, mode, &begin->memory,
@@ -149,10 +166,15 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		rc = begin_check_kept(&begin->tip, i, err);
 	for (int i = 0; rc >= 0 && i < begin->shape.disk_count; i++)
 		rc = begin_disk(begin, i, &disks[i], err);
+	if (rc >= 0 && begin->lent)
+		rc = virtiofsd_start(begin->place.folder, begin->lent,
+				     begin->ends_with_us, err);
 	report->times.exec_ns = begin_ns(begin);
 	if (rc >= 0)
 		rc = hypervisor_start(&plan, &begin->memory, &begin->hypervisor,
 				      err);
+	if (begin->lent)
+		rc = begin_lend(begin, rc, err);
 	for (int i = 0; i < SHAPE_DISKS_MOST; i++)
 		fd_close(&disks[i]);
 	report->times.composed_ns =
@@ -195,6 +217,8 @@ int begin_record(struct begin *begin, const char *mode, bool parked,
 	machine.disk_count = begin->tip.disk_count;
 	for (uint32_t i = 0; i < begin->tip.disk_count; i++)
 		memcpy(machine.disks[i], begin->tip.disks[i].head.id, LAYER_ID);
+	if (begin->lent)
+		machine.lent = *begin->lent; /* read here, not owned */
 	return machine_write(&begin->place, &machine, err);
 }
 
@@ -213,6 +237,8 @@ int begin_end(struct begin *begin, int rc, struct place *place)
 {
 	if (rc < 0) {
 		hypervisor_kill(&begin->hypervisor);
+		if (begin->lent)
+			virtiofsd_reap(begin->lent);
 		if (begin->place.lock >= 0)
 			place_remove(&begin->place);
 	}

@@ -18,6 +18,7 @@ struct begin {
 	struct memory memory;
 	struct hypervisor hypervisor;
 	const struct hypervisor_boot *boot;
+	struct lent *lent; /* or NULL */
 	char *boot_words;
 	const char *mode, *forward;
 	bool cold, ends_with_us;

@@ -153,6 +153,23 @@ static int boot_await(const struct place *place,
 
 /* ---- the boot ------------------------------------------------------------------- */
 
+/* A guest that cannot have what it is lent says so on its console, and ends. */
+static int boot_why(const struct begin *begin, int rc, struct err *err)
+{
+	static const char mark[] = "brood: cannot have ";
+	auto_free char *path = place_path(&begin->place, "console.log");
+	auto_buf struct buf log = { 0 };
+	const char *at = NULL;
+
+	if (path && file_read(path, &log, BOOT_LOG_MOST, NULL) >= 0 && log.len)
+		at = memmem(log.data, log.len, mark, sizeof(mark) - 1);
+	if (!at)
+		return rc;
+	at += strlen("brood: ");
+	return err_set(err, -EINVAL, "machine %s %.*s", begin->place.name,
+		       (int)strcspn(at, "\r\n"), at);
+}
+
 static char *boot_words(const struct hypervisor_boot *files)
 {
 	auto_buf struct buf text = { 0 };
@@ -178,6 +195,8 @@ static int boot_run(struct begin *begin, const struct machine_boot *boot,
 	if (rc >= 0)
 		rc = boot_await(&begin->place, &begin->hypervisor, &boot->ready,
 				err);
+	if (rc < 0 && begin->lent)
+		rc = boot_why(begin, rc, err);
 	begin->report->times.unique_ns = begin_ns(begin);
 	return rc;
 }
@@ -187,9 +206,14 @@ int machine_boot(const struct machine_boot *boot, struct place *place,
 {
 	struct begin begin = { .report = report,
 			       .boot = &boot->files,
+			       .lent = boot->lent,
 			       .forward = boot->forward,
 			       .ends_with_us = boot->ends_with_us };
+	bool shared = boot->lent && lent_has_virtiofs(boot->lent);
 	int rc = begin_open(&begin, boot->name, err);
+
+	/* A daemon has one line: there is no second try. */
+	begin.cold = shared;
 
 	if (rc >= 0)
 		rc = shape_make(&boot->shape, &begin.qemu, &begin.shape, err);
@@ -197,7 +221,7 @@ int machine_boot(const struct machine_boot *boot, struct place *place,
 	if (rc >= 0 && !begin.boot_words)
 		rc = err_set(err, -ENOMEM, "boot a machine");
 	if (rc >= 0)
-		rc = begin_hypervisor(&begin, RAM_MAP, err);
+		rc = begin_hypervisor(&begin, shared ? RAM_FILE : RAM_MAP, err);
 	if (rc >= 0)
 		rc = boot_run(&begin, boot, err);
 	return begin_end(&begin, rc, place);

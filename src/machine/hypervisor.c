@@ -26,9 +26,9 @@
 extern char **environ;
 
 enum {
-	HYPERVISOR_WORDS = 192,
-	HYPERVISOR_KEEP =
-		RAM_PLAN_FILES + TIP_DISKS_MOST + SHAPE_DISKS_MOST + 8,
+	HYPERVISOR_WORDS = 256,
+	HYPERVISOR_KEEP = RAM_PLAN_FILES + TIP_DISKS_MOST + SHAPE_DISKS_MOST +
+			  LENT_MOST + 8,
 	HYPERVISOR_START_MS = 20000,
 	HYPERVISOR_MOVE_MS = 60000,
 	HYPERVISOR_END_MS = 2000,
@@ -80,6 +80,22 @@ static char *hypervisor_value(const char *text)
 	return buf_steal(&value);
 }
 
+/* Memory of others is mapped behind all that the machine has or could have of
+ * its own. */
+static void hypervisor_add_memory(struct hypervisor_work *work)
+{
+	const struct lent *lent = work->plan->lent;
+	unsigned long mib = (unsigned long)(work->plan->shape->ram_bytes >> 20);
+	unsigned long more =
+		lent ? (unsigned long)(lent_pmem_room(lent) >> 20) : 0;
+
+	hypervisor_word(work, "-m");
+	if (more)
+		hypervisor_word(work, "%luM,maxmem=%luM", mib, mib + more);
+	else
+		hypervisor_word(work, "%luM", mib);
+}
+
 static void hypervisor_add_machine(struct hypervisor_work *work)
 {
 	const struct shape *shape = work->plan->shape;
@@ -95,8 +111,7 @@ static void hypervisor_add_machine(struct hypervisor_work *work)
 	hypervisor_word(work, "%s", shape->cpu);
 	hypervisor_word(work, "-smp");
 	hypervisor_word(work, "%ld", shape->cpus);
-	hypervisor_word(work, "-m");
-	hypervisor_word(work, "%luM", (unsigned long)(shape->ram_bytes >> 20));
+	hypervisor_add_memory(work);
 	hypervisor_word(work, "-object");
 	hypervisor_word(work,
 			"memory-backend-file,id=ram,size=%lu,share=on,"
@@ -193,6 +208,92 @@ static void hypervisor_add_disk(struct hypervisor_work *work, int number)
 	hypervisor_word(work, "virtio-blk-pci,drive=disk%d", number);
 }
 
+/* As root, what a guest's user makes is that user's here too; others own all
+ * that their machines make. */
+static void hypervisor_add_9p(struct hypervisor_work *work, int number,
+			      const struct lent_item *item)
+{
+	auto_free char *path = hypervisor_value(item->path);
+
+	hypervisor_word(work, "-fsdev");
+	hypervisor_word(work,
+			"local,id=lent%d,path=%s,multidevs=remap,"
+			"security_model=%s",
+			number, path ? path : "",
+			geteuid() == 0 ? "passthrough" : "none");
+	hypervisor_word(work, "-device");
+	hypervisor_word(work, "virtio-9p-pci,fsdev=lent%d,mount_tag=%s", number,
+			item->tag);
+}
+
+static void hypervisor_add_virtiofs(struct hypervisor_work *work, int number,
+				    const struct lent_item *item)
+{
+	hypervisor_word(work, "-chardev");
+	hypervisor_word(work, "socket,id=lent%d,fd=%d", number, item->fd);
+	hypervisor_word(work, "-device");
+	hypervisor_word(work, "vhost-user-fs-pci,chardev=lent%d,tag=%s", number,
+			item->tag);
+}
+
+static void hypervisor_add_pmem(struct hypervisor_work *work, int number,
+				const struct lent_item *item)
+{
+	hypervisor_word(work, "-object");
+	hypervisor_word(work,
+			"memory-backend-file,id=lent%d,size=%lu,share=on,"
+			"readonly=on,mem-path=/proc/self/fd/%d",
+			number, (unsigned long)item->bytes, item->fd);
+	hypervisor_word(work, "-device");
+	hypervisor_word(work, "virtio-pmem-pci,memdev=lent%d", number);
+}
+
+static void hypervisor_add_device(struct hypervisor_work *work, int number,
+				  const struct lent_item *item)
+{
+	hypervisor_word(work, "-blockdev");
+	hypervisor_word(work,
+			"driver=raw,node-name=lent%d,read-only=on,"
+			"file.driver=file,file.filename=/proc/self/fd/%d,"
+			"file.locking=off",
+			number, item->fd);
+	hypervisor_word(work, "-device");
+	hypervisor_word(work, "virtio-blk-pci,drive=lent%d,serial=%s", number,
+			item->tag);
+}
+
+static void hypervisor_add_lent(struct hypervisor_work *work)
+{
+	const struct lent *lent = work->plan->lent;
+
+	for (int i = 0; lent && i < lent->count; i++) {
+		const struct lent_item *item = &lent->item[i];
+
+		if (item->how == LENT_9P)
+			hypervisor_add_9p(work, i, item);
+		else if (item->how == LENT_PMEM)
+			hypervisor_add_pmem(work, i, item);
+		else if (item->how == LENT_DEVICE)
+			hypervisor_add_device(work, i, item);
+		else
+			hypervisor_add_virtiofs(work, i, item);
+	}
+}
+
+static void hypervisor_add_kernel(struct hypervisor_work *work)
+{
+	const struct hypervisor_boot *boot = work->plan->boot;
+	auto_buf struct buf words = { 0 };
+
+	if (work->plan->lent)
+		lent_kernel_words(work->plan->lent, &words);
+	buf_text(&words, boot->append ? boot->append : "");
+	hypervisor_word(work, "-kernel");
+	hypervisor_word(work, "%s", boot->kernel);
+	hypervisor_word(work, "-append");
+	hypervisor_word(work, "%s", buf_string(&words));
+}
+
 static void hypervisor_add_rest(struct hypervisor_work *work)
 {
 	const struct hypervisor_plan *plan = work->plan;
@@ -223,17 +324,12 @@ static void hypervisor_add_rest(struct hypervisor_work *work)
 		hypervisor_word(work, "reboot=shutdown");
 		return;
 	}
-	if (boot->kernel) {
-		hypervisor_word(work, "-kernel");
-		hypervisor_word(work, "%s", boot->kernel);
-	}
+	hypervisor_add_lent(work);
+	if (boot->kernel)
+		hypervisor_add_kernel(work);
 	if (boot->initrd) {
 		hypervisor_word(work, "-initrd");
 		hypervisor_word(work, "%s", boot->initrd);
-	}
-	if (boot->kernel) {
-		hypervisor_word(work, "-append");
-		hypervisor_word(work, "%s", boot->append ? boot->append : "");
 	}
 	hypervisor_word(work, "-S");
 }
@@ -286,6 +382,9 @@ static int hypervisor_prepare(struct hypervisor_work *work, struct err *err)
 		hypervisor_keep(work, tip->disks[i].fd);
 	for (int i = 0; i < plan->shape->disk_count; i++)
 		hypervisor_keep(work, plan->disk_files[i]);
+	for (int i = 0; plan->lent && i < plan->lent->count; i++)
+		if (plan->lent->item[i].fd >= 0)
+			hypervisor_keep(work, plan->lent->item[i].fd);
 	hypervisor_add_machine(work);
 	hypervisor_add_sockets(work);
 	hypervisor_add_rest(work);

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/err.h"
 #include "machine/half.h"
+#include "machine/lent.h"
 #include "machine/memory.h"
 #include "machine/place.h"
 #include "machine/qemu.h"
@@ -26,6 +27,7 @@ struct hypervisor_plan {
 	/* Files that its disks were written to, by number; -1: none yet. */
 	const int *disk_files;
 	const struct half *half; /* is told its process */
+	const struct lent *lent; /* or NULL */
 };
 struct hypervisor {
 	pid_t pid;

@@ -31,7 +31,8 @@ struct image {
 };
 
 /* Busybox's own init sees to children and to the terminal of the shell; what
- * has to be there before it is done here. */
+ * has to be there before it is done here.  So is what the host lends
+ * (machine/lent.h): a guest that cannot have it says why, and ends. */
 static const char image_init[] =
 	"#!/bin/busybox sh\n"
 	"export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:"
@@ -50,6 +51,60 @@ static const char image_init[] =
 	"while read -r module; do\n"
 	"\tinsmod \"$module\" || echo \"brood: cannot load $module\"\n"
 	"done </etc/brood/modules\n"
+	"cannot() {\n"
+	"\techo \"brood: cannot have $tag: $*\"\n"
+	"\tsleep 1\n"
+	"\tpoweroff -f\n"
+	"\tsleep 60\n"
+	"}\n"
+	"has() {\n"
+	"\tgrep -q \"[[:space:]]$1\\$\" /proc/filesystems ||\n"
+	"\t\tcannot \"there is no $1 in it; \\\"brood machine "
+	"image --module share\\\" takes what its kernel has\"\n"
+	"}\n"
+	"put() {\n"
+	"\tmkdir -p \"/mnt/$tag\"\n"
+	"\tsaid=$(mount \"$@\" \"/mnt/$tag\" 2>&1) || cannot \"$said\"\n"
+	"}\n"
+	"await() {\n"
+	"\tfor i in $(seq 50); do\n"
+	"\t\t[ -b \"/dev/$tag\" ] && return\n"
+	"\t\tsleep .1\n"
+	"\tdone\n"
+	"\tcannot \"there is no /dev/$tag; \\\"brood machine "
+	"image --module share\\\" has what makes it\"\n"
+	"}\n"
+	"for disk in /sys/block/vd*; do\n"
+	"\tname=$(cat \"$disk/serial\" 2>/dev/null)\n"
+	"\tcase $name in device[0-9]*) ln -s \"${disk##*/}\" "
+	"\"/dev/$name\" ;; esac\n"
+	"done\n"
+	"for word in $(cat /proc/cmdline); do\n"
+	"\tcase $word in brood.lent=*) ;; *) continue ;; esac\n"
+	"\thow=${word#*=} tag=${word##*:}\n"
+	"\tcase $how in\n"
+	"\t9p:*)\n"
+	"\t\thas 9p\n"
+	"\t\tput -t 9p -o "
+	"trans=virtio,version=9p2000.L,msize=262144 \"$tag\"\n"
+	"\t\t;;\n"
+	"\tvirtiofs:*)\n"
+	"\t\thas virtiofs\n"
+	"\t\tput -t virtiofs \"$tag\"\n"
+	"\t\t;;\n"
+	"\traw:*) await ;;\n"
+	"\terofs:pmem*)\n"
+	"\t\thas erofs\n"
+	"\t\tawait\n"
+	"\t\tput -t erofs -o ro,dax=always \"/dev/$tag\"\n"
+	"\t\t;;\n"
+	"\terofs:*)\n"
+	"\t\thas erofs\n"
+	"\t\tawait\n"
+	"\t\tput -t erofs -o ro \"/dev/$tag\"\n"
+	"\t\t;;\n"
+	"\tesac\n"
+	"done\n"
 	"cd /root\n"
 	"[ -x /etc/brood/start ] && /etc/brood/start\n"
 	"echo 'brood: machine ready'\n"
@@ -173,6 +228,50 @@ static int image_build_add_one(struct image *image, const char *with,
 	return needed_add(&image->needed, path, to, err);
 }
 
+/* Words for several modules.  What a kernel does not have is noted, but for
+ * those with a "-": other kernels do without them. */
+struct image_set {
+	const char *name, *modules[12];
+};
+static const struct image_set image_sets[] = {
+	{ "share",
+	  { "virtio_pci", "9pnet_virtio", "9p", "virtiofs", "virtio_pmem",
+	    "nd_pmem", "virtio_blk", "loop", "-crc32c_generic", "erofs",
+	    NULL } },
+	{ "nfs4", { "virtio_pci", "virtio_net", "nfsv4", NULL } },
+	{ NULL, { NULL } },
+};
+
+static int image_build_add_set(struct image *image, const struct image_set *set,
+			       struct err *err)
+{
+	struct image_modules *modules = &image->modules;
+	int r = 0;
+
+	for (const char *const *at = set->modules; *at && r >= 0; at++) {
+		bool quiet = **at == '-';
+		const char *name = *at + quiet;
+
+		if (image_modules_has(modules, name))
+			r = image_modules_add(modules, &image->tree, name, err);
+		else if (!quiet)
+			buf_format(&image->built->notes,
+				   "%s has no module %s: --module %s is "
+				   "without it\n",
+				   modules->release, name, set->name);
+	}
+	return r;
+}
+
+static int image_build_add_module(struct image *image, const char *name,
+				  struct err *err)
+{
+	for (const struct image_set *set = image_sets; set->name; set++)
+		if (strcmp(set->name, name) == 0)
+			return image_build_add_set(image, set, err);
+	return image_modules_add(&image->modules, &image->tree, name, err);
+}
+
 static int image_build_add_modules(struct image *image, struct err *err)
 {
 	const struct image_plan *plan = image->plan;
@@ -187,8 +286,7 @@ static int image_build_add_modules(struct image *image, struct err *err)
 			r = image_modules_add(modules, &image->tree,
 					      "virtio_pci", err);
 	for (int i = 0; i < plan->module_count && r >= 0; i++)
-		r = image_modules_add(modules, &image->tree, plan->modules[i],
-				      err);
+		r = image_build_add_module(image, plan->modules[i], err);
 	return r < 0 ? r
 		     : image_build_add_text(image, "/etc/brood/modules",
 					    buf_string(&modules->list), err);

@@ -272,6 +272,14 @@ static int image_modules_take_line(struct image_modules *modules,
 	return r < 0 ? r : image_modules_take(modules, tree, line, own, err);
 }
 
+bool image_modules_has(const struct image_modules *modules, const char *name)
+{
+	size_t len;
+
+	return image_modules_line(&modules->dep, name, &len) ||
+	       image_modules_line(&modules->builtin, name, &len);
+}
+
 int image_modules_add(struct image_modules *modules, struct tree *tree,
 		      const char *name, struct err *err)
 {

@@ -20,6 +20,7 @@ void image_modules_fini(struct image_modules *modules);
  * module. */
 int image_modules_open(struct image_modules *modules, const char *kernel,
 		       struct err *err);
+bool image_modules_has(const struct image_modules *modules, const char *name);
 int image_modules_add(struct image_modules *modules, struct tree *tree,
 		      const char *name, struct err *err);
 /* The release that a bzImage says it is; -EINVAL for what is none. */

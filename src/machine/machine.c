@@ -18,6 +18,7 @@ void machine_fini(struct machine *machine)
 {
 	shape_fini(&machine->shape);
 	mem_free(&machine->boot);
+	lent_fini(&machine->lent);
 }
 
 /* ---- its file ---------------------------------------------------------------- */
@@ -61,6 +62,7 @@ int machine_write(const struct place *place, const struct machine *machine,
 	machine_write_ids(&json, "disks", machine->disks, machine->disk_count);
 	shape_words(&machine->shape, &json, "shape");
 	json_value(&json, "boot", machine->boot ? machine->boot : "null");
+	lent_write(&machine->lent, &json, "lent");
 	json_close(&json);
 	if (text.failed || !path)
 		return err_set(err, -ENOMEM, "tell of machine %s", place->name);
@@ -156,6 +158,7 @@ int machine_read(const struct place *place, struct machine *machine,
 		machine_read_ids(text, "disks", machine->disks, TIP_DISKS_MOST);
 	shape = machine_read_value(text, "shape");
 	machine->boot = machine_read_value(text, "boot");
+	lent_read(text, "lent", &machine->lent);
 	rc = shape ? shape_read(shape, &machine->shape, err)
 		   : err_set(err, -EBADMSG, "machine %s has no shape",
 			     place->name);

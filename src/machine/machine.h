@@ -13,6 +13,7 @@
 #include "image/diff.h"
 #include "image/images.h"
 #include "machine/hypervisor.h"
+#include "machine/lent.h"
 #include "machine/place.h"
 #include "machine/shape.h"
 #include "machine/talk.h"
@@ -38,6 +39,7 @@ struct machine {
 	char way[8];	  /* "hatch" or "exec" */
 	char forward[16];
 	char *boot; /* JSON: kernel and so on, as told at the boot */
+	struct lent lent;
 };
 void machine_fini(struct machine *machine);
 #define auto_machine __attribute__((cleanup(machine_fini)))
@@ -65,6 +67,7 @@ struct machine_boot {
 	const char *name; /* NULL: any */
 	struct shape_wish shape;
 	struct hypervisor_boot files;
+	struct lent *lent; /* or NULL; the caller's */
 	const char *forward;
 	struct machine_ready ready;
 	bool ends_with_us;

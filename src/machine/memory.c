@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans for the shim.  The marker is a file in memory that nothing is ever
- * written to: the hypervisor opens it by its number under /proc/self/fd. */
+/* Plans for the shim.  The marker is a file in memory that nothing is
+ * written to, but with RAM_FILE: the hypervisor opens it by its number under /proc/self/fd. */
 #include "machine/memory.h"
 #include "base/fd.h"
 #include <errno.h>

@@ -13,7 +13,7 @@ struct memory {
 };
 #define MEMORY_NONE ((struct memory){ .marker = -1, .plan_fd = -1 })
 
-/* tip NULL: zeros.  CLAIM 2.9: the tip's layers, in their order. */
+/* tip NULL: zeros; with RAM_FILE in the marker, which others can map.  CLAIM 2.9: the tip's layers, in their order. */
 int memory_make(const struct tip *tip, uint64_t ram_bytes,
 		enum ram_plan_mode mode, struct memory *memory,
 		struct err *err);

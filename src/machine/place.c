@@ -8,6 +8,7 @@
 #include "image/images.h"
 #include "launch/registry.h"
 #include "machine/half.h"
+#include "machine/virtiofsd.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -208,6 +209,7 @@ int place_find(const char *name, struct place *place, struct err *err)
 
 void place_remove(struct place *place)
 {
+	virtiofsd_end_all(place->folder);
 	file_remove_tree(place->folder, NULL);
 	fd_close(&place->lock);
 }

@@ -9,6 +9,7 @@
  *		console.log	what the console has said
  *		log		what the hypervisor has said
  *		disk0 ..	what it wrote over its disks
+ *		daemon0 ..	locked by a daemon that serves it (virtiofsd.h)
  *
  * machines/.lock is held while folders are made and removed.
  *

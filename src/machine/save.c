@@ -289,6 +289,10 @@ static int save_open(struct save *save, const struct machine_save *wish,
 	if (save->machine.parked)
 		return err_set(err, -EINVAL, "machine %s has not been started",
 			       save->place->name);
+	rc = lent_refuse(&save->machine.lent, save->place->name, "be saved yet",
+			 err);
+	if (rc < 0)
+		return rc;
 	shape_id(&save->machine.shape, save->shape);
 	rc = save_open_origin(save, err);
 	if (rc >= 0)

@@ -213,6 +213,10 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 			       "machine %s has disks, whose contents would not "
 			       "be the tip's; start another one",
 			       swap->place->name);
+	rc = lent_refuse(&swap->machine.lent, swap->place->name,
+			 "become another one", err);
+	if (rc < 0)
+		return rc;
 	if (swap->tip.state.fd < 0)
 		return err_set(err, -EINVAL,
 			       "tip %s has no state of a machine's devices",

@@ -3,13 +3,15 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "tree/tree.h"
+#include <dirent.h>
 #include <errno.h>
-#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+enum { TREE_FOLDER_DEPTH = 128 };
 
 struct tree_folder_walk {
 	struct tree *tree;
@@ -63,53 +65,66 @@ static const char *tree_folder_kind(mode_t mode)
 	return "of no known kind";
 }
 
-static int tree_folder_put(struct tree *tree, const FTSENT *entry,
-			   const char *place, struct err *err)
+static int tree_folder_put(struct tree *tree, const char *path,
+			   const struct stat *st, const char *place,
+			   struct err *err)
 {
-	mode_t mode = entry->fts_statp->st_mode;
-	const char *path = entry->fts_path;
-
-	switch (entry->fts_info) {
-	case FTS_D: return tree_folder(tree, place, mode, err);
-	case FTS_F: return tree_file(tree, place, mode, path, err);
-	case FTS_SL:
-	case FTS_SLNONE: return tree_folder_link(tree, path, place, err);
-	case FTS_DNR:
-	case FTS_ERR:
-	case FTS_NS: return err_set(err, -entry->fts_errno, "read %s", path);
+	switch (st->st_mode & S_IFMT) {
+	case S_IFDIR: return tree_folder(tree, place, st->st_mode, err);
+	case S_IFREG: return tree_file(tree, place, st->st_mode, path, err);
+	case S_IFLNK: return tree_folder_link(tree, path, place, err);
 	}
 	return err_set(err, -EINVAL, "%s is %s, which cannot be taken along",
-		       path, tree_folder_kind(mode));
+		       path, tree_folder_kind(st->st_mode));
 }
 
-static int tree_folder_entry(struct tree_folder_walk *walk, const FTSENT *entry,
-			     const char *place, struct err *err)
-{
-	int r;
+static int tree_folder_walk(struct tree_folder_walk *walk, const char *path,
+			    const char *place, int depth, struct err *err);
 
-	if (entry->fts_info == FTS_DP)
-		return 0;
-	r = tree_folder_put(walk->tree, entry, place, err);
-	if (r < 0)
-		return r;
-	tree_set_mtime(walk->tree, entry->fts_statp->st_mtim);
-	return tree_folder_look(walk, entry->fts_path, err);
-}
-
-static int tree_folder_walk(struct tree_folder_walk *walk, FTS *fts,
-			    size_t root_len, const char *to, struct err *err)
+static int tree_folder_below(struct tree_folder_walk *walk, const char *path,
+			     const char *place, int depth, struct err *err)
 {
-	FTSENT *entry;
+	DIR *folder = opendir(path);
+	struct dirent *entry;
 	int r = 0;
 
-	while (r >= 0 && (errno = 0, entry = fts_read(fts))) {
-		auto_free char *place =
-			file_format("%s/%s", to, entry->fts_path + root_len);
+	if (!folder)
+		return err_set(err, -errno, "read %s", path);
+	while (r >= 0 && (errno = 0, entry = readdir(folder))) {
+		const char *name = entry->d_name;
+		auto_free char *below = file_join(path, name);
+		auto_free char *there = file_join(place, name);
 
-		r = place ? tree_folder_entry(walk, entry, place, err)
-			  : err_set(err, -ENOMEM, "read %s", entry->fts_path);
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		r = below && there ? tree_folder_walk(walk, below, there,
+						      depth + 1, err)
+				   : err_set(err, -ENOMEM, "read %s", path);
 	}
-	return r >= 0 && errno ? err_set(err, -errno, "read a folder") : r;
+	if (r >= 0 && errno)
+		r = err_set(err, -errno, "read %s", path);
+	closedir(folder);
+	return r;
+}
+
+static int tree_folder_walk(struct tree_folder_walk *walk, const char *path,
+			    const char *place, int depth, struct err *err)
+{
+	struct stat st;
+	int r;
+
+	if (depth > TREE_FOLDER_DEPTH)
+		return err_set(err, -ELOOP, "%s", path);
+	if (lstat(path, &st) < 0)
+		return err_set(err, -errno, "read %s", path);
+	r = tree_folder_put(walk->tree, path, &st, place, err);
+	if (r < 0)
+		return r;
+	tree_set_mtime(walk->tree, st.st_mtim);
+	r = tree_folder_look(walk, path, err);
+	return r >= 0 && S_ISDIR(st.st_mode)
+		       ? tree_folder_below(walk, path, place, depth, err)
+		       : r;
 }
 
 static void tree_folder_note(const struct tree_folder_walk *walk,
@@ -128,20 +143,14 @@ int tree_add_folder(struct tree *tree, const char *path, const char *to,
 {
 	struct tree_folder_walk walk = { .tree = tree };
 	auto_free char *root = realpath(path, NULL);
-	char *const roots[] = { root, NULL };
 	struct stat st;
-	FTS *fts;
 	int r;
 
 	if (!root || stat(root, &st) < 0)
 		return err_set(err, -errno, "%s", path);
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, -ENOTDIR, "%s", path);
-	fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-	if (!fts)
-		return err_set(err, -errno, "read %s", path);
-	r = tree_folder_walk(&walk, fts, strlen(root), to, err);
-	fts_close(fts);
+	r = tree_folder_walk(&walk, root, to, 0, err);
 	tree_folder_note(&walk, notes);
 	free(walk.attributed);
 	return r;

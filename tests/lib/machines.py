@@ -26,6 +26,33 @@ def kernel():
     return next((k for k in reversed(found) if os.access(k, os.R_OK)), None)
 
 
+def has_module(kernel_file, name):
+    """Has that kernel a module of that name, beside it or in itself?"""
+    release = os.path.basename(kernel_file).split("-", 1)[1]
+    beside = os.path.join(os.path.dirname(kernel_file), "..", "lib/modules")
+    for folder in (os.path.join(beside, release),
+                   os.path.join("/lib/modules", release)):
+        for file in ("modules.dep", "modules.builtin"):
+            try:
+                with open(os.path.join(folder, file)) as f:
+                    if f"/{name}.ko" in f.read():
+                        return True
+            except OSError:
+                pass
+    return False
+
+
+def kernel_with(*names):
+    """A kernel that has all these modules, or None.  BROOD_TEST_ROOT is a
+    folder with boot and lib/modules of one more: Debian's cloud kernels, for
+    one, have no 9p."""
+    more = os.environ.get("BROOD_TEST_ROOT")
+    found = [kernel()] + sorted(glob.glob("/boot/vmlinuz-*"))
+    found += sorted(glob.glob(more + "/boot/vmlinuz-*")) if more else []
+    return next((k for k in found if k and os.access(k, os.R_OK) and
+                 all(has_module(k, n) for n in names)), None)
+
+
 def missing():
     """Why no machine can be booted here, or None."""
     if not shutil.which(QEMU):
@@ -55,9 +82,11 @@ def image(path, *words):
     return machine("image", "--as", path, *words)
 
 
-def boot_words(name, file, *words, memory=MEMORY, append=APPEND):
-    return ["boot", name, "--kernel", kernel(), "--initrd", file, "--append",
-            append, "--memory", memory, "--accel", "tcg", *words]
+def boot_words(name, file, *words, memory=MEMORY, append=APPEND,
+               kernel_file=None):
+    return ["boot", name, "--kernel", kernel_file or kernel(), "--initrd",
+            file, "--append", append, "--memory", memory, "--accel", "tcg",
+            *words]
 
 
 def boot(name, file, *words, timeout=BOOT_SECONDS, env=None, **kw):

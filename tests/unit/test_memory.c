@@ -175,6 +175,33 @@ TEST(composed)
 	}
 }
 
+/* A daemon that has the marker sees what the process writes. */
+TEST(in_the_marker)
+{
+	struct memory memory;
+	struct made made;
+	char said[256];
+	uint8_t first = 0;
+
+	made_open(&made);
+	CHECK_INT(memory_make(NULL, BYTES, RAM_FILE, &memory, NULL), 0);
+	CHECK_INT(probe(&memory, &made.tip, memory.plan_fd, said, sizeof(said)),
+		  0);
+	CHECK_TEXT(said, "0000000000000000\n");
+	CHECK_INT(memory_state(&memory, NULL, NULL), 1);
+	CHECK(pread(memory.marker, &first, 1, 0) == 1);
+	CHECK_INT(first, 0xee);
+	memory_fini(&memory);
+
+	/* Layers have no place in it. */
+	CHECK_INT(memory_make(&made.tip, BYTES, RAM_FILE, &memory, NULL), 0);
+	CHECK(probe(&memory, &made.tip, memory.plan_fd, said, sizeof(said)) !=
+	      0);
+	CHECK(memory_state(&memory, &made.tip, NULL) < 0);
+	memory_fini(&memory);
+	made_close(&made);
+}
+
 /* ---- damaged ---------------------------------------------------------------- */
 
 typedef void damage(struct ram_plan *plan, struct tip_run *runs);

@@ -163,6 +163,14 @@ static bool ram_copy_run(const struct ram_plan *plan, const struct tip_run *run,
 	return true;
 }
 
+/* What the hypervisor asked for, as it did. */
+static bool ram_map_file(const struct ram_plan *plan, uint8_t *at, int marker)
+{
+	return plan->file_count == 0 &&
+	       ram_mmap(at, plan->ram_bytes, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_FIXED | MAP_NORESERVE, marker, 0);
+}
+
 /* The sizes of the files: what lies behind an end would read as zeros, or
  * end the hypervisor much later. */
 static bool ram_measure(const struct ram_plan *plan, uint64_t *bytes)
@@ -185,13 +193,15 @@ static bool ram_is_within(const struct tip_run *run, const uint64_t *bytes)
 }
 
 /* CLAIM 2.8 2.9: each piece from the layer that is its last word. */
-static bool ram_compose(struct ram_plan *plan, uint8_t *at)
+static bool ram_compose(struct ram_plan *plan, uint8_t *at, int marker)
 {
 	const struct tip_run *runs = (const void *)(plan + 1);
 	uint64_t bytes[RAM_PLAN_FILES];
 	bool copy = plan->mode == RAM_COPY;
 
 	errno = 0;
+	if (plan->mode == RAM_FILE)
+		return ram_map_file(plan, at, marker);
 	if (!ram_measure(plan, bytes) ||
 	    (copy && !ram_zero(at, plan->ram_bytes)))
 		return false;
@@ -246,7 +256,7 @@ static bool ram_take_over(void *at, size_t len, int flags, int fd, off_t offset)
 	plan->at = shim.ram_at = (uint64_t)(uintptr_t)at;
 	shim.ram_bytes = len;
 	ram_keep_to_itself(plan, plan_fd);
-	ram_finish(plan, ram_compose(plan, at), started_ns);
+	ram_finish(plan, ram_compose(plan, at, fd), started_ns);
 	return true;
 }
 

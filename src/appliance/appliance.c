@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/appliance.h"
+#include "appliance/manifest.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "tree/erofs_write.h"
+#include "tree/tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int appliance_scratch(struct err *err)
+{
+	const char *folder = getenv("TMPDIR");
+	int fd = open(folder && *folder ? folder : "/tmp",
+		      O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		fd = memfd_create("appliance", MFD_CLOEXEC);
+	return fd < 0 ? err_set(err, -errno, "make a file for an image") : fd;
+}
+
+/* The same bytes as "pack" would write. */
+static int appliance_of_folder(const char *path, struct progress *progress,
+			       struct err *err)
+{
+	const struct erofs_write_plan plan = { 0 };
+	auto_close int fd = appliance_scratch(err);
+	struct erofs_written written;
+	struct tree tree = { 0 };
+	int rc = fd;
+
+	if (rc >= 0)
+		rc = tree_add_folder(&tree, path, "", NULL, err);
+	if (rc >= 0)
+		rc = tree_close(&tree, err);
+	if (rc >= 0)
+		rc = erofs_write(fd, &tree, &plan, &written, progress, err);
+	tree_fini(&tree);
+	return rc < 0 ? rc : steal_fd(&fd);
+}
+
+static int appliance_fd(struct appliance *appliance, struct progress *progress,
+			struct err *err)
+{
+	struct stat st;
+
+	if (stat(appliance->path, &st) < 0)
+		return err_set(err, -errno, "open %s", appliance->path);
+	appliance->is_folder = S_ISDIR(st.st_mode);
+	appliance->fd =
+		appliance->is_folder
+			? appliance_of_folder(appliance->path, progress, err)
+			: payload_open(appliance->path, 1, err);
+	return appliance->fd < 0 ? appliance->fd : 0;
+}
+
+static int appliance_check(struct appliance *appliance, struct err *err)
+{
+	static const struct erofs_limits limits = { 0 };
+	struct erofs_source source;
+	char why[EROFS_WHY] = "";
+	const char *words = "";
+
+	if (erofs_source_file(appliance->fd, &source) < 0)
+		return err_set(err, -EINVAL, "%s has no length",
+			       appliance->path);
+	if (erofs_open(&source, &appliance->erofs, &words) < 0)
+		return err_set(err, -EINVAL, "%s is no appliance: %s",
+			       appliance->path, words);
+	if (erofs_check(&appliance->erofs, &limits, &appliance->totals, why) <
+	    0)
+		return err_set(err, -EINVAL, "%s is refused: %s",
+			       appliance->path, why);
+	appliance->bytes = appliance->erofs.len;
+	return 0;
+}
+
+int appliance_read(const struct appliance *appliance, const char *path,
+		   size_t most, struct buf *out, struct err *err)
+{
+	const char *why = "";
+	struct erofs_node node;
+	char *room;
+	int rc = erofs_path(&appliance->erofs, path, &node, &why);
+
+	if (rc == EROFS_MISSING)
+		return err_set(err, -ENOENT, "%s in %s", path, appliance->path);
+	if (rc < 0 || (node.mode & EROFS_S_KIND) != EROFS_S_FILE ||
+	    node.size > most)
+		return err_set(err, -EINVAL, "%s in %s: %s", path,
+			       appliance->path,
+			       rc < 0 ? why : "no file, or too long a one");
+	room = buf_room(out, node.size);
+	if (!room)
+		return err_set(err, -ENOMEM, "read %s", path);
+	if (erofs_read(&appliance->erofs, &node, 0, room, node.size) !=
+	    (int64_t)node.size)
+		return err_set(err, -EIO, "read %s in %s", path,
+			       appliance->path);
+	buf_used(out, node.size);
+	return 0;
+}
+
+static bool appliance_tick(void *context)
+{
+	progress_tick(context);
+	return true;
+}
+
+static int appliance_manifest(struct appliance *appliance, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	int rc = appliance_read(appliance, MANIFEST_PATH, MANIFEST_MOST, &text,
+				err);
+
+	if (rc < 0)
+		return rc;
+	rc = manifest_record(buf_string(&text), text.len, appliance->hex,
+			     appliance->bytes, &appliance->record_text, err);
+	if (rc < 0)
+		return err_wrap(err, "%s: " MANIFEST_PATH, appliance->path);
+	return record_read(buf_string(&appliance->record_text),
+			   appliance->record_text.len, &appliance->record, err);
+}
+
+/* What is started has to be there. */
+static int appliance_entries(const struct appliance *appliance, struct err *err)
+{
+	const struct record *record = &appliance->record;
+
+	for (int i = 0; i < record->entry_count; i++) {
+		const struct record_entry *entry = &record->entry[i];
+		struct erofs_node node;
+		const char *why = "";
+
+		if (erofs_path(&appliance->erofs, entry->path, &node, &why) < 0)
+			return err_set(err, -EINVAL,
+				       "%s: entry %s: %s is not in it",
+				       appliance->path, entry->name,
+				       entry->path);
+	}
+	return 0;
+}
+
+static int appliance_look(struct appliance *appliance,
+			  struct progress *progress, struct err *err)
+{
+	int rc = appliance_check(appliance, err);
+
+	if (rc >= 0)
+		rc = payload_digest(appliance->fd, appliance->path,
+				    appliance->bytes, appliance_tick, progress,
+				    appliance->hex, err);
+	if (rc >= 0)
+		rc = appliance_manifest(appliance, err);
+	if (rc >= 0)
+		rc = appliance_entries(appliance, err);
+	if (rc < 0)
+		appliance_close(appliance);
+	return rc;
+}
+
+int appliance_open(const char *path, struct progress *progress,
+		   struct appliance *appliance, struct err *err)
+{
+	int rc;
+
+	*appliance = APPLIANCE_NONE;
+	appliance->path = realpath(path, NULL);
+	if (!appliance->path)
+		return err_set(err, -errno, "open %s", path);
+	rc = appliance_fd(appliance, progress, err);
+	if (rc < 0) {
+		appliance_close(appliance);
+		return rc;
+	}
+	return appliance_look(appliance, progress, err);
+}
+
+int appliance_adopt(int fd, const char *name, struct progress *progress,
+		    struct appliance *appliance, struct err *err)
+{
+	*appliance = APPLIANCE_NONE;
+	appliance->fd = fd;
+	appliance->path = strdup(name);
+	if (appliance->path)
+		return appliance_look(appliance, progress, err);
+	appliance_close(appliance);
+	return err_set(err, -ENOMEM, "open %s", name);
+}
+
+void appliance_close(struct appliance *appliance)
+{
+	record_fini(&appliance->record);
+	buf_fini(&appliance->record_text);
+	fd_close(&appliance->fd);
+	mem_free(&appliance->path);
+}

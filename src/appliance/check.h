@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Can an entry's program be loaded on this host?  Cheap each time, thorough
+ * when its payload is new here: then its loader is asked for its libraries. */
+#pragma once
+#include "appliance/record.h"
+#include "base/err.h"
+#include <stdbool.h>
+
+int check_entry(const char *root, const struct record_entry *entry,
+		bool thorough, struct err *err);

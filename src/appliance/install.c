@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/install.h"
+#include "appliance/install_context.h"
+#include "appliance/load.h"
+#include "appliance/paths.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/lock.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { INSTALL_LOCK_MS = 30000 };
+
+static int install_no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "install an application");
+}
+
+void installed_fini(struct installed *installed)
+{
+	buf_fini(&installed->paths);
+	buf_fini(&installed->notes);
+}
+
+/* ---- places -------------------------------------------------------------------- */
+
+/* Absolute, though it needs not be there yet. */
+static char *install_absolute(const char *path, struct err *err)
+{
+	auto_free char *here = NULL;
+	char *real = realpath(path, NULL);
+
+	if (!real && *path == '/')
+		real = strdup(path);
+	if (!real && (here = getcwd(NULL, 0)))
+		real = file_join(here, path);
+	if (!real)
+		err_set(err, -ENOMEM, "%s", path);
+	return real;
+}
+
+static char *install_bin(const struct install *install, struct err *err)
+{
+	const char *home = getenv("HOME");
+
+	if (install->wish->bin)
+		return install_absolute(install->wish->bin, err);
+	if (geteuid() == 0)
+		return strdup("/usr/local/bin");
+	if (home && *home == '/')
+		return file_join(home, ".local/bin");
+	err_set(err, -EINVAL, "no folder for start paths; --bin names one");
+	return NULL;
+}
+
+static int install_places(struct install *install, struct err *err)
+{
+	const struct install_wish *wish = install->wish;
+
+	install->root = context_root(err);
+	install->mounts =
+		install->root ? context_mounts(install->root, err) : NULL;
+	install->share = install_absolute(wish->share, err);
+	install->bin = install_bin(install, err);
+	if (!install->root || !install->mounts || !install->share ||
+	    !install->bin)
+		return err->code ? err->code : install_no_memory(err);
+	if (file_make_dirs(install->root, 0755, err) < 0)
+		return err->code;
+	/* Where nothing may be mounted, loading tells that it is missing. */
+	file_make_dirs(install->mounts, 0755, NULL);
+	return context_host(install->root, install->host, err);
+}
+
+/* One at a time on this host. */
+static int install_lock(const char *root, struct err *err)
+{
+	auto_free char *path = file_join(root, ".lock");
+	int lock = path ? lock_take(path, INSTALL_LOCK_MS, err)
+			: install_no_memory(err);
+
+	return lock == -EWOULDBLOCK
+		       ? err_set(err, lock, "another install is at work in %s",
+				 root)
+		       : lock;
+}
+
+/* ---- the shared side ------------------------------------------------------------ */
+
+/* The share may have another version than the appliance is. */
+static int install_publish(struct install *install, struct err *err)
+{
+	const struct install_wish *wish = install->wish;
+	const struct publish_wish publish = {
+		.share = install->share,
+		.host = install->host,
+		.local = install->mounts,
+		.make = true,
+		.upgrade = wish->upgrade,
+		.unpacked = wish->unpacked,
+		.kind = wish->kind,
+		.wait_ms = wish->wait_ms,
+		.answer_ms = wish->answer_ms,
+	};
+	int rc = publish_appliance(&publish, &install->appliance,
+				   &install->published, err);
+
+	if (rc >= 0)
+		rc = record_read(buf_string(&install->published.record),
+				 install->published.record.len,
+				 &install->record, err);
+	if (rc < 0)
+		return rc;
+	install->folder =
+		context_folder(install->root, install->record.name, err);
+	return install->folder ? 0 : install_no_memory(err);
+}
+
+/* ---- start paths ----------------------------------------------------------------- */
+
+/* "ENTRY=PATH", or PATH alone for the first entry. */
+static const char *install_at(const struct install *install, const char *entry)
+{
+	const struct args_list *at = install->wish->at;
+	size_t len = strlen(entry);
+
+	for (int i = 0; at && i < at->count; i++) {
+		const char *word = at->item[i];
+
+		if (*word == '/' && entry == install->record.entry[0].name)
+			return word;
+		if (strncmp(word, entry, len) == 0 && word[len] == '=')
+			return word + len + 1;
+	}
+	return NULL;
+}
+
+static int install_plan_path(struct install *install, int number,
+			     struct err *err)
+{
+	const char *entry = install->record.entry[number].name;
+	const char *given = install_at(install, entry);
+	char *path = given ? install_absolute(given, err)
+			   : file_join(install->bin, entry);
+	char *target = file_format("%s/bin/%s", install->folder, entry);
+	struct err why = { 0 };
+	bool is_ours;
+
+	install->path[number] = path;
+	install->target[number] = target;
+	if (!path || !target)
+		return install_no_memory(err);
+	install->saved[number] = paths_saved(path, target, &is_ours, &why);
+	return why.code ? why.code : 0;
+}
+
+static int install_plan_paths(struct install *install, struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < install->record.entry_count; i++)
+		rc = install_plan_path(install, i, err);
+	return rc;
+}
+
+/* CLAIM 4.7: what the path was, and what it is. */
+static int install_lead(struct install *install, int number, struct err *err)
+{
+	const char *path = install->path[number];
+	char before[PATH_MAX] = "nothing";
+	ssize_t len = readlink(path, before, sizeof before - 1);
+	auto_free char *folder = NULL;
+	struct stat st;
+	int rc;
+
+	if (len >= 0)
+		before[len] = 0;
+	else if (lstat(path, &st) == 0)
+		snprintf(before, sizeof before, "a file of %ld bytes",
+			 (long)st.st_size);
+	folder = strndup(path, (size_t)(file_base(path) - path));
+	if (!folder)
+		return install_no_memory(err);
+	rc = file_make_dirs(folder, 0755, err);
+	if (rc >= 0)
+		rc = paths_lead(path, install->target[number],
+				install->saved[number], err);
+	buf_format(&install->installed->paths, "%s\t%s\t%s\n", path, before,
+		   install->target[number]);
+	return rc;
+}
+
+static int install_lead_all(struct install *install, struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < install->record.entry_count; i++)
+		rc = install_lead(install, i, err);
+	return rc;
+}
+
+/* ---- tried ------------------------------------------------------------------------ */
+
+int install_load(const struct context *context, struct err *err)
+{
+	auto_loaded struct loaded loaded = { 0 }, copy = { 0 };
+
+	if (load_shared(context, NULL, &loaded, err) < 0)
+		return err_wrap(err, "it cannot be loaded from the share");
+	if (context->copy &&
+	    load_local(context, NULL, context->copy, "copy", &copy, err) < 0)
+		return err_wrap(err, "its copy cannot be loaded");
+	return 0;
+}
+
+/* It is loaded once, so that the first start finds it so.  That it cannot be
+ * is told, but no reason to take the context back: an independent entity may
+ * be what the user wants. */
+static void install_try(struct install *install)
+{
+	auto_context struct context context = { 0 };
+	struct err err = { 0 };
+
+	if (context_read(install->folder, &context, &err) < 0 ||
+	    install_load(&context, &err) < 0)
+		buf_format(&install->installed->notes, "%s\n", err.text);
+}
+
+/* ---- the install on one screen ------------------------------------------------------ */
+
+static uint64_t install_lap(uint64_t *last_ns)
+{
+	uint64_t now_ns = clock_ns(), lap_ns = now_ns - *last_ns;
+
+	*last_ns = now_ns;
+	return lap_ns;
+}
+
+static int install_steps(struct install *install, struct progress *progress,
+			 struct err *err)
+{
+	struct installed *done = install->installed;
+	uint64_t last_ns = clock_ns();
+	int rc = appliance_open(install->wish->appliance, progress,
+				&install->appliance, err);
+
+	done->check_ns = install_lap(&last_ns);
+	if (rc >= 0)
+		rc = install_publish(install, err);
+	done->publish_ns = install_lap(&last_ns);
+	if (rc >= 0)
+		rc = install_plan_paths(install, err);
+	if (rc >= 0)
+		rc = install_context(install, err);
+	done->context_ns = install_lap(&last_ns);
+	if (rc >= 0)
+		rc = install_lead_all(install, err);
+	done->paths_ns = install_lap(&last_ns);
+	if (rc >= 0)
+		install_try(install);
+	done->load_ns = install_lap(&last_ns);
+	return rc;
+}
+
+static void install_tell(const struct install *install)
+{
+	struct installed *done = install->installed;
+
+	snprintf(done->name, sizeof done->name, "%s", install->record.name);
+	done->version = install->published.version;
+	done->payload_was_there = install->published.payload_was_there;
+	done->version_was_there = install->published.version_was_there;
+	done->payload_bytes = install->record.payload_bytes;
+	done->context_bytes = install_bytes(install->folder);
+	if (strcmp(install->record.payload, install->appliance.hex) != 0)
+		buf_format(&done->notes,
+			   "the share has another version (%s) than the "
+			   "appliance (%s), and that is what starts; \"brood "
+			   "app upgrade\" replaces it\n",
+			   install->record.release,
+			   install->appliance.record.release);
+}
+
+static void install_fini(struct install *install)
+{
+	for (int i = 0; i < RECORD_ENTRIES; i++) {
+		free(install->path[i]);
+		free(install->target[i]);
+		free(install->saved[i]);
+	}
+	record_fini(&install->record);
+	published_fini(&install->published);
+	appliance_close(&install->appliance);
+	free(install->root);
+	free(install->mounts);
+	free(install->share);
+	free(install->bin);
+	free(install->folder);
+}
+
+int install_appliance(const struct install_wish *wish,
+		      struct progress *progress, struct installed *installed,
+		      struct err *err)
+{
+	struct install install = { .wish = wish,
+				   .installed = installed,
+				   .appliance = APPLIANCE_NONE };
+	auto_close int lock = -1;
+	int rc;
+
+	*installed = (struct installed){ 0 };
+	rc = install_places(&install, err);
+	if (rc >= 0)
+		rc = lock = install_lock(install.root, err);
+	if (rc >= 0)
+		rc = install_steps(&install, progress, err);
+	if (rc >= 0)
+		install_tell(&install);
+	install_fini(&install);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- taken away --------------------------------------------------------------------- */
+
+static void install_give_back(const struct context *context, struct buf *notes)
+{
+	for (int i = 0; i < context->path_count; i++) {
+		const struct context_path *path = &context->path[i];
+		auto_free char *target =
+			file_format("%s/bin/%s", context->folder, path->entry);
+		struct err err = { 0 };
+		int rc = target ? paths_restore(path->path, target, path->saved,
+						&err)
+				: -ENOMEM;
+
+		if (rc > 0)
+			buf_format(notes,
+				   "%s was changed since and stays as it is\n",
+				   path->path);
+		else if (rc < 0)
+			buf_format(notes, "%s\n", err.text);
+	}
+}
+
+static int install_leave_share(const struct context *context, struct err *err)
+{
+	auto_record struct record record = { 0 };
+	const struct publish_wish wish = { .share = context->share,
+					   .host = context->host,
+					   .local = context->mounts,
+					   .wait_ms = context->wait_ms,
+					   .answer_ms = context->answer_ms };
+
+	return context_record(context, &record, err) < 0
+		       ? err->code
+		       : publish_leave(&wish, record.payload, err);
+}
+
+int install_remove(const char *name, bool purge, struct buf *notes,
+		   struct err *err)
+{
+	auto_context struct context context = { 0 };
+	auto_free char *root = context_root(err);
+	auto_free char *folder = root ? context_folder(root, name, err) : NULL;
+	auto_close int lock = -1;
+	struct err why = { 0 };
+	int rc;
+
+	if (!folder)
+		return err->code;
+	rc = lock = install_lock(root, err);
+	if (rc >= 0)
+		rc = context_read(folder, &context, err);
+	if (rc < 0)
+		return rc;
+	install_give_back(&context, notes);
+	if (install_leave_share(&context, &why) < 0)
+		buf_format(notes, "the share was not told: %s\n", why.text);
+	return install_drop_context(&context, purge, notes, err);
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/install_context.h"
+#include "appliance/manifest.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+	INSTALL_START_MOST = 8 << 20,
+	INSTALL_SETTINGS_MOST = 16 * 1024,
+	INSTALL_EXCHANGE = 2, /* RENAME_EXCHANGE */
+};
+
+static int install_no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "write a context");
+}
+
+static int install_put(const char *folder, const char *name, const void *data,
+		       size_t len, struct err *err)
+{
+	auto_free char *path = file_join(folder, name);
+
+	return path ? file_publish(path, data, len, 0644, err)
+		    : install_no_memory(err);
+}
+
+/* ---- the startup binary ------------------------------------------------------------ */
+
+static int install_start_bytes(const struct install *install, struct buf *bytes,
+			       struct err *err)
+{
+	if (install->wish->start)
+		return file_read(install->wish->start, bytes,
+				 INSTALL_START_MOST, err);
+	return appliance_read(&install->appliance, MANIFEST_START,
+			      INSTALL_START_MOST, bytes, err);
+}
+
+/* Once for all applications of this host; named by what it is, so that an
+ * other one never takes its place under a program that runs. */
+static int install_start(struct install *install, char **start, struct err *err)
+{
+	auto_free char *folder = file_join(install->root, ".start");
+	auto_buf struct buf bytes = { 0 };
+	uint8_t sum[SHA256_BYTES];
+	char hex[17];
+	int rc = install_start_bytes(install, &bytes, err);
+
+	if (rc < 0)
+		return rc;
+	sha256_of(bytes.data, bytes.len, sum);
+	for (int i = 0; i < 8; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	*start = folder ? file_join(folder, hex) : NULL;
+	if (!*start)
+		return install_no_memory(err);
+	install->installed->start_bytes = bytes.len;
+	if (access(*start, X_OK) == 0)
+		return 0;
+	rc = file_make_dirs(folder, 0755, err);
+	return rc < 0 ? rc
+		      : file_publish(*start, bytes.data, bytes.len, 0755, err);
+}
+
+static int install_entries(const struct install *install, const char *folder,
+			   const char *start, struct err *err)
+{
+	auto_free char *bin = file_join(folder, "bin");
+	auto_free char *target =
+		file_format("../../.start/%s", file_base(start));
+
+	if (!bin || !target)
+		return install_no_memory(err);
+	if (mkdir(bin, 0755) < 0)
+		return err_set(err, -errno, "make %s", bin);
+	for (int i = 0; i < install->record.entry_count; i++) {
+		auto_free char *path =
+			file_join(bin, install->record.entry[i].name);
+
+		if (!path || symlink(target, path) < 0)
+			return err_set(err, -errno, "make %s", path);
+	}
+	return 0;
+}
+
+/* ---- the context's file --------------------------------------------------------------- */
+
+static void install_fill(const struct install *install, struct context *context)
+{
+	const struct install_wish *wish = install->wish;
+
+	*context = (struct context){
+		.name = install->record.name,
+		.share = install->share,
+		.share_id = install->published.share_id,
+		.host = install->host,
+		.mounts = install->mounts,
+		.brood = wish->brood,
+		.hatch = wish->hatch,
+		.appliance = install->appliance.is_folder
+				     ? NULL
+				     : install->appliance.path,
+		.wait_ms = wish->wait_ms,
+		.answer_ms = wish->answer_ms,
+		.deadline_ms = wish->deadline_ms,
+		.rejoin_ms = wish->rejoin_ms,
+		.path_count = install->record.entry_count,
+	};
+	for (int i = 0; i < context->path_count; i++)
+		context->path[i] =
+			(struct context_path){ install->record.entry[i].name,
+					       install->path[i],
+					       install->saved[i] };
+}
+
+static int install_lines(const struct install *install, const char *folder,
+			 const char *copy, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	struct context context;
+	int rc;
+
+	install_fill(install, &context);
+	context.copy = copy;
+	rc = context_write(&context, &text, err);
+	if (rc >= 0)
+		rc = install_put(folder, "context", buf_string(&text), text.len,
+				 err);
+	if (rc >= 0)
+		rc = install_put(folder, "record",
+				 buf_string(&install->published.record),
+				 install->published.record.len, err);
+	return rc;
+}
+
+/* ---- settings and data ------------------------------------------------------------------ */
+
+/* ${name}, ${host}, ${data} and ${settings}, as they are on this host. */
+static void install_expand(const struct install *install, const char *text,
+			   struct buf *out)
+{
+	const struct {
+		const char *word, *value, *below;
+	} known[] = {
+		{ "${name}", install->record.name, "" },
+		{ "${host}", install->host, "" },
+		{ "${data}", install->folder, "/data" },
+		{ "${settings}", install->folder, "/settings" },
+	};
+
+	while (*text) {
+		size_t i = 0;
+
+		while (i < 4 &&
+		       strncmp(text, known[i].word, strlen(known[i].word)) != 0)
+			i++;
+		if (i == 4) {
+			buf_add(out, text++, 1);
+			continue;
+		}
+		buf_format(out, "%s%s", known[i].value, known[i].below);
+		text += strlen(known[i].word);
+	}
+}
+
+struct install_settings {
+	struct install *install;
+	const char *folder;
+	struct err *err;
+	size_t bytes;
+	int rc;
+};
+
+static int install_setting(void *context, const struct erofs_entry *entry)
+{
+	struct install_settings *settings = context;
+	struct install *install = settings->install;
+	auto_buf struct buf text = { 0 }, out = { 0 };
+	auto_free char *from = NULL;
+
+	if (*entry->name == '.')
+		return 0;
+	from = file_format(MANIFEST_SETTINGS "/%s", entry->name);
+	settings->rc = from ? appliance_read(&install->appliance, from,
+					     INSTALL_SETTINGS_MOST, &text,
+					     settings->err)
+			    : install_no_memory(settings->err);
+	if (settings->rc < 0)
+		return 1;
+	install_expand(install, buf_string(&text), &out);
+	settings->bytes += out.len;
+	if (settings->bytes > INSTALL_SETTINGS_MOST)
+		settings->rc = err_set(settings->err, -EINVAL,
+				       "settings of more than %d bytes",
+				       INSTALL_SETTINGS_MOST);
+	else
+		settings->rc =
+			install_put(settings->folder, entry->name,
+				    buf_string(&out), out.len, settings->err);
+	return settings->rc < 0;
+}
+
+static int install_settings(struct install *install, const char *folder,
+			    struct err *err)
+{
+	auto_free char *path = file_join(folder, "settings");
+	struct install_settings settings = { install, path, err, 0, 0 };
+	struct erofs_node node;
+
+	if (erofs_path(&install->appliance.erofs, MANIFEST_SETTINGS, &node,
+		       NULL) < 0)
+		return 0;
+	if (!path || mkdir(path, 0755) < 0)
+		return err_set(err, path ? -errno : -ENOMEM,
+			       "make the settings");
+	if (erofs_list(&install->appliance.erofs, &node, install_setting,
+		       &settings, NULL) < 0)
+		return err_set(err, -EINVAL, MANIFEST_SETTINGS " is no folder");
+	return settings.rc;
+}
+
+/* What was written under an install before is kept. */
+static int install_data(const struct install *install, const char *folder,
+			struct err *err)
+{
+	const char *const from[] = { install->folder, install->root };
+	auto_free char *data = file_join(folder, "data");
+
+	for (int i = 0; i < 2; i++) {
+		auto_free char *old = i ? file_format("%s/.data.%s", from[i],
+						      install->record.name)
+					: file_join(from[i], "data");
+
+		if (!data || !old)
+			return install_no_memory(err);
+		if (rename(old, data) == 0)
+			break;
+	}
+	if (install->record.writable_count && mkdir(data, 0755) < 0 &&
+	    errno != EEXIST)
+		return err_set(err, -errno, "make %s", data);
+	for (int i = 0; i < install->record.writable_count; i++) {
+		auto_free char *path =
+			file_join(data, install->record.writable[i]);
+
+		if (!path || (mkdir(path, 0755) < 0 && errno != EEXIST))
+			return err_set(err, -errno, "make %s", path);
+	}
+	return 0;
+}
+
+/* ---- a copy to go on from ------------------------------------------------------------- */
+
+struct install_copy {
+	struct helper *helper;
+	const char *from, *to;
+	const struct record *record;
+};
+
+static bool install_copy_goes_on(void *context)
+{
+	struct install_copy *copy = context;
+
+	return helper_tick(copy->helper, "copying the payload");
+}
+
+static int install_copy_work(struct helper *helper, void *context,
+			     struct buf *answer, struct err *err)
+{
+	struct install_copy *copy = context;
+	const struct record *record = copy->record;
+	auto_close int from =
+		payload_open(copy->from, record->payload_bytes, err);
+	struct file_draft draft;
+	int rc;
+
+	(void)answer;
+	copy->helper = helper;
+	if (from < 0)
+		return from;
+	rc = file_draft_open(&draft, copy->to, 0444, err);
+	if (rc >= 0)
+		rc = payload_copy(from, draft.fd, record->payload,
+				  record->payload_bytes, install_copy_goes_on,
+				  copy, err);
+	if (rc >= 0)
+		rc = file_draft_publish(&draft, err);
+	else
+		err_wrap(err, "keep %s", copy->to);
+	file_draft_close(&draft);
+	return rc;
+}
+
+/* From the share: it may have another version than the appliance. */
+static int install_copy(const char *share, const struct record *record,
+			const char *to, int answer_ms, struct err *err)
+{
+	auto_free char *from =
+		file_format("%s/payloads/%s.erofs", share, record->payload);
+	struct install_copy copy = { .from = from, .to = to, .record = record };
+	const struct helper_limits limits = { .total_ms = -1,
+					      .silent_ms = answer_ms };
+
+	return from ? helper_run(&limits, install_copy_work, &copy, NULL, err)
+		    : install_no_memory(err);
+}
+
+static int install_keep(const struct install *install, const char *folder,
+			char **copy, struct err *err)
+{
+	auto_free char *path = file_join(folder, "copy.erofs");
+
+	if (!install->wish->keep)
+		return 0;
+	*copy = file_join(install->folder, "copy.erofs");
+	if (!path || !*copy)
+		return install_no_memory(err);
+	return install_copy(install->share, &install->record, path,
+			    install->wish->answer_ms, err);
+}
+
+/* ---- whole ------------------------------------------------------------------------------ */
+
+static int install_write(struct install *install, const char *folder,
+			 struct err *err)
+{
+	auto_free char *start = NULL;
+	auto_free char *copy = NULL;
+	int rc = install_start(install, &start, err);
+
+	if (rc >= 0)
+		rc = install_entries(install, folder, start, err);
+	if (rc >= 0)
+		rc = install_keep(install, folder, &copy, err);
+	if (rc >= 0)
+		rc = install_settings(install, folder, err);
+	if (rc >= 0)
+		rc = install_lines(install, folder, copy, err);
+	if (rc >= 0)
+		rc = install_data(install, folder, err);
+	return rc;
+}
+
+/* In one step where there was one before: each start finds one of them. */
+static int install_swap(const char *fresh, const char *folder, struct err *err)
+{
+	if (rename(fresh, folder) == 0)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return err_set(err, -errno, "make %s", folder);
+	if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
+		    INSTALL_EXCHANGE) < 0)
+		return err_set(err, -errno, "replace %s", folder);
+	return file_remove_tree(fresh, err);
+}
+
+int install_context(struct install *install, struct err *err)
+{
+	auto_free char *fresh =
+		file_format("%s/.new.%s", install->root, install->record.name);
+	int rc;
+
+	if (!fresh)
+		return install_no_memory(err);
+	file_remove_tree(fresh, NULL);
+	if (mkdir(fresh, 0755) < 0)
+		return err_set(err, -errno, "make %s", fresh);
+	rc = install_write(install, fresh, err);
+	if (rc >= 0)
+		rc = install_swap(fresh, install->folder, err);
+	if (rc < 0)
+		file_remove_tree(fresh, NULL);
+	return rc;
+}
+
+int install_drop_context(const struct context *context, bool purge,
+			 struct buf *notes, struct err *err)
+{
+	const char *name = file_base(context->folder);
+	int root = (int)(name - context->folder);
+	auto_free char *gone =
+		file_format("%.*s.old.%s", root, context->folder, name);
+	auto_free char *data = file_join(context->folder, "data");
+	auto_free char *kept =
+		file_format("%.*s.data.%s", root, context->folder, name);
+
+	if (!gone || !data || !kept)
+		return install_no_memory(err);
+	/* An empty one is not worth keeping. */
+	if (!purge && rename(data, kept) == 0 && rmdir(kept) < 0)
+		buf_format(notes, "what it has written is kept in %s\n", kept);
+	if (purge)
+		file_remove_tree(kept, NULL);
+	file_remove_tree(gone, NULL);
+	if (rename(context->folder, gone) < 0)
+		return err_set(err, -errno, "remove %s", context->folder);
+	return file_remove_tree(gone, err);
+}
+
+/* ---- renewed ------------------------------------------------------------------------------ */
+
+int install_refresh(const struct context *context, const struct loaded *loaded,
+		    struct err *err)
+{
+	int rc = 0;
+
+	if (context->copy)
+		rc = install_copy(context->share, &loaded->record,
+				  context->copy, context->answer_ms, err);
+	return rc < 0 ? rc
+		      : install_put(context->folder, "record",
+				    buf_string(&loaded->text), loaded->text.len,
+				    err);
+}
+
+/* ---- measured ----------------------------------------------------------------------------- */
+
+uint64_t install_bytes(const char *folder)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	uint64_t bytes = 0;
+
+	while (list && (entry = readdir(list))) {
+		auto_free char *path = file_join(folder, entry->d_name);
+		struct stat st;
+
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0 || !path ||
+		    lstat(path, &st) < 0)
+			continue;
+		bytes += S_ISDIR(st.st_mode) ? install_bytes(path)
+					     : (uint64_t)st.st_size;
+	}
+	if (list)
+		closedir(list);
+	return bytes;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/load.h"
+#include "appliance/check.h"
+#include "appliance/site.h"
+#include "appliance/versions.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "share/lock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the helper works on. */
+struct load {
+	const struct context *context;
+	const char *entry;
+	struct helper *helper;
+	struct share share;
+	struct share_lock lock;
+	struct buf text; /* of the record */
+	struct record record;
+	uint64_t version, epoch;
+	struct site site;
+	const char *image; /* of this host alone; NULL: on the share */
+	const char *source;
+	struct share_holder holder; /* before it was taken */
+	bool unlocked;		    /* only what root has loaded */
+	uint64_t began_ns, locked_ns, placed_ns, checked_ns;
+};
+
+/* ---- alive --------------------------------------------------------------------- */
+
+static bool load_waits(void *context)
+{
+	struct load *load = context;
+	char words[100];
+
+	snprintf(words, sizeof words, "waiting for the lock of %.60s",
+		 load->share.path);
+	return helper_tick(load->helper, words);
+}
+
+/* While payloads are hashed: the caller and those who wait for the lock are
+ * told alike. */
+static bool load_goes_on(void *context)
+{
+	struct load *load = context;
+
+	if (load->lock.fd >= 0 && share_lock_beat(&load->lock, NULL) == -ESTALE)
+		return false;
+	return helper_tick(load->helper, "reading the payload");
+}
+
+static int load_says(struct load *load, const char *doing, struct err *err)
+{
+	return helper_tick(load->helper, doing)
+		       ? 0
+		       : err_set(err, -ECANCELED, "%s", doing);
+}
+
+/* ---- steps --------------------------------------------------------------------- */
+
+/* Another share under the same path has other applications. */
+static int load_open_share(struct load *load, struct err *err)
+{
+	const struct context *context = load->context;
+	char words[100];
+	int rc;
+
+	snprintf(words, sizeof words, "opening the share %.80s",
+		 context->share);
+	rc = load_says(load, words, err);
+	if (rc >= 0)
+		rc = share_open(context->share, context->host, &load->share,
+				err);
+	if (rc >= 0 && strcmp(load->share.id, context->share_id) != 0)
+		rc = err_set(err, -EINVAL,
+			     "%s is another share than at the install",
+			     context->share);
+	load->share.local = context->mounts;
+	load->share.words = context->name;
+	return rc;
+}
+
+/* CLAIM 4.9: is there a lock?  CLAIM 4.10: it is waited for.  CLAIM 4.11: it
+ * is made in one step. */
+static int load_take_lock(struct load *load, struct err *err)
+{
+	int rc = share_lock_look(&load->share, &load->holder, err);
+
+	if (rc >= 0)
+		rc = share_lock_take(&load->share, load->context->wait_ms,
+				     load_waits, load, &load->lock, err);
+	load->epoch = load->lock.epoch;
+	load->locked_ns = clock_ns();
+	return rc;
+}
+
+static int load_version(struct load *load, struct err *err)
+{
+	const char *name = load->context->name;
+	int rc = load_says(load, "reading the version", err);
+
+	if (rc >= 0)
+		rc = versions_last(&load->share, name, &load->text,
+				   &load->version, err);
+	if (rc >= 0 && !load->version)
+		rc = err_set(err, -ENOENT, "%s has no application %s",
+			     load->share.path, name);
+	if (rc >= 0)
+		rc = record_read(buf_string(&load->text), load->text.len,
+				 &load->record, err);
+	if (rc >= 0 && strcmp(load->record.name, name) != 0)
+		rc = err_set(err, -EINVAL, "version %lu of %s is one of %s",
+			     (unsigned long)load->version, name,
+			     load->record.name);
+	return rc;
+}
+
+/* CLAIM 4.12: verified, and a folder of this host. */
+static int load_place(struct load *load, struct err *err)
+{
+	auto_free char *shared = NULL;
+	const struct site_wish wish = {
+		.mounts = load->context->mounts,
+		.hex = load->record.payload,
+		.bytes = load->record.payload_bytes,
+		.source = load->source,
+		.tick = load_goes_on,
+		.context = load,
+		.shared = !load->image,
+		.found_only = load->unlocked,
+	};
+	int rc = load_says(load, "opening the payload", err);
+
+	if (!load->image)
+		shared = versions_payload(&load->share, load->record.payload,
+					  err);
+	if (rc >= 0 && !load->image && !shared)
+		rc = -ENOMEM;
+	if (rc >= 0)
+		rc = site_find(&wish, load->image ? load->image : shared,
+			       &load->site, err);
+	load->placed_ns = clock_ns();
+	return rc;
+}
+
+/* CLAIM 4.13: can its program be loaded? */
+static int load_check(struct load *load, struct err *err)
+{
+	const struct record_entry *entry =
+		record_find(&load->record, load->entry);
+	int rc = load_says(load, "looking at the program", err);
+
+	if (rc >= 0 && !entry)
+		rc = err_set(err, -ENOENT, "version %s of %s has no entry %s",
+			     load->record.release, load->record.name,
+			     load->entry);
+	if (rc >= 0)
+		rc = check_entry(load->site.root, entry, load->site.is_new,
+				 err);
+	load->checked_ns = clock_ns();
+	return rc;
+}
+
+/* ---- told ---------------------------------------------------------------------- */
+
+static void load_facts(const struct load *load, struct buf *out)
+{
+	uint64_t end_ns = clock_ns();
+	struct json json;
+
+	json_start(&json, out);
+	json_open(&json, NULL);
+	json_number(&json, "version", (int64_t)load->version);
+	json_text(&json, "payload", load->record.payload);
+	json_bool(&json, "locked", !load->unlocked);
+	json_bool(&json, "lock_was_held", load->holder.held);
+	json_number(&json, "epoch", (int64_t)load->epoch);
+	json_text(&json, "verified", load->site.verified);
+	json_text(&json, "placed", load->site.way);
+	json_open(&json, "us");
+	if (load->locked_ns)
+		json_number(&json, "lock",
+			    (int64_t)(load->locked_ns - load->began_ns) / 1000);
+	json_number(&json, "place",
+		    (int64_t)(load->placed_ns - (load->locked_ns
+							 ? load->locked_ns
+							 : load->began_ns)) /
+			    1000);
+	json_number(&json, "check",
+		    (int64_t)(load->checked_ns - load->placed_ns) / 1000);
+	json_number(&json, "load", (int64_t)(end_ns - load->began_ns) / 1000);
+	json_close(&json);
+	json_close(&json);
+}
+
+/* Three texts, each with its 0: root, facts, record. */
+static void load_answer(const struct load *load, struct buf *answer)
+{
+	auto_buf struct buf facts = { 0 };
+
+	load_facts(load, &facts);
+	buf_add(answer, load->site.root, strlen(load->site.root) + 1);
+	buf_add(answer, buf_string(&facts), facts.len + 1);
+	buf_add(answer, buf_string(&load->text), load->text.len);
+}
+
+static void load_fini(struct load *load)
+{
+	site_fini(&load->site);
+	record_fini(&load->record);
+	buf_fini(&load->text);
+	share_close(&load->share);
+}
+
+/* ---- the claim on one screen ----------------------------------------------------- */
+
+/* Users whom root has installed an application for may not write to the share,
+ * and so take no lock.  They load nothing either: what root has loaded on this
+ * host is there for them. */
+static bool load_may_lock(const struct load *load)
+{
+	return faccessat(load->share.root, "lock", W_OK, AT_EACCESS) == 0;
+}
+
+static int load_found(struct load *load, struct err *err)
+{
+	int rc;
+
+	load->unlocked = true;
+	load->locked_ns = clock_ns();
+	rc = load_version(load, err);
+	if (rc >= 0)
+		rc = load_place(load, err);
+	return rc < 0 ? rc : load_check(load, err);
+}
+
+static int load_under_lock(struct load *load, struct err *err)
+{
+	int rc = load_version(load, err);
+
+	if (rc >= 0)
+		rc = load_place(load, err);
+	if (rc >= 0)
+		rc = load_check(load, err);
+	if (rc >= 0)
+		rc = versions_use(&load->share, load->record.payload, err);
+	return rc;
+}
+
+static int load_locked(struct load *load, struct err *err)
+{
+	int rc = load_take_lock(load, err);
+	int released;
+
+	if (rc < 0)
+		return rc;
+	rc = load_under_lock(load, err);
+	released = share_lock_release(&load->lock, rc < 0 ? NULL : err);
+	return rc < 0 ? rc : released;
+}
+
+static int load_work(struct helper *helper, void *context, struct buf *answer,
+		     struct err *err)
+{
+	struct load *load = context;
+	int rc;
+
+	load->helper = helper;
+	load->began_ns = clock_ns();
+	rc = load_open_share(load, err);
+	if (rc >= 0)
+		rc = load_may_lock(load) ? load_locked(load, err)
+					 : load_found(load, err);
+	if (rc >= 0)
+		load_answer(load, answer);
+	load_fini(load);
+	return rc;
+}
+
+static int load_take_answer(const struct buf *answer, struct loaded *loaded,
+			    struct err *err)
+{
+	const char *root = buf_string(answer);
+	size_t root_len = strnlen(root, answer->len) + 1;
+	const char *facts = root + root_len;
+	size_t facts_len;
+
+	if (root_len >= answer->len)
+		return err_set(err, -EPROTO, "the helper's answer");
+	facts_len = strnlen(facts, answer->len - root_len) + 1;
+	if (root_len + facts_len > answer->len)
+		return err_set(err, -EPROTO, "the helper's answer");
+	loaded->root = strdup(root);
+	loaded->facts = strdup(facts);
+	if (!loaded->root || !loaded->facts)
+		return err_set(err, -ENOMEM, "the helper's answer");
+	buf_add(&loaded->text, facts + facts_len,
+		answer->len - root_len - facts_len);
+	return record_read(buf_string(&loaded->text), loaded->text.len,
+			   &loaded->record, err);
+}
+
+int load_shared(const struct context *context, const char *entry,
+		struct loaded *loaded, struct err *err)
+{
+	struct load load = { .context = context,
+			     .entry = entry,
+			     .source = "share",
+			     .share = SHARE_NONE,
+			     .lock = SHARE_LOCK_NONE };
+	auto_buf struct buf answer = { 0 };
+	struct helper_limits limits;
+	int rc;
+
+	*loaded = (struct loaded){ 0 };
+	context_limits(context, &limits);
+	rc = helper_run(&limits, load_work, &load, &answer, err);
+	if (rc >= 0)
+		rc = load_take_answer(&answer, loaded, err);
+	return rc;
+}
+
+/* ---- without the share ------------------------------------------------------------ */
+
+static int load_local_work(struct helper *helper, void *context,
+			   struct buf *answer, struct err *err)
+{
+	struct load *load = context;
+	int rc;
+
+	load->helper = helper;
+	load->began_ns = clock_ns();
+	rc = load_place(load, err);
+	if (rc >= 0)
+		rc = load_check(load, err);
+	if (rc >= 0)
+		load_answer(load, answer);
+	site_fini(&load->site);
+	return rc;
+}
+
+static int load_keep_record(const struct context *context, struct load *load,
+			    struct err *err)
+{
+	auto_free char *path = file_join(context->folder, "record");
+	int rc = path ? file_read(path, &load->text, 1 << 16, err)
+		      : err_set(err, -ENOMEM, "read the record");
+
+	return rc < 0 ? rc
+		      : record_read(buf_string(&load->text), load->text.len,
+				    &load->record, err);
+}
+
+int load_local(const struct context *context, const char *entry,
+	       const char *image, const char *source, struct loaded *loaded,
+	       struct err *err)
+{
+	struct load load = { .context = context,
+			     .entry = entry,
+			     .image = image,
+			     .source = source,
+			     .share = SHARE_NONE,
+			     .lock = SHARE_LOCK_NONE };
+	auto_buf struct buf answer = { 0 };
+	struct helper_limits limits;
+	int rc;
+
+	*loaded = (struct loaded){ 0 };
+	context_limits(context, &limits);
+	rc = load_keep_record(context, &load, err);
+	if (rc >= 0)
+		rc = helper_run(&limits, load_local_work, &load, &answer, err);
+	load_fini(&load);
+	return rc < 0 ? rc : load_take_answer(&answer, loaded, err);
+}
+
+void loaded_fini(struct loaded *loaded)
+{
+	record_fini(&loaded->record);
+	buf_fini(&loaded->text);
+	free(loaded->root);
+	free(loaded->facts);
+	*loaded = (struct loaded){ 0 };
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/plan.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "launch/key.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { PLAN_WORDS = 16 + RECORD_WORDS };
+
+/* The words in front of the caller's; the caller's own are from argv[1] on. */
+struct plan {
+	const struct context *context;
+	const struct record_entry *entry;
+	const char *root;
+	char *path; /* of the entry */
+	const char *program;
+	const char *word[PLAN_WORDS];
+	int count;
+	struct buf libraries;
+};
+
+static void plan_word(struct plan *plan, const char *word)
+{
+	plan->word[plan->count++] = word;
+}
+
+static void plan_arguments(struct plan *plan)
+{
+	for (int i = 0; i < plan->entry->argument_count; i++)
+		plan_word(plan, plan->entry->argument[i]);
+}
+
+/* ---- environment --------------------------------------------------------------- */
+
+/* ${app}, ${data}, ${settings}; anything else stays as it is. */
+static void plan_expand(const struct plan *plan, const char *value,
+			struct buf *out)
+{
+	const struct {
+		const char *word, *folder, *below;
+	} known[] = {
+		{ "${app}", plan->root, "" },
+		{ "${data}", plan->context->folder, "/data" },
+		{ "${settings}", plan->context->folder, "/settings" },
+	};
+
+	while (*value) {
+		size_t i = 0;
+
+		while (i < 3 && strncmp(value, known[i].word,
+					strlen(known[i].word)) != 0)
+			i++;
+		if (i == 3) {
+			buf_add(out, value++, 1);
+			continue;
+		}
+		buf_format(out, "%s%s", known[i].folder, known[i].below);
+		value += strlen(known[i].word);
+	}
+}
+
+static int plan_environment(const struct plan *plan,
+			    const struct record *record, struct err *err)
+{
+	for (int i = 0; i < record->environment_count; i++) {
+		auto_buf struct buf text = { 0 };
+		char *name, *value;
+
+		plan_expand(plan, record->environment[i], &text);
+		name = buf_steal(&text);
+		value = name ? strchr(name, '=') : NULL;
+		if (value)
+			*value++ = 0;
+		if (!value || setenv(name, value, 1) < 0) {
+			free(name);
+			return err_set(err, -ENOMEM, "the environment");
+		}
+		free(name);
+	}
+	return 0;
+}
+
+/* Each of the payload's library folders, as a path. */
+static void plan_library_path(struct plan *plan)
+{
+	const char *part = plan->entry->libraries;
+
+	while (part && *part) {
+		size_t len = strcspn(part, ":");
+
+		buf_format(&plan->libraries, "%s%s/%.*s",
+			   plan->libraries.len ? ":" : "", plan->root, (int)len,
+			   part);
+		part += len + (part[len] == ':');
+	}
+}
+
+static int plan_add_libraries(struct plan *plan, struct err *err)
+{
+	const char *before = getenv("LD_LIBRARY_PATH");
+
+	if (before && *before)
+		buf_format(&plan->libraries, ":%s", before);
+	if (plan->libraries.failed ||
+	    setenv("LD_LIBRARY_PATH", buf_string(&plan->libraries), 1) < 0)
+		return err_set(err, -ENOMEM, "the library path");
+	return 0;
+}
+
+/* ---- kinds ------------------------------------------------------------------- */
+
+/* Its own loader keeps the libraries to itself: children of the program find
+ * the host's. */
+static int plan_loader(struct plan *plan, struct err *err)
+{
+	char *loader = file_join(plan->root, plan->entry->loader);
+
+	if (!loader)
+		return err_set(err, -ENOMEM, "start %s", plan->path);
+	plan->program = loader;
+	plan_word(plan, loader);
+	plan_word(plan, "--argv0");
+	plan_word(plan, plan->path);
+	if (plan->libraries.len) {
+		plan_word(plan, "--library-path");
+		plan_word(plan, buf_string(&plan->libraries));
+	}
+	plan_word(plan, plan->path);
+	plan_arguments(plan);
+	return 0;
+}
+
+/* The template's entry, where this user has one for the program. */
+static char *plan_template(const char *program)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	const char *below = cache && *cache == '/' ? "" : "/.cache";
+	const char *base = *below ? home : cache;
+	const struct key_parts parts = { .program = program };
+	char key[17];
+
+	if (!base || *base != '/' || key_make(&parts, key) < 0)
+		return NULL;
+	return file_format("%s%s/brood/programs/%s/entry", base, below, key);
+}
+
+/* The first warm start is "brood launch", which makes the template. */
+static int plan_warm(struct plan *plan, struct err *err)
+{
+	char *template = plan_template(plan->path);
+
+	if (!template)
+		return err_set(err, -ENOENT, "find the templates of programs");
+	if (access(template, R_OK) < 0) {
+		plan->program = plan->context->brood;
+		plan_word(plan, "brood");
+		plan_word(plan, "launch");
+		plan_word(plan, plan->path);
+	} else {
+		plan->program = plan->context->hatch;
+		plan_word(plan, "brood-hatch");
+		plan_word(plan, "--entry");
+		plan_word(plan, template);
+		plan_word(plan, "--program");
+		plan_word(plan, plan->path);
+		plan_word(plan, "--");
+		plan_word(plan, plan->path);
+	}
+	plan_arguments(plan);
+	return 0;
+}
+
+static int plan_program(struct plan *plan, struct err *err)
+{
+	const struct context *context = plan->context;
+
+	plan_library_path(plan);
+	if (plan->entry->loader)
+		return plan_loader(plan, err);
+	if (plan->libraries.len && plan_add_libraries(plan, err) < 0)
+		return -ENOMEM;
+	if (plan->entry->warm && context->brood && context->hatch)
+		return plan_warm(plan, err);
+	plan->program = plan->path;
+	plan_word(plan, plan->path);
+	plan_arguments(plan);
+	return 0;
+}
+
+static int plan_needs_brood(const struct plan *plan, struct err *err)
+{
+	if (plan->context->brood)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "entry %s needs the command \"brood\", which this host "
+		       "did not have at the install",
+		       plan->entry->name);
+}
+
+static int plan_module(struct plan *plan, struct err *err)
+{
+	int rc = plan_needs_brood(plan, err);
+
+	plan->program = plan->context->brood;
+	plan_word(plan, "brood");
+	plan_word(plan, "run");
+	if (plan->entry->kind == RECORD_DOMAIN) {
+		plan_word(plan, "--in");
+		plan_word(plan, "domain");
+	}
+	plan_arguments(plan);
+	plan_word(plan, plan->path);
+	return rc;
+}
+
+/* The entry's path is a folder of images; its last argument is the tip. */
+static int plan_machine(struct plan *plan, struct err *err)
+{
+	int rc = plan_needs_brood(plan, err);
+
+	plan->program = plan->context->brood;
+	plan_word(plan, "brood");
+	plan_word(plan, "machine");
+	plan_word(plan, "start");
+	plan_word(plan, "--store");
+	plan_word(plan, plan->path);
+	plan_arguments(plan);
+	return rc;
+}
+
+static int plan_exec(const struct plan *plan, char *const *argv,
+		     struct err *err)
+{
+	size_t given = 0;
+	char **words;
+	int rc;
+
+	while (argv[given])
+		given++;
+	words = calloc((size_t)plan->count + given + 1, sizeof *words);
+	if (!words)
+		return err_set(err, -ENOMEM, "start %s", plan->program);
+	for (int i = 0; i < plan->count; i++)
+		words[i] = (char *)plan->word[i];
+	for (size_t i = 1; i < given; i++)
+		words[(size_t)plan->count + i - 1] = argv[i];
+	execve(plan->program, words, environ);
+	rc = -errno;
+	free(words);
+	return err_set(err, rc, "start %s", plan->program);
+}
+
+int plan_become(const struct context *context, const struct record *record,
+		const struct record_entry *entry, const char *root,
+		char *const *argv, struct err *err)
+{
+	static int (*const kinds[RECORD_KINDS])(struct plan *, struct err *) = {
+		[RECORD_PROGRAM] = plan_program,
+		[RECORD_WASM] = plan_module,
+		[RECORD_DOMAIN] = plan_module,
+		[RECORD_MACHINE] = plan_machine,
+	};
+	struct plan plan = { .context = context,
+			     .entry = entry,
+			     .root = root,
+			     .path = file_join(root, entry->path) };
+	int rc;
+
+	if (!plan.path)
+		return err_set(err, -ENOMEM, "start %s", entry->name);
+	rc = plan_environment(&plan, record, err);
+	if (rc >= 0)
+		rc = kinds[entry->kind](&plan, err);
+	return rc < 0 ? rc : plan_exec(&plan, argv, err);
+}

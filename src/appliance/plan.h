@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How an entry is started from a payload that is there: program, words and
+ * environment.  Each kind has its own way. */
+#pragma once
+#include "appliance/context.h"
+#include "appliance/record.h"
+
+/* root: the folder that the payload is.  Becomes the program; comes back with
+ * what was wrong.						CLAIM 4.8 4.12 */
+int plan_become(const struct context *context, const struct record *record,
+		const struct record_entry *entry, const char *root,
+		char *const *argv, struct err *err);

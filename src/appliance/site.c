@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/site.h"
+#include "appliance/mount.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/lock.h"
+#include "erofs/read.h"
+#include "erofs/source.h"
+#include "tree/erofs_compare.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SITE_HEX = 32, SITE_LOCK_MS = 20000 };
+static const char site_stamped[] = ".ok";
+
+void site_fini(struct site *site)
+{
+	free(site->root);
+	*site = (struct site){ 0 };
+}
+
+/* ---- memory devices ------------------------------------------------------------- */
+
+static bool site_uuid(const char *path, uint64_t bytes, uint8_t uuid[16])
+{
+	auto_close int fd = payload_open(path, bytes, NULL);
+	struct erofs_source source;
+	struct erofs erofs;
+
+	if (fd < 0 || erofs_source_file(fd, &source) < 0 ||
+	    erofs_open(&source, &erofs, NULL) < 0)
+		return false;
+	memcpy(uuid, erofs.uuid, sizeof erofs.uuid);
+	return true;
+}
+
+/* The device that has this payload, as its superblock says; whether it does
+ * is found out by its digest. */
+static bool site_device(const struct site_wish *wish, const char *image,
+			char path[32])
+{
+	uint8_t want[16], uuid[16];
+	struct stat st;
+
+	if (stat("/dev/pmem0", &st) < 0 || !site_uuid(image, wish->bytes, want))
+		return false;
+	for (int i = 0; i < 16; i++) {
+		snprintf(path, 32, "/dev/pmem%d", i);
+		if (site_uuid(path, wish->bytes, uuid) &&
+		    memcmp(uuid, want, sizeof uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- ways ---------------------------------------------------------------------- */
+
+static int site_verify(const struct site_wish *wish, const char *image,
+		       const char *stamp, struct site *site, struct err *err)
+{
+	int rc = payload_verify(image, wish->hex, wish->bytes, stamp,
+				wish->tick, wish->context, err);
+
+	site->verified = rc > 0 ? "stamp" : "digest";
+	return rc;
+}
+
+static int site_mount(const char *image, const char *at, struct err *err)
+{
+	if (mkdir(at, 0755) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "make %s", at);
+	return mount_image(image, at, err);
+}
+
+/* By who knows that nobody else is at it. */
+static int site_make(const struct site_wish *wish, const char *image,
+		     const char *stamp, struct site *site, struct err *err)
+{
+	char device[32];
+	int rc;
+
+	if (mount_is(site->root)) {
+		site->way = "found";
+		return site_verify(wish, image, stamp, site, err);
+	}
+	site->is_new = true;
+	if (wish->shared && site_device(wish, image, device)) {
+		site->way = "device";
+		rc = site_verify(wish, device, NULL, site, NULL);
+		if (rc >= 0 && site_mount(device, site->root, NULL) >= 0)
+			return site_verify(wish, image, stamp, site, err);
+	}
+	site->way = "mount";
+	rc = site_verify(wish, image, stamp, site, err);
+	return rc < 0 ? rc : site_mount(image, site->root, err);
+}
+
+static bool site_may_not_mount(int rc)
+{
+	return rc == -EPERM || rc == -EACCES || rc == -ENODEV || rc == -EROFS ||
+	       rc == -ENOENT;
+}
+
+static int site_compare(const struct site_wish *wish, const char *image,
+			const char *tree)
+{
+	auto_close int fd = payload_open(image, wish->bytes, NULL);
+	auto_close int dir = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct erofs_source source;
+	struct erofs erofs;
+
+	if (fd < 0 || dir < 0 || erofs_source_file(fd, &source) < 0 ||
+	    erofs_open(&source, &erofs, NULL) < 0)
+		return -EIO;
+	return erofs_compare(&erofs, dir, wish->tick, wish->context, NULL);
+}
+
+/* The same, unpacked: HEX.tree beside HEX.erofs. */
+static int site_folder(const struct site_wish *wish, const char *image,
+		       const char *stamp, struct site *site)
+{
+	size_t len = strlen(image) - strlen(".erofs");
+	char *tree = file_format("%.*s.tree", (int)len, image);
+	struct stat st;
+	int rc;
+
+	if (!tree || stat(tree, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		free(tree);
+		return -ENOENT;
+	}
+	rc = site_verify(wish, image, stamp, site, NULL);
+	if (rc == 0)
+		rc = site_compare(wish, image, tree);
+	if (rc < 0) {
+		free(tree);
+		return rc;
+	}
+	free(site->root);
+	site->root = tree;
+	site->way = "folder";
+	return 0;
+}
+
+/* ---- found or made --------------------------------------------------------------- */
+
+static int site_locked(const struct site_wish *wish, const char *image,
+		       const char *stamp, struct site *site, struct err *err)
+{
+	auto_free char *path = file_join(wish->mounts, ".lock");
+	auto_close int lock = -1;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "mount %s", image);
+	lock = lock_take(path, SITE_LOCK_MS, err);
+	return lock < 0 ? lock : site_make(wish, image, stamp, site, err);
+}
+
+int site_find(const struct site_wish *wish, const char *image,
+	      struct site *site, struct err *err)
+{
+	char *root = file_format("%s/%.*s-%s", wish->mounts, SITE_HEX,
+				 wish->hex, wish->source);
+	auto_free char *stamp =
+		root ? file_format("%s%s", root, site_stamped) : NULL;
+	struct err mount_err = { 0 };
+	int rc;
+
+	*site = (struct site){ .root = root };
+	if (!stamp || !site->root)
+		return err_set(err, -ENOMEM, "find %s", image);
+	/* Most starts find it, and need no lock for that. */
+	if (mount_is(site->root)) {
+		site->way = "found";
+		return site_verify(wish, image, stamp, site, err);
+	}
+	rc = wish->found_only
+		     ? err_set(&mount_err, -EPERM,
+			       "%s is not loaded on this host: \"brood app "
+			       "load\" does so, as root",
+			       image)
+		     : file_make_dirs(wish->mounts, 0755, &mount_err);
+	if (rc >= 0)
+		rc = site_locked(wish, image, stamp, site, &mount_err);
+	if (rc < 0 && site_may_not_mount(rc) &&
+	    site_folder(wish, image, stamp, site) >= 0)
+		return 0;
+	if (rc < 0 && err)
+		*err = mount_err;
+	return rc;
+}
+
+/* ---- taken away ------------------------------------------------------------------ */
+
+static bool site_is_kept(const char *name, const char *const *kept)
+{
+	for (; *kept; kept++)
+		if (strncmp(name, *kept, SITE_HEX) == 0)
+			return true;
+	return false;
+}
+
+static void site_sweep_one(int folder, const char *mounts, const char *name,
+			   const char *const *kept)
+{
+	auto_free char *path = file_join(mounts, name);
+
+	if (*name == '.' || !path || site_is_kept(name, kept))
+		return;
+	if (mount_is(path) && mount_end(path, NULL) < 0)
+		return;
+	if (unlinkat(folder, name, AT_REMOVEDIR) < 0)
+		unlinkat(folder, name, 0); /* a stamp */
+}
+
+int site_sweep(const char *mounts, const char *const *kept, struct err *err)
+{
+	auto_free char *path = file_join(mounts, ".lock");
+	auto_close int lock = -1;
+	struct dirent *entry;
+	DIR *folder;
+
+	folder = path ? opendir(mounts) : NULL;
+	if (!folder)
+		return errno == ENOENT
+			       ? 0
+			       : err_set(err, -errno, "open %s", mounts);
+	lock = lock_take(path, SITE_LOCK_MS, err);
+	while (lock >= 0 && (entry = readdir(folder)))
+		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);
+	closedir(folder);
+	return lock < 0 ? lock : 0;
+}

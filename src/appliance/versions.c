@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appliance/versions.h"
+#include "appliance/lines.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "share/chain.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERSIONS_DAY_S = 24 * 3600 };
+static const char versions_prefix[] = "v";
+
+/* apps/NAME; -ENOENT and no words where there is none. */
+static int versions_folder(const struct share *share, const char *name,
+			   bool make, struct err *err)
+{
+	auto_free char *path = file_format("apps/%s", name);
+	int fd;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "open %s", name);
+	if (make && mkdirat(share->root, path, 0755) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "make %s/%s", share->path, path);
+	fd = openat(share->root, path,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	return fd < 0 ? err_set(err, -errno, "open %s/%s", share->path, path)
+		      : fd;
+}
+
+int versions_get(const struct share *share, const char *name, uint64_t number,
+		 struct buf *text, struct err *err)
+{
+	auto_close int folder = versions_folder(share, name, false, err);
+	int rc;
+
+	if (folder < 0)
+		return folder == -ENOENT ? err_set(err, folder,
+						   "%s has no application %s",
+						   share->path, name)
+					 : folder;
+	rc = chain_read(folder, versions_prefix, number, text, LINES_BYTES_MOST,
+			err);
+	return rc < 0 ? err_wrap(err, "%s/apps/%s", share->path, name) : 0;
+}
+
+int versions_last(const struct share *share, const char *name, struct buf *text,
+		  uint64_t *number, struct err *err)
+{
+	auto_close int folder = versions_folder(share, name, false, err);
+	int rc;
+
+	*number = 0;
+	if (folder < 0)
+		return folder == -ENOENT ? 0 : folder;
+	rc = chain_last(folder, versions_prefix, number, err);
+	if (rc >= 0 && *number)
+		rc = chain_read(folder, versions_prefix, *number, text,
+				LINES_BYTES_MOST, err);
+	return rc < 0 ? err_wrap(err, "%s/apps/%s", share->path, name) : 0;
+}
+
+int versions_add(const struct share *share, const char *name, uint64_t number,
+		 const struct buf *text, struct err *err)
+{
+	auto_close int folder = versions_folder(share, name, true, err);
+	int rc;
+
+	if (folder < 0)
+		return folder == -ENOENT ? err_set(err, folder, "make %s/apps",
+						   share->path)
+					 : folder;
+	rc = chain_add(folder, versions_prefix, number, buf_string(text),
+		       text->len, err);
+	return rc < 0 ? err_wrap(err, "%s/apps/%s", share->path, name) : 0;
+}
+
+/* ---- payloads ------------------------------------------------------------------ */
+
+char *versions_payload(const struct share *share, const char *hex,
+		       struct err *err)
+{
+	char *path = file_format("%s/payloads/%s.erofs", share->path, hex);
+
+	if (!path)
+		err_set(err, -ENOMEM, "find the payload");
+	return path;
+}
+
+int versions_publish(const struct share *share, int image, const char *hex,
+		     uint64_t bytes, payload_tick *tick, void *context,
+		     struct err *err)
+{
+	auto_free char *path = versions_payload(share, hex, err);
+	struct file_draft draft;
+	struct stat st;
+	int rc;
+
+	if (!path)
+		return -ENOMEM;
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size == bytes)
+		return 1;
+	rc = file_draft_open(&draft, path, 0444, err);
+	if (rc >= 0) {
+		rc = payload_copy(image, draft.fd, hex, bytes, tick, context,
+				  err);
+		if (rc < 0)
+			err_wrap(err, "write %s", path);
+	}
+	if (rc >= 0)
+		rc = file_draft_publish(&draft, err);
+	file_draft_close(&draft);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- hosts -------------------------------------------------------------------- */
+
+static int versions_make_use(const struct share *share, const char *path,
+			     struct err *err)
+{
+	char folder[64];
+	int fd;
+
+	snprintf(folder, sizeof folder, "hosts/%s", share->host);
+	if (mkdirat(share->root, folder, 0755) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "make %s/%s", share->path, folder);
+	fd = openat(share->root, path,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_set(err, -errno, "make %s/%s", share->path, path);
+	close(fd);
+	return 0;
+}
+
+/* At most once a day: a write for each start would be one too many. */
+int versions_use(const struct share *share, const char *hex, struct err *err)
+{
+	static const struct timespec now[2] = { { .tv_nsec = UTIME_NOW },
+						{ .tv_nsec = UTIME_NOW } };
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof path, "hosts/%s/%s", share->host, hex);
+	if (fstatat(share->root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? versions_make_use(share, path, err)
+				       : err_set(err, -errno, "look at %s/%s",
+						 share->path, path);
+	if (st.st_mtime + VERSIONS_DAY_S < time(NULL) &&
+	    utimensat(share->root, path, now, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(err, -errno, "note %s/%s", share->path, path);
+	return 0;
+}
+
+void versions_leave(const struct share *share, const char *hex)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "hosts/%s/%s", share->host, hex);
+	unlinkat(share->root, path, 0);
+}
