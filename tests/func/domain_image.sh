@@ -55,6 +55,7 @@ echo inner >tree/sub/inner
 echo leaf >tree/sub/deep/leaf
 ln -s sub/inner tree/link
 ln -s sub tree/folder
+ln -s /hello tree/abs
 ln -s ../../hello tree/sub/deep/fine
 echo ours >beside/ours
 pack tree image

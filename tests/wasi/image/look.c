@@ -26,7 +26,7 @@ static const char *const paths[] = {
 	"/app/link/",
 	"/app/folder",
 	"/app/folder/inner",
-	"/app/up",
+	"/app/abs",
 	"/app/sub/deep/high",
 	"/app/empty",
 	"/app//sub/./deep//leaf",
