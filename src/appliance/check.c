@@ -63,9 +63,9 @@ static int check_list(const char *loader, char *const *argv, char *const *envp,
 		      struct buf *list, struct err *err)
 {
 	int ends[2], status = 0;
-	struct process_plan plan = { .path = loader,
-				     .argv = argv,
-				     .envp = envp };
+	struct process_plan plan = {
+		.path = loader, .argv = argv, .envp = envp, .dies_with_us = true
+	};
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)

@@ -475,6 +475,11 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 		return err_set(err, -errno, "application %s", name);
 	rc = lock = install_lock(root, err);
 	if (rc >= 0)
+		rc = install_sweep(root, name, &why);
+	/* That one was as good as gone. */
+	if (rc > 0 && access(folder, F_OK) < 0)
+		return 0;
+	if (rc >= 0)
 		rc = context_read(folder, &context, err);
 	if (rc < 0)
 		return rc;

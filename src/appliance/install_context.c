@@ -422,6 +422,17 @@ int install_drop_context(const struct context *context, bool purge,
 	return file_remove_tree(gone, err);
 }
 
+int install_sweep(const char *root, const char *name, struct err *err)
+{
+	auto_free char *gone = file_format("%s/.old.%s", root, name);
+	int was;
+
+	if (!gone)
+		return install_no_memory(err);
+	was = access(gone, F_OK) == 0;
+	return was && file_remove_tree(gone, err) < 0 ? err->code : was;
+}
+
 /* ---- renewed ------------------------------------------------------------------------------ */
 
 int install_refresh(const struct context *context, const struct loaded *loaded,

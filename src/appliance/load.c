@@ -10,10 +10,13 @@
 #include "share/lock.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { LOAD_LOCAL_PATIENCE = 4 };
 
 /* What the helper works on. */
 struct load {
@@ -150,6 +153,24 @@ static int load_place(struct load *load, struct err *err)
 	return rc;
 }
 
+/* Asked once for each payload, entry and boot; until it is answered well. */
+static int load_check_entry(const struct load *load,
+			    const struct record_entry *entry, struct err *err)
+{
+	auto_free char *fits =
+		file_format("%s/%.32s-%s.fits.%s", load->context->mounts,
+			    load->record.payload, load->source, entry->name);
+	bool thorough = !fits || load->site.is_new || access(fits, F_OK) < 0;
+	int rc;
+
+	if (thorough && fits)
+		unlink(fits);
+	rc = check_entry(load->site.root, entry, thorough, err);
+	if (rc >= 0 && thorough && fits)
+		file_replace(fits, "", 0, 0644, NULL);
+	return rc;
+}
+
 /* CLAIM 4.13: can its program be loaded? */
 static int load_check(struct load *load, struct err *err)
 {
@@ -162,8 +183,7 @@ static int load_check(struct load *load, struct err *err)
 			     load->record.release, load->record.name,
 			     load->entry);
 	if (rc >= 0)
-		rc = check_entry(load->site.root, entry, load->site.is_new,
-				 err);
+		rc = load_check_entry(load, entry, err);
 	load->checked_ns = clock_ns();
 	return rc;
 }
@@ -374,6 +394,10 @@ int load_local(const struct context *context, const char *entry,
 
 	*loaded = (struct loaded){ 0 };
 	context_limits(context, &limits);
+	/* A disk that was asleep is no share that is gone, and behind this
+	 * there is nothing. */
+	if (limits.silent_ms < INT_MAX / LOAD_LOCAL_PATIENCE)
+		limits.silent_ms *= LOAD_LOCAL_PATIENCE;
 	rc = load_keep_record(context, &load, err);
 	if (rc >= 0)
 		rc = helper_run(&limits, load_local_work, &load, &answer, err);

@@ -128,3 +128,10 @@ int mount_end(const char *at, struct err *err)
 		       ? err_set(err, -errno, "unmount %s", at)
 		       : 0;
 }
+
+int mount_detach(const char *at, struct err *err)
+{
+	return umount2(at, UMOUNT_NOFOLLOW | MNT_DETACH) < 0
+		       ? err_set(err, -errno, "unmount %s", at)
+		       : 0;
+}

@@ -12,3 +12,5 @@ int mount_image(const char *image, const char *at, struct err *err);
 bool mount_is(const char *at);
 /* -EBUSY as long as somebody uses it. */
 int mount_end(const char *at, struct err *err);
+/* Who uses it goes on with it; nobody else finds it. */
+int mount_detach(const char *at, struct err *err);

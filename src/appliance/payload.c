@@ -147,21 +147,40 @@ int payload_open(const char *path, uint64_t bytes, struct err *err)
 	return steal_fd(&fd);
 }
 
-int payload_verify(const char *path, const char *hex, uint64_t bytes,
-		   const char *stamp, payload_tick *tick, void *context,
-		   struct err *err)
+static int payload_look(const char *path, const char *hex, uint64_t bytes,
+			struct buf *stamp, struct err *err)
 {
 	auto_close int fd = payload_open(path, bytes, err);
-	auto_buf struct buf text = { 0 };
-	char found[RECORD_HEX + 1];
 	struct stat st;
-	int rc;
 
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "look at %s", path);
-	payload_stamp_text(&st, hex, &text);
+	payload_stamp_text(&st, hex, stamp);
+	return steal_fd(&fd);
+}
+
+int payload_is_known(const char *path, const char *hex, uint64_t bytes,
+		     const char *stamp, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	auto_close int fd = payload_look(path, hex, bytes, &text, err);
+
+	return fd < 0 ? fd : payload_is_stamped(&text, stamp);
+}
+
+int payload_verify(const char *path, const char *hex, uint64_t bytes,
+		   const char *stamp, payload_tick *tick, void *context,
+		   struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	auto_close int fd = payload_look(path, hex, bytes, &text, err);
+	char found[RECORD_HEX + 1];
+	int rc;
+
+	if (fd < 0)
+		return fd;
 	if (payload_is_stamped(&text, stamp))
 		return 1;
 	rc = payload_digest(fd, path, bytes, tick, context, found, err);

@@ -16,6 +16,9 @@ int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
 /* The same bytes, or -EBADMSG: whatever the source does meanwhile. */
 int payload_copy(int from, int to, const char *hex, uint64_t bytes,
 		 payload_tick *tick, void *context, struct err *err);
+/* 1: the stamp says that it was found right, as it is now; 0: it does not. */
+int payload_is_known(const char *path, const char *hex, uint64_t bytes,
+		     const char *stamp, struct err *err);
 /* -EBADMSG: it is another one, or was cut or changed.  stamp: a file that
  * tells what was found right; NULL: it is hashed in any case.  Returns 1 where
  * the stamp said so, 0 where it was hashed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/site.h"
 #include "appliance/mount.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
@@ -16,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SITE_HEX = 32, SITE_LOCK_MS = 20000 };
-static const char site_stamped[] = ".ok";
+enum { SITE_HEX = 32, SITE_LOCK_MS = 20000, SITE_TICK_MS = 50 };
+static const char site_stamped[] = ".ok", site_locks[] = ".lock";
 
 void site_fini(struct site *site)
 {
@@ -78,17 +79,30 @@ static int site_mount(const char *image, const char *at, struct err *err)
 	return mount_image(image, at, err);
 }
 
+/* A file that had to be hashed again is another one than the one that was
+ * mounted, or was written to: what is mounted may have pages of before, or a
+ * server that is gone.  1: it is mounted, and the file is the same. */
+static int site_look(const struct site_wish *wish, const char *image,
+		     const char *stamp, struct site *site, struct err *err)
+{
+	int rc;
+
+	if (!mount_is(site->root))
+		return 0;
+	site->way = "found";
+	rc = site_verify(wish, image, stamp, site, err);
+	return rc == 0 ? mount_detach(site->root, err) : rc;
+}
+
 /* By who knows that nobody else is at it. */
 static int site_make(const struct site_wish *wish, const char *image,
 		     const char *stamp, struct site *site, struct err *err)
 {
 	char device[32];
-	int rc;
+	int rc = site_look(wish, image, stamp, site, err);
 
-	if (mount_is(site->root)) {
-		site->way = "found";
-		return site_verify(wish, image, stamp, site, err);
-	}
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	site->is_new = true;
 	if (wish->shared && site_device(wish, image, device)) {
 		site->way = "device";
@@ -184,15 +198,31 @@ static int site_folder(const struct site_wish *wish, const char *image,
 
 /* ---- found or made --------------------------------------------------------------- */
 
+/* Who listens is told that we wait: the other one may have much to read. */
+static int site_lock(const struct site_wish *wish, const char *path,
+		     struct err *err)
+{
+	uint64_t deadline = clock_deadline(SITE_LOCK_MS);
+	int lock;
+
+	for (;;) {
+		lock = lock_take(path, SITE_TICK_MS, err);
+		if (lock != -EWOULDBLOCK || clock_left_ms(deadline) == 0)
+			return lock;
+		if (wish->tick && !wish->tick(wish->context))
+			return err_set(err, -ECANCELED, "wait for %s", path);
+	}
+}
+
 static int site_locked(const struct site_wish *wish, const char *image,
 		       const char *stamp, struct site *site, struct err *err)
 {
-	auto_free char *path = file_join(wish->mounts, ".lock");
+	auto_free char *path = file_format("%s%s", site->root, site_locks);
 	auto_close int lock = -1;
 
 	if (!path)
 		return err_set(err, -ENOMEM, "mount %s", image);
-	lock = lock_take(path, SITE_LOCK_MS, err);
+	lock = site_lock(wish, path, err);
 	return lock < 0 ? lock : site_make(wish, image, stamp, site, err);
 }
 
@@ -215,6 +245,20 @@ static int site_trusts(const char *mounts, struct err *err)
 	return 0;
 }
 
+/* Most starts find it, and need no lock for that.  1: so it is. */
+static int site_found(const struct site_wish *wish, const char *image,
+		      const char *stamp, struct site *site, struct err *err)
+{
+	int rc = mount_is(site->root)
+			 ? payload_is_known(image, wish->hex, wish->bytes,
+					    stamp, err)
+			 : 0;
+
+	site->way = "found";
+	site->verified = "stamp";
+	return rc;
+}
+
 int site_find(const struct site_wish *wish, const char *image,
 	      struct site *site, struct err *err)
 {
@@ -229,13 +273,10 @@ int site_find(const struct site_wish *wish, const char *image,
 	if (!stamp || !site->root)
 		return err_set(err, -ENOMEM, "find %s", image);
 	rc = site_trusts(wish->mounts, err);
-	if (rc < 0)
-		return rc;
-	/* Most starts find it, and need no lock for that. */
-	if (mount_is(site->root)) {
-		site->way = "found";
-		return site_verify(wish, image, stamp, site, err);
-	}
+	if (rc >= 0)
+		rc = site_found(wish, image, stamp, site, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	rc = wish->found_only
 		     ? err_set(&mount_err, -EPERM,
 			       "%s is not loaded on this host: \"brood app "
@@ -262,34 +303,45 @@ static bool site_is_kept(const char *name, const char *const *kept)
 	return false;
 }
 
+static bool site_is_one(const char *name)
+{
+	return strspn(name, "0123456789abcdef") == SITE_HEX &&
+	       name[SITE_HEX] == '-';
+}
+
+/* name: of the folder, or of something beside it.  What somebody is at
+ * stays. */
 static void site_sweep_one(int folder, const char *mounts, const char *name,
 			   const char *const *kept)
 {
-	auto_free char *path = file_join(mounts, name);
+	int len = (int)strcspn(name, ".");
+	auto_free char *root = file_format("%s/%.*s", mounts, len, name);
+	auto_free char *path =
+		root ? file_format("%s%s", root, site_locks) : NULL;
+	auto_close int lock = -1;
 
-	if (*name == '.' || !path || site_is_kept(name, kept))
+	if (!path || !site_is_one(name) || site_is_kept(name, kept))
 		return;
-	if (mount_is(path) && mount_end(path, NULL) < 0)
+	lock = lock_take(path, 0, NULL);
+	if (lock < 0 || (mount_is(root) && mount_end(root, NULL) < 0))
 		return;
-	if (unlinkat(folder, name, AT_REMOVEDIR) < 0)
-		unlinkat(folder, name, 0); /* a stamp */
+	rmdir(root);
+	if (name[len])
+		unlinkat(folder, name, 0);
+	unlink(path);
 }
 
 int site_sweep(const char *mounts, const char *const *kept, struct err *err)
 {
-	auto_free char *path = file_join(mounts, ".lock");
-	auto_close int lock = -1;
 	struct dirent *entry;
-	DIR *folder;
+	DIR *folder = opendir(mounts);
 
-	folder = path ? opendir(mounts) : NULL;
 	if (!folder)
 		return errno == ENOENT
 			       ? 0
 			       : err_set(err, -errno, "open %s", mounts);
-	lock = lock_take(path, SITE_LOCK_MS, err);
-	while (lock >= 0 && (entry = readdir(folder)))
+	while ((entry = readdir(folder)))
 		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);
 	closedir(folder);
-	return lock < 0 ? lock : 0;
+	return 0;
 }

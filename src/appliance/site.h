@@ -5,7 +5,10 @@
  *	MOUNTS/HEX-SOURCE/	where it is mounted
  *	MOUNTS/HEX-SOURCE.ok	what was found right of the file (payload.h)
  *	MOUNTS/HEX-SOURCE.ok.tree	the same of a folder that stands in
- *	MOUNTS/.lock		held while one is made or taken away
+ *	MOUNTS/HEX-SOURCE.fits.ENTRY	its program can be loaded on this host
+ *	MOUNTS/HEX-SOURCE.lock	held while it is made or taken away: by nobody
+ *				but those who want this very one, for a share
+ *				that hangs may hang who holds it
  *
  * HEX is the first half of the digest.  The ways, in order: it is there; a
  * memory device that the hypervisor has made of it (DAX: no copy in this

@@ -109,6 +109,7 @@ static int wish_lock(const char *word, struct share_wish *kind)
 	int backend = word ? share_backend_of(word) : SHARE_LEASE;
 
 	kind->backend = (enum share_backend)backend;
+	kind->any_lock = !word;
 	return backend;
 }
 

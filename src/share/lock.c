@@ -212,6 +212,14 @@ static int lock_queue_open(const char *path, struct err *err)
 	return fd < 0 ? err_set(err, -errno, "open the queue %s", path) : fd;
 }
 
+/* A queue spares the server some looks; where this user can have none, the
+ * share's lock alone will do. */
+static bool lock_queue_is_closed(int rc)
+{
+	return rc == -EROFS || rc == -EACCES || rc == -EPERM || rc == -ENOENT ||
+	       rc == -ENOTDIR;
+}
+
 static int lock_queue_wait(int fd, const char *path, struct lock_wait *wait,
 			   struct err *err)
 {
@@ -227,14 +235,16 @@ static int lock_queue_wait(int fd, const char *path, struct lock_wait *wait,
 	return 0;
 }
 
-/* The lock of a file that was removed meanwhile excludes nobody. */
+/* The lock of a file that was removed meanwhile excludes nobody.  *queue: -1
+ * without one. */
 static int lock_queue(const struct share *share, struct lock_wait *wait,
-		      struct err *err)
+		      int *queue, struct err *err)
 {
 	auto_free char *path = NULL;
 
+	*queue = -1;
 	if (!share->local)
-		return -1;
+		return 0;
 	path = file_format("%s/share-%s.lock", share->local, share->id);
 	if (!path)
 		return err_set(err, -ENOMEM, "queue");
@@ -243,10 +253,14 @@ static int lock_queue(const struct share *share, struct lock_wait *wait,
 		auto_close int fd = lock_queue_open(path, err);
 		int rc = fd < 0 ? fd : lock_queue_wait(fd, path, wait, err);
 
+		if (fd < 0 && lock_queue_is_closed(fd))
+			return 0;
 		if (rc < 0)
 			return rc;
-		if (lock_is_at(fd, path))
-			return steal_fd(&fd);
+		if (lock_is_at(fd, path)) {
+			*queue = steal_fd(&fd);
+			return 0;
+		}
 	}
 }
 
@@ -367,8 +381,8 @@ int share_lock_take(const struct share *share, int wait_ms,
 
 	*lock = SHARE_LOCK_NONE;
 	lock->share = share;
-	lock->queue = rc = lock_queue(share, &wait, err);
-	if (share->local && rc < 0) {
+	rc = lock_queue(share, &wait, &lock->queue, err);
+	if (rc < 0) {
 		*lock = SHARE_LOCK_NONE;
 		return rc == -EWOULDBLOCK || rc == -ECANCELED
 			       ? lock_gave_up(share, rc, NULL, err)

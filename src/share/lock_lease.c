@@ -241,6 +241,9 @@ static int lease_claim(struct share_lock *lock, const struct lease_seen *before,
 		lock_record_write_state(draft.fd, false, 0);
 		rc = 0;
 	}
+	/* It may be there all the same: nobody has to wait for its TTL. */
+	if (rc < 0)
+		lock_record_write_state(draft.fd, false, 0);
 	if (rc > 0)
 		lock->fd = steal_fd(&draft.fd);
 	chain_draft_close(lock->folder, &draft);

@@ -220,14 +220,24 @@ static int share_make_lock(int root, enum share_backend backend,
 	return lock_kind_of(backend)->make(root, err);
 }
 
-static int share_make_at(int root, const struct share_wish *wish,
-			 struct err *err)
+/* What was not asked for is as it is found. */
+static void share_wish_fill(struct share_wish *wish,
+			    const struct share_facts *found)
+{
+	if (found && wish->any_lock)
+		wish->backend = found->backend;
+	if (!wish->ttl_ms)
+		wish->ttl_ms = found ? found->ttl_ms : SHARE_TTL_USUAL_MS;
+}
+
+static int share_make_at(int root, struct share_wish *wish, struct err *err)
 {
 	struct share_facts facts;
 	int found = share_facts_load(root, &facts, err), rc;
 
 	if (found < 0 && found != -ENOENT)
 		return found;
+	share_wish_fill(wish, found < 0 ? NULL : &facts);
 	if (found >= 0 && (rc = share_facts_agree(&facts, wish, err)) < 0)
 		return rc;
 	if ((rc = share_make_folders(root, err)) < 0 ||
@@ -252,9 +262,8 @@ int share_make(const char *path, const struct share_wish *wish, struct err *err)
 	auto_close int root = -1;
 	int rc;
 
-	if (!own.ttl_ms)
-		own.ttl_ms = SHARE_TTL_USUAL_MS;
-	if (own.ttl_ms < SHARE_TTL_LEAST_MS || own.ttl_ms > SHARE_TTL_MOST_MS)
+	if (own.ttl_ms &&
+	    (own.ttl_ms < SHARE_TTL_LEAST_MS || own.ttl_ms > SHARE_TTL_MOST_MS))
 		return err_set(err, -EINVAL,
 			       "make share %s: a TTL is %d to %d ms", path,
 			       SHARE_TTL_LEAST_MS, SHARE_TTL_MOST_MS);

@@ -24,7 +24,8 @@ enum {
 
 struct share_wish {
 	enum share_backend backend;
-	long ttl_ms; /* 0: the usual one */
+	long ttl_ms;   /* 0: the usual one, or what one that is there has */
+	bool any_lock; /* one that is there may have the other kind */
 };
 
 struct share {

@@ -39,7 +39,7 @@ static struct here here_empty(void)
 
 static struct here here_with(enum share_backend backend, long ttl_ms)
 {
-	struct share_wish wish = { backend, ttl_ms };
+	struct share_wish wish = { backend, ttl_ms, false };
 	struct here here = here_empty();
 
 	CHECK_INT(share_make(here.path, &wish, NULL), 0);
@@ -91,7 +91,7 @@ static int wait_for(pid_t pid)
 
 TEST(a_share_is_made_and_opened)
 {
-	struct share_wish wish = { SHARE_LEASE, 2000 };
+	struct share_wish wish = { SHARE_LEASE, 2000, false };
 	auto_here struct here here = here_empty();
 	auto_share struct share share = SHARE_NONE;
 	struct err err = { 0 };
@@ -112,9 +112,11 @@ TEST(a_share_is_made_and_opened)
 
 TEST(a_share_of_another_kind_is_refused)
 {
-	struct share_wish lease = { SHARE_LEASE, 0 }, ofd = { SHARE_OFD, 0 },
-			  slow = { SHARE_LEASE, 9000 };
-	struct share_wish never = { SHARE_LEASE, 1 };
+	struct share_wish lease = { SHARE_LEASE, 0, false },
+			  ofd = { SHARE_OFD, 0, false },
+			  slow = { SHARE_LEASE, 9000, false },
+			  any = { SHARE_OFD, 0, true };
+	struct share_wish never = { SHARE_LEASE, 1, false };
 	auto_here struct here here = here_empty();
 	struct err err = { 0 };
 
@@ -124,6 +126,8 @@ TEST(a_share_of_another_kind_is_refused)
 	CHECK(strstr(err.text, "\"lease\"") && strstr(err.text, here.path));
 	CHECK_INT(share_make(here.path, &slow, &err), -EEXIST);
 	CHECK(strstr(err.text, "9000"));
+	/* Who asks for nothing takes it as it is. */
+	CHECK_INT(share_make(here.path, &any, &err), 0);
 }
 
 static void check_refused(struct here *here, const char *text, const char *why)
@@ -214,7 +218,7 @@ static void make_at_once(struct here *here, bool differ, int *made)
 	for (int i = 0; i < MAKERS; i++) {
 		struct share_wish wish = { differ && i % 2 ? SHARE_OFD
 							   : SHARE_LEASE,
-					   0 };
+					   0, false };
 
 		pids[i] = fork();
 		if (pids[i] == 0)
@@ -545,9 +549,11 @@ static void gives_up_when_told(enum share_backend backend)
 		  -EWOULDBLOCK);
 	CHECK(strstr(err.text, host_a) != NULL);
 	CHECK_INT(share_lock_release(&lock, NULL), 0);
+	/* Where there can be no queue it goes without one. */
 	here.share.local = "/nowhere";
-	CHECK_INT(take(&here, 0, &lock, &err), -ENOENT);
-	CHECK(strstr(err.text, "/nowhere/share-") != NULL);
+	CHECK_INT(take(&here, 0, &lock, &err), 0);
+	CHECK_INT(lock.queue, -1);
+	CHECK_INT(share_lock_release(&lock, NULL), 0);
 }
 
 TEST(who_waits_may_give_up)
@@ -764,7 +770,7 @@ TEST(epochs_that_say_nothing_are_broken)
 
 static void without_its_lock(enum share_backend backend, const char *name)
 {
-	struct share_wish wish = { backend, 0 };
+	struct share_wish wish = { backend, 0, false };
 	auto_here struct here here = here_with(backend, 0);
 	struct share_lock lock, second;
 	struct share_holder holder;
@@ -798,7 +804,7 @@ TEST(a_lock_that_was_removed_is_made_anew)
 
 TEST(epochs_that_were_removed_are_made_anew)
 {
-	struct share_wish wish = { SHARE_LEASE, 0 };
+	struct share_wish wish = { SHARE_LEASE, 0, false };
 	auto_here struct here here = here_with(SHARE_LEASE, 0);
 	struct share_lock lock, second;
 	struct err err = { 0 };
@@ -822,7 +828,8 @@ TEST(epochs_that_were_removed_are_made_anew)
 
 TEST(a_share_without_record_keeps_its_lock)
 {
-	struct share_wish lease = { SHARE_LEASE, 0 }, ofd = { SHARE_OFD, 0 };
+	struct share_wish lease = { SHARE_LEASE, 0, false },
+			  ofd = { SHARE_OFD, 0, false };
 	auto_here struct here here = here_with(SHARE_LEASE, 0);
 	struct share_lock lock, second;
 	struct err err = { 0 };

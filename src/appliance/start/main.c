@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +107,17 @@ static void start_full(const struct start *start, const char *program,
 	err_set(err, -errno, "start %s", program);
 }
 
-static void start_from(struct start *start, const char *reason, struct err *err)
+/* Told as late as can be, for it may yet become that there is nothing. */
+static void start_tell(const struct start *start, const struct err *failed)
+{
+	if (failed->code)
+		start_fail(start->context.name, failed->text,
+			   "; goes on without the share", 0);
+}
+
+/* True: something was found, and told. */
+static bool start_from(struct start *start, const struct err *failed,
+		       const char *reason, struct err *err)
 {
 	auto_loaded struct loaded loaded = { 0 };
 	const char *full, *source;
@@ -114,31 +125,33 @@ static void start_from(struct start *start, const char *reason, struct err *err)
 
 	if (independent_find(&start->context, start->entry, &loaded, &full,
 			     &source, err) < 0)
-		return;
+		return false;
 	start_report(start, "independent", source, loaded.facts, reason);
+	start_tell(start, failed);
 	if (full) {
 		start_full(start, full, err);
-		return;
+		return true;
 	}
 	entry = record_find(&loaded.record, start->entry);
 	plan_become(&start->context, &loaded.record, entry, loaded.root,
 		    start->argv, err);
+	return true;
 }
 
 /* The share has failed, now or at an earlier start. */
 static int start_independent(struct start *start, const struct err *failed)
 {
 	const char *reason = failed->code ? failed->text : start->state.reason;
+	auto_free char *words = NULL;
 	struct err err = { 0 };
 
-	if (failed->code) {
+	if (failed->code)
 		context_set_state(&start->context, reason, NULL);
-		start_fail(start->context.name, reason,
-			   "; goes on without the share", 0);
-	}
-	start_from(start, reason, &err);
+	if (!start_from(start, failed, reason, &err) && *reason)
+		words = file_format("%s; without the share: %s", reason,
+				    err.text);
 	start_report(start, "none", "", NULL, err.text);
-	return start_fail(start->context.name, err.text,
+	return start_fail(start->context.name, words ? words : err.text,
 			  "; \"brood app rejoin\" tries the share again",
 			  START_NOT_AVAILABLE);
 }
