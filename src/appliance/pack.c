@@ -283,6 +283,7 @@ static int pack_add_entry(struct pack *pack, const char *name, size_t name_len,
 			       PACK_ENTRIES);
 	pack->entry_name[i] = strndup(name, name_len);
 	pack->entry_path[i] = tree_name(&pack->tree, path, err);
+	pack->entry_count++; /* what there is of it is freed */
 	if (!pack->entry_path[i])
 		return err->code;
 	if (!pack->entry_name[i])
@@ -297,7 +298,6 @@ static int pack_add_entry(struct pack *pack, const char *name, size_t name_len,
 		.argument_count = wish->arguments ? wish->arguments->count : 0,
 		.warm = wish->warm,
 	};
-	pack->entry_count++;
 	return 0;
 }
 

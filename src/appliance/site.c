@@ -68,7 +68,11 @@ static int site_verify(const struct site_wish *wish, const char *image,
 	int rc = payload_verify(image, wish->hex, wish->bytes, stamp,
 				wish->tick, wish->context, err);
 
-	site->verified = rc > 0 ? "stamp" : "digest";
+	/* Once it was hashed, its stamp is of that. */
+	if (rc == 0)
+		site->verified = "digest";
+	else if (!site->verified)
+		site->verified = "stamp";
 	return rc;
 }
 
@@ -254,8 +258,10 @@ static int site_found(const struct site_wish *wish, const char *image,
 					    stamp, err)
 			 : 0;
 
-	site->way = "found";
-	site->verified = "stamp";
+	if (rc > 0) {
+		site->way = "found";
+		site->verified = "stamp";
+	}
 	return rc;
 }
 
