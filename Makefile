@@ -112,7 +112,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	bench-layers bench-domain lint fmt compdb install man tour clean help
+	bench-layers bench-domain bench-app lint fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -325,8 +325,9 @@ $(BUILD)/tests/programs/lock_worker: tests/programs/lock_worker.c \
 	$(ALONE_CC) $(ALONE) $(ALONE_LINK) -o $@ $< $(BUILD)/alone.a
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
-$(BUILD)/bench/domain_us: $(BUILD)/libbrood.a
-$(BUILD)/bench/domain_us: BENCH_FLAGS := $(SANITISE) $(ZSTD) -lpthread
+$(BUILD)/bench/domain_us $(BUILD)/bench/lock_us: $(BUILD)/libbrood.a
+$(BUILD)/bench/domain_us $(BUILD)/bench/lock_us: \
+	BENCH_FLAGS := $(SANITISE) $(ZSTD) -lpthread
 $(BUILD)/bench/%: bench/%.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< $(filter %.a,$^) \
@@ -344,7 +345,8 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch bench-wasm bench-cache bench-layers bench-domain ## all benchmarks
+bench: bench-launch bench-wasm bench-cache bench-layers bench-domain \
+	bench-app ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
@@ -355,6 +357,8 @@ bench-layers: all ## machines from layers against boots and other restores
 	@BUILD=$(BUILD) bench/layers.sh
 bench-domain: all ## byte code in micro-VMs against bare KVM and other engines
 	@BUILD=$(BUILD) bench/domain.sh
+bench-app: all ## applications from a share against copies, mounts and others
+	@BUILD=$(BUILD) bench/app.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all
