@@ -49,11 +49,13 @@ AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 # where that is there.
 MUSL := $(if $(SAN),,$(shell command -v musl-gcc))
 ALONE_CC := $(or $(MUSL),$(CC))
-ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE $(WARNINGS) -ffunction-sections \
+ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE -DBROOD_ALONE $(WARNINGS) -ffunction-sections \
 	-fdata-sections -MMD -MP -Isrc -Iinclude -I$(BUILD)/gen $(SANITISE) \
 	$(if $(MUSL),-idirafter /usr/include \
 	-idirafter /usr/include/x86_64-linux-gnu)
-ALONE_LINK := $(if $(SAN),,-static -s) -Wl,--gc-sections
+# In one piece: each mapping, and each page of one, takes a start its time.
+ALONE_LINK := $(if $(SAN),,-static -s -Wl$(comma)-z$(comma)noseparate-code \
+	-Wl$(comma)-z$(comma)norelro) -Wl,--gc-sections
 
 # Bundles of images are compressed; who links no bundles needs no libzstd.
 ZSTD := -Wl,--as-needed -lzstd
@@ -260,7 +262,7 @@ $(BUILD)/alone/%.o: %.c $(STAMP)
 $(BUILD)/alone.a: $(ALONE_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/brood-start: $(BUILD)/alone/src/appliance/start/main.o
+$(BUILD)/brood-start: $(call objects,alone,src/appliance/start/*.c)
 $(BUILD)/brood-installer: $(BUILD)/alone/src/appliance/installer/main.o
 $(BUILD)/brood-start $(BUILD)/brood-installer: $(BUILD)/alone.a
 	$(ALONE_CC) $(SANITISE) $(ALONE_LINK) -o $@ $(filter %.o,$^) \
