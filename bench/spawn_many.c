@@ -31,9 +31,8 @@ static int start_all(int count, char **argv)
 	for (int fd = 0; fd < 2; fd++)
 		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null",
 						 fd ? O_WRONLY : O_RDONLY, 0);
-	while (started < count &&
-	       !(errno = posix_spawn(&pid, *argv, &actions, NULL, argv,
-				     environ)))
+	while (started < count && !(errno = posix_spawn(&pid, *argv, &actions,
+							NULL, argv, environ)))
 		started++;
 	posix_spawn_file_actions_destroy(&actions);
 	return started;
