@@ -22,6 +22,7 @@ is made of.
   words                    parts alone
   --json                   all figures as one object"""
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -52,9 +53,11 @@ READER = """
 import os, sys
 for folder, _, names in os.walk(os.path.dirname(os.__file__)):
     for name in names:
-        with open(os.path.join(folder, name), "rb") as f:
-            while f.read(1 << 20):
-                pass
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path, "rb") as f:
+                while f.read(1 << 20):
+                    pass
 print("read", flush=True)
 sys.stdin.read()
 """
@@ -563,7 +566,8 @@ def drop(folders):
     for folder in folders:
         for path in files_in(folder):
             with open(path, "rb") as f:
-                os.fsync(f.fileno())
+                with contextlib.suppress(OSError):
+                    os.fsync(f.fileno())  # not of what is read only
                 os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
