@@ -49,11 +49,13 @@ AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 # where that is there.
 MUSL := $(if $(SAN),,$(shell command -v musl-gcc))
 ALONE_CC := $(or $(MUSL),$(CC))
-ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE $(WARNINGS) -ffunction-sections \
+ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE -DBROOD_ALONE $(WARNINGS) -ffunction-sections \
 	-fdata-sections -MMD -MP -Isrc -Iinclude -I$(BUILD)/gen $(SANITISE) \
 	$(if $(MUSL),-idirafter /usr/include \
 	-idirafter /usr/include/x86_64-linux-gnu)
-ALONE_LINK := $(if $(SAN),,-static -s) -Wl,--gc-sections
+# In one piece: each mapping, and each page of one, takes a start its time.
+ALONE_LINK := $(if $(SAN),,-static -s -Wl$(comma)-z$(comma)noseparate-code \
+	-Wl$(comma)-z$(comma)norelro) -Wl,--gc-sections
 
 # Bundles of images are compressed; who links no bundles needs no libzstd.
 ZSTD := -Wl,--as-needed -lzstd
@@ -112,7 +114,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	bench-layers bench-domain lint fmt compdb install man tour clean help
+	bench-layers bench-domain bench-app lint fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -260,7 +262,7 @@ $(BUILD)/alone/%.o: %.c $(STAMP)
 $(BUILD)/alone.a: $(ALONE_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/brood-start: $(BUILD)/alone/src/appliance/start/main.o
+$(BUILD)/brood-start: $(call objects,alone,src/appliance/start/*.c)
 $(BUILD)/brood-installer: $(BUILD)/alone/src/appliance/installer/main.o
 $(BUILD)/brood-start $(BUILD)/brood-installer: $(BUILD)/alone.a
 	$(ALONE_CC) $(SANITISE) $(ALONE_LINK) -o $@ $(filter %.o,$^) \
@@ -325,8 +327,9 @@ $(BUILD)/tests/programs/lock_worker: tests/programs/lock_worker.c \
 	$(ALONE_CC) $(ALONE) $(ALONE_LINK) -o $@ $< $(BUILD)/alone.a
 $(BUILD)/bench/compile_speed: $(BUILD)/libbrood.a
 $(BUILD)/bench/compile_speed: BENCH_FLAGS := $(SANITISE) -lpthread
-$(BUILD)/bench/domain_us: $(BUILD)/libbrood.a
-$(BUILD)/bench/domain_us: BENCH_FLAGS := $(SANITISE) $(ZSTD) -lpthread
+$(BUILD)/bench/domain_us $(BUILD)/bench/lock_us: $(BUILD)/libbrood.a
+$(BUILD)/bench/domain_us $(BUILD)/bench/lock_us: \
+	BENCH_FLAGS := $(SANITISE) $(ZSTD) -lpthread
 $(BUILD)/bench/%: bench/%.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(COMMON) $(call told,flags,$<) -o $@ $< $(filter %.a,$^) \
@@ -344,7 +347,8 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 	@BUILD=build/san tests/run
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
-bench: bench-launch bench-wasm bench-cache bench-layers bench-domain ## all benchmarks
+bench: bench-launch bench-wasm bench-cache bench-layers bench-domain \
+	bench-app ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
@@ -355,6 +359,8 @@ bench-layers: all ## machines from layers against boots and other restores
 	@BUILD=$(BUILD) bench/layers.sh
 bench-domain: all ## byte code in micro-VMs against bare KVM and other engines
 	@BUILD=$(BUILD) bench/domain.sh
+bench-app: all ## applications from a share against copies, mounts and others
+	@BUILD=$(BUILD) bench/app.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

@@ -125,18 +125,17 @@ static int context_parse(struct context *context, struct buf *text,
 static int context_load(const char *path, struct buf *text, struct err *err)
 {
 	auto_close int fd = file_open_trusted(path, err);
-	char *room;
+	char part[1024];
 	ssize_t len;
 
 	if (fd < 0)
 		return fd;
-	room = buf_room(text, LINES_BYTES_MOST + 1);
-	if (!room)
-		return err_set(err, -ENOMEM, "read %s", path);
-	len = read(fd, room, LINES_BYTES_MOST + 1);
-	if (len < 0)
-		return err_set(err, -errno, "read %s", path);
-	buf_used(text, (size_t)len);
+	while ((len = read(fd, part, sizeof part)) > 0 &&
+	       text->len <= LINES_BYTES_MOST)
+		buf_add(text, part, (size_t)len);
+	if (len < 0 || text->failed)
+		return err_set(err, len < 0 ? -errno : -ENOMEM, "read %s",
+			       path);
 	return 0;
 }
 

@@ -33,6 +33,16 @@ static int install_put(const char *folder, const char *name, const void *data,
 		    : install_no_memory(err);
 }
 
+/* In a folder that nobody knows yet: synced with all of it. */
+static int install_write_file(const char *folder, const char *name,
+			      const struct buf *text, struct err *err)
+{
+	auto_free char *path = file_join(folder, name);
+
+	return path ? file_replace(path, buf_string(text), text->len, 0644, err)
+		    : install_no_memory(err);
+}
+
 /* ---- the startup binary ------------------------------------------------------------ */
 
 static int install_start_bytes(const struct install *install, struct buf *bytes,
@@ -133,12 +143,10 @@ static int install_lines(const struct install *install, const char *folder,
 	context.copy = copy;
 	rc = context_write(&context, &text, err);
 	if (rc >= 0)
-		rc = install_put(folder, "context", buf_string(&text), text.len,
-				 err);
+		rc = install_write_file(folder, "context", &text, err);
 	if (rc >= 0)
-		rc = install_put(folder, "record",
-				 buf_string(&install->published.record),
-				 install->published.record.len, err);
+		rc = install_write_file(folder, "record",
+					&install->published.record, err);
 	return rc;
 }
 
@@ -203,9 +211,8 @@ static int install_setting(void *context, const struct erofs_entry *entry)
 				       "settings of more than %d bytes",
 				       MANIFEST_SETTINGS_MOST);
 	else
-		settings->rc =
-			install_put(settings->folder, entry->name,
-				    buf_string(&out), out.len, settings->err);
+		settings->rc = install_write_file(settings->folder, entry->name,
+						  &out, settings->err);
 	return settings->rc < 0;
 }
 
@@ -369,6 +376,42 @@ static int install_write(struct install *install, const char *folder,
 	return rc;
 }
 
+/* Each file, and the folder when all are: with a sync of the folder for each
+ * name it took a third longer. */
+static int install_sync(const char *folder, struct err *err)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	int rc = list ? 0 : err_set(err, -errno, "open %s", folder);
+
+	while (rc >= 0 && (entry = readdir(list))) {
+		auto_close int fd =
+			entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN
+				? openat(dirfd(list), entry->d_name,
+					 O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+				: -1;
+
+		if (fd >= 0 && fsync(fd) < 0)
+			rc = err_set(err, -errno, "sync %s/%s", folder,
+				     entry->d_name);
+	}
+	if (rc >= 0 && fsync(dirfd(list)) < 0)
+		rc = err_set(err, -errno, "sync %s", folder);
+	if (list)
+		closedir(list);
+	return rc;
+}
+
+static int install_sync_all(const char *folder, struct err *err)
+{
+	auto_free char *settings = file_join(folder, "settings");
+	int rc = settings ? 0 : install_no_memory(err);
+
+	if (rc >= 0 && access(settings, F_OK) == 0)
+		rc = install_sync(settings, err);
+	return rc < 0 ? rc : install_sync(folder, err);
+}
+
 /* In one step where there was one before: each start finds one of them. */
 static int install_swap(const char *fresh, const char *folder, struct err *err)
 {
@@ -394,6 +437,8 @@ int install_context(struct install *install, struct err *err)
 	if (mkdir(fresh, 0755) < 0)
 		return err_set(err, -errno, "make %s", fresh);
 	rc = install_write(install, fresh, err);
+	if (rc >= 0)
+		rc = install_sync_all(fresh, err);
 	if (rc >= 0)
 		rc = install_swap(fresh, install->folder, err);
 	if (rc < 0)

@@ -31,8 +31,8 @@ struct load {
 	struct site site;
 	const char *image; /* of this host alone; NULL: on the share */
 	const char *source;
-	struct share_holder holder; /* before it was taken */
-	bool unlocked;		    /* only what root has loaded */
+	bool unlocked; /* only what root has loaded */
+	bool lock_was_held;
 	uint64_t began_ns, locked_ns, placed_ns, checked_ns;
 };
 
@@ -90,15 +90,14 @@ static int load_open_share(struct load *load, struct err *err)
 	return rc;
 }
 
-/* CLAIM 4.9: is there a lock?  CLAIM 4.10: it is waited for.  CLAIM 4.11: it
- * is made in one step. */
+/* CLAIM 4.9: the first look tells whether there is a lock.  CLAIM 4.10: it is
+ * waited for.  CLAIM 4.11: it is made in one step. */
 static int load_take_lock(struct load *load, struct err *err)
 {
-	int rc = share_lock_look(&load->share, &load->holder, err);
+	int rc = share_lock_take(&load->share, load->context->wait_ms,
+				 load_waits, load, &load->lock, err);
 
-	if (rc >= 0)
-		rc = share_lock_take(&load->share, load->context->wait_ms,
-				     load_waits, load, &load->lock, err);
+	load->lock_was_held = load->lock.was_held;
 	load->epoch = load->lock.epoch;
 	load->locked_ns = clock_ns();
 	return rc;
@@ -200,7 +199,7 @@ static void load_facts(const struct load *load, struct buf *out)
 	json_number(&json, "version", (int64_t)load->version);
 	json_text(&json, "payload", load->record.payload);
 	json_bool(&json, "locked", !load->unlocked);
-	json_bool(&json, "lock_was_held", load->holder.held);
+	json_bool(&json, "lock_was_held", load->lock_was_held);
 	json_number(&json, "epoch", (int64_t)load->epoch);
 	json_text(&json, "verified", load->site.verified);
 	json_text(&json, "placed", load->site.way);

@@ -105,11 +105,17 @@ static bool record_take_payload(struct record *record, char *value)
 
 static bool record_take_entry(struct record *record, char *value)
 {
+	struct record_entry *entry;
+
 	if (record->entry_count == RECORD_ENTRIES || !record_is_name(value) ||
 	    (record->entry_count && record_find(record, value)))
 		return false;
-	record->entry[record->entry_count++] =
-		(struct record_entry){ .name = value };
+	entry = realloc(record->entry,
+			((size_t)record->entry_count + 1) * sizeof *entry);
+	if (!entry)
+		return false;
+	record->entry = entry;
+	entry[record->entry_count++] = (struct record_entry){ .name = value };
 	return true;
 }
 
@@ -282,6 +288,7 @@ int record_read(const char *text, size_t len, struct record *record,
 void record_fini(struct record *record)
 {
 	free(record->text);
+	free(record->entry);
 	*record = (struct record){ .release = "" };
 }
 

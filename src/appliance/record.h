@@ -54,7 +54,7 @@ struct record {
 	const char *name, *release;
 	char payload[RECORD_HEX + 1];
 	uint64_t payload_bytes;
-	struct record_entry entry[RECORD_ENTRIES];
+	struct record_entry *entry;
 	int entry_count;
 	const char *environment[RECORD_WORDS];
 	int environment_count;

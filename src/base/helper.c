@@ -2,10 +2,11 @@
 /* A process beside the caller: forked by a child that ends at once, so that
  * whatever the caller becomes later never meets it in a wait.
  *
- * What comes over the pipe is messages of a kind, a length and bytes:
- *	DOING	words: what is done now
- *	ANSWER	the end: the answer
- *	FAILED	the end: a struct err
+ * What it does, and when it last did something, stands in a page that both
+ * have: to tell it takes no system call, and wakes nobody.  The end comes over
+ * a pipe, a kind, a length and bytes:
+ *	ANSWER	the answer
+ *	FAILED	a struct err
  * An end of the pipe without either is a helper that was killed. */
 #include "base/helper.h"
 #include "base/clock.h"
@@ -17,47 +18,82 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum helper_kind { HELPER_DOING, HELPER_ANSWER, HELPER_FAILED };
-enum { HELPER_DOING_MOST = 120, HELPER_ANSWER_MOST = 1 << 20 };
+enum helper_kind { HELPER_ANSWER, HELPER_FAILED };
+enum {
+	HELPER_DOING_MOST = 120,
+	HELPER_ANSWER_MOST = 1 << 20,
+	HELPER_AT_ONCE = 4096,
+	HELPER_LOOK_NS = 10 * 1000 * 1000,
+};
+
+/* Written by the helper alone. */
+struct helper_news {
+	uint64_t when_ns; /* 0: it has not begun */
+	char doing[HELPER_DOING_MOST + 1];
+};
 
 struct helper {
-	int pipe; /* -1: the work is done by the caller */
+	int pipe;
+	uint64_t looked_ns;
+	struct helper_news *news; /* NULL: the work is done by the caller */
 };
 struct helper_head {
 	uint32_t kind, len;
 };
+/* Of the caller. */
+struct helper_watch {
+	int pipe, process, kept;
+	uint64_t deadline, heard_ns;
+	int silent_ms;
+	struct helper_news *news;
+	struct buf got;
+};
 
 /* ---- inside ------------------------------------------------------------------ */
 
-static bool helper_say(struct helper *helper, enum helper_kind kind,
+static void helper_say(struct helper *helper, enum helper_kind kind,
 		       const void *data, size_t len)
 {
 	const struct helper_head head = { kind, (uint32_t)len };
-	char message[sizeof head + sizeof(struct err)];
+	char message[HELPER_AT_ONCE];
 
-	if (helper->pipe < 0)
-		return true;
-	/* Small ones in one write: a reader sees all of it or nothing. */
+	/* Small ones in one write: the reader wakes once. */
 	if (sizeof head + len <= sizeof message) {
 		memcpy(message, &head, sizeof head);
 		memcpy(message + sizeof head, data, len);
-		return fd_write_all(helper->pipe, message, sizeof head + len,
-				    NULL) >= 0;
+		fd_write_all(helper->pipe, message, sizeof head + len, NULL);
+	} else if (fd_write_all(helper->pipe, &head, sizeof head, NULL) >= 0) {
+		fd_write_all(helper->pipe, data, len, NULL);
 	}
-	return fd_write_all(helper->pipe, &head, sizeof head, NULL) >= 0 &&
-	       fd_write_all(helper->pipe, data, len, NULL) >= 0;
+}
+
+/* The other end of the pipe is closed by who gives up, or ends. */
+static bool helper_is_heard(struct helper *helper, uint64_t now_ns)
+{
+	struct pollfd pipe = { helper->pipe, 0, 0 };
+
+	if (now_ns - helper->looked_ns < HELPER_LOOK_NS)
+		return true;
+	helper->looked_ns = now_ns;
+	return poll(&pipe, 1, 0) == 0;
 }
 
 bool helper_tick(struct helper *helper, const char *doing)
 {
-	size_t len = strlen(doing);
+	struct helper_news *news = helper->news;
+	uint64_t now_ns;
 
-	return helper_say(helper, HELPER_DOING, doing,
-			  len < HELPER_DOING_MOST ? len : HELPER_DOING_MOST);
+	if (!news)
+		return true;
+	now_ns = clock_ns();
+	snprintf(news->doing, sizeof news->doing, "%s", doing);
+	__atomic_store_n(&news->when_ns, now_ns, __ATOMIC_RELEASE);
+	return helper_is_heard(helper, now_ns);
 }
 
 /* A mapped file that lost its end, or whose server has.  The alternative is a
@@ -95,15 +131,16 @@ static void helper_settle(struct helper *helper, int pipe, int kept)
 	helper->pipe = 0;
 }
 
-static _Noreturn void helper_main(int pipe, int kept, helper_work *work,
-				  void *context)
+static _Noreturn void helper_main(const struct helper_watch *watch, int pipe,
+				  helper_work *work, void *context)
 {
-	struct helper helper;
+	struct helper helper = { .news = watch->news,
+				 .looked_ns = watch->heard_ns };
 	struct buf answer = { 0 };
 	struct err err = { 0 };
 	int rc;
 
-	helper_settle(&helper, pipe, kept);
+	helper_settle(&helper, pipe, watch->kept);
 	rc = work(&helper, context, &answer, &err);
 	if (rc >= 0 && answer.failed)
 		rc = err_set(&err, -ENOMEM, "the helper's answer");
@@ -118,14 +155,6 @@ static _Noreturn void helper_main(int pipe, int kept, helper_work *work,
 }
 
 /* ---- outside ----------------------------------------------------------------- */
-
-struct helper_watch {
-	int pipe, process, kept;
-	uint64_t deadline;
-	int silent_ms;
-	struct buf got;
-	char doing[HELPER_DOING_MOST + 1];
-};
 
 static int helper_start(struct helper_watch *watch, helper_work *work,
 			void *context, struct err *err)
@@ -143,7 +172,7 @@ static int helper_start(struct helper_watch *watch, helper_work *work,
 		long made = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
 		if (made == 0)
-			helper_main(ends[1], watch->kept, work, context);
+			helper_main(watch, ends[1], work, context);
 		helper = (pid_t)(made < 0 ? -errno : made);
 		_exit(0);
 	}
@@ -156,25 +185,6 @@ static int helper_start(struct helper_watch *watch, helper_work *work,
 			       "start a helper");
 	watch->process = (int)syscall(SYS_pidfd_open, helper, 0);
 	return 0;
-}
-
-/* The first message, if it is whole; *used: how long it is. */
-static bool helper_message(const struct buf *got, struct helper_head *head,
-			   const char **data)
-{
-	if (got->len < sizeof *head)
-		return false;
-	memcpy(head, got->data, sizeof *head);
-	*data = got->data + sizeof *head;
-	return got->len - sizeof *head >= head->len;
-}
-
-static void helper_drop_message(struct buf *got, const struct helper_head *head)
-{
-	size_t len = sizeof *head + head->len;
-
-	memmove(got->data, got->data + len, got->len - len);
-	got->len -= len;
 }
 
 static int helper_failed(const char *data, uint32_t len, struct err *err)
@@ -190,73 +200,128 @@ static int helper_failed(const char *data, uint32_t len, struct err *err)
 	return theirs.code < 0 ? theirs.code : -EPROTO;
 }
 
-/* 1: it has answered; 0: go on; < 0: it has failed. */
-static int helper_take(struct helper_watch *watch, struct buf *answer,
+/* 1: it has answered; 0: that is not all; < 0: it has failed. */
+static int helper_take(const struct buf *got, struct buf *answer,
 		       struct err *err)
 {
+	const char *data = got->data + sizeof(struct helper_head);
 	struct helper_head head;
-	const char *data;
 
-	while (helper_message(&watch->got, &head, &data)) {
-		if (head.kind == HELPER_FAILED)
-			return helper_failed(data, head.len, err);
-		if (head.kind == HELPER_ANSWER) {
-			if (answer)
-				buf_add(answer, data, head.len);
-			return answer && answer->failed
-				       ? err_set(err, -ENOMEM,
-						 "the helper's answer")
-				       : 1;
-		}
-		if (head.len > HELPER_DOING_MOST)
-			return err_set(err, -EPROTO, "the helper's words");
-		memcpy(watch->doing, data, head.len);
-		watch->doing[head.len] = 0;
-		helper_drop_message(&watch->got, &head);
-	}
-	return watch->got.len > HELPER_ANSWER_MOST
-		       ? err_set(err, -EMSGSIZE, "the helper's answer")
-		       : 0;
+	if (got->failed || got->len > HELPER_ANSWER_MOST)
+		return err_set(err, -EMSGSIZE, "the helper's answer");
+	if (got->len < sizeof head)
+		return 0;
+	memcpy(&head, got->data, sizeof head);
+	if (got->len - sizeof head < head.len)
+		return 0;
+	if (head.kind == HELPER_FAILED)
+		return helper_failed(data, head.len, err);
+	if (answer)
+		buf_add(answer, data, head.len);
+	return answer && answer->failed
+		       ? err_set(err, -ENOMEM, "the helper's answer")
+		       : 1;
+}
+
+/* One that writes at this moment is not silent: whole words or a part. */
+static void helper_doing(const struct helper_watch *watch,
+			 char doing[HELPER_DOING_MOST + 1])
+{
+	memcpy(doing, watch->news->doing, HELPER_DOING_MOST);
+	doing[HELPER_DOING_MOST] = 0;
 }
 
 static int helper_silent(const struct helper_watch *watch, bool over,
 			 struct err *err)
 {
-	const char *doing = *watch->doing ? watch->doing : "a start";
+	char doing[HELPER_DOING_MOST + 1];
 
+	helper_doing(watch, doing);
 	err_set(err, -EINVAL, over ? "not done in time: %s" : "no answer: %s",
-		doing);
+		*doing ? doing : "a start");
 	if (err)
 		err->code = -ETIME;
 	return -ETIME;
 }
 
+/* Until it has been silent for too long; -1: that is never. */
+static int helper_left_ms(const struct helper_watch *watch)
+{
+	uint64_t silent_ns = (uint64_t)watch->silent_ms * 1000000;
+
+	return watch->silent_ms < 0
+		       ? -1
+		       : clock_left_ms(watch->heard_ns + silent_ns);
+}
+
+/* The page is looked at only when it is late: most end before. */
+static bool helper_was_silent(struct helper_watch *watch)
+{
+	uint64_t when_ns =
+		__atomic_load_n(&watch->news->when_ns, __ATOMIC_ACQUIRE);
+
+	if (when_ns > watch->heard_ns)
+		watch->heard_ns = when_ns;
+	return helper_left_ms(watch) == 0;
+}
+
+/* 1: there is something to read. */
+static int helper_wait(struct helper_watch *watch, struct err *err)
+{
+	for (;;) {
+		int all = clock_left_ms(watch->deadline);
+		int left = helper_left_ms(watch);
+		bool over = left < 0 || (all >= 0 && all <= left);
+		int rc = fd_wait(watch->pipe, POLLIN, over ? all : left);
+
+		if (rc < 0 && rc != -EINTR)
+			return err_set(err, rc, "wait for the helper");
+		if (rc > 0)
+			return 1;
+		if (rc == 0 && (over || helper_was_silent(watch)))
+			return helper_silent(watch, over, err);
+	}
+}
+
+static int helper_ended(const struct helper_watch *watch, struct err *err)
+{
+	char doing[HELPER_DOING_MOST + 1];
+
+	helper_doing(watch, doing);
+	return err_set(err, -EPIPE, "%s: the helper was ended", doing);
+}
+
 static int helper_listen(struct helper_watch *watch, struct buf *answer,
 			 struct err *err)
 {
-	char part[4096];
+	char part[HELPER_AT_ONCE];
+	int rc;
 
-	for (;;) {
-		int left = clock_left_ms(watch->deadline);
-		bool over = watch->silent_ms < 0 ||
-			    (left >= 0 && left <= watch->silent_ms);
-		int rc = fd_wait(watch->pipe, POLLIN,
-				 over ? left : watch->silent_ms);
-		ssize_t n;
+	while ((rc = helper_wait(watch, err)) > 0) {
+		ssize_t n = read(watch->pipe, part, sizeof part);
 
-		if (rc == 0)
-			return helper_silent(watch, over, err);
-		n = rc < 0 ? rc : read(watch->pipe, part, sizeof part);
-		if (n < 0 && (rc == -EINTR || errno == EINTR))
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return err_set(err, -EPIPE, "%s: the helper was ended",
-				       watch->doing);
+			return helper_ended(watch, err);
 		buf_add(&watch->got, part, (size_t)n);
-		rc = helper_take(watch, answer, err);
+		rc = helper_take(&watch->got, answer, err);
 		if (rc)
 			return rc < 0 ? rc : 0;
 	}
+	return rc;
+}
+
+static int helper_share_news(struct helper_watch *watch, struct err *err)
+{
+	watch->news = mmap(NULL, sizeof *watch->news, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (watch->news == MAP_FAILED) {
+		watch->news = NULL;
+		return err_set(err, -errno, "map a page for a helper");
+	}
+	watch->heard_ns = clock_ns();
+	return 0;
 }
 
 int helper_run(const struct helper_limits *limits, helper_work *work,
@@ -271,11 +336,15 @@ int helper_run(const struct helper_limits *limits, helper_work *work,
 	watch.deadline = clock_deadline(limits->total_ms);
 	watch.silent_ms = limits->silent_ms;
 	watch.kept = limits->keep_fd;
-	rc = helper_start(&watch, work, context, err);
+	rc = helper_share_news(&watch, err);
+	if (rc >= 0)
+		rc = helper_start(&watch, work, context, err);
 	if (rc >= 0)
 		rc = helper_listen(&watch, answer, err);
 	if (rc < 0 && watch.process >= 0)
 		syscall(SYS_pidfd_send_signal, watch.process, SIGKILL, NULL, 0);
+	if (watch.news)
+		munmap(watch.news, sizeof *watch.news);
 	fd_close(&watch.process);
 	fd_close(&watch.pipe);
 	buf_fini(&watch.got);

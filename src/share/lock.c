@@ -221,7 +221,7 @@ static bool lock_queue_is_closed(int rc)
 }
 
 static int lock_queue_wait(int fd, const char *path, struct lock_wait *wait,
-			   struct err *err)
+			   bool *was_held, struct err *err)
 {
 	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int rc;
@@ -229,20 +229,19 @@ static int lock_queue_wait(int fd, const char *path, struct lock_wait *wait,
 	while (fcntl(fd, F_OFD_SETLK, &all) < 0) {
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_set(err, -errno, "lock the queue %s", path);
+		*was_held = true;
 		if ((rc = lock_wait_more(wait)) < 0)
 			return rc;
 	}
 	return 0;
 }
 
-/* The lock of a file that was removed meanwhile excludes nobody.  *queue: -1
- * without one. */
+/* The lock of a file that was removed meanwhile excludes nobody. */
 static int lock_queue(const struct share *share, struct lock_wait *wait,
-		      int *queue, struct err *err)
+		      struct share_lock *lock, struct err *err)
 {
 	auto_free char *path = NULL;
 
-	*queue = -1;
 	if (!share->local)
 		return 0;
 	path = file_format("%s/share-%s.lock", share->local, share->id);
@@ -251,14 +250,16 @@ static int lock_queue(const struct share *share, struct lock_wait *wait,
 	lock_wait_start(wait, LOCK_QUEUE_POLL_MOST_US);
 	for (;;) {
 		auto_close int fd = lock_queue_open(path, err);
-		int rc = fd < 0 ? fd : lock_queue_wait(fd, path, wait, err);
+		int rc = fd < 0 ? fd
+				: lock_queue_wait(fd, path, wait,
+						  &lock->was_held, err);
 
 		if (fd < 0 && lock_queue_is_closed(fd))
 			return 0;
 		if (rc < 0)
 			return rc;
 		if (lock_is_at(fd, path)) {
-			*queue = steal_fd(&fd);
+			lock->queue = steal_fd(&fd);
 			return 0;
 		}
 	}
@@ -354,6 +355,7 @@ static int lock_poll(struct share_lock *lock, struct lock_wait *wait,
 		rc = kind->try(lock, &watch, err);
 		if (rc != 0)
 			break;
+		lock->was_held |= watch.holder.held;
 		if ((rc = lock_wait_more(wait)) < 0)
 			return lock_gave_up(share, rc, &watch.holder, err);
 	}
@@ -381,7 +383,7 @@ int share_lock_take(const struct share *share, int wait_ms,
 
 	*lock = SHARE_LOCK_NONE;
 	lock->share = share;
-	rc = lock_queue(share, &wait, &lock->queue, err);
+	rc = lock_queue(share, &wait, lock, err);
 	if (rc < 0) {
 		*lock = SHARE_LOCK_NONE;
 		return rc == -EWOULDBLOCK || rc == -ECANCELED

@@ -44,6 +44,7 @@ struct share_lock {
 	int queue;	/* among those of this host; -1 without one */
 	uint64_t epoch; /* grows from holder to holder */
 	uint64_t beat, beat_ns;
+	bool was_held; /* by another one, when it was asked for */
 	char nonce[SHARE_ID_CHARS + 1];
 };
 #define SHARE_LOCK_NONE \

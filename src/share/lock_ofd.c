@@ -136,6 +136,7 @@ static int ofd_try(struct share_lock *lock, struct lock_watch *watch,
 		if (lock_record_load(fd, &record) >= 0)
 			lock_record_parse(record.text, record.len, 0,
 					  &watch->holder);
+		watch->holder.held = true;
 		return 0;
 	}
 	if ((rc = ofd_is_at(fd, lock->folder)) <= 0)
