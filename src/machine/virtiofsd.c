@@ -121,6 +121,27 @@ static char *virtiofsd_value(const char *text)
 	return buf_steal(&value);
 }
 
+/* More than one arena makes malloc ask for the number of processors, some
+ * time, and the daemon's filter of system calls (QEMU 7.2) kills it for that:
+ * the guest would wait without end. */
+static char **virtiofsd_environment(void)
+{
+	static char arenas[] = "MALLOC_ARENA_MAX=1";
+	char **all;
+	size_t count = 0, to = 0;
+
+	while (environ[count])
+		count++;
+	all = calloc(count + 2, sizeof *all);
+	if (!all)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(environ[i], arenas, strcspn(arenas, "=") + 1) != 0)
+			all[to++] = environ[i];
+	all[to] = arenas;
+	return all;
+}
+
 struct virtiofsd_work {
 	const char *path, *folder;
 	int number;
@@ -140,10 +161,12 @@ static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
 		item->how == LENT_VIRTIOFS_LOCKS ? ",flock,posix_lock" : "");
 	char *argv[] = { "virtiofsd", fd,      "--thread-pool-size=64",
 			 "-o",	      options, NULL };
+	auto_free char **environment = virtiofsd_environment();
 	const int keep[] = { work->lock, work->listener };
 	const struct process_plan plan = {
 		.path = work->path,
 		.argv = argv,
+		.envp = environment,
 		.fds = { -1, work->log, work->log },
 		.keep = keep,
 		.keep_count = 2,
@@ -152,7 +175,7 @@ static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
 		.dies_with_us = work->dies_with_us,
 	};
 
-	return source && fd && options
+	return source && fd && options && environment
 		       ? process_start(&plan, err)
 		       : err_set(err, -ENOMEM, "start %s", work->path);
 }
