@@ -174,10 +174,24 @@ static int ofd_beat(struct share_lock *lock)
 	return rc < 0 ? rc : chain_flush(lock->fd);
 }
 
+/* An NFS server gives the locks of a client away that it did not hear of for
+ * its lease time.  So it counts who has signed last: by a descriptor of its
+ * own, for what the client knows of a file that it believes to have locked may
+ * be old. */
 static int ofd_check(const struct share_lock *lock, struct err *err)
 {
-	int rc = ofd_is_at(lock->fd, lock->folder);
+	struct err why = { 0 };
+	auto_close int fd = ofd_open(lock->folder, &why);
+	struct lock_record record;
+	struct share_holder last;
+	int rc = fd < 0 ? fd : ofd_is_at(lock->fd, lock->folder);
 
+	if (rc == -ENOENT)
+		return -ESTALE;
+	if (rc > 0 && (rc = lock_record_load(fd, &record)) >= 0)
+		rc = lock_record_parse(record.text, record.len, lock->epoch,
+				       &last) &&
+		     strcmp(last.nonce, lock->nonce) == 0;
 	if (rc < 0)
 		return err_set(err, rc, "look at lock/ofd");
 	return rc > 0 ? 0 : -ESTALE;

@@ -227,7 +227,7 @@ static void check_clean(const struct share *share, enum fault fault)
 
 static void everywhere(enum share_backend backend, enum fault fault, int code)
 {
-	struct share_wish wish = { backend, TTL_MS };
+	struct share_wish wish = { .backend = backend, .ttl_ms = TTL_MS };
 	auto_free char *path = file_format("%s/share", folder);
 	auto_share struct share share = SHARE_NONE;
 	bool going = true;
