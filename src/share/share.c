@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "share/chain.h"
 #include "share/internal.h"
+#include "share/probe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -220,6 +221,22 @@ static int share_make_lock(int root, enum share_backend backend,
 	return lock_kind_of(backend)->make(root, err);
 }
 
+static int share_check_proof(int root, const char *path,
+			     const struct share_wish *wish, struct err *err)
+{
+	int rc = wish->backend == SHARE_OFD && wish->needs_proof
+			 ? probe_is_proven(root, err)
+			 : 1;
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return err_set(err, -EPROTO,
+		       "it is not known that file locks reach other hosts "
+		       "there: run \"brood app probe %s\" on two of them at "
+		       "the same time, or use the lock \"lease\"",
+		       path);
+}
+
 static int share_make_at(int root, const struct share_wish *wish,
 			 struct err *err)
 {
@@ -263,7 +280,8 @@ int share_make(const char *path, const struct share_wish *wish, struct err *err)
 	if ((root = share_open_root(path, err)) < 0)
 		return root;
 	err_clear(err);
-	rc = share_make_at(root, &own, err);
+	if ((rc = share_check_proof(root, path, &own, err)) >= 0)
+		rc = share_make_at(root, &own, err);
 	if (rc < 0)
 		return err_wrap(err, "make share %s", path), rc;
 	err_clear(err);
