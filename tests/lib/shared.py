@@ -206,8 +206,10 @@ def start_ganesha(folder, own=None, lease=10):
 
 def mount_nfs(machine, port, at, options=""):
     """QEMU's network for users leads 10.0.2.2 to this host.  Busybox's mount
-    does not look addresses up for NFS: so they are told."""
+    does not look addresses up for NFS: so they are told.  A server knows its
+    clients by their host names: two of one name throw each other out."""
     result = m.inside(machine, "sh", "-c", f"""
+        hostname {machine}
         ip link set eth0 up
         ip addr add 10.0.2.15/24 dev eth0 2>/dev/null
         mkdir -p {at} && mount -t nfs4 -o vers=4.1,addr=10.0.2.2,\
