@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static const char ofd_name[] = "ofd";
+static const char ofd_nobody[] = "00000000000000000000000000000000";
 
 static int ofd_open(int folder, struct err *err)
 {
@@ -42,7 +43,7 @@ static bool ofd_is_there(int root)
 	return fstatat(root, "lock/ofd", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The first holder has epoch 2. */
+/* Nobody has the nonce of the record that the file is made with. */
 static bool ofd_is_used(int root)
 {
 	auto_close int fd =
@@ -54,20 +55,20 @@ static bool ofd_is_used(int root)
 	return fd >= 0 &&
 	       (lock_record_load(fd, &record) < 0 ||
 		!lock_record_parse(record.text, record.len, 0, &holder) ||
-		holder.epoch > 1);
+		strcmp(holder.nonce, ofd_nobody) != 0);
 }
 
+/* The epoch is the time, as that of a lease: more than any before. */
 static int ofd_make(int root, struct err *err)
 {
-	const struct share_lock none = {
-		.nonce = "00000000000000000000000000000000", .epoch = 1
-	};
+	struct share_lock none = { .epoch = clock_wall_ns() / 1000000 };
 	struct lock_record record;
 	auto_close int folder = -1;
 	int rc;
 
 	if (ofd_is_there(root))
 		return 0;
+	memcpy(none.nonce, ofd_nobody, sizeof none.nonce);
 	folder = openat(root, "lock",
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (folder < 0)
