@@ -42,8 +42,8 @@ const struct args_option wish_options[] = {
 		  "... only when \"app rejoin\" says so"),
 	{ .name = "--lock", .value = "KIND", .kind = ARGS_TEXT,
 	  .offset = offsetof(struct wish_words, lock), .words = "lease|ofd",
-	  .help = "of a new share: lease, or ofd where file locks are known "
-		  "to reach all hosts (lease)" },
+	  .help = "of a new share: lease, or ofd where \"app probe\" has "
+		  "found that file locks reach other hosts (lease)" },
 	WISH_WORD("--ttl", "TIME", ARGS_MS, ttl_ms,
 		  "of a new share: who holds its lock and does not stir for "
 		  "that time has lost it (10s)"),
@@ -110,6 +110,7 @@ static int wish_lock(const char *word, struct share_wish *kind)
 
 	kind->backend = (enum share_backend)backend;
 	kind->any_lock = !word;
+	kind->needs_proof = true;
 	return backend;
 }
 

@@ -16,6 +16,7 @@ CLI_VERB(app_load);
 CLI_VERB(app_rejoin);
 CLI_VERB(app_rollback);
 CLI_VERB(app_gc);
+CLI_VERB(app_probe);
 int app_install_run(int argc, char **argv);
 int app_upgrade_run(int argc, char **argv);
 

@@ -159,7 +159,8 @@ static int lease_last(int folder, struct lease_seen *seen, struct err *err)
 
 	seen->fd = chain_last_open(folder, lease_prefix, &seen->epoch,
 				   &seen->file, err);
-	if (seen->fd == -ENOENT)
+	/* By an NFS client, of a folder that another one has removed. */
+	if (seen->fd == -ENOENT || seen->fd == -ESTALE)
 		return err_set(err, -ENOENT,
 			       "its lock (lock/lease/e.*) has been removed, "
 			       "make the share again");

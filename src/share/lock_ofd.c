@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static const char ofd_name[] = "ofd";
+static const char ofd_nobody[] = "00000000000000000000000000000000";
 
 static int ofd_open(int folder, struct err *err)
 {
@@ -42,7 +43,7 @@ static bool ofd_is_there(int root)
 	return fstatat(root, "lock/ofd", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The first holder has epoch 2. */
+/* Nobody has the nonce of the record that the file is made with. */
 static bool ofd_is_used(int root)
 {
 	auto_close int fd =
@@ -54,20 +55,20 @@ static bool ofd_is_used(int root)
 	return fd >= 0 &&
 	       (lock_record_load(fd, &record) < 0 ||
 		!lock_record_parse(record.text, record.len, 0, &holder) ||
-		holder.epoch > 1);
+		strcmp(holder.nonce, ofd_nobody) != 0);
 }
 
+/* The epoch is the time, as that of a lease: more than any before. */
 static int ofd_make(int root, struct err *err)
 {
-	const struct share_lock none = {
-		.nonce = "00000000000000000000000000000000", .epoch = 1
-	};
+	struct share_lock none = { .epoch = clock_wall_ns() / 1000000 };
 	struct lock_record record;
 	auto_close int folder = -1;
 	int rc;
 
 	if (ofd_is_there(root))
 		return 0;
+	memcpy(none.nonce, ofd_nobody, sizeof none.nonce);
 	folder = openat(root, "lock",
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (folder < 0)
@@ -175,10 +176,24 @@ static int ofd_beat(struct share_lock *lock)
 	return rc < 0 ? rc : chain_flush(lock->fd);
 }
 
+/* An NFS server gives the locks of a client away that it did not hear of for
+ * its lease time.  So it counts who has signed last: by a descriptor of its
+ * own, for what the client knows of a file that it believes to have locked may
+ * be old. */
 static int ofd_check(const struct share_lock *lock, struct err *err)
 {
-	int rc = ofd_is_at(lock->fd, lock->folder);
+	struct err why = { 0 };
+	auto_close int fd = ofd_open(lock->folder, &why);
+	struct lock_record record;
+	struct share_holder last;
+	int rc = fd < 0 ? fd : ofd_is_at(lock->fd, lock->folder);
 
+	if (rc == -ENOENT)
+		return -ESTALE;
+	if (rc > 0 && (rc = lock_record_load(fd, &record)) >= 0)
+		rc = lock_record_parse(record.text, record.len, lock->epoch,
+				       &last) &&
+		     strcmp(last.nonce, lock->nonce) == 0;
 	if (rc < 0)
 		return err_set(err, rc, "look at lock/ofd");
 	return rc > 0 ? 0 : -ESTALE;

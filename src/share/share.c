@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "share/chain.h"
 #include "share/internal.h"
+#include "share/probe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -230,7 +231,24 @@ static void share_wish_fill(struct share_wish *wish,
 		wish->ttl_ms = found ? found->ttl_ms : SHARE_TTL_USUAL_MS;
 }
 
-static int share_make_at(int root, struct share_wish *wish, struct err *err)
+static int share_check_proof(int root, const char *path,
+			     const struct share_wish *wish, struct err *err)
+{
+	int rc = wish->backend == SHARE_OFD && wish->needs_proof
+			 ? probe_is_proven(root, err)
+			 : 1;
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return err_set(err, -EPROTO,
+		       "it is not known that file locks reach other hosts "
+		       "there: run \"brood app probe %s\" on two of them at "
+		       "the same time, or use the lock \"lease\"",
+		       path);
+}
+
+static int share_make_at(int root, const char *path, struct share_wish *wish,
+			 struct err *err)
 {
 	struct share_facts facts;
 	int found = share_facts_load(root, &facts, err), rc;
@@ -238,7 +256,9 @@ static int share_make_at(int root, struct share_wish *wish, struct err *err)
 	if (found < 0 && found != -ENOENT)
 		return found;
 	share_wish_fill(wish, found < 0 ? NULL : &facts);
-	if (found >= 0 && (rc = share_facts_agree(&facts, wish, err)) < 0)
+	rc = found >= 0 ? share_facts_agree(&facts, wish, err)
+			: share_check_proof(root, path, wish, err);
+	if (rc < 0)
 		return rc;
 	if ((rc = share_make_folders(root, err)) < 0 ||
 	    (rc = share_make_lock(root, wish->backend, found >= 0, err)) < 0)
@@ -272,8 +292,7 @@ int share_make(const char *path, const struct share_wish *wish, struct err *err)
 	if ((root = share_open_root(path, err)) < 0)
 		return root;
 	err_clear(err);
-	rc = share_make_at(root, &own, err);
-	if (rc < 0)
+	if ((rc = share_make_at(root, path, &own, err)) < 0)
 		return err_wrap(err, "make share %s", path), rc;
 	err_clear(err);
 	return 0;

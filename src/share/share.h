@@ -7,6 +7,7 @@
  *	payloads/	applications, by digest
  *	apps/		their versions, by number (share/chain.h)
  *	hosts/		who uses what
+ *	probe.proven	what is known of locks there (share/probe.h)
  *
  * A share says itself which lock it has.  Who would use another one is
  * refused: two kinds of lock exclude nobody. */
@@ -26,6 +27,9 @@ struct share_wish {
 	enum share_backend backend;
 	long ttl_ms;   /* 0: the usual one, or what one that is there has */
 	bool any_lock; /* one that is there may have the other kind */
+	/* OFD locks only where they were seen to exclude other hosts
+	 * (share/probe.h). */
+	bool needs_proof;
 };
 
 struct share {
@@ -43,7 +47,8 @@ struct share {
 
 /* Makes the folder a share, with all folders above it.  One that is a share
  * already is accepted if it is as wished, and what its lock lacks is made
- * anew; any other is -EEXIST.  Two makers at once agree or one is refused. */
+ * anew; any other is -EEXIST;
+ * one whose locks are not proven, and have to be, is -EPROTO.  Two makers at once agree or one is refused. */
 int share_make(const char *path, const struct share_wish *wish,
 	       struct err *err);
 /* Refuses, in words, what is no share or one of another kind.  host: the

@@ -13,6 +13,9 @@
  *	make=KIND,TTL	makes the share before (COUNT 0: and no more)
  *	chain		the counter is a chain too, added to by chain_add: a
  *			holder that was broken fails there
+ *	rest=N		lets others have it so long each time
+ *	probe		probe_run, before all else, and no more
+ *	gate		says "ready", and begins with the first line that it reads
  *	quiet		one line at the end
  *
  * A line an event: "<monotonic us> <pid> take|count|release <epoch> ...", at
@@ -22,6 +25,7 @@
 #include "base/fd.h"
 #include "share/chain.h"
 #include "share/lock.h"
+#include "share/probe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -34,8 +38,8 @@
 struct worker {
 	struct share share;
 	char host[SHARE_ID_CHARS + 1];
-	long count, ms, die, stop, wait;
-	bool chain, quiet;
+	long count, ms, rest, die, stop, wait;
+	bool chain, quiet, gate, probe;
 	const char *make;
 };
 
@@ -135,6 +139,7 @@ static int work_once(struct worker *worker, long i)
 	}
 	say(worker, "release", lock.epoch, i);
 	rc = share_lock_release(&lock, &err);
+	clock_sleep_ms(worker->rest);
 	return rc < 0 && rc != -ESTALE ? fail(&err) : 0;
 }
 
@@ -152,6 +157,10 @@ static bool read_mode(struct worker *worker, const char *word)
 {
 	if (strcmp(word, "chain") == 0)
 		return worker->chain = true;
+	if (strcmp(word, "probe") == 0)
+		return worker->probe = true;
+	if (strcmp(word, "gate") == 0)
+		return worker->gate = true;
 	if (strcmp(word, "quiet") == 0)
 		return worker->quiet = true;
 	if (strncmp(word, "make=", 5) == 0)
@@ -159,9 +168,21 @@ static bool read_mode(struct worker *worker, const char *word)
 	if (strncmp(word, "local=", 6) == 0)
 		return (worker->share.local = word + 6) != NULL;
 	return read_number(word, "ms=", &worker->ms) ||
+	       read_number(word, "rest=", &worker->rest) ||
 	       read_number(word, "die=", &worker->die) ||
 	       read_number(word, "stop=", &worker->stop) ||
 	       read_number(word, "wait=", &worker->wait);
+}
+
+/* So that those of several hosts begin together. */
+static void wait_at_gate(void)
+{
+	char c = 0;
+
+	puts("ready");
+	fflush(stdout);
+	while (c != '\n' && read(0, &c, 1) == 1)
+		;
 }
 
 static void read_host(struct worker *worker, const char *word)
@@ -189,6 +210,17 @@ static int make(const struct worker *worker, const char *path, struct err *err)
 	return share_make(path, &wish, err);
 }
 
+static int probe(const struct worker *worker, const char *path)
+{
+	struct err err = { 0 };
+	int hosts = probe_run(path, (int)worker->wait, NULL, NULL, &err);
+
+	if (hosts < 0)
+		return fail(&err);
+	printf("proven %d\n", hosts);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct worker worker = { .wait = 60000 };
@@ -205,6 +237,8 @@ int main(int argc, char **argv)
 		      stderr);
 		return 100;
 	}
+	if (worker.probe)
+		return probe(&worker, argv[1]);
 	read_host(&worker, argv[2]);
 	worker.count = strtol(argv[3], NULL, 10);
 	local = worker.share.local;
@@ -214,6 +248,8 @@ int main(int argc, char **argv)
 		return fail(&err);
 	worker.share.local = local;
 	worker.share.words = "lock_worker";
+	if (worker.gate)
+		wait_at_gate();
 	began = clock_ns();
 	for (long i = 1; rc == 0 && i <= worker.count; i++)
 		rc = work_once(&worker, i);

@@ -39,7 +39,7 @@ static struct here here_empty(void)
 
 static struct here here_with(enum share_backend backend, long ttl_ms)
 {
-	struct share_wish wish = { backend, ttl_ms, false };
+	struct share_wish wish = { .backend = backend, .ttl_ms = ttl_ms };
 	struct here here = here_empty();
 
 	CHECK_INT(share_make(here.path, &wish, NULL), 0);
@@ -91,7 +91,7 @@ static int wait_for(pid_t pid)
 
 TEST(a_share_is_made_and_opened)
 {
-	struct share_wish wish = { SHARE_LEASE, 2000, false };
+	struct share_wish wish = { .backend = SHARE_LEASE, .ttl_ms = 2000 };
 	auto_here struct here here = here_empty();
 	auto_share struct share share = SHARE_NONE;
 	struct err err = { 0 };
@@ -112,11 +112,11 @@ TEST(a_share_is_made_and_opened)
 
 TEST(a_share_of_another_kind_is_refused)
 {
-	struct share_wish lease = { SHARE_LEASE, 0, false },
-			  ofd = { SHARE_OFD, 0, false },
-			  slow = { SHARE_LEASE, 9000, false },
-			  any = { SHARE_OFD, 0, true };
-	struct share_wish never = { SHARE_LEASE, 1, false };
+	struct share_wish lease = { .backend = SHARE_LEASE, .ttl_ms = 0 },
+			  ofd = { .backend = SHARE_OFD, .ttl_ms = 0 },
+			  slow = { .backend = SHARE_LEASE, .ttl_ms = 9000 },
+			  any = { .backend = SHARE_OFD, .any_lock = true };
+	struct share_wish never = { .backend = SHARE_LEASE, .ttl_ms = 1 };
 	auto_here struct here here = here_empty();
 	struct err err = { 0 };
 
@@ -216,9 +216,9 @@ static void make_at_once(struct here *here, bool differ, int *made)
 
 	fflush(stdout);
 	for (int i = 0; i < MAKERS; i++) {
-		struct share_wish wish = { differ && i % 2 ? SHARE_OFD
-							   : SHARE_LEASE,
-					   0, false };
+		struct share_wish wish = { .backend = differ && i % 2
+							      ? SHARE_OFD
+							      : SHARE_LEASE };
 
 		pids[i] = fork();
 		if (pids[i] == 0)
@@ -768,9 +768,24 @@ TEST(epochs_that_say_nothing_are_broken)
 /* ---- what hands remove -------------------------------------------------------
  */
 
+/* As by an NFS server that has given it to another client. */
+TEST(an_ofd_lock_that_another_one_has_signed_is_lost)
+{
+	auto_here struct here here = here_with(SHARE_OFD, 0);
+	struct share_lock lock;
+	auto_close int fd = -1;
+
+	CHECK_INT(take(&here, 0, &lock, NULL), 0);
+	CHECK_INT(share_lock_check(&lock, NULL), 0);
+	fd = openat(here.share.root, "lock/ofd", O_RDWR | O_CLOEXEC);
+	CHECK_INT(pwrite(fd, "00000000000000ff", 16, 32), 16);
+	CHECK_INT(share_lock_check(&lock, NULL), -ESTALE);
+	share_lock_release(&lock, NULL);
+}
+
 static void without_its_lock(enum share_backend backend, const char *name)
 {
-	struct share_wish wish = { backend, 0, false };
+	struct share_wish wish = { .backend = backend, .ttl_ms = 0 };
 	auto_here struct here here = here_with(backend, 0);
 	struct share_lock lock, second;
 	struct share_holder holder;
@@ -786,7 +801,7 @@ static void without_its_lock(enum share_backend backend, const char *name)
 	CHECK_INT(share_lock_check(&lock, NULL), -ESTALE);
 	CHECK_INT(share_make(here.path, &wish, &err), 0);
 	CHECK_INT(take(&here, 0, &second, &err), 0);
-	CHECK(backend == SHARE_OFD || second.epoch > epoch);
+	CHECK(second.epoch > epoch);
 	/* Of the two, the first one knows. */
 	CHECK_INT(share_lock_check(&lock, NULL), -ESTALE);
 	share_lock_release(&lock, NULL);
@@ -804,7 +819,7 @@ TEST(a_lock_that_was_removed_is_made_anew)
 
 TEST(epochs_that_were_removed_are_made_anew)
 {
-	struct share_wish wish = { SHARE_LEASE, 0, false };
+	struct share_wish wish = { .backend = SHARE_LEASE, .ttl_ms = 0 };
 	auto_here struct here here = here_with(SHARE_LEASE, 0);
 	struct share_lock lock, second;
 	struct err err = { 0 };
@@ -828,8 +843,8 @@ TEST(epochs_that_were_removed_are_made_anew)
 
 TEST(a_share_without_record_keeps_its_lock)
 {
-	struct share_wish lease = { SHARE_LEASE, 0, false },
-			  ofd = { SHARE_OFD, 0, false };
+	struct share_wish lease = { .backend = SHARE_LEASE, .ttl_ms = 0 },
+			  ofd = { .backend = SHARE_OFD, .ttl_ms = 0 };
 	auto_here struct here here = here_with(SHARE_LEASE, 0);
 	struct share_lock lock, second;
 	struct err err = { 0 };
