@@ -279,6 +279,7 @@ int site_sweep(const char *mounts, const char *const *kept, struct err *err)
 		return errno == ENOENT
 			       ? 0
 			       : err_set(err, -errno, "open %s", mounts);
+	file_sweep_drafts(mounts);
 	while ((entry = readdir(folder)))
 		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);
 	closedir(folder);
