@@ -57,7 +57,7 @@ def tool_out(number, *words):
 
 
 def pack(number, name="tool", entries=("tool", "waiter"), blob=BLOB,
-         more=None):
+         more=None, writable=()):
     """An appliance whose every part tells its number."""
     tree = os.path.join(HERE, "trees", f"{name}-{number}-{len(entries)}")
     image = tree + ".erofs"
@@ -71,6 +71,7 @@ def pack(number, name="tool", entries=("tool", "waiter"), blob=BLOB,
     if more:
         more(tree)
     words = [w for e in entries for w in ("--entry", f"{e}=bin/{e}")]
+    words += [w for name in writable for w in ("--writable", name)]
     done = warm.brood("app", "pack", tree, "--as", image, "--name", name,
                       "--release", str(number), *words)
     assert done.status == 0, done
