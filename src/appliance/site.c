@@ -15,9 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SITE_HEX = 32, SITE_LOCK_MS = 20000, SITE_TICK_MS = 50 };
+enum {
+	SITE_HEX = 32,
+	SITE_LOCK_MS = 20000,
+	SITE_TICK_MS = 50,
+	SITE_USED_S = 60
+};
 static const char site_stamped[] = ".ok", site_locks[] = ".lock";
 
 void site_fini(struct site *site)
@@ -191,6 +197,15 @@ static int site_locked(const struct site_wish *wish, const char *image,
 	return lock < 0 ? lock : site_make(wish, image, stamp, site, err);
 }
 
+static bool site_is_used(const char *stamp, int seconds)
+{
+	time_t now = time(NULL);
+	struct stat st;
+
+	return stat(stamp, &st) == 0 && st.st_mtime <= now &&
+	       now - st.st_mtime < seconds;
+}
+
 /* Most starts find it, and need no lock for that.  1: so it is. */
 static int site_found(const struct site_wish *wish, const char *image,
 		      const char *stamp, struct site *site, struct err *err)
@@ -200,6 +215,8 @@ static int site_found(const struct site_wish *wish, const char *image,
 					    stamp, err)
 			 : 0;
 
+	if (rc > 0 && !site_is_used(stamp, SITE_USED_S / 2))
+		utimensat(AT_FDCWD, stamp, NULL, 0);
 	site->way = "found";
 	site->verified = "stamp";
 	return rc;
@@ -257,12 +274,16 @@ static void site_sweep_one(int folder, const char *mounts, const char *name,
 	auto_free char *root = file_format("%s/%.*s", mounts, len, name);
 	auto_free char *path =
 		root ? file_format("%s%s", root, site_locks) : NULL;
+	auto_free char *stamp =
+		root ? file_format("%s%s", root, site_stamped) : NULL;
 	auto_close int lock = -1;
 
-	if (!path || !site_is_one(name) || site_is_kept(name, kept))
+	if (!path || !stamp || !site_is_one(name) || site_is_kept(name, kept))
 		return;
 	lock = lock_take(path, 0, NULL);
-	if (lock < 0 || (mount_is(root) && mount_end(root, NULL) < 0))
+	if (lock < 0 || site_is_used(stamp, SITE_USED_S))
+		return;
+	if (mount_is(root) && mount_end(root, NULL) < 0)
 		return;
 	rmdir(root);
 	if (name[len])
