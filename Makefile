@@ -68,7 +68,7 @@ WASM_OBJECTS := $(call objects,host,src/wasm/*.c) \
 WAT_OBJECTS := $(call objects,host,src/wat/*.c) $(BUILD)/gen/wat/words.o
 JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
-LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c \
+LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/wasifs/*.c \
 	src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
 	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
@@ -85,7 +85,8 @@ AGENT_OBJECTS := $(call objects,hatch,src/agent/*.c src/bare/crc.c \
 
 GUEST_OBJECTS := $(call objects,guest,guest/*.c src/wasm/*.c) \
 	$(patsubst %,$(BUILD)/guest/src/%.o,jit/run jit/open jit/out \
-	jit/unwind jit/arguments jit/enter cache/code_header) \
+	jit/unwind jit/arguments jit/enter cache/code_header erofs/read \
+	wasifs/wasifs wasifs/wasifs_fd wasifs/wasifs_path) \
 	$(patsubst %.S,$(BUILD)/guest/%.o,$(wildcard guest/*.S)) \
 	$(BUILD)/guest/gen/wasm/operations.o $(BUILD)/guest/gen/jit/outs.o
 

@@ -49,6 +49,8 @@ void guest_fault(void)
 {
 	struct guest_trap *at = &guest_page()->stopped;
 
+	if (at->vector == VECTOR_PAGE_FAULT && guest_files_fault(at))
+		return;
 	if (!guest.store)
 		guest_panic("a fault before there was a store");
 	if (at->vector == GUEST_VECTORS)

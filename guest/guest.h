@@ -11,6 +11,7 @@
  *	link.c		names: imports find their exports
  *	wasi.c		imports that the host serves
  *	local.c		those of them that need no host
+ *	files.c		those that an image of files answers
  *	call.c		calls of exports, values in the data
  *	fault.c		traps of the CPU become traps of the byte code
  *	mem.c		mem*, which a compiler takes for granted
@@ -47,6 +48,7 @@ struct guest {
 	uint64_t generation;
 	uint64_t fuel;	      /* that the store was given */
 	uint64_t clock_ns[2]; /* that were told last */
+	uint64_t files_bytes; /* of an image of files; 0: there is none */
 };
 extern struct guest guest;
 
@@ -81,11 +83,23 @@ int guest_link(const struct wasm_module *module, struct wasm_extern *imports);
 int guest_define_host(void);
 
 /* local.c: what can be done without the host.  An errno, or -1: it cannot. */
-int guest_local(uint32_t number, const struct wasm_memory *memory,
+int guest_local(uint32_t number, bool unstable,
+		const struct wasm_memory *memory,
 		const union wasm_value *slots);
 /* Rings for it; what the answer is good for later is kept. */
-int64_t guest_local_ring(uint32_t number, const struct wasm_memory *memory,
+int64_t guest_local_ring(uint32_t number, bool unstable,
+			 const struct wasm_memory *memory,
 			 const union wasm_value *slots);
+
+/* files.c: the command; a call, as guest_local; poll_oneoff, which rings */
+int guest_files_open(void);
+int guest_files(uint32_t number, bool unstable,
+		const struct wasm_memory *memory,
+		const union wasm_value *slots);
+int64_t guest_files_poll(bool unstable, const struct wasm_memory *memory,
+			 const union wasm_value *slots);
+/* Was it a page of the image that was not to be had?  Then it goes on. */
+bool guest_files_fault(struct guest_trap *at);
 
 /* call.c: the commands of the same names */
 int guest_find(void);

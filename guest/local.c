@@ -178,9 +178,13 @@ static int local_write(const struct wasm_memory *memory,
 	return 0;
 }
 
-int guest_local(uint32_t number, const struct wasm_memory *memory,
-		const union wasm_value *slots)
+int guest_local(uint32_t number, bool unstable,
+		const struct wasm_memory *memory, const union wasm_value *slots)
 {
+	int e = guest_files(number, unstable, memory, slots);
+
+	if (e >= 0)
+		return e;
 	switch (number) {
 	case LOCAL_clock_time_get: return local_clock(memory, slots);
 	case LOCAL_random_get: return local_random(memory, slots);
@@ -189,11 +193,14 @@ int guest_local(uint32_t number, const struct wasm_memory *memory,
 	return -1;
 }
 
-int64_t guest_local_ring(uint32_t number, const struct wasm_memory *memory,
+int64_t guest_local_ring(uint32_t number, bool unstable,
+			 const struct wasm_memory *memory,
 			 const union wasm_value *slots)
 {
 	uint64_t before = count_now();
-	int64_t answer = guest_bell(GUEST_BELL_WASI);
+	int64_t answer = number == LOCAL_poll_oneoff
+				 ? guest_files_poll(unstable, memory, slots)
+				 : guest_bell(GUEST_BELL_WASI);
 
 	if (number == LOCAL_clock_time_get && answer == 0)
 		note_clock(memory, slots, before);

@@ -189,6 +189,7 @@ static int guest_do(uint32_t command)
 	case GUEST_COMMAND_CALL: return guest_call();
 	case GUEST_COMMAND_GLOBAL: return guest_global();
 	case GUEST_COMMAND_START: return guest_start();
+	case GUEST_COMMAND_FILES: return guest_files_open();
 	}
 	return guest_fail("an unknown command");
 }

@@ -78,21 +78,23 @@ static enum wasm_trap wasi_enter(struct wasm_store *store,
 	const struct wasm_deftype *type =
 		wasm_types_get(store->types, self->type);
 	const uint32_t number = (uint32_t)(which & ~WASI_UNSTABLE);
+	const bool unstable = (which & WASI_UNSTABLE) != 0;
 	struct guest_call *page = guest_page();
 	int errno_here;
 
 	if (!caller || !caller->module->memory_count)
 		return wasi_refuse(store, wasi_calls[number].name);
-	errno_here = guest_local(number, caller->memories[0], slots);
+	errno_here = guest_local(number, unstable, caller->memories[0], slots);
 	if (errno_here >= 0)
 		return answer(store, errno_here, slots);
 	page->words[0] = number;
-	page->words[1] = (which & WASI_UNSTABLE) != 0;
+	page->words[1] = unstable;
 	page->words[2] = guest_window(caller->memories[0]);
 	for (uint32_t i = 0; i < type->param_count; i++)
 		page->words[3 + i] = slots[i].i64;
 	return answer(store,
-		      guest_local_ring(number, caller->memories[0], slots),
+		      guest_local_ring(number, unstable, caller->memories[0],
+				       slots),
 		      slots);
 }
 

@@ -11,7 +11,8 @@
  * The memory's offsets are guest-physical addresses.  A part is a piece of
  * them that a region has at an offset; together parts make up the memory, in
  * their order.  Code is not in the memory: it is an object of the code cache,
- * named by its key and checksum, or a disk of the tip, by its number.
+ * named by its key and checksum, or a disk of the tip, by its number.  An image
+ * of files is named by its bytes' SHA-256 and has to be given again.
  *
  * All is little endian; what is reserved is 0. */
 #pragma once
@@ -19,7 +20,7 @@
 
 #define DOMAIN_STATE_MAGIC "\177BROODV" /* and its end, 8 bytes */
 enum {
-	DOMAIN_STATE_VERSION = 1,
+	DOMAIN_STATE_VERSION = 2,
 	DOMAIN_STATE_HASH = 32,
 	DOMAIN_REGIONS_MOST = 1026,
 	DOMAIN_PARTS_MOST = 16384,
@@ -46,10 +47,12 @@ struct domain_state {
 	uint32_t has_fuel;
 	uint32_t module, instance; /* of the program's first module */
 	uint32_t reserved;
+	uint64_t files_bytes; /* of an image of files; 0: it has none */
+	uint8_t files[DOMAIN_STATE_HASH];
 	uint64_t general[16], rip, flags;
 	uint64_t file_bytes;
 };
-_Static_assert(sizeof(struct domain_state) == 280, "part of the format");
+_Static_assert(sizeof(struct domain_state) == 320, "part of the format");
 
 struct domain_state_region {
 	uint64_t reserve, open, bytes, backed;

@@ -11,12 +11,14 @@
  *			the heap's first part
  *	40 MiB ..	parts of the heap and of linear memories, as they grow
  *	32 GiB ..	code objects and modules, read-only, not kept
+ *	48 GiB ..	an image of files, read-only, not kept
  *
  * Guest-virtual addresses, the same in all domains, and in a process that
  * takes a domain's place:
  *
  *	GUEST_VA + a	the system's address a, and behind it the heap's
  *	GUEST_CODE_VA	code objects and modules
+ *	GUEST_FILES_VA	an image of files: the pages of its file
  *	GUEST_MEMORY_VA	linear memories, one window each
  *
  * The guest rings a bell: it fills in the call page and writes to one port.
@@ -54,6 +56,7 @@ enum {
 /* Below what a CPU has of which nobody has told the guest more. */
 #define GUEST_PHYSICAL_MOST UINT64_C(0x1000000000)
 #define GUEST_CODE_AT	    UINT64_C(0x800000000)
+#define GUEST_FILES_AT	    UINT64_C(0xc00000000)
 #define GUEST_BELL_AT	    UINT64_C(0xfff000000) /* no memory is there */
 
 #define GUEST_VA      UINT64_C(0x200000000000)
@@ -66,7 +69,9 @@ enum {
 #define GUEST_HEAP_MOST	 UINT64_C(0x100000000)
 #define GUEST_HEAP_FIRST UINT64_C(0x1800000) /* what is there at once */
 #define GUEST_CODE_VA	 (GUEST_VA + UINT64_C(0x1000000000))
-#define GUEST_CODE_MOST	 (GUEST_BELL_AT - GUEST_CODE_AT)
+#define GUEST_CODE_MOST	 (GUEST_FILES_AT - GUEST_CODE_AT)
+#define GUEST_FILES_VA	 (GUEST_VA + UINT64_C(0x2000000000))
+#define GUEST_FILES_MOST (GUEST_BELL_AT - GUEST_FILES_AT)
 #define GUEST_MEMORY_VA	 (GUEST_VA + UINT64_C(0x8000000000))
 /* All that an index and an offset of 32 bits can name, twice. */
 #define GUEST_MEMORY_STRIDE UINT64_C(0x400000000)
@@ -138,6 +143,9 @@ enum guest_command {
 	 * A function without parameters and results is called; what it is not
 	 * is told by enum guest_no. */
 	GUEST_COMMAND_START,
+	/* words: bytes of the image of files, the number of its folder, length
+	 * of that one's name; the name */
+	GUEST_COMMAND_FILES,
 	GUEST_COMMANDS
 };
 

@@ -7,11 +7,14 @@
 #include "tree/tree.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { APPLIANCE_PART_MOST = 32 << 20 };
 
 int appliance_scratch(struct err *err)
 {
@@ -128,6 +131,34 @@ static int appliance_manifest(struct appliance *appliance, struct err *err)
 			   appliance->record_text.len, &appliance->record, err);
 }
 
+/* Or the first link on the way: where it leads is seen when it is started, and
+ * it stays within. */
+static int appliance_find(const struct appliance *appliance, const char *path,
+			  struct erofs_node *node)
+{
+	for (size_t len = 0;; len++) {
+		auto_free char *part = NULL;
+		int rc;
+
+		len += strcspn(path + len, "/");
+		part = strndup(path, len);
+		rc = part ? erofs_path(&appliance->erofs, part, node, NULL)
+			  : -ENOMEM;
+		if (rc < 0 || !path[len] ||
+		    (node->mode & EROFS_S_KIND) == EROFS_S_LINK)
+			return rc;
+	}
+}
+
+static bool appliance_is_kind(const struct record_entry *entry, uint32_t mode)
+{
+	uint32_t want =
+		entry->kind == RECORD_MACHINE ? EROFS_S_FOLDER : EROFS_S_FILE;
+
+	return (mode & EROFS_S_KIND) == want ||
+	       (mode & EROFS_S_KIND) == EROFS_S_LINK;
+}
+
 /* What is started has to be there. */
 static int appliance_entries(const struct appliance *appliance, struct err *err)
 {
@@ -135,16 +166,105 @@ static int appliance_entries(const struct appliance *appliance, struct err *err)
 
 	for (int i = 0; i < record->entry_count; i++) {
 		const struct record_entry *entry = &record->entry[i];
-		struct erofs_node node;
-		const char *why = "";
+		struct erofs_node node, loader;
 
-		if (erofs_path(&appliance->erofs, entry->path, &node, &why) < 0)
+		if (appliance_find(appliance, entry->path, &node) < 0)
 			return err_set(err, -EINVAL,
 				       "%s: entry %s: %s is not in it",
 				       appliance->path, entry->name,
 				       entry->path);
+		if (entry->loader &&
+		    appliance_find(appliance, entry->loader, &loader) < 0)
+			return err_set(err, -EINVAL,
+				       "%s: entry %s: its loader %s is not in "
+				       "it",
+				       appliance->path, entry->name,
+				       entry->loader);
+		if (!appliance_is_kind(entry, node.mode))
+			return err_set(err, -EINVAL,
+				       "%s: entry %s: %s is no %s",
+				       appliance->path, entry->name,
+				       entry->path,
+				       entry->kind == RECORD_MACHINE ? "folder"
+								     : "file");
 	}
 	return 0;
+}
+
+/* What an install takes from it besides the payload. */
+static int appliance_has_part(const struct appliance *appliance,
+			      const char *path, struct err *err)
+{
+	const char *why = "";
+	struct erofs_node node;
+	int rc = erofs_path(&appliance->erofs, path, &node, &why);
+
+	if (rc == EROFS_MISSING)
+		return err_set(err, -EINVAL, "%s: %s is not in it",
+			       appliance->path, path);
+	if (rc < 0)
+		return err_set(err, -EINVAL, "%s: %s: %s", appliance->path,
+			       path, why);
+	if ((node.mode & EROFS_S_KIND) != EROFS_S_FILE || !node.size ||
+	    node.size > APPLIANCE_PART_MOST)
+		return err_set(err, -EINVAL, "%s: %s is no program",
+			       appliance->path, path);
+	return 0;
+}
+
+struct appliance_settings {
+	const struct appliance *appliance;
+	uint64_t bytes;
+	char wrong[EROFS_NAME_MOST + 1];
+};
+
+static int appliance_setting(void *context, const struct erofs_entry *entry)
+{
+	struct appliance_settings *settings = context;
+	struct erofs_node node;
+
+	if (*entry->name == '.')
+		return 0;
+	if (erofs_node(&settings->appliance->erofs, entry->nid, &node, NULL) >=
+		    0 &&
+	    (node.mode & EROFS_S_KIND) == EROFS_S_FILE) {
+		settings->bytes += node.size;
+		if (settings->bytes <= MANIFEST_SETTINGS_MOST)
+			return 0;
+	}
+	snprintf(settings->wrong, sizeof settings->wrong, "%s", entry->name);
+	return 1;
+}
+
+static int appliance_settings(const struct appliance *appliance,
+			      struct err *err)
+{
+	struct appliance_settings settings = { .appliance = appliance };
+	struct erofs_node node;
+
+	if (erofs_path(&appliance->erofs, MANIFEST_SETTINGS, &node, NULL) < 0)
+		return 0;
+	if (erofs_list(&appliance->erofs, &node, appliance_setting, &settings,
+		       NULL) < 0)
+		return err_set(err, -EINVAL,
+			       "%s: " MANIFEST_SETTINGS " is no folder",
+			       appliance->path);
+	return *settings.wrong
+		       ? err_set(err, -EINVAL,
+				 "%s: " MANIFEST_SETTINGS "/%s is no file, or "
+				 "there is more than %d bytes of settings",
+				 appliance->path, settings.wrong,
+				 MANIFEST_SETTINGS_MOST)
+		       : 0;
+}
+
+static int appliance_parts(const struct appliance *appliance, struct err *err)
+{
+	int rc = appliance_has_part(appliance, MANIFEST_INSTALLER, err);
+
+	if (rc >= 0)
+		rc = appliance_has_part(appliance, MANIFEST_START, err);
+	return rc < 0 ? rc : appliance_settings(appliance, err);
 }
 
 static int appliance_look(struct appliance *appliance,
@@ -160,6 +280,8 @@ static int appliance_look(struct appliance *appliance,
 		rc = appliance_manifest(appliance, err);
 	if (rc >= 0)
 		rc = appliance_entries(appliance, err);
+	if (rc >= 0)
+		rc = appliance_parts(appliance, err);
 	if (rc < 0)
 		appliance_close(appliance);
 	return rc;

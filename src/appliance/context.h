@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a host has of an application: a folder of kilobytes.	CLAIM 4.5
+/* What a host has of an application: a folder of kilobytes.
+ *							CLAIM 4.1 4.5
  *
  *	APPS/NAME/context	the share, limits, what to do without it
  *	          record	the version at the install (record.h)
  *	          bin/ENTRY	link to the startup binary; start paths lead here
  *	          settings/	from the application's templates
- *	          data/		what the application may write
+ *	          data		link to what the application may write
  *	          state		only while independent: since when, and why
+ *	APPS/.data.NAME/	what it has written; stays after an uninstall
  *	APPS/.start/HEX		the startup binary, once for all applications
  *	APPS/.host		what this host calls itself on shares
  *	APPS/.lock		held by who installs or uninstalls

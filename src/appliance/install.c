@@ -45,6 +45,26 @@ static char *install_absolute(const char *path, struct err *err)
 	return real;
 }
 
+/* The folder is resolved, the name is not: a start path may be a link. */
+static char *install_start_path(const char *path, struct err *err)
+{
+	const char *name = file_base(path);
+	auto_free char *given = strndup(path, (size_t)(name - path));
+	auto_free char *folder = NULL;
+	char *whole = NULL;
+
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		err_set(err, -EINVAL, "%s is no start path", path);
+		return NULL;
+	}
+	folder = given ? install_absolute(*given ? given : ".", err) : NULL;
+	if (folder)
+		whole = file_join(folder, name);
+	if (!whole)
+		err_set(err, -ENOMEM, "%s", path);
+	return whole;
+}
+
 static char *install_bin(const struct install *install, struct err *err)
 {
 	const char *home = getenv("HOME");
@@ -141,12 +161,43 @@ static const char *install_at(const struct install *install, const char *entry)
 	return NULL;
 }
 
+/* Whose entry a start path is already; what was there before that has but one
+ * place to be kept. */
+static int install_is_free(const struct install *install, int number,
+			   struct err *err)
+{
+	const char *path = install->path[number];
+	auto_free char *folder = NULL;
+	auto_free char *entry = NULL;
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof target - 1);
+
+	for (int i = 0; i < number; i++)
+		if (strcmp(install->path[i], path) == 0)
+			return err_set(err, -EINVAL,
+				       "%s cannot be the start path of both "
+				       "%s and %s",
+				       path, install->record.entry[i].name,
+				       install->record.entry[number].name);
+	if (len < 0)
+		return 0;
+	target[len] = 0;
+	if (context_of(target, &folder, &entry, NULL) < 0 ||
+	    strcmp(folder, install->folder) == 0 ||
+	    strncmp(target, folder, strlen(folder)) != 0)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "%s starts the application %s; \"brood app uninstall\" "
+		       "gives it back, --at names another path",
+		       path, file_base(folder));
+}
+
 static int install_plan_path(struct install *install, int number,
 			     struct err *err)
 {
 	const char *entry = install->record.entry[number].name;
 	const char *given = install_at(install, entry);
-	char *path = given ? install_absolute(given, err)
+	char *path = given ? install_start_path(given, err)
 			   : file_join(install->bin, entry);
 	char *target = file_format("%s/bin/%s", install->folder, entry);
 	struct err why = { 0 };
@@ -155,18 +206,62 @@ static int install_plan_path(struct install *install, int number,
 	install->path[number] = path;
 	install->target[number] = target;
 	if (!path || !target)
-		return install_no_memory(err);
+		return err->code ? err->code : install_no_memory(err);
+	if (install_is_free(install, number, err) < 0)
+		return err->code;
 	install->saved[number] = paths_saved(path, target, &is_ours, &why);
 	return why.code ? why.code : 0;
 }
 
+/* --at names a path, or an entry that there is. */
+static int install_check_at(const struct install *install, struct err *err)
+{
+	const struct args_list *at = install->wish->at;
+
+	for (int i = 0; at && i < at->count; i++) {
+		const char *word = at->item[i];
+		size_t len = strcspn(word, "=");
+		auto_free char *entry = strndup(word, len);
+
+		if (*word == '/')
+			continue;
+		if (!word[len])
+			return err_set(err, -EINVAL,
+				       "--at %s: not ENTRY=PATH, nor a path "
+				       "that begins with /",
+				       word);
+		if (!entry || !record_find(&install->record, entry))
+			return err_set(err, -EINVAL,
+				       "--at %s: %s has no such entry", word,
+				       install->record.name);
+	}
+	return 0;
+}
+
 static int install_plan_paths(struct install *install, struct err *err)
 {
-	int rc = 0;
+	int rc = install_check_at(install, err);
 
 	for (int i = 0; rc >= 0 && i < install->record.entry_count; i++)
 		rc = install_plan_path(install, i, err);
 	return rc;
+}
+
+static void install_give_back(const struct context *context, int number,
+			      struct buf *notes)
+{
+	const struct context_path *path = &context->path[number];
+	auto_free char *target =
+		file_format("%s/bin/%s", context->folder, path->entry);
+	struct err err = { 0 };
+	int rc = target ? paths_restore(path->path, target, path->saved, &err)
+			: -ENOMEM;
+
+	if (rc > 0)
+		buf_format(notes, "%s was changed since and stays as it is\n",
+			   path->path);
+	else if (rc < 0)
+		buf_format(notes, "%s\n", err.text);
 }
 
 /* CLAIM 4.7: what the path was, and what it is. */
@@ -205,7 +300,37 @@ static int install_lead_all(struct install *install, struct err *err)
 	return rc;
 }
 
+static bool install_has_path(const struct install *install, const char *path)
+{
+	for (int i = 0; i < install->record.entry_count; i++)
+		if (strcmp(install->path[i], path) == 0)
+			return true;
+	return false;
+}
+
+/* Start paths of the install before that this one has not. */
+static void install_give_up(struct install *install,
+			    const struct context *before)
+{
+	for (int i = 0; i < before->path_count; i++)
+		if (!install_has_path(install, before->path[i].path))
+			install_give_back(before, i,
+					  &install->installed->notes);
+}
+
 /* ---- tried ------------------------------------------------------------------------ */
+
+int install_load(const struct context *context, struct err *err)
+{
+	auto_loaded struct loaded loaded = { 0 }, copy = { 0 };
+
+	if (load_shared(context, NULL, &loaded, err) < 0)
+		return err_wrap(err, "it cannot be loaded from the share");
+	if (context->copy &&
+	    load_local(context, NULL, context->copy, "copy", &copy, err) < 0)
+		return err_wrap(err, "its copy cannot be loaded");
+	return 0;
+}
 
 /* It is loaded once, so that the first start finds it so.  That it cannot be
  * is told, but no reason to take the context back: an independent entity may
@@ -213,15 +338,11 @@ static int install_lead_all(struct install *install, struct err *err)
 static void install_try(struct install *install)
 {
 	auto_context struct context context = { 0 };
-	auto_loaded struct loaded loaded = { 0 };
 	struct err err = { 0 };
 
 	if (context_read(install->folder, &context, &err) < 0 ||
-	    load_shared(&context, install->record.entry[0].name, &loaded,
-			&err) < 0)
-		buf_format(&install->installed->notes,
-			   "it cannot be loaded from the share: %s\n",
-			   err.text);
+	    install_load(&context, &err) < 0)
+		buf_format(&install->installed->notes, "%s\n", err.text);
 }
 
 /* ---- the install on one screen ------------------------------------------------------ */
@@ -234,25 +355,25 @@ static uint64_t install_lap(uint64_t *last_ns)
 	return lap_ns;
 }
 
-static int install_steps(struct install *install, struct progress *progress,
-			 struct err *err)
+static int install_steps(struct install *install, struct err *err)
 {
 	struct installed *done = install->installed;
+	auto_context struct context before = { 0 };
 	uint64_t last_ns = clock_ns();
-	int rc = appliance_open(install->wish->appliance, progress,
-				&install->appliance, err);
+	int rc = install_publish(install, err);
 
-	done->check_ns = install_lap(&last_ns);
-	if (rc >= 0)
-		rc = install_publish(install, err);
 	done->publish_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		rc = install_plan_paths(install, err);
+	if (rc >= 0)
+		context_read(install->folder, &before, NULL);
 	if (rc >= 0)
 		rc = install_context(install, err);
 	done->context_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		rc = install_lead_all(install, err);
+	if (rc >= 0)
+		install_give_up(install, &before);
 	done->paths_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		install_try(install);
@@ -304,14 +425,18 @@ int install_appliance(const struct install_wish *wish,
 				   .installed = installed,
 				   .appliance = APPLIANCE_NONE };
 	auto_close int lock = -1;
+	uint64_t began_ns = clock_ns();
 	int rc;
 
 	*installed = (struct installed){ 0 };
-	rc = install_places(&install, err);
+	rc = appliance_open(wish->appliance, progress, &install.appliance, err);
+	installed->check_ns = clock_ns() - began_ns;
+	if (rc >= 0)
+		rc = install_places(&install, err);
 	if (rc >= 0)
 		rc = lock = install_lock(install.root, err);
 	if (rc >= 0)
-		rc = install_steps(&install, progress, err);
+		rc = install_steps(&install, err);
 	if (rc >= 0)
 		install_tell(&install);
 	install_fini(&install);
@@ -319,26 +444,6 @@ int install_appliance(const struct install_wish *wish,
 }
 
 /* ---- taken away --------------------------------------------------------------------- */
-
-static void install_give_back(const struct context *context, struct buf *notes)
-{
-	for (int i = 0; i < context->path_count; i++) {
-		const struct context_path *path = &context->path[i];
-		auto_free char *target =
-			file_format("%s/bin/%s", context->folder, path->entry);
-		struct err err = { 0 };
-		int rc = target ? paths_restore(path->path, target, path->saved,
-						&err)
-				: -ENOMEM;
-
-		if (rc > 0)
-			buf_format(notes,
-				   "%s was changed since and stays as it is\n",
-				   path->path);
-		else if (rc < 0)
-			buf_format(notes, "%s\n", err.text);
-	}
-}
 
 static int install_leave_share(const struct context *context, struct err *err)
 {
@@ -366,6 +471,8 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 
 	if (!folder)
 		return err->code;
+	if (access(folder, F_OK) < 0)
+		return err_set(err, -errno, "application %s", name);
 	rc = lock = install_lock(root, err);
 	if (rc >= 0)
 		rc = install_sweep(root, name, &why);
@@ -376,7 +483,8 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 		rc = context_read(folder, &context, err);
 	if (rc < 0)
 		return rc;
-	install_give_back(&context, notes);
+	for (int i = 0; i < context.path_count; i++)
+		install_give_back(&context, i, notes);
 	if (install_leave_share(&context, &why) < 0)
 		buf_format(notes, "the share was not told: %s\n", why.text);
 	return install_drop_context(&context, purge, notes, err);

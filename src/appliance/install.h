@@ -45,5 +45,8 @@ int install_remove(const char *name, bool purge, struct buf *notes,
  * copy where one is kept. */
 int install_refresh(const struct context *context, const struct loaded *loaded,
 		    struct err *err);
+/* What the share has now is verified and mounted here, and the copy is, where
+ * one is kept: for starts of users who may not, and after a boot. */
+int install_load(const struct context *context, struct err *err);
 /* The bytes of the files in a folder, and in those below. */
 uint64_t install_bytes(const char *folder);

@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 enum {
-	INSTALL_START_MOST = 8 << 20,
-	INSTALL_SETTINGS_MOST = 16 * 1024,
+	INSTALL_START_MOST = 32 << 20,
 	INSTALL_EXCHANGE = 2, /* RENAME_EXCHANGE */
 };
 
@@ -192,17 +191,17 @@ static int install_setting(void *context, const struct erofs_entry *entry)
 		return 0;
 	from = file_format(MANIFEST_SETTINGS "/%s", entry->name);
 	settings->rc = from ? appliance_read(&install->appliance, from,
-					     INSTALL_SETTINGS_MOST, &text,
+					     MANIFEST_SETTINGS_MOST, &text,
 					     settings->err)
 			    : install_no_memory(settings->err);
 	if (settings->rc < 0)
 		return 1;
 	install_expand(install, buf_string(&text), &out);
 	settings->bytes += out.len;
-	if (settings->bytes > INSTALL_SETTINGS_MOST)
+	if (settings->bytes > MANIFEST_SETTINGS_MOST)
 		settings->rc = err_set(settings->err, -EINVAL,
 				       "settings of more than %d bytes",
-				       INSTALL_SETTINGS_MOST);
+				       MANIFEST_SETTINGS_MOST);
 	else
 		settings->rc =
 			install_put(settings->folder, entry->name,
@@ -229,42 +228,27 @@ static int install_settings(struct install *install, const char *folder,
 	return settings.rc;
 }
 
-/* A context that does not count, or no more.  What the application wrote may
- * be in it: an install that was cut off had it on its way from the one before
- * to the next.  It goes back, or where an install finds it. */
-static int install_discard(const char *root, const char *name, struct err *err)
+/* Beside the context, and a link in it: an install, an upgrade and an
+ * uninstall leave alone what was written. */
+static char *install_data_folder(const char *folder)
 {
-	auto_free char *fresh = file_format("%s/.new.%s", root, name);
-	auto_free char *lost = fresh ? file_join(fresh, "data") : NULL;
-	auto_free char *data = file_format("%s/%s/data", root, name);
-	auto_free char *kept = file_format("%s/.data.%s", root, name);
+	const char *name = file_base(folder);
 
-	if (!lost || !data || !kept)
-		return install_no_memory(err);
-	if (rename(lost, data) < 0 && rename(lost, kept) < 0 && errno != ENOENT)
-		return err_set(err, -errno, "keep %s as %s", lost, kept);
-	return file_remove_tree(fresh, err);
+	return file_format("%.*s.data.%s", (int)(name - folder), folder, name);
 }
 
-/* What was written under an install before is kept. */
 static int install_data(const struct install *install, const char *folder,
 			struct err *err)
 {
-	const char *const from[] = { install->folder, install->root };
-	auto_free char *data = file_join(folder, "data");
+	auto_free char *data = install_data_folder(install->folder);
+	auto_free char *link = file_join(folder, "data");
+	auto_free char *target = NULL;
 
-	for (int i = 0; i < 2; i++) {
-		auto_free char *old = i ? file_format("%s/.data.%s", from[i],
-						      install->record.name)
-					: file_join(from[i], "data");
-
-		if (!data || !old)
-			return install_no_memory(err);
-		if (rename(old, data) == 0)
-			break;
-	}
-	if (install->record.writable_count && mkdir(data, 0755) < 0 &&
-	    errno != EEXIST)
+	if (!data || !link)
+		return install_no_memory(err);
+	if (!install->record.writable_count && access(data, F_OK) < 0)
+		return 0;
+	if (mkdir(data, 0755) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "make %s", data);
 	for (int i = 0; i < install->record.writable_count; i++) {
 		auto_free char *path =
@@ -273,7 +257,24 @@ static int install_data(const struct install *install, const char *folder,
 		if (!path || (mkdir(path, 0755) < 0 && errno != EEXIST))
 			return err_set(err, -errno, "make %s", path);
 	}
+	target = file_format("../%s", file_base(data));
+	if (!target || symlink(target, link) < 0)
+		return err_set(err, target ? -errno : -ENOMEM, "make %s", link);
 	return 0;
+}
+
+/* Empty folders are not worth keeping; false: there is more. */
+static bool install_data_is_empty(const char *data)
+{
+	DIR *list = opendir(data);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			unlinkat(dirfd(list), entry->d_name, AT_REMOVEDIR);
+	if (list)
+		closedir(list);
+	return rmdir(data) == 0 || errno == ENOENT;
 }
 
 /* ---- a copy to go on from ------------------------------------------------------------- */
@@ -369,11 +370,8 @@ static int install_write(struct install *install, const char *folder,
 }
 
 /* In one step where there was one before: each start finds one of them. */
-static int install_swap(const struct install *install, const char *fresh,
-			struct err *err)
+static int install_swap(const char *fresh, const char *folder, struct err *err)
 {
-	const char *folder = install->folder;
-
 	if (rename(fresh, folder) == 0)
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
@@ -381,7 +379,7 @@ static int install_swap(const struct install *install, const char *fresh,
 	if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, folder,
 		    INSTALL_EXCHANGE) < 0)
 		return err_set(err, -errno, "replace %s", folder);
-	return install_discard(install->root, install->record.name, err);
+	return file_remove_tree(fresh, err);
 }
 
 int install_context(struct install *install, struct err *err)
@@ -391,74 +389,53 @@ int install_context(struct install *install, struct err *err)
 	int rc = fresh ? install_sweep(install->root, name, err)
 		       : install_no_memory(err);
 
-	if (rc >= 0)
-		rc = install_discard(install->root, name, err);
 	if (rc < 0)
 		return rc;
 	if (mkdir(fresh, 0755) < 0)
 		return err_set(err, -errno, "make %s", fresh);
 	rc = install_write(install, fresh, err);
 	if (rc >= 0)
-		rc = install_swap(install, fresh, err);
+		rc = install_swap(fresh, install->folder, err);
 	if (rc < 0)
-		install_discard(install->root, name, NULL);
+		file_remove_tree(fresh, NULL);
 	return rc;
-}
-
-/* An empty one is not worth keeping. */
-static int install_keep_data(const char *folder, const char *kept,
-			     struct buf *notes, struct err *err)
-{
-	auto_free char *data = file_join(folder, "data");
-
-	if (!data)
-		return install_no_memory(err);
-	if (rename(data, kept) < 0)
-		return errno == ENOENT ? 0
-				       : err_set(err, -errno, "keep %s as %s",
-						 data, kept);
-	if (rmdir(kept) < 0)
-		buf_format(notes, "what it has written is kept in %s\n", kept);
-	return 0;
 }
 
 int install_drop_context(const struct context *context, bool purge,
 			 struct buf *notes, struct err *err)
 {
 	const char *name = file_base(context->folder);
-	auto_free char *root =
-		strndup(context->folder, (size_t)(name - context->folder - 1));
-	auto_free char *gone = file_format("%s/.old.%s", root, name);
-	auto_free char *kept = file_format("%s/.data.%s", root, name);
-	int rc;
+	int root = (int)(name - context->folder);
+	auto_free char *gone =
+		file_format("%.*s.old.%s", root, context->folder, name);
+	auto_free char *data = install_data_folder(context->folder);
 
-	if (!root || !gone || !kept)
+	if (!gone || !data)
 		return install_no_memory(err);
-	rc = install_discard(root, name, err);
-	if (rc >= 0 && !purge)
-		rc = install_keep_data(context->folder, kept, notes, err);
-	if (rc < 0)
-		return rc;
-	if (purge)
-		file_remove_tree(kept, NULL);
 	file_remove_tree(gone, NULL);
 	if (rename(context->folder, gone) < 0)
 		return err_set(err, -errno, "remove %s", context->folder);
+	if (purge)
+		file_remove_tree(data, NULL);
+	else if (!install_data_is_empty(data))
+		buf_format(notes, "what it has written is kept in %s\n", data);
 	return file_remove_tree(gone, err);
 }
 
 int install_sweep(const char *root, const char *name, struct err *err)
 {
 	auto_free char *gone = file_format("%s/.old.%s", root, name);
+	auto_free char *fresh = file_format("%s/.new.%s", root, name);
 	auto_free char *folder = file_join(root, name);
 	auto_free char *start = file_join(root, ".start");
 	bool was;
 
-	if (!gone || !folder || !start)
+	if (!gone || !fresh || !folder || !start)
 		return install_no_memory(err);
 	file_sweep_drafts(root);
 	file_sweep_drafts(start);
 	file_sweep_drafts(folder);
+	file_remove_tree(fresh, NULL);
 	was = access(gone, F_OK) == 0;
 	return was && file_remove_tree(gone, err) < 0 ? err->code : was;
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "share/lock.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct load {
 	const char *image; /* of this host alone; NULL: on the share */
 	const char *source;
 	struct share_holder holder; /* before it was taken */
+	bool unlocked;		    /* only what root has loaded */
 	uint64_t began_ns, locked_ns, placed_ns, checked_ns;
 };
 
@@ -97,8 +99,8 @@ static int load_take_lock(struct load *load, struct err *err)
 	if (rc >= 0)
 		rc = share_lock_take(&load->share, load->context->wait_ms,
 				     load_waits, load, &load->lock, err);
-	load->locked_ns = clock_ns();
 	load->epoch = load->lock.epoch;
+	load->locked_ns = clock_ns();
 	return rc;
 }
 
@@ -135,6 +137,7 @@ static int load_place(struct load *load, struct err *err)
 		.tick = load_goes_on,
 		.context = load,
 		.shared = !load->image,
+		.found_only = load->unlocked,
 	};
 	int rc = load_says(load, "opening the payload", err);
 
@@ -196,6 +199,7 @@ static void load_facts(const struct load *load, struct buf *out)
 	json_open(&json, NULL);
 	json_number(&json, "version", (int64_t)load->version);
 	json_text(&json, "payload", load->record.payload);
+	json_bool(&json, "locked", !load->unlocked);
 	json_bool(&json, "lock_was_held", load->holder.held);
 	json_number(&json, "epoch", (int64_t)load->epoch);
 	json_text(&json, "verified", load->site.verified);
@@ -237,6 +241,26 @@ static void load_fini(struct load *load)
 
 /* ---- the claim on one screen ----------------------------------------------------- */
 
+/* Users whom root has installed an application for may not write to the share,
+ * and so take no lock.  They load nothing either: what root has loaded on this
+ * host is there for them. */
+static bool load_may_lock(const struct load *load)
+{
+	return faccessat(load->share.root, "lock", W_OK, AT_EACCESS) == 0;
+}
+
+static int load_found(struct load *load, struct err *err)
+{
+	int rc;
+
+	load->unlocked = true;
+	load->locked_ns = clock_ns();
+	rc = load_version(load, err);
+	if (rc >= 0)
+		rc = load_place(load, err);
+	return rc < 0 ? rc : load_check(load, err);
+}
+
 static int load_under_lock(struct load *load, struct err *err)
 {
 	int rc = load_version(load, err);
@@ -250,6 +274,18 @@ static int load_under_lock(struct load *load, struct err *err)
 	return rc;
 }
 
+static int load_locked(struct load *load, struct err *err)
+{
+	int rc = load_take_lock(load, err);
+	int released;
+
+	if (rc < 0)
+		return rc;
+	rc = load_under_lock(load, err);
+	released = share_lock_release(&load->lock, rc < 0 ? NULL : err);
+	return rc < 0 ? rc : released;
+}
+
 static int load_work(struct helper *helper, void *context, struct buf *answer,
 		     struct err *err)
 {
@@ -260,15 +296,8 @@ static int load_work(struct helper *helper, void *context, struct buf *answer,
 	load->began_ns = clock_ns();
 	rc = load_open_share(load, err);
 	if (rc >= 0)
-		rc = load_take_lock(load, err);
-	if (rc >= 0) {
-		int released;
-
-		rc = load_under_lock(load, err);
-		released = share_lock_release(&load->lock, rc < 0 ? NULL : err);
-		if (rc >= 0)
-			rc = released;
-	}
+		rc = load_may_lock(load) ? load_locked(load, err)
+					 : load_found(load, err);
 	if (rc >= 0)
 		load_answer(load, answer);
 	load_fini(load);

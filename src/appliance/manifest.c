@@ -29,11 +29,26 @@ static void manifest_put(struct manifest_reader *reader, const char *key,
 			lines_put(reader->out, reader->err, key, "%s", value);
 }
 
+/* malloced; NULL: it is not there, or (an error) no text. */
+static char *manifest_get(struct manifest_reader *reader, const char *path)
+{
+	size_t len = 0;
+	const char *value = json_get_value(reader->text, path, &len);
+	char *text = value ? json_get_text(reader->text, path) : NULL;
+
+	/* A 0 would end the text before its end. */
+	if (value && (!text || memmem(value, len, "\\u0000", 6)) &&
+	    reader->rc >= 0)
+		reader->rc =
+			err_set(reader->err, -EINVAL, "%s is no text", path);
+	return text;
+}
+
 /* 1: it was there. */
 static int manifest_text(struct manifest_reader *reader, const char *path,
 			 const char *key)
 {
-	auto_free char *value = json_get_text(reader->text, path);
+	auto_free char *value = manifest_get(reader, path);
 
 	if (value)
 		manifest_put(reader, key, value);
@@ -61,7 +76,7 @@ static void manifest_libraries(struct manifest_reader *reader, const char *list)
 		auto_free char *value = NULL;
 
 		snprintf(path, sizeof path, "%s.%d", list, i);
-		value = json_get_text(reader->text, path);
+		value = manifest_get(reader, path);
 		if (!value)
 			break;
 		buf_format(&all, "%s%s", all.len ? ":" : "", value);
@@ -70,13 +85,29 @@ static void manifest_libraries(struct manifest_reader *reader, const char *list)
 		manifest_put(reader, "libraries", buf_string(&all));
 }
 
-static bool manifest_is_true(const struct manifest_reader *reader,
-			     const char *path)
+static bool manifest_is_true(struct manifest_reader *reader, const char *path)
 {
-	size_t len;
+	size_t len = 0;
 	const char *value = json_get_value(reader->text, path, &len);
+	bool is_true = value && len == 4 && memcmp(value, "true", 4) == 0;
 
-	return value && len == 4 && memcmp(value, "true", 4) == 0;
+	if (value && !is_true && (len != 5 || memcmp(value, "false", 5) != 0) &&
+	    reader->rc >= 0)
+		reader->rc = err_set(reader->err, -EINVAL,
+				     "%s is neither true nor false", path);
+	return is_true;
+}
+
+/* Behind the last one nothing may be. */
+static void manifest_no_entry(struct manifest_reader *reader, int number)
+{
+	char path[128];
+	size_t len;
+
+	snprintf(path, sizeof path, "entries.%d", number);
+	if (reader->rc >= 0 && json_get_value(reader->text, path, &len))
+		reader->rc =
+			err_set(reader->err, -EINVAL, "%s has no name", path);
 }
 
 static bool manifest_entry(struct manifest_reader *reader, int number)
@@ -85,8 +116,10 @@ static bool manifest_entry(struct manifest_reader *reader, int number)
 	char path[128];
 
 	snprintf(path, sizeof path, "entries.%d.name", number);
-	if (!manifest_text(reader, path, "entry"))
+	if (!manifest_text(reader, path, "entry")) {
+		manifest_no_entry(reader, number);
 		return false;
+	}
 	for (size_t i = 0; i < 3; i++) {
 		snprintf(path, sizeof path, "entries.%d.%s", number, texts[i]);
 		manifest_text(reader, path, texts[i]);
@@ -103,17 +136,20 @@ static bool manifest_entry(struct manifest_reader *reader, int number)
 
 static void manifest_ports(struct manifest_reader *reader)
 {
-	char path[128], text[24];
+	char path[128];
 
-	for (int i = 0; i <= RECORD_WORDS; i++) {
-		int64_t port;
+	for (int i = 0; i <= RECORD_WORDS && reader->rc >= 0; i++) {
+		auto_free char *text = NULL;
+		const char *value;
+		size_t len = 0;
 
 		snprintf(path, sizeof path, "ports.%d", i);
-		port = json_get_number(reader->text, path, -1);
-		if (port < 0)
+		value = json_get_value(reader->text, path, &len);
+		if (!value)
 			return;
-		snprintf(text, sizeof text, "%ld", (long)port);
-		manifest_put(reader, "port", text);
+		text = strndup(value, len);
+		if (text)
+			manifest_put(reader, "port", text);
 	}
 }
 
@@ -143,6 +179,9 @@ static int manifest_lines(struct manifest_reader *reader, const char *payload,
 	manifest_put(reader, "payload", words);
 	while (number <= RECORD_ENTRIES && manifest_entry(reader, number))
 		number++;
+	if (reader->rc >= 0 && number > RECORD_ENTRIES)
+		return err_set(reader->err, -EINVAL, "more than %d entries",
+			       RECORD_ENTRIES);
 	manifest_texts(reader, "environment", "environment");
 	manifest_texts(reader, "writable", "writable");
 	manifest_ports(reader);

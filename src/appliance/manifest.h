@@ -17,7 +17,10 @@
 #include "base/err.h"
 #include <stdint.h>
 
-enum { MANIFEST_MOST = 64 * 1024 };
+enum {
+	MANIFEST_MOST = 64 * 1024,
+	MANIFEST_SETTINGS_MOST = 16 * 1024,
+};
 #define MANIFEST_FOLDER	   ".brood"
 #define MANIFEST_PATH	   ".brood/manifest.json"
 #define MANIFEST_INSTALLER ".brood/installer"

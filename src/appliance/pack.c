@@ -41,27 +41,51 @@ static int pack_no_memory(struct err *err)
 
 /* ---- what goes into it ----------------------------------------------------------- */
 
+static const char *pack_kind(const struct pack *pack, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (pack->wish->kind)
+		return pack->wish->kind;
+	if (len > 5 && strcmp(path + len - 5, ".wasm") == 0)
+		return record_kinds[RECORD_WASM];
+	return record_kinds[RECORD_PROGRAM];
+}
+
+static bool pack_is_program(const struct pack *pack, const char *path)
+{
+	return strcmp(pack_kind(pack, path), record_kinds[RECORD_PROGRAM]) == 0;
+}
+
+/* Where a file is put: its folder is resolved, as all names in a payload are,
+ * its own name is not.  malloced; NULL with errno */
+static char *pack_place(const char *path)
+{
+	const char *name = file_base(path);
+	auto_free char *folder = name > path
+					 ? strndup(path, (size_t)(name - path))
+					 : strdup(".");
+	auto_free char *real = folder ? realpath(folder, NULL) : NULL;
+
+	return real ? file_format("%s/%s", strcmp(real, "/") ? real : "", name)
+		    : NULL;
+}
+
 /* Its links stay as they are; their targets come with it. */
 static int pack_find_program(struct pack *pack, struct err *err)
 {
 	const char *word = pack->wish->what;
 	auto_free char *found = NULL;
-	auto_free char *here = NULL;
 
 	found = strchr(word, '/') ? strdup(word)
 				  : process_find_in_path(word, getenv("PATH"));
 	if (!found)
 		return err_set(err, -ENOENT,
 			       "%s is no folder and no program in PATH", word);
-	if (access(found, X_OK) < 0)
+	if (access(found, pack_is_program(pack, found) ? X_OK : R_OK) < 0)
 		return err_set(err, -errno, "%s", found);
-	if (*found == '/') {
-		pack->program = steal_ptr(&found);
-		return 0;
-	}
-	here = getcwd(NULL, 0);
-	pack->program = here ? file_join(here, found) : NULL;
-	return pack->program ? 0 : pack_no_memory(err);
+	pack->program = pack_place(found);
+	return pack->program ? 0 : err_set(err, -errno, "%s", found);
 }
 
 /* "PATH" or "PATH=TO". */
@@ -104,10 +128,20 @@ static int pack_collect(struct pack *pack, struct err *err)
 
 /* In the payload there is no other root: a link that begins with / means the
  * payload's own. */
-static int pack_turn_link(struct tree_node *node, struct err *err)
+static int pack_turn_link(const struct pack *pack, struct tree_node *node,
+			  struct err *err)
 {
 	auto_buf struct buf text = { 0 };
 
+	/* What is this system's lies where it is without links of folders. */
+	if (pack->program) {
+		auto_free char *place = pack_place(buf_string(&node->data));
+
+		if (place) {
+			buf_clear(&node->data);
+			buf_text(&node->data, place);
+		}
+	}
 	for (const char *at = node->name; (at = strchr(at, '/')); at++)
 		buf_text(&text, "../");
 	buf_add(&text, node->data.data + 1, node->data.len - 1);
@@ -129,7 +163,7 @@ static int pack_turn_links(struct pack *pack, struct err *err)
 
 		if (S_ISLNK(node->mode) && node->data.len &&
 		    node->data.data[0] == '/')
-			rc = pack_turn_link(node, err);
+			rc = pack_turn_link(pack, node, err);
 	}
 	return rc;
 }
@@ -216,6 +250,7 @@ static int pack_find_libraries(struct pack *pack, struct err *err)
 static int pack_find_loader(struct pack *pack, struct err *err)
 {
 	auto_close int fd = open(pack->program, O_RDONLY | O_CLOEXEC);
+	auto_free char *place = NULL;
 	struct needed_elf elf = { 0 };
 	struct stat st;
 	void *at;
@@ -226,24 +261,15 @@ static int pack_find_loader(struct pack *pack, struct err *err)
 	if (at == MAP_FAILED)
 		return err_set(err, -errno, "map %s", pack->program);
 	if (needed_elf_read(at, (size_t)st.st_size, &elf) && elf.interpreter)
-		pack->loader = tree_name(&pack->tree, elf.interpreter, err);
+		place = pack_place(elf.interpreter);
+	if (place)
+		pack->loader = tree_name(&pack->tree, place, err);
 	munmap(at, (size_t)st.st_size);
 	return pack->loader ? 0
 			    : err_set(err, -EINVAL,
 				      "%s has no loader; --own-libc is for "
 				      "dynamic programs",
 				      pack->program);
-}
-
-static const char *pack_kind(const struct pack *pack, const char *path)
-{
-	size_t len = strlen(path);
-
-	if (pack->wish->kind)
-		return pack->wish->kind;
-	if (len > 5 && strcmp(path + len - 5, ".wasm") == 0)
-		return record_kinds[RECORD_WASM];
-	return record_kinds[RECORD_PROGRAM];
 }
 
 static int pack_add_entry(struct pack *pack, const char *name, size_t name_len,
@@ -257,7 +283,9 @@ static int pack_add_entry(struct pack *pack, const char *name, size_t name_len,
 			       PACK_ENTRIES);
 	pack->entry_name[i] = strndup(name, name_len);
 	pack->entry_path[i] = tree_name(&pack->tree, path, err);
-	if (!pack->entry_name[i] || !pack->entry_path[i])
+	if (!pack->entry_path[i])
+		return err->code;
+	if (!pack->entry_name[i])
 		return pack_no_memory(err);
 	pack->entry[i] = (struct manifest_entry){
 		.name = pack->entry_name[i],

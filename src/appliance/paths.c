@@ -40,7 +40,9 @@ char *paths_saved(const char *path, const char *target, bool *is_ours,
 		err_set(err, -ENOMEM, "look at %s", path);
 		return NULL;
 	}
-	if (*is_ours ? access(saved, F_OK) == 0 : lstat(path, &st) == 0)
+	/* Without hard links the path is away for a moment, and was saved. */
+	if (lstat(*is_ours ? saved : path, &st) == 0 ||
+	    (errno == ENOENT && lstat(saved, &st) == 0))
 		return saved;
 	mem_free(&saved);
 	return NULL;
@@ -52,10 +54,16 @@ static int paths_save(const char *path, const char *saved, struct err *err)
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return err_set(err, -errno, "look at %s", path);
+		return errno == ENOENT && lstat(saved, &st) == 0
+			       ? 0
+			       : err_set(err, -errno, "look at %s", path);
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, -EINVAL, "%s is a folder, no start path",
 			       path);
+	/* A link to nowhere is of an application that is no more: what was
+	 * there before it is what comes back. */
+	if (stat(path, &st) < 0 && lstat(saved, &st) == 0)
+		return 0;
 	/* Of an install that was cut off before it changed the path. */
 	unlink(saved);
 	if (link(path, saved) == 0)

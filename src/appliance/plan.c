@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "launch/key.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -150,7 +152,46 @@ static char *plan_template(const char *program)
 	return file_format("%s%s/brood/programs/%s/entry", base, below, key);
 }
 
-/* The first warm start is "brood launch", which makes the template. */
+/* What makes the template is nobody's child, and says nothing. */
+static void plan_serve(const struct plan *plan)
+{
+	const char *path = getenv("LD_LIBRARY_PATH");
+	auto_free char *variable =
+		file_format("LD_LIBRARY_PATH=%s", path ? path : "");
+	char *words[] = { (char *)"brood", (char *)"serve", (char *)"--env",
+			  variable,	   plan->path,	    NULL };
+	pid_t child = variable ? fork() : -1;
+	int null;
+
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	if (child != 0)
+		return;
+	if (fork() != 0)
+		_exit(0);
+	setsid();
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	execve(plan->context->brood, words, environ);
+	_exit(127);
+}
+
+/* The first warm start is "brood launch", which makes the template; but one
+ * that needs the payload's libraries has to be told of them. */
+static void plan_cold(struct plan *plan)
+{
+	plan->program = plan->path;
+	if (plan->libraries.len) {
+		plan_serve(plan);
+	} else {
+		plan->program = plan->context->brood;
+		plan_word(plan, "brood");
+		plan_word(plan, "launch");
+	}
+	plan_word(plan, plan->path);
+}
+
 static int plan_warm(struct plan *plan, struct err *err)
 {
 	char *template = plan_template(plan->path);
@@ -158,10 +199,7 @@ static int plan_warm(struct plan *plan, struct err *err)
 	if (!template)
 		return err_set(err, -ENOENT, "find the templates of programs");
 	if (access(template, R_OK) < 0) {
-		plan->program = plan->context->brood;
-		plan_word(plan, "brood");
-		plan_word(plan, "launch");
-		plan_word(plan, plan->path);
+		plan_cold(plan);
 	} else {
 		plan->program = plan->context->hatch;
 		plan_word(plan, "brood-hatch");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shared side of an install: the first host puts the payload and the
  * version there, later ones find them.  All of it is done by a helper with a
- * limit on the share's silence. */
+ * limit on the share's silence.			CLAIM 4.15 */
 #pragma once
 #include "appliance/appliance.h"
 #include "share/share.h"

@@ -141,22 +141,57 @@ static int site_compare(const struct site_wish *wish, const char *image,
 	return erofs_compare(&erofs, dir, wish->tick, wish->context, NULL);
 }
 
+/* What was found right of a folder: that of the image that it was compared
+ * with, and which folder it was. */
+static bool site_tree_stamp(const char *stamp, const struct stat *st,
+			    struct buf *text)
+{
+	struct file_stamp folder;
+
+	if (file_read(stamp, text, 4096, NULL) < 0)
+		return false;
+	file_stamp_of(st, &folder);
+	buf_format(text, "%lx.%lx.%lx.%lx\n", (unsigned long)folder.dev,
+		   (unsigned long)folder.ino, (unsigned long)folder.mtime_ns,
+		   (unsigned long)folder.ctime_ns);
+	return !text->failed;
+}
+
+/* Compared when this host meets it for the first time since it was booted:
+ * that the image is right says nothing of what lies beside it. */
+static int site_tree(const struct site_wish *wish, const char *image,
+		     const char *stamp, const char *tree, struct site *site)
+{
+	auto_free char *path = file_format("%s.tree", stamp);
+	auto_buf struct buf now = { 0 }, found = { 0 };
+	bool stamped;
+	struct stat st;
+	int rc;
+
+	if (!path || lstat(tree, &st) < 0 || !S_ISDIR(st.st_mode))
+		return -ENOENT;
+	stamped = site_tree_stamp(stamp, &st, &now);
+	site->is_new = !stamped || file_read(path, &found, 4096, NULL) < 0 ||
+		       strcmp(buf_string(&found), buf_string(&now)) != 0;
+	if (!site->is_new)
+		return 0;
+	site->verified = "digest";
+	rc = site_compare(wish, image, tree);
+	if (rc >= 0 && stamped)
+		file_replace(path, buf_string(&now), now.len, 0644, NULL);
+	return rc;
+}
+
 /* The same, unpacked: HEX.tree beside HEX.erofs. */
 static int site_folder(const struct site_wish *wish, const char *image,
 		       const char *stamp, struct site *site)
 {
 	size_t len = strlen(image) - strlen(".erofs");
 	char *tree = file_format("%.*s.tree", (int)len, image);
-	struct stat st;
-	int rc;
+	int rc = tree ? site_verify(wish, image, stamp, site, NULL) : -ENOMEM;
 
-	if (!tree || stat(tree, &st) < 0 || !S_ISDIR(st.st_mode)) {
-		free(tree);
-		return -ENOENT;
-	}
-	rc = site_verify(wish, image, stamp, site, NULL);
-	if (rc == 0)
-		rc = site_compare(wish, image, tree);
+	if (rc >= 0)
+		rc = site_tree(wish, image, stamp, tree, site);
 	if (rc < 0) {
 		free(tree);
 		return rc;
@@ -206,6 +241,25 @@ static bool site_is_used(const char *stamp, int seconds)
 	       now - st.st_mtime < seconds;
 }
 
+/* Mounts and stamps are believed: nobody else may have made them.  It may lie
+ * in a folder that all users can write. */
+static int site_trusts(const char *mounts, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(mounts, &st) < 0)
+		return errno == ENOENT
+			       ? 0
+			       : err_set(err, -errno, "look at %s", mounts);
+	if (!S_ISDIR(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (st.st_uid != 0 && st.st_uid != geteuid()))
+		return err_set(err, -EINVAL,
+			       "%s is no folder that this user or root alone "
+			       "can write",
+			       mounts);
+	return 0;
+}
+
 /* Most starts find it, and need no lock for that.  1: so it is. */
 static int site_found(const struct site_wish *wish, const char *image,
 		      const char *stamp, struct site *site, struct err *err)
@@ -235,10 +289,17 @@ int site_find(const struct site_wish *wish, const char *image,
 	*site = (struct site){ .root = root };
 	if (!stamp || !site->root)
 		return err_set(err, -ENOMEM, "find %s", image);
-	rc = site_found(wish, image, stamp, site, err);
+	rc = site_trusts(wish->mounts, err);
+	if (rc >= 0)
+		rc = site_found(wish, image, stamp, site, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	rc = file_make_dirs(wish->mounts, 0755, &mount_err);
+	rc = wish->found_only
+		     ? err_set(&mount_err, -EPERM,
+			       "%s is not loaded on this host: \"brood app "
+			       "load\" does so, as root",
+			       image)
+		     : file_make_dirs(wish->mounts, 0755, &mount_err);
 	if (rc >= 0)
 		rc = site_locked(wish, image, stamp, site, &mount_err);
 	if (rc < 0 && site_may_not_mount(rc) &&

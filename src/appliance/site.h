@@ -5,6 +5,7 @@
  *	MOUNTS/HEX-SOURCE/	where it is mounted
  *	MOUNTS/HEX-SOURCE.ok	what was found right of the file (payload.h);
  *				its time: when it was used last, about
+ *	MOUNTS/HEX-SOURCE.ok.tree	the same of a folder that stands in
  *	MOUNTS/HEX-SOURCE.fits.ENTRY	its program can be loaded on this host
  *	MOUNTS/HEX-SOURCE.lock	held while it is made or taken away: by nobody
  *				but those who want this very one, for a share
@@ -24,6 +25,7 @@ struct site_wish {
 	uint64_t bytes;
 	const char *source; /* "share", "copy" or "appliance" */
 	bool shared;	    /* a device of the hypervisor's will do */
+	bool found_only;    /* nothing is mounted */
 	payload_tick *tick;
 	void *context;
 };

@@ -22,7 +22,8 @@ const struct args_verb app_args = {
 		"upgrade puts a new version on the share, rollback takes an "
 		"old one again, gc removes what nobody starts any more.\n\n"
 		"ls lists what is installed, show tells all of one, verify "
-		"reads every byte of it. rejoin tries the share again for one "
+		"reads every byte of it. load makes ready what starts would "
+		"load, such as after a boot. rejoin tries the share again for one "
 		"that became independent of it.\n\n"
 		"\"brood app VERB --help\" tells more of each.",
 	.options = app_no_options,
@@ -35,12 +36,19 @@ static const struct app_verb {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } app_verbs[] = {
-	{ "pack", app_pack_run },	    { "install", app_install_run },
-	{ "start", app_start_run },	    { "ls", app_ls_run },
-	{ "show", app_show_run },	    { "verify", app_verify_run },
-	{ "upgrade", app_upgrade_run },	    { "rollback", app_rollback_run },
-	{ "rejoin", app_rejoin_run },	    { "gc", app_gc_run },
-	{ "uninstall", app_uninstall_run }, { NULL, NULL },
+	{ "pack", app_pack_run },
+	{ "install", app_install_run },
+	{ "start", app_start_run },
+	{ "ls", app_ls_run },
+	{ "show", app_show_run },
+	{ "verify", app_verify_run },
+	{ "upgrade", app_upgrade_run },
+	{ "rollback", app_rollback_run },
+	{ "load", app_load_run },
+	{ "rejoin", app_rejoin_run },
+	{ "gc", app_gc_run },
+	{ "uninstall", app_uninstall_run },
+	{ NULL, NULL },
 };
 
 int app_run(int argc, char **argv)
@@ -57,7 +65,7 @@ int app_run(int argc, char **argv)
 	if (!verb->name)
 		return cli_wrong("no \"app %s\"; there are pack, install, "
 				 "start, ls, show, verify, upgrade, rollback, "
-				 "rejoin, gc and uninstall",
+				 "load, rejoin, gc and uninstall",
 				 operands[0]);
 	return verb->run(count, operands);
 }

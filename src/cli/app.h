@@ -12,6 +12,7 @@ CLI_VERB(app_show);
 CLI_VERB(app_verify);
 CLI_VERB(app_start);
 CLI_VERB(app_uninstall);
+CLI_VERB(app_load);
 CLI_VERB(app_rejoin);
 CLI_VERB(app_rollback);
 CLI_VERB(app_gc);

@@ -196,6 +196,77 @@ int app_rejoin_run(int argc, char **argv)
 	return code;
 }
 
+/* ---- load ------------------------------------------------------------------------------ */
+
+struct load_words {
+	bool all;
+};
+
+static const struct args_option load_options[] = {
+	{ .name = "--all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct load_words, all),
+	  .help = "every installed application" },
+	{ .name = NULL }
+};
+
+const struct args_verb app_load_args = {
+	.name = "app load",
+	.synopsis = "NAME... | --all",
+	.summary = "make ready what starts would load",
+	.text = "Verifies and mounts the version that the share has now, and "
+		"the copy where one is kept. The first start after a boot or "
+		"an upgrade does the same; but users other than the one that "
+		"installed start only what is loaded, and a large payload "
+		"takes its time. packaging/brood-apps.service does it at each "
+		"boot.",
+	.options = load_options,
+	.most = -1,
+};
+
+/* One that cannot be loaded is no reason not to load the others. */
+static int load_visit(const struct context *context, const char *folder,
+		      const struct err *damaged, void *more)
+{
+	struct err err = *damaged;
+	int *code = more;
+
+	(void)folder;
+	if (!err.code)
+		install_load(context, &err);
+	if (err.code) {
+		if (context->name)
+			err_wrap(&err, "%s", context->name);
+		*code = cli_fail(&err, NULL);
+	}
+	return 0;
+}
+
+int app_load_run(int argc, char **argv)
+{
+	struct load_words words = { 0 };
+	struct err err = { 0 };
+	char **operands;
+	int count, code;
+
+	if (cli_parse(&app_load_args, argc, argv, &words, &operands, &count,
+		      &code) < 0)
+		return code;
+	if (words.all == (count > 0))
+		return cli_wrong("names of applications, or --all");
+	if (words.all && app_each(load_visit, &code, &err) < 0)
+		return cli_fail(&err, NULL);
+	for (int i = 0; i < count; i++) {
+		auto_context struct context context = { 0 };
+
+		if (app_context(operands[i], &context, &err) < 0)
+			return cli_fail(&err, "\"brood app ls\" lists what is "
+					      "installed");
+		load_visit(&context, context.folder, &err, &code);
+	}
+	return code;
+}
+
 struct rollback_words {
 	long to;
 };

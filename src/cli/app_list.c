@@ -225,7 +225,7 @@ int app_verify_run(int argc, char **argv)
 struct gc_words {
 	const char *share;
 	long grace_ms;
-	bool json, has_grace;
+	bool json;
 };
 
 static const struct args_option gc_options[] = {
@@ -260,14 +260,14 @@ const struct args_verb app_gc_args = {
 };
 
 struct gc_share {
-	const char *given;
-	struct buf done; /* shares, a line each */
+	char *given;	 /* resolved; NULL: all */
+	struct buf done; /* shares, a line each behind a first one */
+	bool found;	 /* the given one */
 	struct buf *out;
 	const struct gc_words *words;
 	const char *kept[256]; /* payloads of this host's contexts */
 	struct buf kept_text;
 	size_t kept_count;
-	char *mounts;
 	struct err err;
 };
 
@@ -286,19 +286,20 @@ static void gc_json(const char *share, const struct collected *collected,
 	buf_text(out, "\n");
 }
 
-static int gc_one(struct gc_share *gc, const struct context *context)
+static void gc_one(struct gc_share *gc, const struct context *context)
 {
 	struct collected collected;
 	struct publish_wish wish;
 	char size[16];
-	int64_t grace_ms = gc->words->grace_ms ? gc->words->grace_ms
-					       : (int64_t)GC_DAYS * GC_DAY_MS;
-	int rc;
+	struct err err = { 0 };
 
 	app_publish_wish(context, &wish);
-	rc = collect_share(&wish, grace_ms, &collected, &gc->err);
-	if (rc < 0)
-		return rc;
+	if (collect_share(&wish, gc->words->grace_ms, &collected, &err) < 0) {
+		/* No reason not to collect the others. */
+		if (!gc->err.code)
+			gc->err = err;
+		return;
+	}
 	cli_size(collected.bytes, size);
 	if (gc->words->json)
 		gc_json(context->share, &collected, gc->out);
@@ -306,7 +307,6 @@ static int gc_one(struct gc_share *gc, const struct context *context)
 		buf_format(gc->out, "%s: %lu payloads of %s, %lu drafts\n",
 			   context->share, (unsigned long)collected.payloads,
 			   size, (unsigned long)collected.drafts);
-	return 0;
 }
 
 static int gc_visit(const struct context *context, const char *folder,
@@ -319,24 +319,25 @@ static int gc_visit(const struct context *context, const char *folder,
 	(void)folder;
 	if (damaged->code)
 		return 0;
-	if (!gc->mounts)
-		gc->mounts = strdup(context->mounts);
 	if (context_record(context, &record, NULL) >= 0)
 		buf_format(&gc->kept_text, "%s\n", record.payload);
-	line = file_format("%s\n", context->share);
+	line = file_format("\n%s\n", context->share);
 	if (!line || strstr(buf_string(&gc->done), line))
 		return 0;
 	buf_text(&gc->done, line);
 	if (gc->given && strcmp(gc->given, context->share) != 0)
 		return 0;
-	return gc_one(gc, context);
+	gc->found = true;
+	gc_one(gc, context);
+	return 0;
 }
 
 /* What a context names stays mounted, for its next start. */
 static int gc_mounts(struct gc_share *gc, struct err *err)
 {
-	char *text = buf_steal(&gc->kept_text);
-	int rc = 0;
+	auto_free char *root = context_root(err);
+	auto_free char *mounts = root ? context_mounts(root, err) : NULL;
+	auto_free char *text = buf_steal(&gc->kept_text);
 
 	for (char *line = text; line && *line && gc->kept_count < 255;) {
 		char *end = strchr(line, '\n');
@@ -346,15 +347,12 @@ static int gc_mounts(struct gc_share *gc, struct err *err)
 		line = end + 1;
 	}
 	gc->kept[gc->kept_count] = NULL;
-	if (gc->mounts)
-		rc = site_sweep(gc->mounts, gc->kept, err);
-	free(text);
-	return rc;
+	return mounts ? site_sweep(mounts, gc->kept, err) : -ENOMEM;
 }
 
 int app_gc_run(int argc, char **argv)
 {
-	struct gc_words words = { 0 };
+	struct gc_words words = { .grace_ms = (long)GC_DAYS * GC_DAY_MS };
 	auto_buf struct buf out = { 0 };
 	struct gc_share gc = { .words = &words, .out = &out };
 	char **operands;
@@ -363,15 +361,23 @@ int app_gc_run(int argc, char **argv)
 	if (cli_parse(&app_gc_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
 		return code;
-	gc.given = words.share;
+	if (words.share) {
+		gc.given = realpath(words.share, NULL);
+		if (!gc.given)
+			gc.given = strdup(words.share);
+	}
 	rc = app_each(gc_visit, &gc, &gc.err);
 	if (rc >= 0)
-		rc = gc_mounts(&gc, &gc.err);
+		rc = gc_mounts(&gc, gc.err.code ? NULL : &gc.err);
+	if (rc >= 0 && gc.given && !gc.found)
+		rc = err_set(&gc.err, -EINVAL,
+			     "no application here is of the share %s",
+			     gc.given);
 	buf_fini(&gc.done);
 	buf_fini(&gc.kept_text);
-	free(gc.mounts);
+	free(gc.given);
 	cli_print(buf_string(&out));
-	return rc < 0 ? cli_fail(&gc.err, NULL) : 0;
+	return rc < 0 || gc.err.code ? cli_fail(&gc.err, NULL) : 0;
 }
 
 /* ---- start -------------------------------------------------------------------------- */

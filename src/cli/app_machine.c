@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The installer in a machine of ours: it is taken out of the appliance, goes
- * to the machine through its agent, and runs there.		CLAIM 4.6 */
+ * to the machine through its agent, and runs there.	CLAIM 4.2 4.6 */
 #include "appliance/appliance.h"
 #include "appliance/manifest.h"
 #include "base/fd.h"

@@ -392,6 +392,29 @@ static void doctor_qemu(struct doctor_finding *finding)
 		    accel.reason);
 }
 
+/* Who installs applications for all users mounts their payloads. */
+static void doctor_applications(struct doctor_finding *finding)
+{
+	static const char unpacked[] =
+		"root, and a kernel with EROFS; until then \"app install "
+		"--unpacked\" puts applications on the share as folders";
+	auto_buf struct buf kinds = { 0 };
+	bool known;
+
+	file_read("/proc/filesystems", &kinds, 1 << 16, NULL);
+	known = strstr(buf_string(&kinds), "\terofs\n") ||
+		access("/sys/module/erofs", F_OK) == 0;
+	if (geteuid() == 0 && known)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "shared payloads are mounted, once for a host");
+	else if (geteuid() == 0)
+		doctor_note(finding, DOCTOR_LESS, unpacked,
+			    "this kernel has no EROFS loaded");
+	else
+		doctor_note(finding, DOCTOR_LESS, unpacked,
+			    "this user may not mount shared payloads");
+}
+
 static void doctor_virtiofsd(struct doctor_finding *finding)
 {
 	auto_free char *path = NULL;
@@ -535,6 +558,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "domain CPU", doctor_domain_cpu, true },
 	{ "QEMU", doctor_qemu, false },
 	{ "virtiofsd", doctor_virtiofsd, false },
+	{ "applications", doctor_applications, false },
 	{ "userfaultfd", doctor_userfault, true },
 };
 enum { DOCTOR_PROBES = sizeof(doctor_probes) / sizeof(doctor_probes[0]) };

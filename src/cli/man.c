@@ -68,6 +68,7 @@ static void man_overview(struct buf *out)
 		 ".B BROOD_VIA\nthe way to try: auto, clone, hatch or exec\n"
 		 ".TP\n.B BROOD_QEMU\n"
 		 "the QEMU to use instead of qemu\\-system\\-x86_64 in PATH\n"
+		 ".TP\n.B BROOD_VIRTIOFSD\nthe daemon for shares by virtiofs\n"
 		 ".TP\n.B BROOD_VERBOSE\nif set, each launch tells its way on "
 		 "standard error\n.TP\n"
 		 ".B BROOD_SHIM_PATH\nthe folder of brood\\-shim.so and "

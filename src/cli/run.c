@@ -76,6 +76,12 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, read_only),
 	  .help = "the same, but nothing there can be changed" },
+	{ .name = "--image",
+	  .value = "FILE[::GUEST]",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, image),
+	  .help = "an image of files (EROFS), as a folder in which nothing "
+		  "can be changed; GUEST is /app" },
 	{ .name = "--env",
 	  .value = "NAME[=VALUE]",
 	  .kind = ARGS_LIST,
@@ -143,7 +149,16 @@ const struct args_verb run_args = {
 		"error; of files, variables and sockets only what --dir, "
 		"--env and --listen name. Its descriptors are 0, 1 and 2, "
 		"from 3 on the folders in their order, --dir before "
-		"--dir-ro, then the listening sockets in theirs.\n\n"
+		"--dir-ro, then that of --image, then the listening sockets in "
+		"theirs.\n\n"
+		"--image grants what lies in an image that Brood has packed: "
+		"a file or a disk of root's or the caller's own, which nobody "
+		"else may write and which is looked through before it is used. "
+		"Its pages are mapped, not copied: all that run with it share "
+		"them, and a domain reads them without asking the host. What "
+		"would change it fails as on a read-only file system. A tip "
+		"that was made with an image goes on only with the same "
+		"bytes.\n\n"
 		"ADDRESS of --listen is localhost, or numbers, as 127.0.0.1 "
 		"or [::1]. A PATH must not be there before, and goes when the "
 		"program ends.\n\n"
@@ -202,6 +217,7 @@ void run_fini(struct run *run)
 		vm_fini(&run->vm);
 	init_fini(&run->init);
 	wasi_close(run->wasi);
+	wasi_image_close(&run->image);
 	buf_fini(&run->bytes);
 	while (run->socket_count)
 		listen_close(&run->listen[--run->socket_count]);
@@ -286,6 +302,40 @@ static int run_listen(struct run *run, struct err *err)
 	return 0;
 }
 
+/* A tip tells by the digest whether it is the same image. */
+static int run_set_files(struct run *run, struct err *err)
+{
+	const struct run_options *options = run->options;
+	bool has_digest = options->from || options->save;
+
+	run->files = (struct domain_files){
+		.fd = run->image.fd,
+		.bytes = run->image.bytes,
+		.number = wasi_image_number(run->wasi),
+		.name = run->image.guest,
+		.has_digest = has_digest,
+	};
+	return has_digest
+		       ? wasi_image_digest(&run->image, run->files.digest, err)
+		       : 0;
+}
+
+static int run_open_image(struct run *run, struct err *err)
+{
+	const char *word = run->options->image;
+	char *file = word ? run_own(run, strdup(word)) : NULL;
+	char *mark = file ? strstr(file, "::") : NULL;
+
+	if (!word)
+		return 0;
+	if (!file)
+		return err_set(err, -ENOMEM, "an image of files");
+	if (mark)
+		*mark = 0;
+	return wasi_image_open(&run->image, file, mark ? mark + 2 : "/app",
+			       err);
+}
+
 int run_grant(struct run *run, struct err *err)
 {
 	struct wasi_options wasi = {
@@ -297,13 +347,18 @@ int run_grant(struct run *run, struct err *err)
 		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
 	};
 
-	if (run_add_all(run, err) < 0 ||
+	if (run_add_all(run, err) < 0 || run_open_image(run, err) < 0 ||
 	    (!run->socket_count && run_listen(run, err) < 0))
 		return err->code;
 	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
 	wasi.environment_count = run->environment_count;
+	wasi.image = run->image.fd < 0 ? NULL : &run->image;
+	wasi.image_is_elsewhere = run_is_in_domain(run);
 	if (wasi_open(&run->wasi, &wasi, err) < 0)
+		return err->code;
+	if (wasi.image_is_elsewhere && wasi.image &&
+	    run_set_files(run, err) < 0)
 		return err->code;
 	return wasi_define(run->wasi, &run->vm, err);
 }

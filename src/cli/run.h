@@ -11,12 +11,13 @@
 #include "domain/ground.h"
 #include "vm/vm.h"
 #include "vm/wasi.h"
+#include "vm/wasi_image.h"
 
 enum { RUN_VALUES = 64 };
 
 struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
-		*report;
+		*report, *image;
 	bool verbose, require_kvm;
 	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;
@@ -31,6 +32,8 @@ struct run {
 	char *environment[32];
 	char *owned[128]; /* what the above point to */
 	size_t owned_count, folder_count, environment_count;
+	struct wasi_image image;
+	struct domain_files files; /* the same, of a domain */
 	struct listen listen[32];
 	int sockets[32];
 	size_t socket_count;
@@ -51,6 +54,7 @@ struct run {
 #define RUN_EMPTY(of)                           \
 	((struct run){ .options = (of),         \
 		       .source = { .fd = -1 },  \
+		       .image = { .fd = -1 },   \
 		       .ground.kvm.device = -1, \
 		       .isolation = "process" })
 
@@ -79,8 +83,13 @@ int run_not_found(const struct run *run, const struct wasm_module *module,
 		  const char *name);
 int run_not_plain(const struct run *run, const char *name);
 
-/* Folders, variables, sockets and streams, as the options say. */
+/* Folders, variables, an image, sockets and streams, as the options say. */
 int run_grant(struct run *run, struct err *err);
+/* The image for a domain, NULL: none. */
+static inline const struct domain_files *run_files(const struct run *run)
+{
+	return run->files.bytes ? &run->files : NULL;
+}
 /* How it runs, for who asked; of a domain the report comes when it is over,
  * by run_tell_end: with why the CPU left it.  domain NULL: there was none. */
 void run_tell(struct run *run);

@@ -154,6 +154,8 @@ static int run_domain_prepare(struct run_domain *in, struct err *err)
 	auto_free char *folder = init ? NULL : ready_folder(&cache);
 	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
 
+	if (r >= 0)
+		r = ready_set_files(&in->ready, run_files(in->run), err);
 	return r < 0 || !init ? r
 			      : vm_snapshot_image(init, &in->ready.init,
 						  &in->ready.init_bytes, err);
@@ -268,6 +270,8 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 
 	if (r >= 0)
 		r = run_grant(run, &err);
+	if (r >= 0)
+		r = ready_set_files(&in->ready, run_files(run), &err);
 	if (r < 0)
 		return run_fail(run, &err,
 				r == -ENOENT ? CLI_NOT_FOUND

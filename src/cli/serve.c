@@ -64,6 +64,9 @@ static const struct args_option serve_options[] = {
 		     "in domains: a folder that each launch may use"),
 	SERVE_OPTION("--dir-ro", "HOST[::GUEST]", ARGS_LIST, read_only,
 		     "the same, but nothing there can be changed"),
+	SERVE_OPTION("--image", "FILE[::GUEST]", ARGS_TEXT, image,
+		     "in domains: an image of files that each launch reads, "
+		     "as a folder; GUEST is /app"),
 	SERVE_OPTION("--listen", "tcp:ADDRESS:PORT|unix:PATH", ARGS_LIST,
 		     listen,
 		     "in domains: a socket that each launch may accept from"),
@@ -497,7 +500,7 @@ static bool serve_has_domain_words(const struct serve_options *options)
 	return options->folders.count || options->read_only.count ||
 	       options->listen.count || options->timeout_ms || options->fuel ||
 	       options->max_memory || options->require_kvm || options->cache ||
-	       options->isolation;
+	       options->isolation || options->image;
 }
 
 int serve_run(int argc, char **argv)
@@ -522,7 +525,7 @@ int serve_run(int argc, char **argv)
 	if (serve_is_in_domain(&options))
 		return serve_in_domain(&options, &words);
 	if (serve_has_domain_words(&options))
-		return cli_wrong("--dir, --listen, --timeout, --fuel, "
+		return cli_wrong("--dir, --image, --listen, --timeout, --fuel, "
 				 "--max-memory, --cache, --isolation and "
 				 "--require-kvm are for --in domain");
 	spec_init(&spec);

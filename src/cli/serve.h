@@ -11,6 +11,7 @@ struct serve_options {
 	long refresh_ms, refresh_launches, pool, idle_ms, ready_ms;
 	long fuel, timeout_ms, max_memory;
 	bool hold, no_hold, detach, foreground, explain, json, require_kvm;
+	const char *image;
 	struct args_list env, folders, read_only, listen;
 };
 

@@ -122,7 +122,8 @@ static int served_open_module(struct served *served)
 	    program_define(&run->vm, &err) < 0 ||
 	    vm_check_imports(&run->vm, module, &err) < 0 ||
 	    ready_open(&served->ready, &options, &served->program, folder,
-		       &err) < 0)
+		       &err) < 0 ||
+	    ready_set_files(&served->ready, run_files(run), &err) < 0)
 		return served_fail(served, &err);
 	return 0;
 }
@@ -137,7 +138,8 @@ static int served_open_tip(struct served *served)
 	if (images_open(&served->images, NULL, false, &err) < 0 ||
 	    run_prepare_tip(run, &err) < 0 || run_grant(run, &err) < 0 ||
 	    ready_open_tip(&served->ready, &options, &served->program, &run->vm,
-			   &served->images, run->options->from, &err) < 0)
+			   &served->images, run->options->from, &err) < 0 ||
+	    ready_set_files(&served->ready, run_files(run), &err) < 0)
 		return served_fail(served, &err);
 	return 0;
 }
@@ -329,9 +331,10 @@ static int serving_check(const struct serving *serving)
 		return cli_wrong("--pool takes 0 to %d", DOMAIN_POOL_MOST);
 	if (options->from && serving->words->arguments)
 		return cli_wrong("with --from the one operand is a NAME");
-	if (serving_is_shared(options) && (options->from || options->fuel))
+	if (serving_is_shared(options) &&
+	    (options->from || options->fuel || options->image))
 		return cli_wrong("--isolation shared-vm cannot be had with "
-				 "--from or --fuel");
+				 "--from, --fuel or --image");
 	if (options->idle_ms != SERVE_UNSET && options->idle_ms < 0)
 		return cli_wrong("--idle takes a time");
 	return 0;
@@ -348,6 +351,7 @@ static void serving_set_options(struct serving *serving)
 		.require_kvm = options->require_kvm,
 		.folders = options->folders,
 		.read_only = options->read_only,
+		.image = options->image,
 		.environment = options->env,
 		.listen = options->listen,
 		.fuel = options->fuel,

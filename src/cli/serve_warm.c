@@ -68,6 +68,7 @@ static bool warm_make_words(struct warm_words *words,
 		warm_add_pair(words, "--cache", options->cache) &&
 		warm_add_list(words, "--dir", &options->folders) &&
 		warm_add_list(words, "--dir-ro", &options->read_only) &&
+		warm_add_pair(words, "--image", options->image) &&
 		warm_add_list(words, "--env", &options->env) &&
 		warm_add_number(words, "--fuel", options->fuel,
 				words->numbers[0]) &&

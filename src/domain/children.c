@@ -5,7 +5,7 @@
 #include "domain/children.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "vm/wasi_abi.h"
+#include "brood/wasi_abi.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

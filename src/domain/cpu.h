@@ -36,6 +36,8 @@ struct cpu_memory {
 	uint8_t *at;
 	bool is_code; /* read-only for the guest, and it may execute it */
 	bool is_data; /* with is_code: it may not */
+	/* It is mapped where "place" has said, and is to be shown only. */
+	bool is_placed;
 };
 
 struct cpu;

@@ -282,6 +282,24 @@ static bool cpu_take_kick(struct cpu_kvm *cpu, struct cpu_stop *stop)
 	return true;
 }
 
+/* A page of a file that the file has no more, or that cannot be read: KVM
+ * has no fault for the guest, so it gets one of ours.  What reads the image of
+ * files is one instruction, whose source is in rsi (guest/copy.S). */
+static bool cpu_lost_page(struct cpu_kvm *cpu, struct cpu_stop *stop)
+{
+	enum { VECTOR_PAGE_FAULT = 14, ERROR_USER = 4, RSI = 6 };
+
+	cpu_kvm_get(&cpu->vcpu.run->s.regs.regs, &stop->at);
+	stop->address = stop->at.general[RSI];
+	if (stop->address < GUEST_FILES_VA ||
+	    stop->address - GUEST_FILES_VA >= GUEST_FILES_MOST)
+		return false;
+	stop->event = CPU_TRAP;
+	stop->vector = VECTOR_PAGE_FAULT;
+	stop->error = ERROR_USER;
+	return true;
+}
+
 static void cpu_kvm_run(struct cpu *it, struct cpu_stop *stop)
 {
 	struct cpu_kvm *cpu = cpu_kvm_of(it);
@@ -298,6 +316,8 @@ static void cpu_kvm_run(struct cpu *it, struct cpu_stop *stop)
 			cpu_left(cpu, reason, stop);
 			return;
 		}
+		if (reason == -EFAULT && cpu_lost_page(cpu, stop))
+			return;
 		if (reason != -EINTR && reason != -EAGAIN) {
 			stop->event = CPU_BROKEN;
 			snprintf(stop->why, sizeof(stop->why), "KVM_RUN: %s",

@@ -157,7 +157,9 @@ int cpu_process_show(struct cpu *it, const struct cpu_memory *memory,
 		     struct err *err)
 {
 	struct cpu_process *cpu = cpu_process_of(it);
-	int r = memory->is_code ? code_show(cpu, memory, err) : 0;
+	int r = memory->is_code && !memory->is_placed
+			? code_show(cpu, memory, err)
+			: 0;
 
 	cpu->shown += r >= 0;
 	return r;

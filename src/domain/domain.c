@@ -290,6 +290,34 @@ static int domain_put_name(struct domain *domain, uint32_t instance,
 	return 0;
 }
 
+int domain_show_files(struct domain *domain, const struct domain_files *files,
+		      struct err *err)
+{
+	domain->has_files_digest = files->has_digest;
+	memcpy(domain->files_digest, files->digest,
+	       sizeof(domain->files_digest));
+	return space_show_files(&domain->space, files->fd, files->bytes, err);
+}
+
+int domain_set_files(struct domain *domain, const struct domain_files *files,
+		     struct err *err)
+{
+	struct guest_call *page = space_call(&domain->space);
+	size_t len = strlen(files->name);
+	int r = len > GUEST_DATA_BYTES
+			? err_set(err, -ENAMETOOLONG, "a folder for a domain")
+			: domain_show_files(domain, files, err);
+
+	if (r < 0)
+		return r;
+	memcpy(space_data(&domain->space), files->name, len);
+	page->command_words[0] = files->bytes;
+	page->command_words[1] = files->number;
+	page->command_words[2] = len;
+	r = domain_do(domain, GUEST_COMMAND_FILES, err);
+	return r < 0 ? err_wrap(err, "an image of files") : 0;
+}
+
 int domain_register(struct domain *domain, uint32_t instance, const char *name,
 		    size_t len, struct err *err)
 {

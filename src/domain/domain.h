@@ -73,6 +73,21 @@ enum domain_until {
 void domain_set_until(struct domain *domain, enum domain_until until);
 enum { DOMAIN_STOPPED = 1 };
 
+/* An image of files (vm/wasi_image.h), which the guest serves by itself: as the
+ * folder "name", under a number that the domain's WASI keeps free for it
+ * (image_is_elsewhere).  The descriptor and the name stay the caller's. */
+struct domain_files {
+	int fd;
+	uint64_t bytes;
+	uint32_t number;
+	const char *name;
+	bool has_digest;    /* for who keeps a warm state */
+	uint8_t digest[32]; /* SHA-256 */
+};
+/* Once, and not in the middle of a call. */
+int domain_set_files(struct domain *domain, const struct domain_files *files,
+		     struct err *err);
+
 /* How something that ran in it has ended: WASM_OK or a trap. */
 struct domain_outcome {
 	enum wasm_trap trap;

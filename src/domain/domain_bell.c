@@ -4,9 +4,9 @@
  *
  * CLAIM 3.7 3.8 */
 #include "base/clock.h"
+#include "brood/wasi_abi.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
-#include "vm/wasi_abi.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

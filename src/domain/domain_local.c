@@ -10,9 +10,9 @@
  *  3. What a write fails with that was put off, the next one to the same
  *     descriptor is told. */
 #include "base/clock.h"
+#include "brood/wasi_abi.h"
 #include "domain/ground.h"
 #include "domain/internal.h"
-#include "vm/wasi_abi.h"
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>

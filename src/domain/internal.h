@@ -28,6 +28,9 @@ struct domain {
 	/* What was loaded; keys and sums are of who knows them. */
 	struct domain_state_code *codes;
 	uint32_t code_count;
+	/* Of the image of files, where it is known. */
+	bool has_files_digest;
+	uint8_t files_digest[DOMAIN_STATE_HASH];
 	struct domain_timer timers[DOMAIN_TIMERS];
 	struct guest_clock clock; /* an earlier look at it */
 	/* Writes that the guest may put off, and what came of them. */
@@ -55,6 +58,10 @@ void domain_image_hash(uint8_t hash[DOMAIN_STATE_HASH]);
 int domain_new(struct domain **domain, const struct domain_options *options,
 	       struct err *err);
 int domain_open_cpu(struct domain *domain, struct err *err);
+
+/* domain.c: shows an image of files; that the guest knows of already */
+int domain_show_files(struct domain *domain, const struct domain_files *files,
+		      struct err *err);
 
 /* snapshot.c: registers as they were taken, random bytes and all that makes
  * a domain one of its own */

@@ -136,12 +136,35 @@ static int make_instance(struct ready *ready, struct domain *domain,
 					    err);
 }
 
-static int make_store(struct domain *domain, struct wasi *wasi,
-		      int64_t deadline_ns, struct err *err)
+/* Of a tip it is there already, as the guest sees it. */
+static int ready_give_files(const struct ready *ready, struct domain *domain,
+			    struct err *err)
 {
+	if (!ready->files || domain->space.files)
+		return 0;
+	return ready->has_snapshot && ready->snapshot.state->files_bytes
+		       ? domain_show_files(domain, ready->files, err)
+		       : domain_set_files(domain, ready->files, err);
+}
+
+/* What runs while the module is made may read files. */
+static bool make_reads_files(const struct ready *ready)
+{
+	return ready->files && ready->program->module &&
+	       ready->program->module->start != WASM_NO_FUNCTION;
+}
+
+static int make_store(const struct ready *ready, struct domain *domain,
+		      struct wasi *wasi, int64_t deadline_ns, struct err *err)
+{
+	int r;
+
 	domain_set_wasi(domain, wasi);
 	domain_set_deadline(domain, deadline_ns);
-	return domain_open_store(domain, err);
+	r = domain_open_store(domain, err);
+	if (r >= 0 && make_reads_files(ready))
+		r = ready_give_files(ready, domain, err);
+	return r;
 }
 
 static void make_name_code(const struct ready *ready, struct domain *domain)
@@ -190,6 +213,8 @@ static const char *make_refuses(const struct ready *ready,
 		return "it asks for something when it is made";
 	if (!ready->program->code.has_code)
 		return "it is interpreted";
+	if (domain->space.files)
+		return "it may read files when it is made";
 	return NULL;
 }
 
@@ -220,7 +245,7 @@ static int make_on_base(struct ready *ready, struct wasi *wasi,
 			       err);
 
 	if (r >= 0)
-		r = make_store(*domain, wasi, deadline_ns, err);
+		r = make_store(ready, *domain, wasi, deadline_ns, err);
 	if (r >= 0)
 		r = make_instance(ready, *domain, outcome, err);
 	if (r < 0)
@@ -240,7 +265,7 @@ static int make_plain(struct ready *ready, struct wasi *wasi,
 	int r = domain_boot(domain, &ready->options, err);
 
 	if (r >= 0)
-		r = make_store(*domain, wasi, deadline_ns, err);
+		r = make_store(ready, *domain, wasi, deadline_ns, err);
 	return r < 0 ? r : make_instance(ready, *domain, outcome, err);
 }
 
@@ -251,9 +276,13 @@ int ready_grant(const struct ready *ready, struct domain *domain,
 		struct wasi *wasi, int64_t deadline_ns, struct err *err)
 {
 	const struct snapshot *snapshot = &ready->snapshot;
+	int r;
 
 	domain_set_wasi(domain, wasi);
 	domain_set_deadline(domain, deadline_ns);
+	r = ready_give_files(ready, domain, err);
+	if (r < 0)
+		return r;
 	if (!wasi || !snapshot->state->wasi_bytes)
 		return 0;
 	return wasi_state_restore(wasi, snapshot->wasi,
@@ -287,6 +316,8 @@ int ready_start(struct ready *ready, struct wasi *wasi, int64_t deadline_ns,
 				 err);
 	else
 		r = make_plain(ready, wasi, deadline_ns, domain, outcome, err);
+	if (r >= 0 && !outcome->trap)
+		r = ready_give_files(ready, *domain, err);
 	if (r < 0) {
 		domain_close(*domain);
 		*domain = NULL;

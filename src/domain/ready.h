@@ -25,6 +25,8 @@ struct ready {
 	 * snapshot of a process's (vm_snapshot_image). */
 	const uint8_t *init;
 	uint64_t init_bytes;
+	/* What each domain is given: NULL: nothing, or ready_set_files. */
+	const struct domain_files *files;
 	/* The booted guest: what the first domain began as. */
 	struct snapshot base;
 	bool has_snapshot;
@@ -58,6 +60,11 @@ int ready_open_tip(struct ready *ready, const struct domain_options *options,
 		   struct program *program, struct vm *vm,
 		   const struct images *images, const char *name,
 		   struct err *err);
+/* From now on each domain has this image of files, which stays; NULL: none.
+ * -EINVAL where a tip was made with another one, or without.  Of a tip the
+ * digest has to be known. */
+int ready_set_files(struct ready *ready, const struct domain_files *files,
+		    struct err *err);
 void ready_close(struct ready *ready);
 /* A domain with an instance of the program, or as the tip has it, which is its
  * module 0 and its instance 0; or how making one has trapped.  The first one is

@@ -4,7 +4,29 @@
 #include "domain/ground.h"
 #include "domain/ready_internal.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
+
+int ready_set_files(struct ready *ready, const struct domain_files *files,
+		    struct err *err)
+{
+	const struct domain_state *state =
+		ready->code ? ready->snapshot.state : NULL;
+	const char *why = NULL;
+
+	ready->files = files;
+	if (state && !state->files_bytes && files)
+		why = "it was made without an image of files";
+	else if (state && state->files_bytes && !files)
+		why = "it was made with an image of files, which --image has "
+		      "to name again";
+	else if (state && files &&
+		 (state->files_bytes != files->bytes || !files->has_digest ||
+		  memcmp(state->files, files->digest, sizeof(state->files)) !=
+			  0))
+		why = "it was made with another image of files";
+	return why ? err_set(err, -EINVAL, "%s", why) : 0;
+}
 
 static const char *tip_refuses(const struct ready *ready,
 			       const struct images *images)

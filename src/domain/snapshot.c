@@ -271,6 +271,7 @@ static void bind_forget(struct domain *domain,
 	domain->deadline_ns = 0;
 	domain->until = DOMAIN_UNTIL_END;
 	domain->counts = (struct domain_counts){ 0 };
+	domain->has_files_digest = false;
 	domain->code_count = 0;
 	free(domain->codes);
 	domain->codes = NULL;

@@ -75,6 +75,7 @@ static bool reset_has_tables(const struct reset *reset)
 			return true;
 	return space->region_count != state->region_count ||
 	       space->code != state->code_bytes ||
+	       space->files != state->files_bytes ||
 	       space->part_count != state->part_count;
 }
 
@@ -116,8 +117,10 @@ static int reset_close(struct domain *domain, const struct snapshot *snapshot,
 		.part_count = state->part_count,
 		.physical = state->physical,
 		.code = state->code_bytes,
+		.files = state->files_bytes,
 		.tables = state->tables,
-		.shown = state->part_count + state->code_count,
+		.shown = state->part_count + state->code_count +
+			 (state->files_bytes != 0),
 	};
 
 	for (uint32_t i = 0; i < state->region_count; i++)

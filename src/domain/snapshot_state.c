@@ -39,6 +39,9 @@ static const char *check_head(const struct domain_state *state, uint64_t len)
 	    state->tables > GUEST_TABLES_BYTES / GUEST_PAGE ||
 	    state->reserved || state->has_fuel > 1)
 		return "its numbers are absurd";
+	if (state->files_bytes > GUEST_FILES_MOST ||
+	    state->files_bytes % GUEST_PAGE)
+		return "its image of files is absurd";
 	if (state->file_bytes != len || state_bytes(state) > len ||
 	    state->wasi_bytes != len - state_bytes(state))
 		return "its length is wrong";

@@ -226,12 +226,18 @@ static int take_state_bytes(struct domain *domain, const struct buf *wasi,
 		.wasi_bytes = wasi ? wasi->len : 0,
 		.physical = space->physical,
 		.code_bytes = space->code,
+		.files_bytes = space->files,
 		.memory_bytes = domain->options.memory_bytes,
 		.stack_bytes = domain->options.stack_bytes,
 		.has_fuel = take_has_fuel(domain),
 	};
 	struct cpu_registers at;
-	int r = domain->cpu->kind->settle(domain->cpu, &at, err);
+	int r;
+
+	if (space->files && !domain->has_files_digest)
+		return err_set(err, -EINVAL, "an image without its digest");
+	memcpy(state.files, domain->files_digest, sizeof(state.files));
+	r = domain->cpu->kind->settle(domain->cpu, &at, err);
 
 	if (r < 0)
 		return r;

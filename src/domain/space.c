@@ -294,6 +294,78 @@ int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
 	return space_show_bytes(space, at, bytes, 0, virtual, err);
 }
 
+/* ---- files ---------------------------------------------------------------- */
+
+/* At the guest's address where that is the host's, else where large pages
+ * fit. */
+static int files_map(struct space *space, int fd, uint64_t bytes,
+		     struct err *err)
+{
+	void *place = space->kind->place(GUEST_FILES_VA);
+	uint64_t length = place ? bytes : bytes + GUEST_LARGE;
+	uint8_t *at = space_reserve_at(place, length);
+
+	if (at == MAP_FAILED)
+		return space_no_place(errno, length, err);
+	space->files_at = at;
+	space->files_length = length;
+	if (mmap((void *)space_up((uintptr_t)at, GUEST_LARGE), bytes, PROT_READ,
+		 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return err_set(err, -errno, "map an image of files");
+	/* What is not in the page cache yet comes there in large pages, where
+	 * the file system can; each is one fault of the guest's. */
+	madvise((void *)space_up((uintptr_t)at, GUEST_LARGE), bytes,
+		MADV_HUGEPAGE);
+	return 0;
+}
+
+static void files_unmap(struct space *space)
+{
+	if (space->files_at)
+		munmap(space->files_at, space->files_length);
+	space->files_at = NULL;
+	space->files = 0;
+}
+
+static int files_show(struct space *space, uint64_t bytes, struct err *err)
+{
+	const struct cpu_memory memory = {
+		.physical = GUEST_FILES_AT,
+		.virtual = GUEST_FILES_VA,
+		.bytes = bytes,
+		.at = (uint8_t *)space_up((uintptr_t)space->files_at,
+					  GUEST_LARGE),
+		.is_code = true,
+		.is_data = true,
+		.is_placed = true,
+	};
+	int r = space->kind->show(space->cpu, &memory, err);
+
+	return r < 0 ? r
+		     : tables_map(&space->tables, GUEST_FILES_VA,
+				  GUEST_FILES_AT, bytes, 0, err);
+}
+
+/* CLAIM 4.6 */
+int space_show_files(struct space *space, int fd, uint64_t bytes,
+		     struct err *err)
+{
+	int r;
+
+	if (space->files || !bytes || bytes > GUEST_FILES_MOST ||
+	    bytes % GUEST_PAGE)
+		return err_set(err, -EINVAL, "an image of files of %llu bytes",
+			       (unsigned long long)bytes);
+	r = files_map(space, fd, bytes, err);
+	if (r >= 0)
+		r = files_show(space, bytes, err);
+	if (r < 0)
+		files_unmap(space);
+	else
+		space->files = bytes;
+	return r;
+}
+
 /* ---- back ----------------------------------------------------------------- */
 
 static int space_close_region(struct space_region *region,
@@ -326,7 +398,7 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 		      struct err *err)
 {
 	bool hides = space->part_count > mark->part_count ||
-		     space->code > mark->code;
+		     space->code > mark->code || space->files != mark->files;
 	int r = hides ? space->kind->hide(space->cpu, mark->shown, err)
 		      : space_has_tables(space, err);
 
@@ -344,6 +416,8 @@ int space_close_again(struct space *space, const struct space_mark *mark,
 	space->part_count = mark->part_count;
 	space->physical = mark->physical;
 	space->code = mark->code;
+	if (space->files != mark->files)
+		files_unmap(space);
 	if (hides)
 		space->tables.used = mark->tables;
 	return 0;
@@ -368,6 +442,7 @@ int space_empty(struct space *space, uint64_t first_bytes, struct err *err)
 		 0) == MAP_FAILED)
 		return err_set(err, -errno, "empty a domain");
 	system->open = system->bytes = system->backed = 0;
+	files_unmap(space);
 	space->part_count = 0;
 	space->physical = space->code = 0;
 	return keeps;
@@ -420,6 +495,7 @@ int space_init(struct space *space, const struct cpu_kind *kind,
 
 void space_fini(struct space *space)
 {
+	files_unmap(space);
 	for (uint32_t i = 0; i < space->region_count; i++)
 		munmap(space->regions[i].mapped, space->regions[i].length);
 	free(space->regions);

@@ -42,6 +42,9 @@ struct space {
 	uint32_t region_count, region_room, part_count, part_room;
 	uint64_t physical; /* the next part's */
 	uint64_t code;	   /* bytes of code that are shown */
+	uint64_t files;	   /* of an image of files, 0: none is shown ... */
+	void *files_at;	   /* ... and where it is mapped, by files_length */
+	uint64_t files_length;
 };
 
 /* With the system's region, and behind it an empty heap.  "kind" places. */
@@ -68,15 +71,20 @@ int space_show_code(struct space *space, const uint8_t *at, uint64_t bytes,
 /* The same, of what is no code. */
 int space_show_data(struct space *space, const uint8_t *at, uint64_t bytes,
 		    uint64_t *virtual, struct err *err);
+/* An image of files, read-only at GUEST_FILES_VA: the file's own pages, which
+ * all who map them share.  Nobody here reads them.  The file may become shorter
+ * at any time. */
+int space_show_files(struct space *space, int fd, uint64_t bytes,
+		     struct err *err);
 /* What a space was at some time, to which space_close_again goes back: regions
  * and parts that came later are gone, and what had more open is closed; that
  * the tables show less is the caller's business, before. */
 struct space_mark {
 	const struct space_region *regions; /* open, bytes, backed are of use */
 	uint32_t region_count, part_count;
-	uint64_t physical, code;
+	uint64_t physical, code, files;
 	uint32_t tables;
-	uint32_t shown; /* parts and codes */
+	uint32_t shown; /* parts, codes and files */
 };
 int space_close_again(struct space *space, const struct space_mark *mark,
 		      struct err *err);

@@ -82,6 +82,8 @@ static int keep_all(struct worker_keep *keep, const struct hive *hive,
 	keep_add(keep, hive->pagemap);
 	keep_add(keep, hive->rollup);
 	keep_add(keep, hive->plan->listener);
+	if (ready->files)
+		keep_add(keep, ready->files->fd);
 	keep_add(keep, ready->options.ground->kvm.device);
 	if (ready->has_snapshot)
 		keep_tip(keep, &ready->snapshot.tip);

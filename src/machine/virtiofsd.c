@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+extern char **environ;
+
 enum {
 	VIRTIOFSD_END_MS = 2000,
 	VIRTIOFSD_LOOK_MS = 5,
@@ -128,6 +130,26 @@ struct virtiofsd_work {
 	int lock, log, listener;
 };
 
+/* The C library counts processors when a ninth thread asks for memory, and the
+ * daemon's seccomp filter kills it for that: so all share one arena. */
+static char **virtiofsd_environment(void)
+{
+	static char one_arena[] = "MALLOC_ARENA_MAX=1";
+	const size_t name = sizeof("MALLOC_ARENA_MAX=") - 1;
+	int count = 0, to = 0;
+	char **all;
+
+	while (environ[count])
+		count++;
+	all = calloc((size_t)count + 2, sizeof(*all));
+	for (int i = 0; all && i < count; i++)
+		if (strncmp(environ[i], one_arena, name) != 0)
+			all[to++] = environ[i];
+	if (all)
+		all[to] = one_arena;
+	return all;
+}
+
 /* Nothing is cached: what one side has written is there for the next read of
  * another.  A lock that waits keeps a thread. */
 static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
@@ -135,6 +157,7 @@ static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
 {
 	auto_free char *source = virtiofsd_value(item->path);
 	auto_free char *fd = file_format("--fd=%d", work->listener);
+	auto_free char **envp = virtiofsd_environment();
 	auto_free char *options = file_format(
 		"source=%s,cache=none%s", source ? source : "",
 		item->how == LENT_VIRTIOFS_LOCKS ? ",flock,posix_lock" : "");
@@ -144,6 +167,7 @@ static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
 	const struct process_plan plan = {
 		.path = work->path,
 		.argv = argv,
+		.envp = envp,
 		.fds = { -1, work->log, work->log },
 		.keep = keep,
 		.keep_count = 2,
@@ -152,7 +176,7 @@ static pid_t virtiofsd_exec(const struct virtiofsd_work *work,
 		.dies_with_us = work->dies_with_us,
 	};
 
-	return source && fd && options
+	return source && fd && options && envp
 		       ? process_start(&plan, err)
 		       : err_set(err, -ENOMEM, "start %s", work->path);
 }

@@ -375,8 +375,11 @@ int chain_draft_open(int dir, const char *prefix, const char *tag,
 	draft->fd = openat(dir, draft->name,
 			   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			   0644);
-	if (draft->fd < 0)
-		return err_set(err, -errno, "make %s", draft->name);
+	if (draft->fd < 0) {
+		err_set(err, rc = -errno, "make %s", draft->name);
+		chain_draft_close(dir, draft); /* it may have been made */
+		return rc;
+	}
 	rc = fd_pwrite_all(draft->fd, data, len, 0, err);
 	if (rc >= 0 && synced && fsync(draft->fd) < 0)
 		rc = err_set(err, -errno, "sync");

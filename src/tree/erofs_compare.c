@@ -66,7 +66,7 @@ static int compare_file(struct compare *compare, const struct erofs_node *node,
 {
 	if ((uint64_t)st->st_size != node->size)
 		return compare_differs(compare, "has another length");
-	if ((st->st_mode ^ node->mode) & 0111)
+	if ((st->st_mode ^ node->mode) & 06111)
 		return compare_differs(compare, "has other rights");
 	return compare_bytes(compare, node, fd);
 }

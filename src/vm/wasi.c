@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "vm/vm_internal.h"
+#include "vm/wasi_image.h"
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -136,10 +137,50 @@ static int wasi_add_folder(struct wasi *wasi, const struct wasi_folder *folder,
 	return r;
 }
 
+/* Behind the folders: a C library looks for them up to the first number that
+ * is none. */
+static uint32_t wasi_image_place(const struct wasi *wasi)
+{
+	uint32_t fd = WASI_FIRST;
+
+	while (fd < wasi->fd_room && wasi->fds[fd].host >= 0)
+		fd++;
+	return fd;
+}
+
+int wasi_grant_image(struct wasi *wasi, uint32_t fd, const char *name,
+		     struct err *err)
+{
+	char *folder = strdup(name);
+
+	if (!folder)
+		return err_set(err, -ENOMEM, "an image of files");
+	wasi->image_fd = fd;
+	wasi->grants[fd] = (struct wasi_grant){ .kind = WASI_GRANT_IMAGE,
+						.folder = folder };
+	wasi->grant_count++;
+	return 0;
+}
+
+static int wasi_add_image(struct wasi *wasi, const struct wasi_options *options,
+			  struct err *err)
+{
+	uint32_t fd = wasi_image_place(wasi);
+	int r;
+
+	if (!options->image)
+		return 0;
+	r = wasi_grant_image(wasi, fd, options->image->guest, err);
+	return r < 0 || options->image_is_elsewhere
+		       ? r
+		       : wasi_image_serve(&wasi->image, options->image, fd,
+					  err);
+}
+
 static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 		      struct err *err)
 {
-	size_t room = WASI_FIRST + options->folder_count +
+	size_t room = WASI_FIRST + !!options->image + options->folder_count +
 		      options->socket_count +
 		      (options->like ? options->like->grant_room : 0);
 	int r = wasi_words_set(&wasi->arguments, options->arguments,
@@ -159,6 +200,8 @@ static int wasi_grant(struct wasi *wasi, const struct wasi_options *options,
 		r = wasi_grant_like(wasi, options->like, err);
 	for (size_t i = 0; r >= 0 && i < options->folder_count; i++)
 		r = wasi_add_folder(wasi, &options->folders[i], err);
+	if (r >= 0)
+		r = wasi_add_image(wasi, options, err);
 	for (size_t i = 0; r >= 0 && i < options->socket_count; i++)
 		r = wasi_add_copy(wasi, options->sockets[i], WASI_FIRST,
 				  "socket", err);
@@ -176,7 +219,7 @@ static uint32_t wasi_count(const struct wasi *wasi)
 
 bool wasi_is_untouched(const struct wasi *wasi)
 {
-	if (wasi_count(wasi) != wasi->grant_count)
+	if (wasi_count(wasi) + (wasi->image_fd != 0) != wasi->grant_count)
 		return false;
 	for (uint32_t i = 0; i < WASI_FIRST && i < wasi->fd_room; i++)
 		if (!wasi->grants[i].kind != (wasi->fds[i].host < 0) ||
@@ -222,6 +265,7 @@ void wasi_close(struct wasi *wasi)
 {
 	if (!wasi)
 		return;
+	wasi_image_end(wasi->image);
 	for (uint32_t i = 0; i < wasi->fd_room; i++)
 		wasi_table_drop(&wasi->fds[i]);
 	free(wasi->fds);
@@ -251,11 +295,14 @@ int wasi_call_number(struct wasi *wasi, struct wasi_caller *caller,
 		     const union wasm_value *arguments)
 {
 	struct wasi_call call = { wasi, caller, unstable };
-	int result, ended = 0;
+	int result = WASIFS_NOT_MINE, ended = 0;
 
 	if (number >= WASI_FUNCTIONS)
 		return WASI_ENOSYS;
-	result = wasi_functions[number].call(&call, arguments);
+	if (wasi->image)
+		result = wasi_image_call(&call, number, arguments);
+	if (result == WASIFS_NOT_MINE)
+		result = wasi_functions[number].call(&call, arguments);
 	/* Each may take long, and a slice of fuel has very many of them. */
 	if (result >= 0 && caller->deadline_ns)
 		ended = wasi_poll_ended(&call);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WASI preview 1.  A module gets what the options grant, nothing else.  The
- * guest's descriptors: the standard streams, from 3 on the folders, then the
- * sockets.  See docs/wasi.md. */
+ * guest's descriptors: the standard streams, from 3 on the folders, then that
+ * of the image, then the sockets.  See docs/wasi.md. */
 #pragma once
 #include "vm/vm.h"
 
@@ -18,6 +18,7 @@ struct wasi_folder {
 	bool read_only;
 };
 
+struct wasi_image;
 struct wasi_options {
 	char *const *arguments; /* [argument_count], the program's name first */
 	size_t argument_count;
@@ -29,6 +30,9 @@ struct wasi_options {
 	/* listening sockets handed over, as preopened descriptors */
 	const int *sockets;
 	size_t socket_count;
+	const struct wasi_image *image; /* NULL: none */
+	/* Who runs the guest serves the image: here its number is kept free. */
+	bool image_is_elsewhere;
 	/* Its folders and sockets are granted again, under their numbers;
 	 * nothing is opened or asked of the system for that.  NULL: none. */
 	const struct wasi *like;
@@ -45,6 +49,8 @@ struct wasi_granted {
 };
 size_t wasi_granted(const struct wasi *wasi, struct wasi_granted *granted,
 		    size_t room);
+/* The number of the image's folder, 0: there is none. */
+uint32_t wasi_image_number(const struct wasi *wasi);
 /* Does it look up names step by step, since there is no openat2? */
 bool wasi_walks(const struct wasi *wasi);
 /* Has the guest the standard streams as they were granted, and as many

@@ -6,8 +6,10 @@
  * the guest's run, the negative of an enum wasm_trap.  "takes host" means:
  * closed on failure too. */
 #pragma once
+#include "brood/wasi_abi.h"
 #include "vm/wasi.h"
-#include "vm/wasi_abi.h"
+#include "vm/wasi_image.h"
+#include "wasifs/wasifs.h"
 #include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -36,6 +38,7 @@ enum wasi_grant_kind {
 	WASI_GRANT_STREAM,
 	WASI_GRANT_FOLDER,
 	WASI_GRANT_SOCKET,
+	WASI_GRANT_IMAGE, /* has no descriptor of the host's */
 	WASI_GRANT_KINDS
 };
 struct wasi_grant {
@@ -62,10 +65,19 @@ struct wasi {
 	uint32_t fd_room;
 	struct wasi_grant *grants; /* [grant_room] */
 	uint32_t grant_room, grant_count;
+	/* The number of the image's folder, which no descriptor of the host's
+	 * gets, 0: none; and who serves it, NULL: who runs the guest. */
+	uint32_t image_fd;
+	struct wasi_image_served *image;
 	bool has_openat2;
 	bool has_nosignal; /* RWF_NOSIGNAL, until it fails */
 	struct wasi_binding bindings[2][WASI_FUNCTIONS];
 };
+
+static inline bool wasi_is_image(const struct wasi *wasi, uint32_t fd)
+{
+	return fd && fd == wasi->image_fd;
+}
 
 struct wasi_call {
 	struct wasi *wasi;
@@ -84,6 +96,9 @@ typedef int wasi_call_function(struct wasi_call *call,
 int wasi_grant_add(struct wasi *wasi, struct wasi_fd *entry,
 		   const struct wasi_grant *grant, uint32_t least,
 		   const char *what, struct err *err);
+/* The number is the image's. */
+int wasi_grant_image(struct wasi *wasi, uint32_t fd, const char *name,
+		     struct err *err);
 /* wasi_like.c */
 int wasi_grant_like(struct wasi *wasi, const struct wasi *like,
 		    struct err *err);
@@ -182,6 +197,17 @@ void wasi_io_drop(struct wasi_vectors *vectors, size_t len);
  * descriptor stands) and puts how much it was. */
 int wasi_io_write_call(const struct wasi_call *call, const union wasm_value *a,
 		       int64_t offset, uint32_t put);
+
+/* ---- wasi_image.c: an image as the folder "fd".  An errno, or
+ * WASIFS_NOT_MINE. */
+int wasi_image_serve(struct wasi_image_served **served,
+		     const struct wasi_image *image, uint32_t fd,
+		     struct err *err);
+void wasi_image_end(struct wasi_image_served *served);
+int wasi_image_call(const struct wasi_call *call, unsigned number,
+		    const union wasm_value *arguments);
+int wasi_image_poll(const struct wasi_call *call, uint32_t fd, bool writes,
+		    uint64_t *bytes);
 
 /* ---- wasi_state.c: a guest's descriptors as bytes */
 struct wasi_state_fd;

@@ -43,6 +43,11 @@ size_t wasi_granted(const struct wasi *wasi, struct wasi_granted *granted,
 	return count;
 }
 
+uint32_t wasi_image_number(const struct wasi *wasi)
+{
+	return wasi->image_fd;
+}
+
 bool wasi_walks(const struct wasi *wasi)
 {
 	return !wasi->has_openat2;
@@ -73,7 +78,11 @@ static int like_copy(struct wasi *wasi, const struct wasi *like, uint32_t fd,
 
 int wasi_grant_like(struct wasi *wasi, const struct wasi *like, struct err *err)
 {
-	int r = 0;
+	int r = like->image_fd
+			? wasi_grant_image(wasi, like->image_fd,
+					   like->grants[like->image_fd].folder,
+					   err)
+			: 0;
 
 	for (uint32_t i = 0; r >= 0 && i < like->fd_room; i++) {
 		const struct wasi_grant *grant = like_grant(like, i);

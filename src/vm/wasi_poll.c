@@ -113,6 +113,7 @@ struct wasi_wait { /* one subscription */
 	struct wasi_subscription what;
 	uint64_t target_ns; /* of a clock, on that clock */
 	int error;	    /* for the event */
+	uint64_t bytes;	    /* that an image's file has left */
 	bool ready;
 	bool polls;
 	uint32_t poll; /* if so: which of the waits' polls */
@@ -201,8 +202,11 @@ static int wasi_waits_start_fd(const struct wasi_call *call,
 	uint64_t rights = WASI_RIGHT_POLL_FD_READWRITE |
 			  (reads ? WASI_RIGHT_FD_READ : WASI_RIGHT_FD_WRITE);
 	struct wasi_fd *fd;
-	int e;
+	int e = wasi_image_poll(call, wait->what.fd, !reads, &wait->bytes);
 
+	wait->ready = e == 0;
+	if (e != WASIFS_NOT_MINE)
+		return e;
 	e = wasi_table_get(call->wasi, wait->what.fd, rights, &fd);
 	if (e)
 		return e;
@@ -300,6 +304,7 @@ static void wasi_waits_event(const struct wasi_call *call,
 		.userdata = wait->what.userdata,
 		.type = wait->what.type,
 		.error = wait->error,
+		.byte_count = wait->what.type == WASI_FD_READ ? wait->bytes : 0,
 	};
 	if (wait->what.type == WASI_CLOCK || wait->error)
 		return;

@@ -77,6 +77,7 @@ static const char *wasi_restore_thing(uint32_t kind)
 {
 	return kind == WASI_GRANT_STREAM   ? "a standard stream"
 	       : kind == WASI_GRANT_FOLDER ? "the folder"
+	       : kind == WASI_GRANT_IMAGE  ? "the image"
 					   : "a socket";
 }
 
@@ -92,7 +93,8 @@ static int wasi_restore_grant(struct wasi_restore *restoring,
 	text = wasi_restore_text(restoring, was->text_bytes);
 	if (!text || was->reserved || was->kind == WASI_NOT_GRANTED ||
 	    was->kind >= WASI_GRANT_KINDS ||
-	    (was->kind != WASI_GRANT_FOLDER && was->text_bytes))
+	    (was->kind != WASI_GRANT_FOLDER && was->kind != WASI_GRANT_IMAGE &&
+	     was->text_bytes))
 		return wasi_restore_bad("what was granted makes no sense", err);
 	is = was->fd < wasi->grant_room ? &wasi->grants[was->fd] : NULL;
 	if (is && is->kind == was->kind &&
@@ -138,7 +140,8 @@ static bool wasi_restore_is_fresh(const struct wasi *wasi)
 	for (uint32_t i = 0; i < wasi->fd_room; i++)
 		if (wasi->fds[i].host >= 0
 			    ? wasi->fds[i].grant != i + 1
-			    : i < wasi->grant_room && wasi->grants[i].kind)
+			    : !wasi_is_image(wasi, i) && i < wasi->grant_room &&
+				      wasi->grants[i].kind)
 			return false;
 	return true;
 }
@@ -153,6 +156,7 @@ static int wasi_restore_granted(struct wasi_restore *restoring,
 	const struct wasi_fd *from;
 
 	if (was->grant >= wasi->grant_room || !wasi->grants[was->grant].kind ||
+	    wasi->grants[was->grant].kind == WASI_GRANT_IMAGE ||
 	    was->text_bytes || was->changed & ~WASI_FDFLAGS ||
 	    was->flags & ~was->changed)
 		return wasi_restore_bad("a grant in use makes no sense", err);
@@ -271,8 +275,8 @@ static int wasi_restore_opened(struct wasi_restore *restoring,
 
 	if (!text || !was->text_bytes || was->text_bytes >= PATH_MAX ||
 	    was->grant >= wasi->grant_room ||
-	    !wasi->grants[was->grant].folder || was->flags & ~WASI_FDFLAGS ||
-	    was->changed)
+	    wasi->grants[was->grant].kind != WASI_GRANT_FOLDER ||
+	    was->flags & ~WASI_FDFLAGS || was->changed)
 		return wasi_restore_bad("an open file makes no sense", err);
 	memcpy(path, text, was->text_bytes);
 	path[was->text_bytes] = 0;
@@ -289,7 +293,8 @@ static int wasi_restore_fd(struct wasi_restore *restoring,
 {
 	struct wasi_fd *to = &restoring->made[was->fd];
 
-	if (was->reserved || was->kind >= WASI_STATE_KINDS)
+	if (was->reserved || was->kind >= WASI_STATE_KINDS ||
+	    wasi_is_image(restoring->wasi, was->fd))
 		return wasi_restore_bad("a descriptor makes no sense", err);
 	return was->kind == WASI_STATE_GRANTED
 		       ? wasi_restore_granted(restoring, was, to, err)

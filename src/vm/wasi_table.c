@@ -9,31 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Pipes and terminals: seek and tell are missing, by which a guest tells a
- * terminal from other character devices. */
-#define WASI_RIGHTS_STREAM                                     \
-	(WASI_RIGHT_FD_READ | WASI_RIGHT_FD_FDSTAT_SET_FLAGS | \
-	 WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_FILESTAT_GET |    \
-	 WASI_RIGHT_POLL_FD_READWRITE)
-#define WASI_RIGHTS_FILE                                                    \
-	(WASI_RIGHTS_STREAM | WASI_RIGHT_FD_DATASYNC | WASI_RIGHT_FD_SEEK | \
-	 WASI_RIGHT_FD_SYNC | WASI_RIGHT_FD_TELL | WASI_RIGHT_FD_ADVISE |   \
-	 WASI_RIGHT_FD_ALLOCATE | WASI_RIGHT_FD_FILESTAT_SET_SIZE |         \
-	 WASI_RIGHT_FD_FILESTAT_SET_TIMES)
-#define WASI_RIGHTS_SOCKET (WASI_RIGHTS_STREAM | WASI_RIGHT_SOCK_SHUTDOWN)
-#define WASI_RIGHTS_FOLDER                                                  \
-	(WASI_RIGHT_FD_FDSTAT_SET_FLAGS | WASI_RIGHT_FD_SYNC |              \
-	 WASI_RIGHT_FD_ADVISE | WASI_RIGHT_PATH_CREATE_DIRECTORY |          \
-	 WASI_RIGHT_PATH_CREATE_FILE | WASI_RIGHT_PATH_LINK_SOURCE |        \
-	 WASI_RIGHT_PATH_LINK_TARGET | WASI_RIGHT_PATH_OPEN |               \
-	 WASI_RIGHT_FD_READDIR | WASI_RIGHT_PATH_READLINK |                 \
-	 WASI_RIGHT_PATH_RENAME_SOURCE | WASI_RIGHT_PATH_RENAME_TARGET |    \
-	 WASI_RIGHT_PATH_FILESTAT_GET | WASI_RIGHT_PATH_FILESTAT_SET_SIZE | \
-	 WASI_RIGHT_PATH_FILESTAT_SET_TIMES | WASI_RIGHT_FD_FILESTAT_GET |  \
-	 WASI_RIGHT_FD_FILESTAT_SET_TIMES | WASI_RIGHT_PATH_SYMLINK |       \
-	 WASI_RIGHT_PATH_REMOVE_DIRECTORY | WASI_RIGHT_PATH_UNLINK_FILE |   \
-	 WASI_RIGHT_POLL_FD_READWRITE)
-
 int wasi_table_get(const struct wasi *wasi, uint32_t fd, uint64_t rights,
 		   struct wasi_fd **entry)
 {
@@ -146,13 +121,20 @@ static int wasi_table_grow(struct wasi *wasi)
 	return 0;
 }
 
+static bool wasi_table_is_taken(const struct wasi *wasi, uint32_t fd)
+{
+	return wasi->fds[fd].host >= 0 || wasi_is_image(wasi, fd);
+}
+
 int wasi_table_add(struct wasi *wasi, const struct wasi_fd *entry,
 		   uint32_t least, uint32_t *fd)
 {
 	uint32_t i = least;
 	int e = 0;
 
-	while (i < wasi->fd_room && wasi->fds[i].host >= 0)
+	while (i < wasi->fd_room && wasi_table_is_taken(wasi, i))
+		i++;
+	if (wasi_is_image(wasi, i))
 		i++;
 	if (i >= wasi->fd_room)
 		e = wasi_table_grow(wasi);

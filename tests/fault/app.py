@@ -434,14 +434,16 @@ def make_host(source, share, image):
 
 def damaged_context(host):
     """One bad context: one line, and the others start."""
-    other = app_host.pack(1, name="other", entries=("waiter",), blob=4096)
-    assert host.install(other).status == 0
+    other = app_host.pack(1, name="other", entries=("beside=bin/waiter",),
+                          blob=4096)
+    made = host.install(other)
+    assert made.status == 0, made
     for words, text in (("cut", "brood-context 1\nname tool\n"),
                         ("garbage", "\0\1\2" * 1000), ("empty", "")):
         was = read(host.context("context"))
         write(host.context("context"), text)
         done = host.start()
-        beside = warm.run([host.path("waiter")], stdin=b"\n",
+        beside = warm.run([host.path("beside")], stdin=b"\n",
                           env=host.start_env())
         listed = host.brood("ls")
         TAP.ok(done.status == 111 and not done.out and

@@ -70,7 +70,8 @@ def pack(number, name="tool", entries=("tool", "waiter"), blob=BLOB,
                 (blob // 4096))
     if more:
         more(tree)
-    words = [w for e in entries for w in ("--entry", f"{e}=bin/{e}")]
+    words = [w for e in entries
+             for w in ("--entry", e if "=" in e else f"{e}=bin/{e}")]
     words += [w for name in writable for w in ("--writable", name)]
     done = warm.brood("app", "pack", tree, "--as", image, "--name", name,
                       "--release", str(number), *words)

@@ -10,6 +10,7 @@ host, machines over 9p, virtiofs or NFS - and an NFS server of the test's own.
         .hold(kind, file)           the same, kept: a context manager
     start_ganesha(folder)           .port, .log(), .stop()
     mount_nfs(machine, port, at)    in a machine with --network; a Guest
+    race(sides)                     who won a link(), round by round
 """
 
 import os
@@ -51,6 +52,8 @@ class Hold:
 
 
 class Host:
+    look = .3  # seconds between two looks, so that a slow guest can be first
+
     def __init__(self, folder, name="host"):
         self.folder, self.name = folder, name
 
@@ -79,6 +82,8 @@ class Host:
 
 
 class Guest(Host):
+    look = .01
+
     def __init__(self, machine, at, name=None):
         super().__init__(at, name or f"{machine}:{at}")
         self.machine = machine
@@ -89,6 +94,27 @@ class Guest(Host):
 
     def locks(self):
         return "/bin/locks"
+
+
+def race(sides, rounds=12):
+    """All link a file of their own to one name, as soon as they see that of
+    the round before: for each round who has won."""
+    scripts = [f"""for i in $(seq {rounds}); do echo {n} >own{n}.$i; done
+        for i in $(seq {rounds}); do
+            until [ -e won.$((i - 1)) ]; do sleep {side.look}; done
+            ln own{n}.$i won.$i 2>/dev/null && echo $i
+        done""" for n, side in enumerate(sides)]
+    processes = [subprocess.Popen(side.argv("sh", "-c", script),
+                                  stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE)
+                 for side, script in zip(sides, scripts)]
+    ready = " && ".join(f"[ -e own{n}.{rounds} ]" for n in range(len(sides)))
+    warm.wait_until(lambda: sides[0].done(ready), 20, 0.1)
+    sides[0].sh("touch won.0")
+    said = [p.communicate(timeout=60)[0].decode().split() for p in processes]
+    sides[0].sh("rm -f own* won*")
+    return [[side.name for side, won in zip(sides, said) if str(i) in won]
+            for i in range(1, rounds + 1)]
 
 
 # ---- NFS -------------------------------------------------------------------------
@@ -206,8 +232,10 @@ def start_ganesha(folder, own=None, lease=10):
 
 def mount_nfs(machine, port, at, options=""):
     """QEMU's network for users leads 10.0.2.2 to this host.  Busybox's mount
-    does not look addresses up for NFS: so they are told."""
+    does not look addresses up for NFS: so they are told.  A server takes two
+    machines of one host name for the same client, whose locks are one."""
     result = m.inside(machine, "sh", "-c", f"""
+        hostname {machine}
         ip link set eth0 up
         ip addr add 10.0.2.15/24 dev eth0 2>/dev/null
         mkdir -p {at} && mount -t nfs4 -o vers=4.1,addr=10.0.2.2,\

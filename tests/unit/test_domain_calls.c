@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "brood/wasi_abi.h"
 #include "lib/made_domain.h"
-#include "vm/wasi_abi.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -106,6 +106,7 @@ TEST(a_share_is_made_and_opened)
 	CHECK_INT(share_make(here.path, &wish, &err), 0);
 	CHECK_INT(share_open(here.path, host_b, &share, NULL), 0);
 	CHECK_TEXT(share.id, here.share.id);
+	share_close(&share);
 	CHECK_INT(share_open(here.path, "me", &share, &err), -EINVAL);
 }
 
