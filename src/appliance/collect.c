@@ -215,18 +215,50 @@ static int collect_payload(struct collect *collect, int folder,
 	return 0;
 }
 
+/* Of a payload, or of a file of a chain; by their age, for whoever writes one
+ * may be on another host, and needs no lock for it. */
 static int collect_draft(struct collect *collect, int folder, const char *name,
 			 struct err *err)
 {
 	struct stat st;
+	int rc;
 
 	(void)err;
-	if (!strstr(name, ".draft.") ||
+	if ((!strstr(name, ".draft.") && !strstr(name, ".new.")) ||
 	    collect_is_young(collect, folder, name, &st))
 		return 0;
-	if (collect_tree(collect, name, NULL) >= 0)
-		collect->done.drafts++;
+	rc = S_ISDIR(st.st_mode) ? collect_tree(collect, name, NULL)
+				 : unlinkat(folder, name, 0);
+	collect->done.drafts += rc >= 0;
 	return 0;
+}
+
+static int collect_app_drafts(struct collect *collect, int folder,
+			      const char *name, struct err *err)
+{
+	auto_free char *path = file_format("apps/%s", name);
+
+	(void)folder;
+	if (!record_is_name(name))
+		return 0;
+	return path ? collect_each(collect, path, false, collect_draft, err)
+		    : err_set(err, -ENOMEM, "collect");
+}
+
+static int collect_drafts(struct collect *collect, struct err *err)
+{
+	int rc = collect_each(collect, ".", false, collect_draft, err);
+
+	if (rc >= 0)
+		rc = collect_each(collect, "payloads", true, collect_draft,
+				  err);
+	if (rc >= 0)
+		rc = collect_each(collect, "payloads", false, collect_draft,
+				  err);
+	if (rc >= 0)
+		rc = collect_each(collect, "apps", false, collect_app_drafts,
+				  err);
+	return rc;
 }
 
 /* ---- the collection on one screen --------------------------------------------------- */
@@ -242,11 +274,7 @@ static int collect_steps(struct collect *collect, struct err *err)
 	if (rc >= 0 && collect->kept.failed)
 		rc = err_set(err, -ENOMEM, "collect");
 	if (rc >= 0)
-		rc = collect_each(collect, "payloads", true, collect_draft,
-				  err);
-	if (rc >= 0)
-		rc = collect_each(collect, "payloads", false, collect_draft,
-				  err);
+		rc = collect_drafts(collect, err);
 	if (rc >= 0)
 		rc = collect_each(collect, "payloads", false, collect_payload,
 				  err);

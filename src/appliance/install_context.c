@@ -427,13 +427,13 @@ static int install_swap(const char *fresh, const char *folder, struct err *err)
 
 int install_context(struct install *install, struct err *err)
 {
-	auto_free char *fresh =
-		file_format("%s/.new.%s", install->root, install->record.name);
-	int rc;
+	const char *name = install->record.name;
+	auto_free char *fresh = file_format("%s/.new.%s", install->root, name);
+	int rc = fresh ? install_sweep(install->root, name, err)
+		       : install_no_memory(err);
 
-	if (!fresh)
-		return install_no_memory(err);
-	file_remove_tree(fresh, NULL);
+	if (rc < 0)
+		return rc;
 	if (mkdir(fresh, 0755) < 0)
 		return err_set(err, -errno, "make %s", fresh);
 	rc = install_write(install, fresh, err);
@@ -470,10 +470,17 @@ int install_drop_context(const struct context *context, bool purge,
 int install_sweep(const char *root, const char *name, struct err *err)
 {
 	auto_free char *gone = file_format("%s/.old.%s", root, name);
-	int was;
+	auto_free char *fresh = file_format("%s/.new.%s", root, name);
+	auto_free char *folder = file_join(root, name);
+	auto_free char *start = file_join(root, ".start");
+	bool was;
 
-	if (!gone)
+	if (!gone || !fresh || !folder || !start)
 		return install_no_memory(err);
+	file_sweep_drafts(root);
+	file_sweep_drafts(start);
+	file_sweep_drafts(folder);
+	file_remove_tree(fresh, NULL);
 	was = access(gone, F_OK) == 0;
 	return was && file_remove_tree(gone, err) < 0 ? err->code : was;
 }
@@ -485,6 +492,7 @@ int install_refresh(const struct context *context, const struct loaded *loaded,
 {
 	int rc = 0;
 
+	file_sweep_drafts(context->folder);
 	if (context->copy)
 		rc = install_copy(context->share, &loaded->record,
 				  context->copy, context->answer_ms, err);

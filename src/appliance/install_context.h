@@ -25,6 +25,6 @@ int install_context(struct install *install, struct err *err);
  * purge says otherwise. */
 int install_drop_context(const struct context *context, bool purge,
 			 struct buf *notes, struct err *err);
-/* What an uninstall left that was cut off behind its last step.  Returns 1
- * where there was something. */
+/* What was left by those that were cut off.  Returns 1 where that was an
+ * uninstall that had but to tidy up. */
 int install_sweep(const char *root, const char *name, struct err *err);

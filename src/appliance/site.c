@@ -15,9 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SITE_HEX = 32, SITE_LOCK_MS = 20000, SITE_TICK_MS = 50 };
+enum {
+	SITE_HEX = 32,
+	SITE_LOCK_MS = 20000,
+	SITE_TICK_MS = 50,
+	SITE_USED_S = 60
+};
 static const char site_stamped[] = ".ok", site_locks[] = ".lock";
 
 void site_fini(struct site *site)
@@ -230,6 +236,15 @@ static int site_locked(const struct site_wish *wish, const char *image,
 	return lock < 0 ? lock : site_make(wish, image, stamp, site, err);
 }
 
+static bool site_is_used(const char *stamp, int seconds)
+{
+	time_t now = time(NULL);
+	struct stat st;
+
+	return stat(stamp, &st) == 0 && st.st_mtime <= now &&
+	       now - st.st_mtime < seconds;
+}
+
 /* Mounts and stamps are believed: nobody else may have made them.  It may lie
  * in a folder that all users can write. */
 static int site_trusts(const char *mounts, struct err *err)
@@ -261,6 +276,8 @@ static int site_found(const struct site_wish *wish, const char *image,
 	if (rc > 0) {
 		site->way = "found";
 		site->verified = "stamp";
+		if (!site_is_used(stamp, SITE_USED_S / 2))
+			utimensat(AT_FDCWD, stamp, NULL, 0);
 	}
 	return rc;
 }
@@ -324,12 +341,16 @@ static void site_sweep_one(int folder, const char *mounts, const char *name,
 	auto_free char *root = file_format("%s/%.*s", mounts, len, name);
 	auto_free char *path =
 		root ? file_format("%s%s", root, site_locks) : NULL;
+	auto_free char *stamp =
+		root ? file_format("%s%s", root, site_stamped) : NULL;
 	auto_close int lock = -1;
 
-	if (!path || !site_is_one(name) || site_is_kept(name, kept))
+	if (!path || !stamp || !site_is_one(name) || site_is_kept(name, kept))
 		return;
 	lock = lock_take(path, 0, NULL);
-	if (lock < 0 || (mount_is(root) && mount_end(root, NULL) < 0))
+	if (lock < 0 || site_is_used(stamp, SITE_USED_S))
+		return;
+	if (mount_is(root) && mount_end(root, NULL) < 0)
 		return;
 	rmdir(root);
 	if (name[len])
@@ -346,6 +367,7 @@ int site_sweep(const char *mounts, const char *const *kept, struct err *err)
 		return errno == ENOENT
 			       ? 0
 			       : err_set(err, -errno, "open %s", mounts);
+	file_sweep_drafts(mounts);
 	while ((entry = readdir(folder)))
 		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);
 	closedir(folder);

@@ -3,7 +3,8 @@
  * whoever starts it:
  *
  *	MOUNTS/HEX-SOURCE/	where it is mounted
- *	MOUNTS/HEX-SOURCE.ok	what was found right of the file (payload.h)
+ *	MOUNTS/HEX-SOURCE.ok	what was found right of the file (payload.h);
+ *				its time: when it was used last, about
  *	MOUNTS/HEX-SOURCE.ok.tree	the same of a folder that stands in
  *	MOUNTS/HEX-SOURCE.fits.ENTRY	its program can be loaded on this host
  *	MOUNTS/HEX-SOURCE.lock	held while it is made or taken away: by nobody
@@ -37,5 +38,6 @@ struct site {
 void site_fini(struct site *site);
 int site_find(const struct site_wish *wish, const char *image,
 	      struct site *site, struct err *err);
-/* Unmounts what nobody uses; kept: payloads that stay (ends with NULL). */
+/* Unmounts what nobody uses, and has not used for some time: who has loaded it
+ * may be about to execute it.  kept: payloads that stay (ends with NULL). */
 int site_sweep(const char *mounts, const char *const *kept, struct err *err);

@@ -56,6 +56,32 @@ const char *file_draft_mark(const char *name)
 	return word ? word + sizeof file_draft_word - 1 : NULL;
 }
 
+/* Or a zombie: it writes no more. */
+static bool file_writer_is_gone(long pid)
+{
+	char path[64], byte;
+
+	snprintf(path, sizeof path, "/proc/%ld/exe", pid);
+	return readlink(path, &byte, 1) < 0 && errno == ENOENT &&
+	       access("/proc/self/exe", F_OK) == 0;
+}
+
+void file_sweep_drafts(const char *folder)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list))) {
+		const char *mark = file_draft_mark(entry->d_name);
+		long pid = mark ? strtol(mark, NULL, 10) : 0;
+
+		if (pid > 0 && file_writer_is_gone(pid))
+			unlinkat(dirfd(list), entry->d_name, 0);
+	}
+	if (list)
+		closedir(list);
+}
+
 static char *file_draft_hidden(const struct file_draft *draft)
 {
 	return file_format("%s%s%d.%lx", draft->path, file_draft_word, getpid(),

@@ -24,6 +24,8 @@ void file_draft_close(struct file_draft *draft); /* drops what is unpublished */
 /* In a name that a draft has for a moment: the number of its process, with
  * more behind it; NULL in any other name. */
 const char *file_draft_mark(const char *name);
+/* Those in a folder of this host whose processes are gone. */
+void file_sweep_drafts(const char *folder);
 
 int file_publish(const char *path, const void *data, size_t len, mode_t mode,
 		 struct err *err);

@@ -57,7 +57,7 @@ def tool_out(number, *words):
 
 
 def pack(number, name="tool", entries=("tool", "waiter"), blob=BLOB,
-         more=None):
+         more=None, writable=()):
     """An appliance whose every part tells its number."""
     tree = os.path.join(HERE, "trees", f"{name}-{number}-{len(entries)}")
     image = tree + ".erofs"
@@ -72,6 +72,7 @@ def pack(number, name="tool", entries=("tool", "waiter"), blob=BLOB,
         more(tree)
     words = [w for e in entries
              for w in ("--entry", e if "=" in e else f"{e}=bin/{e}")]
+    words += [w for name in writable for w in ("--writable", name)]
     done = warm.brood("app", "pack", tree, "--as", image, "--name", name,
                       "--release", str(number), *words)
     assert done.status == 0, done
@@ -229,6 +230,12 @@ class Host:
                 os.rmdir(path)
             elif not name.startswith("."):
                 os.unlink(path)
+
+    def let_mounts_rest(self):
+        """As if nobody had used them for long."""
+        for name in os.listdir(self.mounts):
+            if name.endswith(".ok"):
+                os.utime(os.path.join(self.mounts, name), (1, 1))
 
     def cold(self):
         """What was read of payloads is in memory no more."""

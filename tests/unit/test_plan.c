@@ -13,7 +13,7 @@ static const char script[] = "#!/bin/sh\n"
 static char brood[512], hatch[512];
 static struct context context;
 static struct record record;
-static struct record_entry *const entry = &record.entry[0];
+static struct record_entry entry[1];
 
 static void start(void)
 {
@@ -24,7 +24,9 @@ static void start(void)
 				    .name = "app",
 				    .brood = brood,
 				    .hatch = hatch };
-	record = (struct record){ .name = "app", .entry_count = 1 };
+	record = (struct record){ .name = "app",
+				  .entry = entry,
+				  .entry_count = 1 };
 	*entry = (struct record_entry){ .name = "tool", .path = "tool" };
 	apps_put(brood, script, 0755);
 	apps_put(hatch, script, 0755);

@@ -5,6 +5,7 @@
 #include "erofs/source.h"
 #include "lib/apps.h"
 #include "tree/erofs_unpack.h"
+#include <sys/stat.h>
 
 static struct apps_image image;
 static int ticks, ticks_most;
@@ -65,11 +66,22 @@ static void refused(int rc, const char *words)
 	site_fini(&site);
 }
 
-static void sweep(const char *kept)
+static void sweep_now(const char *kept)
 {
 	const char *const list[] = { kept, NULL };
 
 	CHECK_INT(site_sweep(apps_in("mounts"), list, NULL), 0);
+}
+
+/* When nobody has used it for long. */
+static void sweep(const char *kept)
+{
+	const struct timespec long_ago[2] = { { .tv_sec = 1 },
+					      { .tv_sec = 1 } };
+
+	utimensat(AT_FDCWD, apps_in("mounts/%.32s-share.ok", image.hex),
+		  long_ago, 0);
+	sweep_now(kept);
 }
 
 static char *root(void)
@@ -156,6 +168,9 @@ TEST(what_is_swept_and_what_is_not)
 	sweep("");
 	CHECK(mount_is(root()));
 	close(file);
+	found("found", "stamp");
+	sweep_now("");
+	CHECK(mount_is(root()));
 	sweep("");
 	CHECK(!apps_is_there(root()));
 	CHECK(!apps_is_there(apps_in("mounts/%.32s-share.ok", image.hex)));
