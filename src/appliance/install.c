@@ -471,14 +471,15 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 
 	if (!folder)
 		return err->code;
-	if (access(folder, F_OK) < 0)
+	if (access(root, F_OK) < 0)
 		return err_set(err, -errno, "application %s", name);
 	rc = lock = install_lock(root, err);
 	if (rc >= 0)
-		rc = install_sweep(root, name, &why);
-	/* That one was as good as gone. */
-	if (rc > 0 && access(folder, F_OK) < 0)
-		return 0;
+		rc = install_sweep(root, name, err);
+	/* Of one that was swept all but the sweeping was done. */
+	if (rc >= 0 && access(folder, F_OK) < 0)
+		return rc > 0 ? 0
+			      : err_set(err, -errno, "application %s", name);
 	if (rc >= 0)
 		rc = context_read(folder, &context, err);
 	if (rc < 0)

@@ -458,11 +458,12 @@ int install_drop_context(const struct context *context, bool purge,
 	if (!gone || !data)
 		return install_no_memory(err);
 	file_remove_tree(gone, NULL);
-	if (rename(context->folder, gone) < 0)
-		return err_set(err, -errno, "remove %s", context->folder);
+	/* First: an uninstall that is cut off behind it finds it no more. */
 	if (purge)
 		file_remove_tree(data, NULL);
-	else if (!install_data_is_empty(data))
+	if (rename(context->folder, gone) < 0)
+		return err_set(err, -errno, "remove %s", context->folder);
+	if (!purge && !install_data_is_empty(data))
 		buf_format(notes, "what it has written is kept in %s\n", data);
 	return file_remove_tree(gone, err);
 }

@@ -344,7 +344,8 @@ def after_case(fault, host):
     if within is None:
         wrong.append("the lock is not free again")
     if not host.quiet():
-        wrong.append(f"left running: {[(p, warm.exe(p)) for p in host.processes()]}")
+        wrong.append("left running: "
+                     f"{[(p, warm.exe(p)) for p in host.processes()]}")
     if host.share.drafts():
         wrong.append(f"left on the share: {host.share.drafts()}")
     host.let_time_pass()
