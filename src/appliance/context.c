@@ -238,14 +238,19 @@ static char *context_step(const char *path)
 	return file_format("%.*s%s", (int)(slash + 1 - path), path, target);
 }
 
-/* APPS/NAME/bin/ENTRY, with a context: the parts are cut out of it. */
+/* APPS/NAME/bin/ENTRY, with a context: the parts are cut out of it.  Others
+ * have folders bin, and something called context, too; not the link. */
 static bool context_is_entry(const char *path, char **folder, char **entry)
 {
+	static const char start[] = "../../.start/";
+	char target[sizeof start - 1];
 	const char *name = file_base(path);
 	size_t len = (size_t)(name - path);
 	auto_free char *file = NULL;
 
-	if (len < 5 || strncmp(name - 5, "/bin/", 5) != 0)
+	if (len < 5 || strncmp(name - 5, "/bin/", 5) != 0 ||
+	    readlink(path, target, sizeof target) != sizeof target ||
+	    memcmp(target, start, sizeof target) != 0)
 		return false;
 	file = file_format("%.*s/context", (int)(len - 5), path);
 	if (!file || access(file, F_OK) < 0)

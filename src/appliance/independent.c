@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/independent.h"
+#include "base/fd.h"
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+const char *const independent_sources[INDEPENDENT_SOURCES] = { "copy", "full",
+							       "appliance" };
 
 static const char *independent_full(const struct context *context,
 				    const char *entry)
@@ -18,33 +21,22 @@ static const char *independent_full(const struct context *context,
 	return NULL;
 }
 
-int independent_find(const struct context *context, const char *entry,
-		     struct loaded *loaded, const char **full,
-		     const char **source, struct err *err)
+int independent_look(const struct context *context,
+		     enum independent_source source, const char *entry,
+		     int left_ms, struct loaded *loaded, const char **full,
+		     struct err *err)
 {
-	struct err first = { 0 };
-	int rc = -ENOENT;
+	const char *image =
+		source == INDEPENDENT_COPY ? context->copy : context->appliance;
 
 	*full = NULL;
-	*source = "copy";
-	if (context->copy)
-		rc = load_local(context, entry, context->copy, *source, loaded,
-				&first);
-	if (rc >= 0)
-		return rc;
-	*source = "full";
-	*full = independent_full(context, entry);
-	if (*full)
-		return 0;
-	*source = "appliance";
-	if (context->appliance)
-		rc = load_local(context, entry, context->appliance, *source,
-				loaded, first.code ? NULL : &first);
-	if (rc >= 0)
-		return rc;
-	if (!first.code)
-		return err_set(err, -EINVAL, "nothing is here to go on from");
-	if (err)
-		*err = first;
-	return rc;
+	*loaded = (struct loaded){ 0 };
+	if (source == INDEPENDENT_FULL) {
+		*full = independent_full(context, entry);
+		return *full ? 0 : -ENOENT;
+	}
+	return image ? load_local(context, entry, image,
+				  independent_sources[source], left_ms, loaded,
+				  err)
+		     : -ENOENT;
 }

@@ -200,7 +200,6 @@ static int install_plan_path(struct install *install, int number,
 	char *path = given ? install_start_path(given, err)
 			   : file_join(install->bin, entry);
 	char *target = file_format("%s/bin/%s", install->folder, entry);
-	struct err why = { 0 };
 	bool is_ours;
 
 	install->path[number] = path;
@@ -209,8 +208,9 @@ static int install_plan_path(struct install *install, int number,
 		return err->code ? err->code : install_no_memory(err);
 	if (install_is_free(install, number, err) < 0)
 		return err->code;
-	install->saved[number] = paths_saved(path, target, &is_ours, &why);
-	return why.code ? why.code : 0;
+	err_clear(err);
+	install->saved[number] = paths_saved(path, target, &is_ours, err);
+	return err->code;
 }
 
 /* --at names a path, or an entry that there is. */
@@ -247,21 +247,22 @@ static int install_plan_paths(struct install *install, struct err *err)
 	return rc;
 }
 
-static void install_give_back(const struct context *context, int number,
-			      struct buf *notes)
+static int install_give_back(const struct context *context, int number,
+			     struct buf *notes, struct err *err)
 {
 	const struct context_path *path = &context->path[number];
 	auto_free char *target =
 		file_format("%s/bin/%s", context->folder, path->entry);
-	struct err err = { 0 };
-	int rc = target ? paths_restore(path->path, target, path->saved, &err)
-			: -ENOMEM;
+	int rc = target ? paths_restore(path->path, target, path->saved, err)
+			: install_no_memory(err);
 
 	if (rc > 0)
-		buf_format(notes, "%s was changed since and stays as it is\n",
-			   path->path);
-	else if (rc < 0)
-		buf_format(notes, "%s\n", err.text);
+		buf_format(notes,
+			   "%s was changed since and stays as it is%s%s\n",
+			   path->path,
+			   path->saved ? "; what was there before is " : "",
+			   path->saved ? path->saved : "");
+	return rc < 0 ? rc : 0;
 }
 
 /* CLAIM 4.7: what the path was, and what it is. */
@@ -309,13 +310,16 @@ static bool install_has_path(const struct install *install, const char *path)
 }
 
 /* Start paths of the install before that this one has not. */
-static void install_give_up(struct install *install,
-			    const struct context *before)
+static int install_give_up(struct install *install,
+			   const struct context *before, struct err *err)
 {
-	for (int i = 0; i < before->path_count; i++)
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < before->path_count; i++)
 		if (!install_has_path(install, before->path[i].path))
-			install_give_back(before, i,
-					  &install->installed->notes);
+			rc = install_give_back(before, i,
+					       &install->installed->notes, err);
+	return rc;
 }
 
 /* ---- tried ------------------------------------------------------------------------ */
@@ -326,8 +330,8 @@ int install_load(const struct context *context, struct err *err)
 
 	if (load_shared(context, NULL, &loaded, err) < 0)
 		return err_wrap(err, "it cannot be loaded from the share");
-	if (context->copy &&
-	    load_local(context, NULL, context->copy, "copy", &copy, err) < 0)
+	if (context->copy && load_local(context, NULL, context->copy, "copy",
+					context->deadline_ms, &copy, err) < 0)
 		return err_wrap(err, "its copy cannot be loaded");
 	return 0;
 }
@@ -365,15 +369,14 @@ static int install_steps(struct install *install, struct err *err)
 	done->publish_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		rc = install_plan_paths(install, err);
-	if (rc >= 0)
-		context_read(install->folder, &before, NULL);
+	/* While there is a context that knows of them. */
+	if (rc >= 0 && context_read(install->folder, &before, NULL) >= 0)
+		rc = install_give_up(install, &before, err);
 	if (rc >= 0)
 		rc = install_context(install, err);
 	done->context_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		rc = install_lead_all(install, err);
-	if (rc >= 0)
-		install_give_up(install, &before);
 	done->paths_ns = install_lap(&last_ns);
 	if (rc >= 0)
 		install_try(install);
@@ -391,6 +394,9 @@ static void install_tell(const struct install *install)
 	done->version_was_there = install->published.version_was_there;
 	done->payload_bytes = install->record.payload_bytes;
 	done->context_bytes = install_bytes(install->folder);
+	if (install->published.share_was_made)
+		buf_format(&done->notes, "%s was no share yet: it is now\n",
+			   install->share);
 	if (strcmp(install->record.payload, install->appliance.hex) != 0)
 		buf_format(&done->notes,
 			   "the share has another version (%s) than the "
@@ -484,8 +490,11 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 		rc = context_read(folder, &context, err);
 	if (rc < 0)
 		return rc;
-	for (int i = 0; i < context.path_count; i++)
-		install_give_back(&context, i, notes);
+	/* What could not be put back is still known, for another try. */
+	for (int i = 0; rc >= 0 && i < context.path_count; i++)
+		rc = install_give_back(&context, i, notes, err);
+	if (rc < 0)
+		return rc;
 	if (install_leave_share(&context, &why) < 0)
 		buf_format(notes, "the share was not told: %s\n", why.text);
 	return install_drop_context(&context, purge, notes, err);

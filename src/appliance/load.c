@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOAD_LOCAL_PATIENCE = 4 };
+enum { LOAD_LOCAL_PATIENCE = 4, LOAD_ALONE_PART = 4 };
 
 /* What the helper works on. */
 struct load {
@@ -340,6 +340,8 @@ int load_shared(const struct context *context, const char *entry,
 
 	*loaded = (struct loaded){ 0 };
 	context_limits(context, &limits);
+	/* The rest is for going on without the share. */
+	limits.total_ms -= limits.total_ms / LOAD_ALONE_PART;
 	rc = helper_run(&limits, load_work, &load, &answer, err);
 	if (rc >= 0)
 		rc = load_take_answer(&answer, loaded, err);
@@ -378,8 +380,8 @@ static int load_keep_record(const struct context *context, struct load *load,
 }
 
 int load_local(const struct context *context, const char *entry,
-	       const char *image, const char *source, struct loaded *loaded,
-	       struct err *err)
+	       const char *image, const char *source, int left_ms,
+	       struct loaded *loaded, struct err *err)
 {
 	struct load load = { .context = context,
 			     .entry = entry,
@@ -397,6 +399,7 @@ int load_local(const struct context *context, const char *entry,
 	 * there is nothing. */
 	if (limits.silent_ms < INT_MAX / LOAD_LOCAL_PATIENCE)
 		limits.silent_ms *= LOAD_LOCAL_PATIENCE;
+	limits.total_ms = left_ms;
 	rc = load_keep_record(context, &load, err);
 	if (rc >= 0)
 		rc = helper_run(&limits, load_local_work, &load, &answer, err);

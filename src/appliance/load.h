@@ -22,8 +22,8 @@ void loaded_fini(struct loaded *loaded);
  *			CLAIM 4.9 4.10 4.11 4.12 4.13 */
 int load_shared(const struct context *context, const char *entry,
 		struct loaded *loaded, struct err *err);
-/* The version of the context's record, from an image of this host alone.
- * source: as in site.h. */
+/* The version of the context's record, from an image of this host alone, within
+ * that time.  source: as in site.h. */
 int load_local(const struct context *context, const char *entry,
-	       const char *image, const char *source, struct loaded *loaded,
-	       struct err *err);
+	       const char *image, const char *source, int left_ms,
+	       struct loaded *loaded, struct err *err);

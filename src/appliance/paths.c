@@ -48,8 +48,26 @@ char *paths_saved(const char *path, const char *target, bool *is_ours,
 	return NULL;
 }
 
+/* A link to nowhere, where applications have their entries: target is such a
+ * one, APPS/NAME/bin/ENTRY. */
+static bool paths_is_left(const char *path, const char *target)
+{
+	char text[PATH_MAX];
+	ssize_t len = readlink(path, text, sizeof text - 1);
+	const char *apps = target + strlen(target);
+	struct stat st;
+
+	if (len < 0 || stat(path, &st) == 0)
+		return false;
+	text[len] = 0;
+	for (int parts = 0; apps > target && parts < 3;)
+		parts += *--apps == '/';
+	return strncmp(text, target, (size_t)(apps - target)) == 0;
+}
+
 /* Both names are there at once, so that the path never is not. */
-static int paths_save(const char *path, const char *saved, struct err *err)
+static int paths_save(const char *path, const char *target, const char *saved,
+		      struct err *err)
 {
 	struct stat st;
 
@@ -60,9 +78,9 @@ static int paths_save(const char *path, const char *saved, struct err *err)
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, -EINVAL, "%s is a folder, no start path",
 			       path);
-	/* A link to nowhere is of an application that is no more: what was
-	 * there before it is what comes back. */
-	if (stat(path, &st) < 0 && lstat(saved, &st) == 0)
+	/* Of an application that is no more: what was there before it is what
+	 * comes back. */
+	if (paths_is_left(path, target) && lstat(saved, &st) == 0)
 		return 0;
 	/* Of an install that was cut off before it changed the path. */
 	unlink(saved);
@@ -86,7 +104,7 @@ int paths_lead(const char *path, const char *target, const char *saved,
 	if (paths_is_link_to(path, target))
 		return 0;
 	if (saved)
-		rc = paths_save(path, saved, err);
+		rc = paths_save(path, target, saved, err);
 	unlink(fresh);
 	if (rc >= 0 && symlink(target, fresh) < 0)
 		rc = err_set(err, -errno, "make %s", fresh);

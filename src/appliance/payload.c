@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { PAYLOAD_PART = 1 << 20 };
+enum { PAYLOAD_PART = 1 << 20, PAYLOAD_SYNCED = 8 << 20 };
 
 /* ---- hashed ------------------------------------------------------------------- */
 
@@ -99,6 +99,9 @@ int payload_copy(int from, int to, const char *hex, uint64_t bytes,
 			return rc;
 		sha256_add(&sha, part, len);
 		at += len;
+		/* One sync of all at the end would be a long silence. */
+		if (at % PAYLOAD_SYNCED == 0 && fdatasync(to) < 0)
+			return err_set(err, -errno, "sync the payload");
 		if (tick && !tick(context))
 			return err_set(err, -ECANCELED, "copy the payload");
 	}

@@ -294,6 +294,19 @@ static int plan_exec(const struct plan *plan, char *const *argv,
 	return err_set(err, rc, "start %s", plan->program);
 }
 
+static char **plan_keep_environment(void)
+{
+	size_t count = 0;
+	char **copy;
+
+	while (environ[count])
+		count++;
+	copy = calloc(count + 1, sizeof *copy);
+	if (copy)
+		memcpy(copy, environ, count * sizeof *copy);
+	return copy;
+}
+
 int plan_become(const struct context *context, const struct record *record,
 		const struct record_entry *entry, const char *root,
 		char *const *argv, struct err *err)
@@ -308,12 +321,20 @@ int plan_become(const struct context *context, const struct record *record,
 			     .entry = entry,
 			     .root = root,
 			     .path = file_join(root, entry->path) };
+	char **before;
 	int rc;
 
 	if (!plan.path)
 		return err_set(err, -ENOMEM, "start %s", entry->name);
+	before = plan_keep_environment();
+	if (!before)
+		return err_set(err, -ENOMEM, "start %s", entry->name);
 	rc = plan_environment(&plan, record, err);
 	if (rc >= 0)
 		rc = kinds[entry->kind](&plan, err);
-	return rc < 0 ? rc : plan_exec(&plan, argv, err);
+	if (rc >= 0)
+		rc = plan_exec(&plan, argv, err);
+	/* What is started instead is another program. */
+	environ = before;
+	return rc;
 }

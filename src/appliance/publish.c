@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/publish.h"
+#include "appliance/site.h"
 #include "appliance/versions.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -27,7 +28,7 @@ struct publish {
 	/* The answer, without its text. */
 	struct publish_answer {
 		uint64_t version;
-		bool payload_was_there, version_was_there;
+		bool payload_was_there, version_was_there, share_was_made;
 		char share_id[SHARE_ID_CHARS + 1];
 	} answer;
 };
@@ -51,14 +52,23 @@ static bool publish_goes_on(void *context)
 
 /* ---- the share opened and locked ------------------------------------------------- */
 
+static bool publish_is_share(const char *path)
+{
+	auto_free char *record = file_join(path, "brood.json");
+
+	return record && access(record, F_OK) == 0;
+}
+
 static int publish_begin(struct publish *publish, struct err *err)
 {
 	const struct publish_wish *wish = publish->wish;
 	int rc = helper_tick(publish->helper, "opening the share") ? 0
 								   : -ECANCELED;
 
-	if (rc >= 0 && wish->make)
+	if (rc >= 0 && wish->make) {
+		publish->answer.share_was_made = !publish_is_share(wish->share);
 		rc = share_make(wish->share, &wish->kind, err);
+	}
 	if (rc >= 0)
 		rc = share_open(wish->share, wish->host, &publish->share, err);
 	if (rc < 0)
@@ -131,11 +141,13 @@ static int publish_unpacked(struct publish *publish, struct err *err)
 static int publish_payload(struct publish *publish, struct err *err)
 {
 	const struct appliance *appliance = publish->appliance;
+	auto_free char *stamp =
+		site_stamp(publish->wish->local, appliance->hex, "share");
 	int rc = versions_use(&publish->share, appliance->hex, err);
 
 	if (rc >= 0)
 		rc = versions_publish(&publish->share, appliance->fd,
-				      appliance->hex, appliance->bytes,
+				      appliance->hex, appliance->bytes, stamp,
 				      publish_goes_on, publish, err);
 	publish->answer.payload_was_there = rc > 0;
 	if (rc >= 0 && publish->wish->unpacked)
@@ -298,6 +310,7 @@ static int publish_run(struct publish *publish, helper_work *work,
 	published->version = head.version;
 	published->payload_was_there = head.payload_was_there;
 	published->version_was_there = head.version_was_there;
+	published->share_was_made = head.share_was_made;
 	memcpy(published->share_id, head.share_id, sizeof head.share_id);
 	buf_add(&published->record, answer.data + sizeof head,
 		answer.len - sizeof head);

@@ -18,7 +18,7 @@ struct publish_wish {
 };
 struct published {
 	uint64_t version;
-	bool payload_was_there, version_was_there;
+	bool payload_was_there, version_was_there, share_was_made;
 	char share_id[SHARE_ID_CHARS + 1];
 	struct buf record; /* text: what counts on the share now */
 };

@@ -282,13 +282,19 @@ static int site_found(const struct site_wish *wish, const char *image,
 	return rc;
 }
 
+char *site_stamp(const char *mounts, const char *hex, const char *source)
+{
+	return file_format("%s/%.*s-%s%s", mounts, SITE_HEX, hex, source,
+			   site_stamped);
+}
+
 int site_find(const struct site_wish *wish, const char *image,
 	      struct site *site, struct err *err)
 {
 	char *root = file_format("%s/%.*s-%s", wish->mounts, SITE_HEX,
 				 wish->hex, wish->source);
 	auto_free char *stamp =
-		root ? file_format("%s%s", root, site_stamped) : NULL;
+		site_stamp(wish->mounts, wish->hex, wish->source);
 	struct err mount_err = { 0 };
 	int rc;
 

@@ -36,6 +36,8 @@ struct site {
 	const char *way;      /* "found", "device", "mount" or "folder" */
 };
 void site_fini(struct site *site);
+/* What was found right of it, as payload_verify has it; malloced or NULL. */
+char *site_stamp(const char *mounts, const char *hex, const char *source);
 int site_find(const struct site_wish *wish, const char *image,
 	      struct site *site, struct err *err);
 /* Unmounts what nobody uses, and has not used for some time: who has loaded it

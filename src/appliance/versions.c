@@ -95,19 +95,20 @@ char *versions_payload(const struct share *share, const char *hex,
 }
 
 int versions_publish(const struct share *share, int image, const char *hex,
-		     uint64_t bytes, payload_tick *tick, void *context,
-		     struct err *err)
+		     uint64_t bytes, const char *stamp, payload_tick *tick,
+		     void *context, struct err *err)
 {
 	auto_free char *path = versions_payload(share, hex, err);
 	struct file_draft draft;
-	struct stat st;
 	int rc;
 
 	if (!path)
 		return -ENOMEM;
-	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (uint64_t)st.st_size == bytes)
+	rc = payload_verify(path, hex, bytes, stamp, tick, context, err);
+	if (rc >= 0)
 		return 1;
+	if (rc != -ENOENT && rc != -EBADMSG)
+		return rc;
 	rc = file_draft_open(&draft, path, 0444, err);
 	if (rc >= 0) {
 		rc = payload_copy(image, draft.fd, hex, bytes, tick, context,

@@ -27,11 +27,11 @@ int versions_add(const struct share *share, const char *name, uint64_t number,
 		 const struct buf *text, struct err *err);
 char *versions_payload(const struct share *share, const char *hex,
 		       struct err *err); /* malloced path */
-/* Copies an image of that digest; what is there with the right size stays.
- * Returns 1 where it was there. */
+/* Copies an image of that digest.  One that is there and right stays: 1; one
+ * that is damaged is replaced.  stamp: as for payload_verify. */
 int versions_publish(const struct share *share, int image, const char *hex,
-		     uint64_t bytes, payload_tick *tick, void *context,
-		     struct err *err);
+		     uint64_t bytes, const char *stamp, payload_tick *tick,
+		     void *context, struct err *err);
 /* This host uses that payload from now on. */
 int versions_use(const struct share *share, const char *hex, struct err *err);
 void versions_leave(const struct share *share, const char *hex);

@@ -178,8 +178,8 @@ static int helper_start(struct helper_watch *watch, helper_work *work,
 	}
 	watch->pipe = ends[0];
 	close(ends[1]);
-	if (child > 0)
-		waitpid(child, &status, 0);
+	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
 	if (child < 0 || helper < 0)
 		return err_set(err, child < 0 ? -errno : helper,
 			       "start a helper");
@@ -204,8 +204,8 @@ static int helper_failed(const char *data, uint32_t len, struct err *err)
 static int helper_take(const struct buf *got, struct buf *answer,
 		       struct err *err)
 {
-	const char *data = got->data + sizeof(struct helper_head);
 	struct helper_head head;
+	const char *data;
 
 	if (got->failed || got->len > HELPER_ANSWER_MOST)
 		return err_set(err, -EMSGSIZE, "the helper's answer");
@@ -214,6 +214,7 @@ static int helper_take(const struct buf *got, struct buf *answer,
 	memcpy(&head, got->data, sizeof head);
 	if (got->len - sizeof head < head.len)
 		return 0;
+	data = got->data + sizeof head;
 	if (head.kind == HELPER_FAILED)
 		return helper_failed(data, head.len, err);
 	if (answer)
@@ -324,6 +325,21 @@ static int helper_share_news(struct helper_watch *watch, struct err *err)
 	return 0;
 }
 
+/* Where the caller is the one to whom orphans go - the first process of a
+ * container - the helper is its child after all. */
+static void helper_leave(const struct helper_watch *watch, bool kill)
+{
+	siginfo_t info;
+
+	if (watch->process < 0)
+		return;
+	if (kill)
+		syscall(SYS_pidfd_send_signal, watch->process, SIGKILL, NULL,
+			0);
+	waitid(P_PIDFD, (id_t)watch->process, &info,
+	       WEXITED | (kill ? WNOHANG : 0));
+}
+
 int helper_run(const struct helper_limits *limits, helper_work *work,
 	       void *context, struct buf *answer, struct err *err)
 {
@@ -341,8 +357,7 @@ int helper_run(const struct helper_limits *limits, helper_work *work,
 		rc = helper_start(&watch, work, context, err);
 	if (rc >= 0)
 		rc = helper_listen(&watch, answer, err);
-	if (rc < 0 && watch.process >= 0)
-		syscall(SYS_pidfd_send_signal, watch.process, SIGKILL, NULL, 0);
+	helper_leave(&watch, rc < 0);
 	if (watch.news)
 		munmap(watch.news, sizeof *watch.news);
 	fd_close(&watch.process);

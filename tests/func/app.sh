@@ -136,7 +136,7 @@ install first.app --json
 json "d['name'] == 'first' and d['version'] == 1 and not d['payload_was_there']
 	and d['paths'] == [{'path': '$bin/tool', 'before': 'nothing',
 		'after': '$BROOD_APPS/first/bin/tool'}]
-	and d['context_bytes'] < 8192 and d['notes'] == ''"
+	and d['context_bytes'] < 8192 and d['notes'].count('\\n') == 1"
 ok $? "it is installed"
 run "$bin/tool" one two
 [ $status = 7 ] && grep -qx 'tool 1: fixed one two' out && [ ! -s err ]

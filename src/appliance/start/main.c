@@ -98,6 +98,15 @@ static void start_shared(struct start *start, struct err *err)
 		    start->argv, err);
 }
 
+/* What is left of the time that a start may take. */
+static int start_left_ms(const struct start *start)
+{
+	int64_t passed_ms = (int64_t)(clock_ns() - start->began_ns) / 1000000;
+	int64_t left_ms = start->context.deadline_ms - passed_ms;
+
+	return left_ms > 0 ? (int)left_ms : 0;
+}
+
 /* ---- independent --------------------------------------------------------------- */
 
 static void start_full(const struct start *start, const char *program,
@@ -115,43 +124,47 @@ static void start_tell(const struct start *start, const struct err *failed)
 			   "; goes on without the share", 0);
 }
 
-/* True: something was found, and told. */
-static bool start_from(struct start *start, const struct err *failed,
-		       const char *reason, struct err *err)
+/* Becomes what that source has; comes back when it has nothing, or nothing
+ * that can be executed. */
+static void start_from(struct start *start, enum independent_source source,
+		       struct err *failed, const char *reason, struct err *err)
 {
 	auto_loaded struct loaded loaded = { 0 };
-	const char *full, *source;
-	const struct record_entry *entry;
+	const char *full;
 
-	if (independent_find(&start->context, start->entry, &loaded, &full,
-			     &source, err) < 0)
-		return false;
-	start_report(start, "independent", source, loaded.facts, reason);
+	if (independent_look(&start->context, source, start->entry,
+			     start_left_ms(start), &loaded, &full, err) < 0)
+		return;
+	start_report(start, "independent", independent_sources[source],
+		     loaded.facts, reason);
 	start_tell(start, failed);
-	if (full) {
+	failed->code = 0; /* is told once */
+	if (full)
 		start_full(start, full, err);
-		return true;
-	}
-	entry = record_find(&loaded.record, start->entry);
-	plan_become(&start->context, &loaded.record, entry, loaded.root,
-		    start->argv, err);
-	return true;
+	else
+		plan_become(&start->context, &loaded.record,
+			    record_find(&loaded.record, start->entry),
+			    loaded.root, start->argv, err);
 }
 
 /* The share has failed, now or at an earlier start. */
-static int start_independent(struct start *start, const struct err *failed)
+static int start_independent(struct start *start, struct err *failed)
 {
 	const char *reason = failed->code ? failed->text : start->state.reason;
 	auto_free char *words = NULL;
-	struct err err = { 0 };
+	struct err first = { 0 };
 
 	if (failed->code)
 		context_set_state(&start->context, reason, NULL);
-	if (!start_from(start, failed, reason, &err) && *reason)
-		words = file_format("%s; without the share: %s", reason,
-				    err.text);
-	start_report(start, "none", "", NULL, err.text);
-	return start_fail(start->context.name, words ? words : err.text,
+	for (int i = 0; i < INDEPENDENT_SOURCES; i++)
+		start_from(start, (enum independent_source)i, failed, reason,
+			   first.code ? NULL : &first);
+	if (!first.code)
+		err_set(&first, -EINVAL, "nothing is here to go on from");
+	words = file_format("%s; without the share: %s", reason, first.text);
+	start_report(start, "none", "", NULL, first.text);
+	return start_fail(start->context.name,
+			  words && *reason ? words : first.text,
 			  "; \"brood app rejoin\" tries the share again",
 			  START_NOT_AVAILABLE);
 }
@@ -163,9 +176,13 @@ static int start_run(struct start *start)
 	const char *executed = (const char *)getauxval(AT_EXECFN);
 	struct err err = { 0 };
 
-	if (context_of(executed ? executed : start->argv[0], &start->folder,
-		       &start->entry, &err) < 0 ||
-	    context_read(start->folder, &start->context, &err) < 0)
+	/* Of a script that names a start path behind #! the system tells the
+	 * script; its first word is the start path then. */
+	if ((!executed ||
+	     context_of(executed, &start->folder, &start->entry, NULL) < 0) &&
+	    context_of(start->argv[0], &start->folder, &start->entry, &err) < 0)
+		return start_fail("start", err.text, "", START_SYSTEM);
+	if (context_read(start->folder, &start->context, &err) < 0)
 		return start_fail("start", err.text, "", START_SYSTEM);
 	context_state(&start->context, &start->state);
 	if (start_tries_share(start))
