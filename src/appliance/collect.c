@@ -197,17 +197,35 @@ static int collect_tree(struct collect *collect, const char *name,
 		    : err_set(err, -ENOMEM, "collect");
 }
 
+/* In two steps: under its name it is whole, or not there. */
+static int collect_unpacked(struct collect *collect, int folder,
+			    const char *name, struct err *err)
+{
+	auto_free char *gone = file_format(".draft.%s", name);
+
+	if (!gone)
+		return err_set(err, -ENOMEM, "collect");
+	if (renameat(folder, name, folder, gone) < 0)
+		return err_set(err, -errno, "remove %s", name);
+	return collect_tree(collect, gone, err);
+}
+
 static int collect_payload(struct collect *collect, int folder,
 			   const char *name, struct err *err)
 {
 	struct stat st;
+	int rc;
 
 	if (strlen(name) <= RECORD_HEX || name[RECORD_HEX] != '.' ||
 	    collect_is_kept(collect, name) ||
 	    collect_is_young(collect, folder, name, &st))
 		return 0;
+	/* Who was away for long knows no more what is kept. */
+	rc = share_lock_check(&collect->lock, err);
+	if (rc < 0)
+		return rc;
 	if (S_ISDIR(st.st_mode))
-		return collect_tree(collect, name, err);
+		return collect_unpacked(collect, folder, name, err);
 	if (unlinkat(folder, name, 0) < 0)
 		return err_set(err, -errno, "remove %s", name);
 	collect->done.payloads++;
@@ -289,8 +307,7 @@ static int collect_work(struct helper *helper, void *context,
 
 	collect->helper = helper;
 	helper_tick(helper, "opening the share");
-	rc = share_open(collect->wish->share, collect->wish->host,
-			&collect->share, err);
+	rc = publish_open(collect->wish, &collect->share, err);
 	if (rc < 0)
 		return rc;
 	collect->share.local = collect->wish->local;

@@ -455,6 +455,7 @@ static int install_leave_share(const struct context *context, struct err *err)
 {
 	auto_record struct record record = { 0 };
 	const struct publish_wish wish = { .share = context->share,
+					   .share_id = context->share_id,
 					   .host = context->host,
 					   .local = context->mounts,
 					   .wait_ms = context->wait_ms,

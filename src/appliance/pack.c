@@ -497,7 +497,7 @@ static int pack_to_folder(const struct pack *pack, int image, struct err *err)
 	if (erofs_source_file(image, &source) < 0 ||
 	    erofs_open(&source, &erofs, NULL) < 0)
 		return err_set(err, -EIO, "read the image");
-	return erofs_unpack(&erofs, dir, NULL, err);
+	return erofs_unpack(&erofs, dir, NULL, NULL, err);
 }
 
 static int pack_to_file(const struct pack *pack, int image, struct err *err)

@@ -24,7 +24,7 @@ struct publish {
 	struct helper *helper;
 	struct share share;
 	struct share_lock lock;
-	uint64_t done;
+	bool ahead; /* this one has just put the payload there */
 	/* The answer, without its text. */
 	struct publish_answer {
 		uint64_t version;
@@ -52,6 +52,20 @@ static bool publish_goes_on(void *context)
 
 /* ---- the share opened and locked ------------------------------------------------- */
 
+int publish_open(const struct publish_wish *wish, struct share *share,
+		 struct err *err)
+{
+	int rc = share_open(wish->share, wish->host, share, err);
+
+	if (rc < 0)
+		return rc;
+	share->local = wish->local;
+	if (!wish->share_id || strcmp(share->id, wish->share_id) == 0)
+		return 0;
+	return err_set(err, -EINVAL, "%s is another share than at the install",
+		       wish->share);
+}
+
 static bool publish_is_share(const char *path)
 {
 	auto_free char *record = file_join(path, "brood.json");
@@ -70,15 +84,17 @@ static int publish_begin(struct publish *publish, struct err *err)
 		rc = share_make(wish->share, &wish->kind, err);
 	}
 	if (rc >= 0)
-		rc = share_open(wish->share, wish->host, &publish->share, err);
-	if (rc < 0)
-		return rc;
-	publish->share.local = wish->local;
+		rc = publish_open(wish, &publish->share, err);
 	publish->share.words = publish->name;
 	memcpy(publish->answer.share_id, publish->share.id,
 	       sizeof publish->answer.share_id);
-	return share_lock_take(&publish->share, wish->wait_ms, publish_waits,
-			       publish, &publish->lock, err);
+	return rc;
+}
+
+static int publish_lock(struct publish *publish, struct err *err)
+{
+	return share_lock_take(&publish->share, publish->wish->wait_ms,
+			       publish_waits, publish, &publish->lock, err);
 }
 
 static int publish_end(struct publish *publish, int rc, struct err *err)
@@ -114,8 +130,8 @@ static int publish_unpacked(struct publish *publish, struct err *err)
 	auto_free char *path = file_format("%s/payloads/%s.tree",
 					   publish->share.path, appliance->hex);
 	auto_free char *fresh =
-		file_format("%s/payloads/.draft.%s.%lu", publish->share.path,
-			    appliance->hex, (unsigned long)publish->lock.epoch);
+		file_format("%s/payloads/.draft.%s.%s.%d", publish->share.path,
+			    appliance->hex, publish->share.host, getpid());
 	auto_close int dir = -1;
 	int rc;
 
@@ -128,14 +144,17 @@ static int publish_unpacked(struct publish *publish, struct err *err)
 		return err_set(err, -errno, "make %s", fresh);
 	dir = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rc = dir < 0 ? err_set(err, -errno, "open %s", fresh)
-		     : erofs_unpack(&appliance->erofs, dir, NULL, err);
+		     : erofs_unpack(&appliance->erofs, dir, publish_goes_on,
+				    publish, err);
 	if (rc >= 0 && syncfs(dir) < 0)
 		rc = err_set(err, -errno, "sync %s", fresh);
 	if (rc >= 0 && rename(fresh, path) < 0)
-		rc = err_set(err, -errno, "publish %s", path);
-	if (rc < 0)
+		rc = errno == ENOTEMPTY || errno == EEXIST
+			     ? 1 /* another host was faster */
+			     : err_set(err, -errno, "publish %s", path);
+	if (rc != 0)
 		file_remove_tree(fresh, NULL);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 static int publish_payload(struct publish *publish, struct err *err)
@@ -149,7 +168,7 @@ static int publish_payload(struct publish *publish, struct err *err)
 		rc = versions_publish(&publish->share, appliance->fd,
 				      appliance->hex, appliance->bytes, stamp,
 				      publish_goes_on, publish, err);
-	publish->answer.payload_was_there = rc > 0;
+	publish->answer.payload_was_there = rc > 0 && !publish->ahead;
 	if (rc >= 0 && publish->wish->unpacked)
 		rc = publish_unpacked(publish, err);
 	return rc < 0 ? rc : 0;
@@ -181,6 +200,22 @@ static int publish_version(struct publish *publish, struct buf *text,
 	return publish_add(publish, last + 1, text, err);
 }
 
+/* Before the lock is taken: the copying, for which all starts would wait.  It
+ * is new, or noted as in use, so that nobody collects it meanwhile. */
+static int publish_ahead(struct publish *publish, struct err *err)
+{
+	auto_buf struct buf text = { 0 };
+	uint64_t last;
+	int rc = versions_last(&publish->share, publish->name, &text, &last,
+			       err);
+
+	if (rc < 0 || (last && !publish->wish->upgrade))
+		return rc;
+	rc = publish_payload(publish, err);
+	publish->ahead = rc >= 0 && !publish->answer.payload_was_there;
+	return rc;
+}
+
 static int publish_work(struct helper *helper, void *context,
 			struct buf *answer, struct err *err)
 {
@@ -190,6 +225,10 @@ static int publish_work(struct helper *helper, void *context,
 
 	publish->helper = helper;
 	rc = publish_begin(publish, err);
+	if (rc >= 0)
+		rc = publish_ahead(publish, err);
+	if (rc >= 0)
+		rc = publish_lock(publish, err);
 	if (rc >= 0)
 		rc = publish_version(publish, &text, err);
 	rc = publish_end(publish, rc, err);
@@ -255,6 +294,8 @@ static int rollback_work(struct helper *helper, void *context,
 	publish->helper = helper;
 	rc = publish_begin(publish, err);
 	if (rc >= 0)
+		rc = publish_lock(publish, err);
+	if (rc >= 0)
 		rc = versions_last(&publish->share, publish->name, &text, &last,
 				   err);
 	if (rc >= 0 && !last)
@@ -281,6 +322,8 @@ static int leave_work(struct helper *helper, void *context, struct buf *answer,
 	(void)answer;
 	publish->helper = helper;
 	rc = publish_begin(publish, err);
+	if (rc >= 0)
+		rc = publish_lock(publish, err);
 	if (rc >= 0)
 		versions_leave(&publish->share, publish->name);
 	return publish_end(publish, rc, err);

@@ -8,6 +8,7 @@
 
 struct publish_wish {
 	const char *share;
+	const char *share_id; /* that it has to have; NULL: any */
 	const char *host;
 	const char *local; /* a folder of this host, for its queue */
 	bool make;	   /* the share, if it is none yet */
@@ -25,6 +26,9 @@ struct published {
 void published_fini(struct published *published);
 #define auto_published __attribute__((cleanup(published_fini)))
 
+/* The share that the wish is for, and no other one that lies there now. */
+int publish_open(const struct publish_wish *wish, struct share *share,
+		 struct err *err);
 int publish_appliance(const struct publish_wish *wish,
 		      const struct appliance *appliance,
 		      struct published *published, struct err *err);

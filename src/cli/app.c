@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct args_option app_no_options[] = { { .name = NULL } };
 
@@ -63,6 +64,10 @@ int app_run(int argc, char **argv)
 				 "start, ls, show, verify, upgrade, rollback, "
 				 "load, rejoin, gc, uninstall and probe",
 				 operands[0]);
+	/* What is installed is for others, whatever this user's files are; not
+	 * what is started. */
+	if (verb->run != app_start_run)
+		umask(022);
 	return verb->run(count, operands);
 }
 
@@ -82,6 +87,7 @@ int app_context(const char *name, struct context *context, struct err *err)
 void app_publish_wish(const struct context *context, struct publish_wish *wish)
 {
 	*wish = (struct publish_wish){ .share = context->share,
+				       .share_id = context->share_id,
 				       .host = context->host,
 				       .local = context->mounts,
 				       .wait_ms = context->wait_ms,

@@ -18,9 +18,9 @@ enum {
 
 struct unpack {
 	const struct erofs *erofs;
-	struct progress *progress;
+	bool (*tick)(void *context);
+	void *context;
 	struct err *err;
-	uint64_t done; /* bytes */
 	char *part;
 };
 
@@ -86,9 +86,8 @@ static int unpack_file(struct unpack *unpack, int dir, const char *name,
 		if (r < 0)
 			return r;
 		at += n;
-		unpack->done += n;
-		progress_part(unpack->progress, unpack->done,
-			      unpack->erofs->len);
+		if (unpack->tick && !unpack->tick(unpack->context))
+			return err_set(unpack->err, -ECANCELED, "unpack");
 	}
 	return unpack_finish(unpack, fd, name, node);
 }
@@ -176,13 +175,14 @@ static int unpack_folder(struct unpack_folder *folder)
 	return folder->failed;
 }
 
-int erofs_unpack(const struct erofs *erofs, int dir, struct progress *progress,
-		 struct err *err)
+int erofs_unpack(const struct erofs *erofs, int dir,
+		 bool (*tick)(void *context), void *context, struct err *err)
 {
 	auto_free char *part = malloc(UNPACK_PART);
 	struct unpack unpack = {
 		.erofs = erofs,
-		.progress = progress,
+		.tick = tick,
+		.context = context,
 		.err = err,
 		.part = part,
 	};

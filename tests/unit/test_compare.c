@@ -21,7 +21,7 @@ static void start(void)
 	CHECK_INT(erofs_open(&source, &erofs, NULL), 0);
 	CHECK_INT(mkdir(apps_in("tree"), 0755), 0);
 	dir = open(apps_in("tree"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CHECK_INT(erofs_unpack(&erofs, dir, NULL, NULL), 0);
+	CHECK_INT(erofs_unpack(&erofs, dir, NULL, NULL, NULL), 0);
 	close(dir);
 }
 

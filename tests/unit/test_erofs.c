@@ -407,7 +407,7 @@ TEST(a_folder_packed_and_unpacked)
 	check_good(&image);
 	CHECK_INT(node_of(&image, "linked").data_at,
 		  node_of(&image, "file").data_at);
-	CHECK_INT(erofs_unpack(&image.erofs, dir, NULL, &err), 0);
+	CHECK_INT(erofs_unpack(&image.erofs, dir, NULL, NULL, &err), 0);
 	CHECK_TEXT(err.text, "");
 	CHECK(file_read(file, &text, 100, NULL) == 0);
 	CHECK_TEXT(buf_string(&text), "text");
@@ -416,7 +416,7 @@ TEST(a_folder_packed_and_unpacked)
 	CHECK(stat(sub, &a) == 0 && stat(out, &b) == 0);
 	CHECK_INT(b.st_mode, S_IFDIR | 0550);
 	CHECK(memcmp(&a.st_mtim, &b.st_mtim, sizeof a.st_mtim) == 0);
-	CHECK_INT(erofs_unpack(&image.erofs, dir, NULL, &err), -EEXIST);
+	CHECK_INT(erofs_unpack(&image.erofs, dir, NULL, NULL, &err), -EEXIST);
 	CHECK(chmod(sub, 0700) == 0 && chmod(out, 0700) == 0);
 	CHECK(file_remove_tree(from, NULL) == 0);
 	CHECK(file_remove_tree(to, NULL) == 0);

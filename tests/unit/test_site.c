@@ -106,7 +106,7 @@ static void unpack(void)
 	dir = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK_INT(erofs_source_file(fd, &source), 0);
 	CHECK_INT(erofs_open(&source, &erofs, NULL), 0);
-	CHECK_INT(erofs_unpack(&erofs, dir, NULL, NULL), 0);
+	CHECK_INT(erofs_unpack(&erofs, dir, NULL, NULL, NULL), 0);
 }
 
 /* ---- mounted ---------------------------------------------------------------------- */

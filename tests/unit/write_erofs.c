@@ -88,7 +88,7 @@ static int unpack(struct erofs *erofs, const char *path)
 		return 1;
 	if (dir < 0)
 		return fail(path, strerror(errno));
-	return erofs_unpack(erofs, dir, NULL, &err) < 0
+	return erofs_unpack(erofs, dir, NULL, NULL, &err) < 0
 		       ? fail("unpack", err.text)
 		       : 0;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { INSTALLER_USAGE = 100, INSTALLER_SYSTEM = 111 };
 
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	bool help = argc > 2 && strcmp(argv[2], "--help") == 0;
 
+	umask(022); /* what is installed is for others, too */
 	if (strcmp(verb, "install") == 0)
 		return help ? installer_help(&wish_install_args)
 			    : installer_install(argc - 1, argv + 1, false);
