@@ -45,6 +45,22 @@ static char *install_absolute(const char *path, struct err *err)
 	return real;
 }
 
+/* The same without asking the file system, which may hang. */
+static char *install_lexical(const char *path, struct err *err)
+{
+	auto_free char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	char *whole = NULL;
+
+	if (here)
+		whole = *path == '/' ? strdup(path) : file_join(here, path);
+	if (!whole)
+		err_set(err, -ENOMEM, "%s", path);
+	for (size_t len = whole ? strlen(whole) : 0;
+	     len > 1 && whole[len - 1] == '/'; len--)
+		whole[len - 1] = 0;
+	return whole;
+}
+
 /* The folder is resolved, the name is not: a start path may be a link. */
 static char *install_start_path(const char *path, struct err *err)
 {
@@ -79,6 +95,54 @@ static char *install_bin(const struct install *install, struct err *err)
 	return NULL;
 }
 
+/* The context that this host has of the application; what an install does not
+ * say stays as it is in there. */
+static void install_find_before(struct install *install)
+{
+	struct context *before = &install->before;
+	const char *name = install->appliance.record.name;
+	auto_free char *folder = context_folder(install->root, name, NULL);
+
+	if (!folder || context_read(folder, before, NULL) < 0)
+		*before = (struct context){ .wait_ms = INSTALL_WAIT_MS,
+					    .answer_ms = INSTALL_ANSWER_MS,
+					    .deadline_ms = INSTALL_DEADLINE_MS,
+					    .rejoin_ms = INSTALL_REJOIN_MS };
+}
+
+static void install_fill_wish(struct install *install)
+{
+	const struct context *before = &install->before;
+	struct install_wish *wish = &install->wished;
+
+	if (!wish->share)
+		wish->share = before->share;
+	install->installed->share_is_usual = !wish->share;
+	if (!wish->share)
+		wish->share = wish->usual_share;
+	wish->keep |= before->copy != NULL;
+	if (wish->wait_ms < 0)
+		wish->wait_ms = before->wait_ms;
+	if (wish->answer_ms < 0)
+		wish->answer_ms = before->answer_ms;
+	if (wish->deadline_ms < 0)
+		wish->deadline_ms = before->deadline_ms;
+	if (wish->rejoin_ms < 0)
+		wish->rejoin_ms = before->rejoin_ms;
+}
+
+/* Where an entry was before, unless a folder for all is named now. */
+static const char *install_was_at(const struct install *install,
+				  const char *entry)
+{
+	const struct context *before = &install->before;
+
+	for (int i = 0; !install->wish->bin && i < before->path_count; i++)
+		if (strcmp(before->path[i].entry, entry) == 0)
+			return before->path[i].path;
+	return NULL;
+}
+
 static int install_places(struct install *install, struct err *err)
 {
 	const struct install_wish *wish = install->wish;
@@ -86,7 +150,11 @@ static int install_places(struct install *install, struct err *err)
 	install->root = context_root(err);
 	install->mounts =
 		install->root ? context_mounts(install->root, err) : NULL;
-	install->share = install_absolute(wish->share, err);
+	if (!install->root)
+		return err->code;
+	install_find_before(install);
+	install_fill_wish(install);
+	install->share = install_lexical(wish->share, err);
 	install->bin = install_bin(install, err);
 	if (!install->root || !install->mounts || !install->share ||
 	    !install->bin)
@@ -197,8 +265,10 @@ static int install_plan_path(struct install *install, int number,
 {
 	const char *entry = install->record.entry[number].name;
 	const char *given = install_at(install, entry);
+	const char *before = install_was_at(install, entry);
 	char *path = given ? install_start_path(given, err)
-			   : file_join(install->bin, entry);
+			   : (before ? strdup(before)
+				     : file_join(install->bin, entry));
 	char *target = file_format("%s/bin/%s", install->folder, entry);
 	bool is_ours;
 
@@ -362,7 +432,6 @@ static uint64_t install_lap(uint64_t *last_ns)
 static int install_steps(struct install *install, struct err *err)
 {
 	struct installed *done = install->installed;
-	auto_context struct context before = { 0 };
 	uint64_t last_ns = clock_ns();
 	int rc = install_publish(install, err);
 
@@ -370,8 +439,8 @@ static int install_steps(struct install *install, struct err *err)
 	if (rc >= 0)
 		rc = install_plan_paths(install, err);
 	/* While there is a context that knows of them. */
-	if (rc >= 0 && context_read(install->folder, &before, NULL) >= 0)
-		rc = install_give_up(install, &before, err);
+	if (rc >= 0)
+		rc = install_give_up(install, &install->before, err);
 	if (rc >= 0)
 		rc = install_context(install, err);
 	done->context_ns = install_lap(&last_ns);
@@ -416,6 +485,7 @@ static void install_fini(struct install *install)
 	record_fini(&install->record);
 	published_fini(&install->published);
 	appliance_close(&install->appliance);
+	context_fini(&install->before);
 	free(install->root);
 	free(install->mounts);
 	free(install->share);
@@ -427,13 +497,14 @@ int install_appliance(const struct install_wish *wish,
 		      struct progress *progress, struct installed *installed,
 		      struct err *err)
 {
-	struct install install = { .wish = wish,
+	struct install install = { .wished = *wish,
 				   .installed = installed,
 				   .appliance = APPLIANCE_NONE };
 	auto_close int lock = -1;
 	uint64_t began_ns = clock_ns();
 	int rc;
 
+	install.wish = &install.wished;
 	*installed = (struct installed){ 0 };
 	rc = appliance_open(wish->appliance, progress, &install.appliance, err);
 	installed->check_ns = clock_ns() - began_ns;

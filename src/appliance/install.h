@@ -9,14 +9,23 @@
 #include "base/args.h"
 #include "base/progress.h"
 
+/* Limits of a start where nothing else was said. */
+enum {
+	INSTALL_WAIT_MS = 5000,
+	INSTALL_ANSWER_MS = 2000,
+	INSTALL_DEADLINE_MS = 30000,
+	INSTALL_REJOIN_MS = 60000,
+};
 struct install_wish {
 	const char *appliance;
-	const char *share;
+	const char *share;	 /* NULL: as before, or */
+	const char *usual_share; /* of this host alone */
 	const char *bin; /* folder of start paths; NULL: the usual one */
 	const struct args_list *at; /* "ENTRY=PATH", or PATH of the first */
 	struct share_wish kind;
 	bool upgrade, unpacked;
 	bool keep; /* a copy of the payload, to go on from alone */
+	/* -1: as before, or the usual ones. */
 	int wait_ms, answer_ms, deadline_ms, rejoin_ms;
 	const char *brood, *hatch; /* NULL: not on this host */
 	const char *start; /* the startup binary; NULL: the appliance's */
@@ -24,7 +33,7 @@ struct install_wish {
 struct installed {
 	char name[RECORD_NAME_MOST + 1];
 	uint64_t version, payload_bytes, context_bytes, start_bytes;
-	bool payload_was_there, version_was_there;
+	bool payload_was_there, version_was_there, share_is_usual;
 	uint64_t check_ns, publish_ns, context_ns, paths_ns, load_ns;
 	struct buf paths; /* lines: PATH\tbefore\tafter */
 	struct buf notes; /* lines: what the user should know */

@@ -7,7 +7,9 @@
 
 /* What the steps of an install hand on. */
 struct install {
-	const struct install_wish *wish;
+	const struct install_wish *wish; /* wished, filled */
+	struct install_wish wished;
+	struct context before; /* usual limits where there was none */
 	struct installed *installed;
 	struct appliance appliance;
 	struct published published;

@@ -375,7 +375,7 @@ static int pack_manifest(struct pack *pack, struct err *err)
 {
 	const struct pack_wish *wish = pack->wish;
 	auto_buf struct buf text = { 0 };
-	long port[32];
+	long port[32] = { 0 };
 	struct manifest manifest = {
 		.name = wish->name ? wish->name : pack->entry[0].name,
 		.release = wish->release ? wish->release : "",

@@ -99,9 +99,10 @@ const struct args_verb wish_upgrade_args = {
 
 /* ---- filled ------------------------------------------------------------------- */
 
-static int wish_ms(long given, int usual)
+/* -1: nothing was said. */
+static int wish_ms(long given)
 {
-	return given > 0 && given < INT_MAX ? (int)given : usual;
+	return given > INT_MAX ? INT_MAX : (int)given;
 }
 
 static int wish_lock(const char *word, struct share_wish *kind)
@@ -127,13 +128,14 @@ int wish_fill(const struct wish_words *words, const char *appliance,
 		.upgrade = upgrade,
 		.unpacked = words->unpacked,
 		.keep = words->keep,
-		.wait_ms = wish_ms(words->wait_ms, WISH_WAIT_MS),
-		.answer_ms = wish_ms(words->answer_ms, WISH_ANSWER_MS),
-		.deadline_ms = wish_ms(words->deadline_ms, WISH_DEADLINE_MS),
-		.rejoin_ms = words->no_rejoin ? 0
-					      : wish_ms(words->rejoin_ms,
-							WISH_REJOIN_MS),
+		.wait_ms = wish_ms(words->wait_ms),
+		.answer_ms = wish_ms(words->answer_ms),
+		.deadline_ms = wish_ms(words->deadline_ms),
+		.rejoin_ms = words->no_rejoin ? 0 : wish_ms(words->rejoin_ms),
 	};
+	if (words->answer_ms == 0 || words->deadline_ms == 0)
+		return err_set(err, -EINVAL,
+			       "a share that has no time cannot answer");
 	if (wish_lock(words->lock, &wish->kind) < 0)
 		return err_set(err, -EINVAL, "\"%s\" is no kind of lock",
 			       words->lock);
@@ -199,13 +201,15 @@ void wish_tell(const struct installed *installed, bool as_json, struct buf *out)
 		wish_tell_json(installed, out);
 		return;
 	}
-	buf_format(out,
-		   "%s: context of %lu bytes here, payload of %lu bytes "
-		   "%s\n",
-		   installed->name, (unsigned long)installed->context_bytes,
-		   (unsigned long)installed->payload_bytes,
-		   installed->payload_was_there ? "was on the share"
-						: "on the share");
+	buf_format(
+		out,
+		"%s: context of %lu bytes here (and the startup binary, %lu, "
+		"once for all), payload of %lu bytes %s\n",
+		installed->name, (unsigned long)installed->context_bytes,
+		(unsigned long)installed->start_bytes,
+		(unsigned long)installed->payload_bytes,
+		installed->payload_was_there ? "was on the share"
+					     : "on the share");
 	while (*line) {
 		size_t path = strcspn(line, "\t");
 		size_t before = strcspn(line + path + 1, "\t");

@@ -6,20 +6,18 @@
 #include "base/args.h"
 #include "base/json.h"
 
-/* Limits of a start where nothing else was said. */
-enum {
-	WISH_WAIT_MS = 5000,
-	WISH_ANSWER_MS = 2000,
-	WISH_DEADLINE_MS = 30000,
-	WISH_REJOIN_MS = 60000,
-};
-
 struct wish_words {
 	const char *share, *bin, *lock, *machine, *device;
 	struct args_list at;
 	long ttl_ms, wait_ms, answer_ms, deadline_ms, rejoin_ms;
 	bool keep, unpacked, no_rejoin, json;
 };
+/* Before they are read: nothing was said. */
+#define WISH_WORDS                               \
+	((struct wish_words){ .wait_ms = -1,     \
+			      .answer_ms = -1,   \
+			      .deadline_ms = -1, \
+			      .rejoin_ms = -1 })
 extern const struct args_option wish_options[];
 extern const struct args_verb wish_install_args, wish_upgrade_args;
 

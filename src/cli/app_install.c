@@ -45,9 +45,8 @@ static int install_here(const struct wish_words *words, const char *appliance,
 
 	if (wish_fill(words, appliance, upgrade, &wish, &err) < 0)
 		return cli_wrong("%s", err.text);
-	if (!wish.share)
-		wish.share = usual = install_usual_share(&err);
-	if (!wish.share)
+	wish.usual_share = usual = install_usual_share(&err);
+	if (!usual)
 		return cli_fail(&err, NULL);
 	wish.hatch = hatch;
 	wish.start = start;
@@ -57,7 +56,7 @@ static int install_here(const struct wish_words *words, const char *appliance,
 	progress_end(&progress);
 	if (rc < 0)
 		return cli_fail(&err, NULL);
-	if (usual)
+	if (installed.share_is_usual)
 		buf_format(&installed.notes,
 			   "shared with nobody: --share names a folder that "
 			   "other hosts have too\n");
@@ -65,10 +64,22 @@ static int install_here(const struct wish_words *words, const char *appliance,
 	return cli_print(buf_string(&out));
 }
 
+static int install_where(const struct wish_words *words, const char *appliance,
+			 bool upgrade, int argc, char **argv)
+{
+	if (!words->machine)
+		return install_here(words, appliance, upgrade);
+	if (!words->device)
+		return cli_wrong("--device tells where machine %s has the "
+				 "appliance, such as /dev/pmem0",
+				 words->machine);
+	return app_install_in(words, appliance, argc, argv);
+}
+
 static int install_run(const struct args_verb *verb, int argc, char **argv,
 		       bool upgrade)
 {
-	struct wish_words words = { 0 };
+	struct wish_words words = WISH_WORDS;
 	char **given = calloc((size_t)argc + 1, sizeof *given);
 	char **operands;
 	int count, code;
@@ -77,10 +88,7 @@ static int install_run(const struct args_verb *verb, int argc, char **argv,
 		return CLI_SYSTEM;
 	memcpy(given, argv, (size_t)argc * sizeof *given);
 	if (cli_parse(verb, argc, argv, &words, &operands, &count, &code) >= 0)
-		code = words.machine
-			       ? app_install_in(&words, operands[0], argc,
-						given)
-			       : install_here(&words, operands[0], upgrade);
+		code = install_where(&words, operands[0], upgrade, argc, given);
 	free(given);
 	return code;
 }
@@ -311,9 +319,10 @@ int app_rollback_run(int argc, char **argv)
 		return cli_fail(&err, NULL);
 	app_publish_wish(&context, &wish);
 	if (publish_rollback(&wish, context.name, (uint64_t)words.to,
-			     &published, &err) < 0 ||
-	    install_take_shared(&context, &err) < 0)
+			     &published, &err) < 0)
 		return cli_fail(&err, NULL);
+	if (install_take_shared(&context, &err) < 0)
+		cli_fail(&err, "the version counts all the same");
 	buf_format(&line, "%s is version %lu now\n", context.name,
 		   (unsigned long)published.version);
 	return cli_print(buf_string(&line));

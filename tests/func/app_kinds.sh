@@ -201,7 +201,7 @@ if command -v python3.11 >/dev/null && [ -d /usr/lib/python3.11 ]; then
 	[ $status = 0 ] && grep -qx cold out && shared
 	ok $? "the first warm start"
 	for _ in $(seq 100); do
-		ls "$XDG_CACHE_HOME"/brood/programs/*/entry >/dev/null 2>&1 && break
+		ls "$XDG_CACHE_HOME"/brood/programs/*/image >/dev/null 2>&1 && break
 		sleep 0.1
 	done
 	run "$bin/python3.11" -c 'import sys; print("warm"); sys.exit(3)'

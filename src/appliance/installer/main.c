@@ -61,7 +61,7 @@ static int installer_install(int argc, char **argv, bool upgrade)
 	auto_installed struct installed installed = { 0 };
 	auto_free char *brood = process_find_in_path("brood", getenv("PATH"));
 	auto_buf struct buf out = { 0 };
-	struct wish_words words = { 0 };
+	struct wish_words words = WISH_WORDS;
 	struct install_wish wish;
 	struct err err = { 0 };
 	char **operands;
@@ -70,8 +70,7 @@ static int installer_install(int argc, char **argv, bool upgrade)
 	if (args_parse(verb, argc, argv, &words, &operands, &count, &err) < 0 ||
 	    wish_fill(&words, operands[0], upgrade, &wish, &err) < 0)
 		return installer_fail(&err, INSTALLER_USAGE);
-	if (!wish.share)
-		wish.share = "/var/lib/brood/share";
+	wish.usual_share = "/var/lib/brood/share";
 	wish.brood = brood;
 	if (install_appliance(&wish, NULL, &installed, &err) < 0)
 		return installer_fail(&err, INSTALLER_SYSTEM);
