@@ -214,6 +214,13 @@ int context_record(const struct context *context, struct record *record,
 	return rc;
 }
 
+char *context_copy(const struct context *context, const struct record *record)
+{
+	return context->copy ? file_format("%s.%.16s.erofs", context->copy,
+					   record->payload)
+			     : NULL;
+}
+
 void context_limits(const struct context *context, struct helper_limits *limits)
 {
 	limits->total_ms = context->deadline_ms;

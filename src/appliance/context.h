@@ -36,11 +36,13 @@ struct context_path {
 struct context {
 	char *folder, *text;
 	const char *name, *share, *share_id, *host, *mounts;
-	const char *copy, *appliance; /* to go on from alone; NULL: none */
-	const char *brood, *hatch;    /* NULL: not there */
-	int wait_ms;		      /* for the share's lock */
-	int answer_ms;		      /* the share's longest silence */
-	int deadline_ms;	      /* for all of a load */
+	/* To go on from alone; NULL: none.  copy is what the name of the file
+	 * begins with, see context_copy. */
+	const char *copy, *appliance;
+	const char *brood, *hatch; /* NULL: not there */
+	int wait_ms;		   /* for the share's lock */
+	int answer_ms;		   /* the share's longest silence */
+	int deadline_ms;	   /* for all of a load */
 	int rejoin_ms; /* independent for so long; 0: until told otherwise */
 	struct context_path path[CONTEXT_PATHS];
 	int path_count;
@@ -58,6 +60,9 @@ int context_record(const struct context *context, struct record *record,
  * folder and the entry, both malloced.			CLAIM 4.8 */
 int context_of(const char *executed, char **folder, char **entry,
 	       struct err *err);
+/* The copy of that record's payload, COPY.HEX.erofs, so that a new one never
+ * takes the place of one that counts; NULL where none is kept.  Malloced. */
+char *context_copy(const struct context *context, const struct record *record);
 void context_limits(const struct context *context,
 		    struct helper_limits *limits);
 

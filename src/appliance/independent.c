@@ -26,14 +26,20 @@ int independent_look(const struct context *context,
 		     int left_ms, struct loaded *loaded, const char **full,
 		     struct err *err)
 {
-	const char *image =
-		source == INDEPENDENT_COPY ? context->copy : context->appliance;
+	auto_record struct record record = { 0 };
+	auto_free char *copy = NULL;
+	const char *image = context->appliance;
 
 	*full = NULL;
 	*loaded = (struct loaded){ 0 };
 	if (source == INDEPENDENT_FULL) {
 		*full = independent_full(context, entry);
 		return *full ? 0 : -ENOENT;
+	}
+	if (source == INDEPENDENT_COPY) {
+		if (context_record(context, &record, err) < 0)
+			return err ? err->code : -EINVAL;
+		image = copy = context_copy(context, &record);
 	}
 	return image ? load_local(context, entry, image,
 				  independent_sources[source], left_ms, loaded,

@@ -358,16 +358,20 @@ int inspect_verify(const struct context *context, bool as_json, struct buf *out,
 {
 	auto_record struct record record = { 0 };
 	struct inspect_share found;
+	auto_free char *copy = NULL;
 	struct err wrong = { 0 };
 	struct json json;
 	int rc = context_record(context, &record, &wrong);
 
 	if (rc >= 0)
 		rc = inspect_paths(context, &wrong);
-	if (rc >= 0 && context->copy)
-		rc = payload_verify(context->copy, record.payload,
-				    record.payload_bytes, NULL, NULL, NULL,
-				    &wrong);
+	if (rc >= 0 && context->copy) {
+		copy = context_copy(context, &record);
+		rc = copy ? payload_verify(copy, record.payload,
+					   record.payload_bytes, NULL, NULL,
+					   NULL, &wrong)
+			  : -ENOMEM;
+	}
 	if (rc >= 0)
 		rc = inspect_ask(context, true, &found, &wrong);
 	if (as_json) {

@@ -167,7 +167,7 @@ static int install_places(struct install *install, struct err *err)
 }
 
 /* One at a time on this host. */
-static int install_lock(const char *root, struct err *err)
+int install_lock(const char *root, struct err *err)
 {
 	auto_free char *path = file_join(root, ".lock");
 	int lock = path ? lock_take(path, INSTALL_LOCK_MS, err)
@@ -397,11 +397,13 @@ static int install_give_up(struct install *install,
 int install_load(const struct context *context, struct err *err)
 {
 	auto_loaded struct loaded loaded = { 0 }, copy = { 0 };
+	auto_free char *kept = NULL;
 
 	if (load_shared(context, NULL, &loaded, err) < 0)
 		return err_wrap(err, "it cannot be loaded from the share");
-	if (context->copy && load_local(context, NULL, context->copy, "copy",
-					context->deadline_ms, &copy, err) < 0)
+	kept = context_copy(context, &loaded.record);
+	if (kept && load_local(context, NULL, kept, "copy",
+			       context->deadline_ms, &copy, err) < 0)
 		return err_wrap(err, "its copy cannot be loaded");
 	return 0;
 }

@@ -24,15 +24,6 @@ static int install_no_memory(struct err *err)
 	return err_set(err, -ENOMEM, "write a context");
 }
 
-static int install_put(const char *folder, const char *name, const void *data,
-		       size_t len, struct err *err)
-{
-	auto_free char *path = file_join(folder, name);
-
-	return path ? file_publish(path, data, len, 0644, err)
-		    : install_no_memory(err);
-}
-
 /* In a folder that nobody knows yet: synced with all of it. */
 static int install_write_file(const char *folder, const char *name,
 			      const struct buf *text, struct err *err)
@@ -343,11 +334,12 @@ static int install_copy(const char *share, const struct record *record,
 static int install_keep(const struct install *install, const char *folder,
 			char **copy, struct err *err)
 {
-	auto_free char *path = file_join(folder, "copy.erofs");
+	auto_free char *path = file_format("%s/copy.%.16s.erofs", folder,
+					   install->record.payload);
 
 	if (!install->wish->keep)
 		return 0;
-	*copy = file_join(install->folder, "copy.erofs");
+	*copy = file_join(install->folder, "copy");
 	if (!path || !*copy)
 		return install_no_memory(err);
 	return install_copy(install->share, &install->record, path,
@@ -488,19 +480,49 @@ int install_sweep(const char *root, const char *name, struct err *err)
 
 /* ---- renewed ------------------------------------------------------------------------------ */
 
+/* Copies of versions that do not count any more. */
+static void install_drop_copies(const char *folder, const char *kept)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list)))
+		if (strncmp(entry->d_name, "copy.", 5) == 0 &&
+		    strcmp(entry->d_name, kept) != 0)
+			unlinkat(dirfd(list), entry->d_name, 0);
+	if (list)
+		closedir(list);
+}
+
+/* The record is what makes a copy the one that counts. */
+static int install_renew(const struct context *context,
+			 const struct loaded *loaded, struct err *err)
+{
+	auto_free char *copy = context_copy(context, &loaded->record);
+	auto_free char *path = file_join(context->folder, "record");
+	int rc = path ? 0 : install_no_memory(err);
+
+	file_sweep_drafts(context->folder);
+	if (rc >= 0 && copy && access(copy, F_OK) < 0)
+		rc = install_copy(context->share, &loaded->record, copy,
+				  context->answer_ms, err);
+	if (rc >= 0)
+		rc = file_publish(path, buf_string(&loaded->text),
+				  loaded->text.len, 0644, err);
+	if (rc >= 0 && copy)
+		install_drop_copies(context->folder, file_base(copy));
+	return rc;
+}
+
 int install_refresh(const struct context *context, const struct loaded *loaded,
 		    struct err *err)
 {
-	int rc = 0;
+	const char *name = file_base(context->folder);
+	auto_free char *root =
+		strndup(context->folder, (size_t)(name - context->folder - 1));
+	auto_close int lock = root ? install_lock(root, err) : -ENOMEM;
 
-	file_sweep_drafts(context->folder);
-	if (context->copy)
-		rc = install_copy(context->share, &loaded->record,
-				  context->copy, context->answer_ms, err);
-	return rc < 0 ? rc
-		      : install_put(context->folder, "record",
-				    buf_string(&loaded->text), loaded->text.len,
-				    err);
+	return lock < 0 ? lock : install_renew(context, loaded, err);
 }
 
 /* ---- measured ----------------------------------------------------------------------------- */

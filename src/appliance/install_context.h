@@ -21,6 +21,8 @@ struct install {
 		*saved[RECORD_ENTRIES];
 };
 
+/* One at a time on this host: the descriptor that holds the lock. */
+int install_lock(const char *root, struct err *err);
 /* CLAIM 4.5.  Sets folder's content; install->folder is known before. */
 int install_context(struct install *install, struct err *err);
 /* The folder goes; what the application wrote stays under .data.NAME, unless

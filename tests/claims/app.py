@@ -114,7 +114,7 @@ def install_here(host):
     folder = os.path.join(host.apps, "box")
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.path.isfile(path) and name != "copy.erofs":
+        if os.path.isfile(path) and not name.startswith("copy."):
             with open(path, "rb") as f:
                 if f.read(4) == ELF:
                     programs.append(path)
