@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/check.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/process.h"
@@ -16,7 +17,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHECK_LIST_MS = 10000, CHECK_LIST_MOST = 64 * 1024 };
+enum {
+	CHECK_LIST_MS = 10000,
+	CHECK_TICK_MS = 200,
+	CHECK_LIST_MOST = 64 * 1024,
+};
+
+/* Who waits is told that the loader works. */
+struct check_waits {
+	check_tick *tick;
+	void *context;
+};
 
 /* ---- its first bytes -------------------------------------------------------------- */
 
@@ -58,9 +69,23 @@ static int check_images(int fd, const char *path, const struct stat *st,
 
 /* ---- its libraries ----------------------------------------------------------------- */
 
+/* 1: there is more to read; 0: the time is over, or nobody waits. */
+static int check_wait(int fd, const struct check_waits *waits)
+{
+	uint64_t deadline = clock_deadline(CHECK_LIST_MS);
+	int rc;
+
+	do {
+		rc = fd_wait(fd, POLLIN, CHECK_TICK_MS);
+	} while (rc == 0 && clock_left_ms(deadline) > 0 &&
+		 (!waits->tick || waits->tick(waits->context)));
+	return rc;
+}
+
 /* The loader's list, without running anything of the program. */
 static int check_list(const char *loader, char *const *argv, char *const *envp,
-		      struct buf *list, struct err *err)
+		      const struct check_waits *waits, struct buf *list,
+		      struct err *err)
 {
 	int ends[2], status = 0;
 	struct process_plan plan = {
@@ -75,7 +100,7 @@ static int check_list(const char *loader, char *const *argv, char *const *envp,
 	pid = process_start(&plan, err);
 	close(ends[1]);
 	while (pid > 0 && list->len < CHECK_LIST_MOST &&
-	       fd_wait(ends[0], POLLIN, CHECK_LIST_MS) > 0) {
+	       check_wait(ends[0], waits) > 0) {
 		char *room = buf_room(list, 4096);
 		ssize_t len = room ? read(ends[0], room, 4096) : -1;
 
@@ -112,7 +137,8 @@ static int check_missing(const char *path, const struct buf *list,
 }
 
 static int check_ask(const char *root, const struct record_entry *entry,
-		     const char *path, const char *loader, struct err *err)
+		     const char *path, const char *loader,
+		     const struct check_waits *waits, struct err *err)
 {
 	auto_free char *libraries = NULL;
 	auto_buf struct buf list = { 0 }, folders = { 0 };
@@ -132,7 +158,7 @@ static int check_ask(const char *root, const struct record_entry *entry,
 		envp[0] = folders.data;
 	char *argv[] = { (char *)loader, (char *)"--list", (char *)path, NULL };
 
-	rc = check_list(loader, argv, envp, &list, err);
+	rc = check_list(loader, argv, envp, waits, &list, err);
 	if (rc < 0)
 		return rc;
 	if (rc != 0 || strstr(buf_string(&list), "not found"))
@@ -142,7 +168,7 @@ static int check_ask(const char *root, const struct record_entry *entry,
 
 static int check_libraries(const char *root, const struct record_entry *entry,
 			   const char *path, int fd, const struct stat *st,
-			   struct err *err)
+			   const struct check_waits *waits, struct err *err)
 {
 	auto_free char *own = NULL;
 	struct needed_elf elf = { 0 };
@@ -159,16 +185,18 @@ static int check_libraries(const char *root, const struct record_entry *entry,
 		return 0; /* a script, or static */
 	if (entry->loader) {
 		own = file_join(root, entry->loader);
-		return own ? check_ask(root, entry, path, own, err) : -ENOMEM;
+		return own ? check_ask(root, entry, path, own, waits, err)
+			   : -ENOMEM;
 	}
 	if (access(loader, X_OK) < 0)
 		return err_set(err, -errno, "%s needs %s", path, loader);
-	return check_ask(root, entry, path, loader, err);
+	return check_ask(root, entry, path, loader, waits, err);
 }
 
 int check_entry(const char *root, const struct record_entry *entry,
-		bool thorough, struct err *err)
+		bool thorough, check_tick *tick, void *context, struct err *err)
 {
+	const struct check_waits waits = { tick, context };
 	static int (*const kinds[RECORD_KINDS])(
 		int, const char *, const struct stat *, struct err *) = {
 		[RECORD_PROGRAM] = check_program,
@@ -190,6 +218,6 @@ int check_entry(const char *root, const struct record_entry *entry,
 		return err_set(err, -EINVAL, "%s is no file", path);
 	rc = kinds[entry->kind](fd, path, &st, err);
 	if (rc >= 0 && thorough && entry->kind == RECORD_PROGRAM)
-		rc = check_libraries(root, entry, path, fd, &st, err);
+		rc = check_libraries(root, entry, path, fd, &st, &waits, err);
 	return rc;
 }

@@ -6,5 +6,8 @@
 #include "base/err.h"
 #include <stdbool.h>
 
+/* tick: called while the loader works; false gives up. */
+typedef bool check_tick(void *context);
 int check_entry(const char *root, const struct record_entry *entry,
-		bool thorough, struct err *err);
+		bool thorough, check_tick *tick, void *context,
+		struct err *err);

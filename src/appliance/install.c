@@ -3,6 +3,7 @@
 #include "appliance/install_context.h"
 #include "appliance/load.h"
 #include "appliance/paths.h"
+#include "appliance/site.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -524,9 +525,9 @@ int install_appliance(const struct install_wish *wish,
 
 /* ---- taken away --------------------------------------------------------------------- */
 
-static int install_leave_share(const struct context *context, struct err *err)
+static int install_leave_share(const struct context *context,
+			       const struct record *record, struct err *err)
 {
-	auto_record struct record record = { 0 };
 	const struct publish_wish wish = { .share = context->share,
 					   .share_id = context->share_id,
 					   .host = context->host,
@@ -534,9 +535,20 @@ static int install_leave_share(const struct context *context, struct err *err)
 					   .wait_ms = context->wait_ms,
 					   .answer_ms = context->answer_ms };
 
-	return context_record(context, &record, err) < 0
-		       ? err->code
-		       : publish_leave(&wish, record.payload, err);
+	return publish_leave(&wish, record->payload, err);
+}
+
+/* Its note on the share, and its mounts: they would keep a copy's space. */
+static void install_leave(const struct context *context, struct buf *notes)
+{
+	auto_record struct record record = { 0 };
+	struct err err = { 0 };
+
+	if (context_record(context, &record, &err) < 0 ||
+	    install_leave_share(context, &record, &err) < 0)
+		buf_format(notes, "the share was not told: %s\n", err.text);
+	if (record.text)
+		site_drop(context->mounts, record.payload);
 }
 
 int install_remove(const char *name, bool purge, struct buf *notes,
@@ -546,7 +558,6 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 	auto_free char *root = context_root(err);
 	auto_free char *folder = root ? context_folder(root, name, err) : NULL;
 	auto_close int lock = -1;
-	struct err why = { 0 };
 	int rc;
 
 	if (!folder)
@@ -569,7 +580,6 @@ int install_remove(const char *name, bool purge, struct buf *notes,
 		rc = install_give_back(&context, i, notes, err);
 	if (rc < 0)
 		return rc;
-	if (install_leave_share(&context, &why) < 0)
-		buf_format(notes, "the share was not told: %s\n", why.text);
+	install_leave(&context, notes);
 	return install_drop_context(&context, purge, notes, err);
 }

@@ -152,9 +152,18 @@ static int load_place(struct load *load, struct err *err)
 	return rc;
 }
 
+static bool load_checks(void *context)
+{
+	struct load *load = context;
+
+	if (load->lock.fd >= 0 && share_lock_beat(&load->lock, NULL) == -ESTALE)
+		return false;
+	return helper_tick(load->helper, "looking at the program");
+}
+
 /* Asked once for each payload, entry and boot; until it is answered well. */
-static int load_check_entry(const struct load *load,
-			    const struct record_entry *entry, struct err *err)
+static int load_check_entry(struct load *load, const struct record_entry *entry,
+			    struct err *err)
 {
 	auto_free char *fits =
 		file_format("%s/%.32s-%s.fits.%s", load->context->mounts,
@@ -164,7 +173,8 @@ static int load_check_entry(const struct load *load,
 
 	if (thorough && fits)
 		unlink(fits);
-	rc = check_entry(load->site.root, entry, thorough, err);
+	rc = check_entry(load->site.root, entry, thorough, load_checks, load,
+			 err);
 	if (rc >= 0 && thorough && fits)
 		file_replace(fits, "", 0, 0644, NULL);
 	return rc;

@@ -341,7 +341,7 @@ static bool site_is_one(const char *name)
 /* name: of the folder, or of something beside it.  What somebody is at
  * stays. */
 static void site_sweep_one(int folder, const char *mounts, const char *name,
-			   const char *const *kept)
+			   int unused_s)
 {
 	int len = (int)strcspn(name, ".");
 	auto_free char *root = file_format("%s/%.*s", mounts, len, name);
@@ -351,10 +351,10 @@ static void site_sweep_one(int folder, const char *mounts, const char *name,
 		root ? file_format("%s%s", root, site_stamped) : NULL;
 	auto_close int lock = -1;
 
-	if (!path || !stamp || !site_is_one(name) || site_is_kept(name, kept))
+	if (!path || !stamp)
 		return;
 	lock = lock_take(path, 0, NULL);
-	if (lock < 0 || site_is_used(stamp, SITE_USED_S))
+	if (lock < 0 || site_is_used(stamp, unused_s))
 		return;
 	if (mount_is(root) && mount_end(root, NULL) < 0)
 		return;
@@ -375,7 +375,23 @@ int site_sweep(const char *mounts, const char *const *kept, struct err *err)
 			       : err_set(err, -errno, "open %s", mounts);
 	file_sweep_drafts(mounts);
 	while ((entry = readdir(folder)))
-		site_sweep_one(dirfd(folder), mounts, entry->d_name, kept);
+		if (site_is_one(entry->d_name) &&
+		    !site_is_kept(entry->d_name, kept))
+			site_sweep_one(dirfd(folder), mounts, entry->d_name,
+				       SITE_USED_S);
 	closedir(folder);
 	return 0;
+}
+
+void site_drop(const char *mounts, const char *hex)
+{
+	DIR *folder = opendir(mounts);
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		if (site_is_one(entry->d_name) &&
+		    strncmp(entry->d_name, hex, SITE_HEX) == 0)
+			site_sweep_one(dirfd(folder), mounts, entry->d_name, 0);
+	if (folder)
+		closedir(folder);
 }

@@ -43,3 +43,5 @@ int site_find(const struct site_wish *wish, const char *image,
 /* Unmounts what nobody uses, and has not used for some time: who has loaded it
  * may be about to execute it.  kept: payloads that stay (ends with NULL). */
 int site_sweep(const char *mounts, const char *const *kept, struct err *err);
+/* One that is started here no more, unless somebody uses it. */
+void site_drop(const char *mounts, const char *hex);
