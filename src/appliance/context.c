@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -391,8 +392,7 @@ static int context_new_host(const char *path, struct err *err)
 
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return err_set(err, -errno, "random bytes");
-	for (size_t i = 0; i < sizeof random; i++)
-		snprintf(hex + 2 * i, 3, "%02x", random[i]);
+	hash_bytes_hex(random, sizeof random, hex);
 	return file_publish(path, hex, CONTEXT_HOST, 0644, err);
 }
 

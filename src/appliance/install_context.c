@@ -3,6 +3,7 @@
 #include "appliance/manifest.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/sha256.h"
 #include <dirent.h>
 #include <errno.h>
@@ -59,8 +60,7 @@ static int install_start(struct install *install, char **start, struct err *err)
 	if (rc < 0)
 		return rc;
 	sha256_of(bytes.data, bytes.len, sum);
-	for (int i = 0; i < 8; i++)
-		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	hash_bytes_hex(sum, 8, hex);
 	*start = folder ? file_join(folder, hex) : NULL;
 	if (!*start)
 		return install_no_memory(err);

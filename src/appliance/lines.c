@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/lines.h"
+#include "base/hash.h"
 #include "base/sha256.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -14,8 +15,7 @@ static void lines_sum(const void *data, size_t len, char hex[LINES_HEX + 1])
 	uint8_t sum[SHA256_BYTES];
 
 	sha256_of(data, len, sum);
-	for (int i = 0; i < SHA256_BYTES; i++)
-		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	hash_bytes_hex(sum, SHA256_BYTES, hex);
 }
 
 static bool lines_is_plain(const char *value, size_t len)

@@ -336,26 +336,37 @@ static int load_take_answer(const struct buf *answer, struct loaded *loaded,
 			   &loaded->record, err);
 }
 
+/* Of which the helper's work is the only difference. */
+static struct load load_of(const struct context *context, const char *entry,
+			   const char *source)
+{
+	return (struct load){ .context = context,
+			      .entry = entry,
+			      .source = source,
+			      .share = SHARE_NONE,
+			      .lock = SHARE_LOCK_NONE };
+}
+
+static int load_run(struct load *load, const struct helper_limits *limits,
+		    helper_work *work, struct loaded *loaded, struct err *err)
+{
+	auto_buf struct buf answer = { 0 };
+	int rc = helper_run(limits, work, load, &answer, err);
+
+	return rc < 0 ? rc : load_take_answer(&answer, loaded, err);
+}
+
 int load_shared(const struct context *context, const char *entry,
 		struct loaded *loaded, struct err *err)
 {
-	struct load load = { .context = context,
-			     .entry = entry,
-			     .source = "share",
-			     .share = SHARE_NONE,
-			     .lock = SHARE_LOCK_NONE };
-	auto_buf struct buf answer = { 0 };
+	struct load load = load_of(context, entry, "share");
 	struct helper_limits limits;
-	int rc;
 
 	*loaded = (struct loaded){ 0 };
 	context_limits(context, &limits);
 	/* The rest is for going on without the share. */
 	limits.total_ms -= limits.total_ms / LOAD_ALONE_PART;
-	rc = helper_run(&limits, load_work, &load, &answer, err);
-	if (rc >= 0)
-		rc = load_take_answer(&answer, loaded, err);
-	return rc;
+	return load_run(&load, &limits, load_work, loaded, err);
 }
 
 /* ---- without the share ------------------------------------------------------------ */
@@ -393,17 +404,12 @@ int load_local(const struct context *context, const char *entry,
 	       const char *image, const char *source, int left_ms,
 	       struct loaded *loaded, struct err *err)
 {
-	struct load load = { .context = context,
-			     .entry = entry,
-			     .image = image,
-			     .source = source,
-			     .share = SHARE_NONE,
-			     .lock = SHARE_LOCK_NONE };
-	auto_buf struct buf answer = { 0 };
+	struct load load = load_of(context, entry, source);
 	struct helper_limits limits;
 	int rc;
 
 	*loaded = (struct loaded){ 0 };
+	load.image = image;
 	context_limits(context, &limits);
 	/* A disk that was asleep is no share that is gone, and behind this
 	 * there is nothing. */
@@ -412,9 +418,9 @@ int load_local(const struct context *context, const char *entry,
 	limits.total_ms = left_ms;
 	rc = load_keep_record(context, &load, err);
 	if (rc >= 0)
-		rc = helper_run(&limits, load_local_work, &load, &answer, err);
+		rc = load_run(&load, &limits, load_local_work, loaded, err);
 	load_fini(&load);
-	return rc < 0 ? rc : load_take_answer(&answer, loaded, err);
+	return rc;
 }
 
 void loaded_fini(struct loaded *loaded)

@@ -2,6 +2,7 @@
 #include "appliance/payload.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +53,7 @@ int payload_digest(int fd, const char *path, uint64_t bytes, payload_tick *tick,
 	sha256_start(&sha);
 	rc = payload_add(fd, path, bytes, part, &sha, tick, context, err);
 	sha256_end(&sha, sum);
-	for (int i = 0; i < SHA256_BYTES; i++)
-		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	hash_bytes_hex(sum, SHA256_BYTES, hex);
 	/* The mount has pages of its own. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	return rc;
@@ -70,8 +70,7 @@ static int payload_copied(const struct sha256 *sha, const char *hex,
 	char found[RECORD_HEX + 1];
 
 	sha256_end(&end, sum);
-	for (int i = 0; i < SHA256_BYTES; i++)
-		snprintf(found + 2 * i, 3, "%02x", sum[i]);
+	hash_bytes_hex(sum, SHA256_BYTES, found);
 	return strcmp(found, hex) == 0
 		       ? 0
 		       : err_set(err, -EBADMSG,
