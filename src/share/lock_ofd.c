@@ -25,7 +25,7 @@ static int ofd_open(int folder, struct err *err)
 	auto_close int fd = openat(
 		folder, ofd_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	if (fd < 0 && errno == ENOENT)
+	if (fd < 0 && (errno == ENOENT || errno == ESTALE))
 		return err_set(err, -ENOENT,
 			       "its lock (lock/ofd) has been removed, make the "
 			       "share again");
