@@ -59,11 +59,17 @@ class Terminal:
                     struct.pack("HHHH", rows, columns, 0, 0))
 
     def close(self):
+        # One that takes a hang-up as one more signal would stay.
         try:
-            os.kill(self.pid, signal.SIGHUP)
-            os.kill(self.pid, signal.SIGKILL)
+            in_front = os.tcgetpgrp(self.fd)
         except OSError:
-            pass
+            in_front = 0
+        for pid in {self.pid, -in_front if in_front > 1 else self.pid}:
+            try:
+                os.kill(pid, signal.SIGHUP)
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
         os.close(self.fd)
         os.waitpid(self.pid, 0)
 
