@@ -338,6 +338,9 @@ int machine_save(const struct images *images, const struct place *place,
 		if (runs && (rc < 0 || !wish->stop))
 			went = hypervisor_resume(save.qmp, rc < 0 ? NULL : err);
 	}
+	if (rc >= 0 && went < 0)
+		err_wrap(err, "tip %s is saved, but the machine does not go on",
+			 wish->tip);
 	rc = rc < 0 ? rc : went;
 	saved->stopped_ns = clock_ns() - begun_ns;
 	if (went < 0)
