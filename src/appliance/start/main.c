@@ -194,7 +194,10 @@ int main(int argc, char **argv)
 {
 	struct start start = { .argv = argv, .began_ns = clock_ns() };
 
-	if (argc < 1)
-		return START_SYSTEM;
-	return start_run(&start);
+	int code = argc < 1 ? START_SYSTEM : start_run(&start);
+
+	context_fini(&start.context);
+	free(start.folder);
+	free(start.entry);
+	return code;
 }
