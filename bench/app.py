@@ -157,8 +157,8 @@ class App:
         key = kind if host == kind else host
         self.apps[key] = place("apps-" + host)
         self.told[key] = brood(
-            "install", self.image, "--share", share(kind), "--lock", kind,
-            "--bin", place("bin-" + host), apps=self.apps[key])
+            "install", self.image, "--share", share(kind), "--bin",
+            place("bin-" + host), apps=self.apps[key])
         if self.told[key]["notes"]:
             complain(f"{self.name}: {self.told[key]['notes'].strip()}")
         return os.path.join(place("bin-" + host), self.entry)
@@ -189,7 +189,15 @@ class App:
 
 
 def share(kind):
-    return place("share-" + kind)
+    """Made before any install: OFD locks want a proof there, and on this
+    host's own disk none is needed."""
+    path = place("share-" + kind)
+    if not os.path.exists(os.path.join(path, "brood.json")):
+        subprocess.run([os.path.join(os.environ["BUILD"],
+                                     "tests/programs/lock_worker"),
+                        path, "bench", "0", f"make={kind},10000", "quiet"],
+                       check=True, stdout=subprocess.DEVNULL)
+    return path
 
 
 made = {}
