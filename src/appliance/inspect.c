@@ -245,6 +245,7 @@ static void inspect_put(const struct context *context,
 			const struct inspect_share *found, const char *silent,
 			struct json *json)
 {
+	auto_free char *copy = context_copy(context, record);
 	struct context_state state;
 
 	context_state(context, &state);
@@ -256,7 +257,7 @@ static void inspect_put(const struct context *context,
 	json_text(json, "context", context->folder);
 	json_text(json, "share", context->share);
 	json_text(json, "mounts", context->mounts);
-	json_text(json, "copy", context->copy ? context->copy : "");
+	json_text(json, "copy", copy ? copy : "");
 	json_text(json, "appliance",
 		  context->appliance ? context->appliance : "");
 	inspect_put_limits(context, json);
@@ -273,12 +274,13 @@ static void inspect_put(const struct context *context,
 static void inspect_tell_here(const struct context *context,
 			      const struct record *record, struct buf *out)
 {
+	auto_free char *copy = context_copy(context, record);
 	struct context_state state;
 
 	context_state(context, &state);
-	buf_format(out, "%s %s: %s%s%s\n", context->name, record->release,
-		   state.independent ? "independent, " : "shared", state.reason,
-		   "");
+	buf_format(out, "%s %s: %s%s\n", context->name, record->release,
+		   state.independent ? "independent, " : "shared",
+		   state.reason);
 	buf_format(out, "  context    %s\n  share      %s\n", context->folder,
 		   context->share);
 	for (int i = 0; i < context->path_count; i++) {
@@ -290,9 +292,8 @@ static void inspect_tell_here(const struct context *context,
 			   path->saved ? ", before: " : "",
 			   path->saved ? path->saved : "");
 	}
-	buf_format(out, "  alone from %s%s%s\n",
-		   context->copy ? context->copy : "",
-		   context->copy && context->appliance ? ", " : "",
+	buf_format(out, "  alone from %s%s%s\n", copy ? copy : "",
+		   copy && context->appliance ? ", " : "",
 		   context->appliance ? context->appliance : "");
 }
 
