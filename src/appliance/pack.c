@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PACK_PART = 1 << 20, PACK_ENTRIES = RECORD_ENTRIES };
+enum { PACK_ENTRIES = RECORD_ENTRIES };
 
 struct pack {
 	const struct pack_wish *wish;
@@ -446,23 +446,6 @@ static int pack_write(struct pack *pack, struct progress *progress,
 	return steal_fd(&fd);
 }
 
-static int pack_copy(int from, int to, const char *path, uint64_t bytes,
-		     struct err *err)
-{
-	auto_free char *part = malloc(PACK_PART);
-	int rc = part ? 0 : pack_no_memory(err);
-
-	for (uint64_t at = 0; rc >= 0 && at < bytes; at += PACK_PART) {
-		uint64_t left = bytes - at;
-		size_t len = left < PACK_PART ? (size_t)left : PACK_PART;
-
-		rc = fd_pread_all(from, part, len, at, err);
-		if (rc >= 0)
-			rc = fd_write_all(to, part, len, err);
-	}
-	return rc < 0 ? err_wrap(err, "write %s", path) : 0;
-}
-
 static int pack_to_device(const struct pack *pack, int image, struct err *err)
 {
 	const char *path = pack->wish->as;
@@ -476,10 +459,11 @@ static int pack_to_device(const struct pack *pack, int image, struct err *err)
 		return err_set(err, -ENOSPC, "%s has %lu bytes of %lu", path,
 			       (unsigned long)room,
 			       (unsigned long)pack->packed->bytes);
-	rc = pack_copy(image, fd, path, pack->packed->bytes, err);
-	if (rc >= 0 && fsync(fd) < 0)
-		rc = err_set(err, -errno, "write %s", path);
-	return rc;
+	rc = payload_copy(image, fd, pack->packed->hex, pack->packed->bytes,
+			  NULL, NULL, err);
+	if (rc < 0)
+		return err_wrap(err, "write %s", path);
+	return fsync(fd) < 0 ? err_set(err, -errno, "write %s", path) : 0;
 }
 
 static int pack_to_folder(const struct pack *pack, int image, struct err *err)
@@ -506,10 +490,12 @@ static int pack_to_file(const struct pack *pack, int image, struct err *err)
 	int rc = file_draft_open(&draft, pack->wish->as, 0644, err);
 
 	if (rc >= 0)
-		rc = pack_copy(image, draft.fd, pack->wish->as,
-			       pack->packed->bytes, err);
+		rc = payload_copy(image, draft.fd, pack->packed->hex,
+				  pack->packed->bytes, NULL, NULL, err);
 	if (rc >= 0)
 		rc = file_draft_publish(&draft, err);
+	else
+		err_wrap(err, "write %s", pack->wish->as);
 	file_draft_close(&draft);
 	return rc;
 }
