@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/appliance.h"
+#include "appliance/kind.h"
 #include "appliance/manifest.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -153,7 +154,7 @@ static int appliance_find(const struct appliance *appliance, const char *path,
 static bool appliance_is_kind(const struct record_entry *entry, uint32_t mode)
 {
 	uint32_t want =
-		entry->kind == RECORD_MACHINE ? EROFS_S_FOLDER : EROFS_S_FILE;
+		kinds[entry->kind].is_folder ? EROFS_S_FOLDER : EROFS_S_FILE;
 
 	return (mode & EROFS_S_KIND) == want ||
 	       (mode & EROFS_S_KIND) == EROFS_S_LINK;
@@ -185,8 +186,8 @@ static int appliance_entries(const struct appliance *appliance, struct err *err)
 				       "%s: entry %s: %s is no %s",
 				       appliance->path, entry->name,
 				       entry->path,
-				       entry->kind == RECORD_MACHINE ? "folder"
-								     : "file");
+				       kinds[entry->kind].is_folder ? "folder"
+								    : "file");
 	}
 	return 0;
 }

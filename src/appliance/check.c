@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/check.h"
+#include "appliance/kind.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -39,8 +40,8 @@ static bool check_head(int fd, const char *want, size_t len)
 	       memcmp(head, want, len) == 0;
 }
 
-static int check_program(int fd, const char *path, const struct stat *st,
-			 struct err *err)
+int check_program(int fd, const char *path, const struct stat *st,
+		  struct err *err)
 {
 	if (!(st->st_mode & 0111))
 		return err_set(err, -EINVAL, "%s cannot be executed", path);
@@ -49,8 +50,8 @@ static int check_program(int fd, const char *path, const struct stat *st,
 	return 0;
 }
 
-static int check_module(int fd, const char *path, const struct stat *st,
-			struct err *err)
+int check_module(int fd, const char *path, const struct stat *st,
+		 struct err *err)
 {
 	(void)st;
 	if (!check_head(fd, "\0asm", 4))
@@ -58,8 +59,8 @@ static int check_module(int fd, const char *path, const struct stat *st,
 	return 0;
 }
 
-static int check_images(int fd, const char *path, const struct stat *st,
-			struct err *err)
+int check_images(int fd, const char *path, const struct stat *st,
+		 struct err *err)
 {
 	(void)fd;
 	if (!S_ISDIR(st->st_mode))
@@ -197,13 +198,7 @@ int check_entry(const char *root, const struct record_entry *entry,
 		bool thorough, check_tick *tick, void *context, struct err *err)
 {
 	const struct check_waits waits = { tick, context };
-	static int (*const kinds[RECORD_KINDS])(
-		int, const char *, const struct stat *, struct err *) = {
-		[RECORD_PROGRAM] = check_program,
-		[RECORD_WASM] = check_module,
-		[RECORD_DOMAIN] = check_module,
-		[RECORD_MACHINE] = check_images,
-	};
+	const struct kind *kind = &kinds[entry->kind];
 	auto_free char *path = file_join(root, entry->path);
 	auto_close int fd = -1;
 	struct stat st;
@@ -214,10 +209,10 @@ int check_entry(const char *root, const struct record_entry *entry,
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(err, -errno, "open %s", path);
-	if (entry->kind != RECORD_MACHINE && !S_ISREG(st.st_mode))
+	if (!kind->is_folder && !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s is no file", path);
-	rc = kinds[entry->kind](fd, path, &st, err);
-	if (rc >= 0 && thorough && entry->kind == RECORD_PROGRAM)
+	rc = kind->check(fd, path, &st, err);
+	if (rc >= 0 && thorough && kind->is_listed)
 		rc = check_libraries(root, entry, path, fd, &st, &waits, err);
 	return rc;
 }

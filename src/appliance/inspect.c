@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/inspect.h"
+#include "appliance/kind.h"
 #include "appliance/paths.h"
 #include "appliance/versions.h"
 #include "base/fd.h"
@@ -228,7 +229,7 @@ static void inspect_put_entries(const struct record *record, struct json *json)
 
 		json_open(json, NULL);
 		json_text(json, "name", entry->name);
-		json_text(json, "kind", record_kinds[entry->kind]);
+		json_text(json, "kind", kinds[entry->kind].name);
 		json_text(json, "path", entry->path);
 		json_bool(json, "warm", entry->warm);
 		json_close(json);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/install_context.h"
+#include "appliance/expand.h"
 #include "appliance/manifest.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -147,28 +148,15 @@ static int install_lines(const struct install *install, const char *folder,
 static void install_expand(const struct install *install, const char *text,
 			   struct buf *out)
 {
-	const struct {
-		const char *word, *value, *below;
-	} known[] = {
+	const struct expand_word known[] = {
 		{ "${name}", install->record.name, "" },
 		{ "${host}", install->host, "" },
 		{ "${data}", install->folder, "/data" },
 		{ "${settings}", install->folder, "/settings" },
+		{ NULL, NULL, NULL },
 	};
 
-	while (*text) {
-		size_t i = 0;
-
-		while (i < 4 &&
-		       strncmp(text, known[i].word, strlen(known[i].word)) != 0)
-			i++;
-		if (i == 4) {
-			buf_add(out, text++, 1);
-			continue;
-		}
-		buf_format(out, "%s%s", known[i].value, known[i].below);
-		text += strlen(known[i].word);
-	}
+	expand_text(known, text, out);
 }
 
 struct install_settings {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/pack.h"
 #include "appliance/appliance.h"
+#include "appliance/kind.h"
 #include "appliance/manifest.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -48,13 +49,13 @@ static const char *pack_kind(const struct pack *pack, const char *path)
 	if (pack->wish->kind)
 		return pack->wish->kind;
 	if (len > 5 && strcmp(path + len - 5, ".wasm") == 0)
-		return record_kinds[RECORD_WASM];
-	return record_kinds[RECORD_PROGRAM];
+		return kinds[RECORD_WASM].name;
+	return kinds[RECORD_PROGRAM].name;
 }
 
 static bool pack_is_program(const struct pack *pack, const char *path)
 {
-	return strcmp(pack_kind(pack, path), record_kinds[RECORD_PROGRAM]) == 0;
+	return strcmp(pack_kind(pack, path), kinds[RECORD_PROGRAM].name) == 0;
 }
 
 /* Where a file is put: its folder is resolved, as all names in a payload are,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/plan.h"
+#include "appliance/expand.h"
+#include "appliance/kind.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "launch/key.h"
@@ -40,41 +42,21 @@ static void plan_arguments(struct plan *plan)
 
 /* ---- environment --------------------------------------------------------------- */
 
-/* ${app}, ${data}, ${settings}; anything else stays as it is. */
-static void plan_expand(const struct plan *plan, const char *value,
-			struct buf *out)
-{
-	const struct {
-		const char *word, *folder, *below;
-	} known[] = {
-		{ "${app}", plan->root, "" },
-		{ "${data}", plan->context->folder, "/data" },
-		{ "${settings}", plan->context->folder, "/settings" },
-	};
-
-	while (*value) {
-		size_t i = 0;
-
-		while (i < 3 && strncmp(value, known[i].word,
-					strlen(known[i].word)) != 0)
-			i++;
-		if (i == 3) {
-			buf_add(out, value++, 1);
-			continue;
-		}
-		buf_format(out, "%s%s", known[i].folder, known[i].below);
-		value += strlen(known[i].word);
-	}
-}
-
 static int plan_environment(const struct plan *plan,
 			    const struct record *record, struct err *err)
 {
+	const struct expand_word known[] = {
+		{ "${app}", plan->root, "" },
+		{ "${data}", plan->context->folder, "/data" },
+		{ "${settings}", plan->context->folder, "/settings" },
+		{ NULL, NULL, NULL },
+	};
+
 	for (int i = 0; i < record->environment_count; i++) {
 		auto_buf struct buf text = { 0 };
 		char *name, *value;
 
-		plan_expand(plan, record->environment[i], &text);
+		expand_text(known, record->environment[i], &text);
 		name = buf_steal(&text);
 		value = name ? strchr(name, '=') : NULL;
 		if (value)
@@ -214,7 +196,7 @@ static int plan_warm(struct plan *plan, struct err *err)
 	return 0;
 }
 
-static int plan_program(struct plan *plan, struct err *err)
+int plan_program(struct plan *plan, struct err *err)
 {
 	const struct context *context = plan->context;
 
@@ -241,24 +223,32 @@ static int plan_needs_brood(const struct plan *plan, struct err *err)
 		       plan->entry->name);
 }
 
-static int plan_module(struct plan *plan, struct err *err)
+static int plan_module(struct plan *plan, const char *in, struct err *err)
 {
 	int rc = plan_needs_brood(plan, err);
 
 	plan->program = plan->context->brood;
 	plan_word(plan, "brood");
 	plan_word(plan, "run");
-	if (plan->entry->kind == RECORD_DOMAIN) {
-		plan_word(plan, "--in");
-		plan_word(plan, "domain");
-	}
+	plan_word(plan, "--in");
+	plan_word(plan, in);
 	plan_arguments(plan);
 	plan_word(plan, plan->path);
 	return rc;
 }
 
+int plan_wasm(struct plan *plan, struct err *err)
+{
+	return plan_module(plan, "process", err);
+}
+
+int plan_domain(struct plan *plan, struct err *err)
+{
+	return plan_module(plan, "domain", err);
+}
+
 /* The entry's path is a folder of images; its last argument is the tip. */
-static int plan_machine(struct plan *plan, struct err *err)
+int plan_machine(struct plan *plan, struct err *err)
 {
 	int rc = plan_needs_brood(plan, err);
 
@@ -311,12 +301,6 @@ int plan_become(const struct context *context, const struct record *record,
 		const struct record_entry *entry, const char *root,
 		char *const *argv, struct err *err)
 {
-	static int (*const kinds[RECORD_KINDS])(struct plan *, struct err *) = {
-		[RECORD_PROGRAM] = plan_program,
-		[RECORD_WASM] = plan_module,
-		[RECORD_DOMAIN] = plan_module,
-		[RECORD_MACHINE] = plan_machine,
-	};
 	struct plan plan = { .context = context,
 			     .entry = entry,
 			     .root = root,
@@ -331,7 +315,7 @@ int plan_become(const struct context *context, const struct record *record,
 		return err_set(err, -ENOMEM, "start %s", entry->name);
 	rc = plan_environment(&plan, record, err);
 	if (rc >= 0)
-		rc = kinds[entry->kind](&plan, err);
+		rc = kinds[entry->kind].plan(&plan, err);
 	if (rc >= 0)
 		rc = plan_exec(&plan, argv, err);
 	/* What is started instead is another program. */

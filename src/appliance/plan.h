@@ -10,3 +10,10 @@
 int plan_become(const struct context *context, const struct record *record,
 		const struct record_entry *entry, const char *root,
 		char *const *argv, struct err *err);
+
+/* How each kind is started, for the table of kinds. */
+struct plan;
+int plan_program(struct plan *plan, struct err *err);
+int plan_wasm(struct plan *plan, struct err *err);
+int plan_domain(struct plan *plan, struct err *err);
+int plan_machine(struct plan *plan, struct err *err);

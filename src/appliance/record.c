@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/record.h"
+#include "appliance/kind.h"
 #include "appliance/lines.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { RECORD_PAYLOAD_MOST_SHIFT = 44 }; /* 16 TiB */
-
-const char *const record_kinds[RECORD_KINDS] = { "program", "wasm", "domain",
-						 "machine" };
 
 /* ---- words ------------------------------------------------------------------- */
 
@@ -160,7 +158,7 @@ static bool record_take_kind(struct record *record, char *value)
 	struct record_entry *entry = record_last(record);
 
 	for (int i = 0; entry && i < RECORD_KINDS; i++)
-		if (strcmp(value, record_kinds[i]) == 0) {
+		if (strcmp(value, kinds[i].name) == 0) {
 			entry->kind = (enum record_kind)i;
 			return true;
 		}

@@ -39,7 +39,6 @@ enum record_kind {
 	RECORD_MACHINE,
 	RECORD_KINDS
 };
-extern const char *const record_kinds[RECORD_KINDS];
 
 struct record_entry {
 	const char *name, *path, *loader, *libraries;

@@ -140,7 +140,7 @@ TEST(byte_code)
 	entry->kind = RECORD_WASM;
 	entry->argument[0] = "--dir=/x";
 	entry->argument_count = 1;
-	becomes("[run][--dir=/x][R/tool][x][y z]||");
+	becomes("[run][--in][process][--dir=/x][R/tool][x][y z]||");
 	entry->kind = RECORD_DOMAIN;
 	becomes("[run][--in][domain][--dir=/x][R/tool][x][y z]||");
 	entry->kind = RECORD_MACHINE;
