@@ -18,7 +18,7 @@
 
 enum { INSTALL_LOCK_MS = 30000 };
 
-static int install_no_memory(struct err *err)
+int install_no_memory(struct err *err)
 {
 	return err_set(err, -ENOMEM, "install an application");
 }

@@ -21,11 +21,6 @@ enum {
 	INSTALL_EXCHANGE = 2, /* RENAME_EXCHANGE */
 };
 
-static int install_no_memory(struct err *err)
-{
-	return err_set(err, -ENOMEM, "write a context");
-}
-
 /* In a folder that nobody knows yet: synced with all of it. */
 static int install_write_file(const char *folder, const char *name,
 			      const struct buf *text, struct err *err)

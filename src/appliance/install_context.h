@@ -21,6 +21,7 @@ struct install {
 		*saved[RECORD_ENTRIES];
 };
 
+int install_no_memory(struct err *err);
 /* One at a time on this host: the descriptor that holds the lock. */
 int install_lock(const char *root, struct err *err);
 /* CLAIM 4.5.  Sets folder's content; install->folder is known before. */

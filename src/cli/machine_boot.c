@@ -57,7 +57,6 @@ static void machine_tell_json(const struct place *place,
 	json_number(&json, "pieces", report->pieces);
 	machine_tell_times(&json, &report->times);
 	json_close(&json);
-	buf_text(out, "\n");
 }
 
 void machine_tell_report(const struct place *place,
@@ -69,6 +68,7 @@ void machine_tell_report(const struct place *place,
 
 	if (as_json) {
 		machine_tell_json(place, report, out);
+		buf_text(out, "\n");
 		return;
 	}
 	buf_format(out, "%s: ", place->name);
@@ -92,16 +92,12 @@ static void machine_report(const char *path, const struct place *place,
 			   const struct machine_report *report)
 {
 	auto_buf struct buf line = { 0 };
-	auto_close int fd = -1;
 
+	path = cli_report_path(path);
 	if (!path)
-		path = getenv("BROOD_REPORT");
-	if (!path || !*path)
 		return;
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	machine_tell_json(place, report, &line);
-	if (fd >= 0)
-		fd_write_all(fd, buf_string(&line), line.len, NULL);
+	cli_report(path, &line);
 }
 
 /* ---- boot ------------------------------------------------------------------------ */
