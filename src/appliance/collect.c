@@ -303,17 +303,17 @@ static int collect_work(struct helper *helper, void *context,
 			struct buf *answer, struct err *err)
 {
 	struct collect *collect = context;
+	const struct publish_wish *wish = collect->wish;
 	int rc;
 
 	collect->helper = helper;
 	helper_tick(helper, "opening the share");
-	rc = publish_open(collect->wish, &collect->share, err);
+	rc = versions_open(wish->share, wish->share_id, wish->host, wish->local,
+			   "collect", &collect->share, err);
 	if (rc < 0)
 		return rc;
-	collect->share.local = collect->wish->local;
-	collect->share.words = "collect";
-	rc = share_lock_take(&collect->share, collect->wish->wait_ms,
-			     collect_waits, collect, &collect->lock, err);
+	rc = share_lock_take(&collect->share, wish->wait_ms, collect_waits,
+			     collect, &collect->lock, err);
 	if (rc >= 0) {
 		rc = collect_steps(collect, err);
 		share_lock_release(&collect->lock, NULL);

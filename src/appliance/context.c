@@ -200,18 +200,25 @@ int context_write(const struct context *context, struct buf *out,
 	return rc < 0 ? -EINVAL : lines_end(out, err);
 }
 
+int context_record_text(const struct context *context, struct buf *text,
+			struct err *err)
+{
+	auto_free char *path = file_join(context->folder, "record");
+
+	return path ? context_load(path, text, err)
+		    : err_set(err, -ENOMEM, "read a record");
+}
+
 int context_record(const struct context *context, struct record *record,
 		   struct err *err)
 {
-	auto_free char *path = file_join(context->folder, "record");
 	auto_buf struct buf text = { 0 };
-	int rc = path ? context_load(path, &text, err)
-		      : err_set(err, -ENOMEM, "read a record");
+	int rc = context_record_text(context, &text, err);
 
 	*record = (struct record){ .release = "" };
 	if (rc >= 0 &&
 	    record_read(buf_string(&text), text.len, record, err) < 0)
-		rc = err_wrap(err, "%s", path);
+		rc = err_wrap(err, "%s/record", context->folder);
 	return rc;
 }
 

@@ -53,7 +53,9 @@ void context_fini(struct context *context);
 /* The text that context_read reads. */
 int context_write(const struct context *context, struct buf *out,
 		  struct err *err);
-/* As it was at the install. */
+/* As it was at the install, or last renewed. */
+int context_record_text(const struct context *context, struct buf *text,
+			struct err *err);
 int context_record(const struct context *context, struct record *record,
 		   struct err *err);
 /* From the path by which the startup binary was executed: its context's

@@ -109,20 +109,15 @@ static int inspect_work(struct helper *helper, void *context,
 			struct buf *answer, struct err *err)
 {
 	struct inspect *inspect = context;
+	const struct context *wanted = inspect->context;
 	int rc;
 
 	inspect->helper = helper;
 	helper_tick(helper, "opening the share");
-	rc = share_open(inspect->context->share, inspect->context->host,
-			&inspect->share, err);
-	if (rc < 0)
-		return rc;
+	rc = versions_open(wanted->share, wanted->share_id, wanted->host,
+			   wanted->mounts, wanted->name, &inspect->share, err);
 	inspect->found.backend = inspect->share.backend;
 	inspect->found.ttl_ms = inspect->share.ttl_ms;
-	if (strcmp(inspect->share.id, inspect->context->share_id) != 0)
-		rc = err_set(err, -EINVAL,
-			     "%s is another share than at the install",
-			     inspect->share.path);
 	if (rc >= 0)
 		rc = share_lock_look(&inspect->share, &inspect->found.holder,
 				     err);

@@ -23,6 +23,7 @@ struct load {
 	const struct context *context;
 	const char *entry;
 	struct helper *helper;
+	const char *doing; /* what is told when it falls silent */
 	struct share share;
 	struct share_lock lock;
 	struct buf text; /* of the record */
@@ -38,29 +39,19 @@ struct load {
 
 /* ---- alive --------------------------------------------------------------------- */
 
-static bool load_waits(void *context)
-{
-	struct load *load = context;
-	char words[100];
-
-	snprintf(words, sizeof words, "waiting for the lock of %.60s",
-		 load->share.path);
-	return helper_tick(load->helper, words);
-}
-
-/* While payloads are hashed: the caller and those who wait for the lock are
- * told alike. */
+/* Those who wait for the lock are told as the caller is. */
 static bool load_goes_on(void *context)
 {
 	struct load *load = context;
 
 	if (load->lock.fd >= 0 && share_lock_beat(&load->lock, NULL) == -ESTALE)
 		return false;
-	return helper_tick(load->helper, "reading the payload");
+	return helper_tick(load->helper, load->doing);
 }
 
 static int load_says(struct load *load, const char *doing, struct err *err)
 {
+	load->doing = doing;
 	return helper_tick(load->helper, doing)
 		       ? 0
 		       : err_set(err, -ECANCELED, "%s", doing);
@@ -68,35 +59,26 @@ static int load_says(struct load *load, const char *doing, struct err *err)
 
 /* ---- steps --------------------------------------------------------------------- */
 
-/* Another share under the same path has other applications. */
 static int load_open_share(struct load *load, struct err *err)
 {
 	const struct context *context = load->context;
-	char words[100];
-	int rc;
+	int rc = load_says(load, "opening the share", err);
 
-	snprintf(words, sizeof words, "opening the share %.80s",
-		 context->share);
-	rc = load_says(load, words, err);
-	if (rc >= 0)
-		rc = share_open(context->share, context->host, &load->share,
-				err);
-	if (rc >= 0 && strcmp(load->share.id, context->share_id) != 0)
-		rc = err_set(err, -EINVAL,
-			     "%s is another share than at the install",
-			     context->share);
-	load->share.local = context->mounts;
-	load->share.words = context->name;
-	return rc;
+	return rc < 0 ? rc
+		      : versions_open(context->share, context->share_id,
+				      context->host, context->mounts,
+				      context->name, &load->share, err);
 }
 
 /* CLAIM 4.9: the first look tells whether there is a lock.  CLAIM 4.10: it is
  * waited for.  CLAIM 4.11: it is made in one step. */
 static int load_take_lock(struct load *load, struct err *err)
 {
-	int rc = share_lock_take(&load->share, load->context->wait_ms,
-				 load_waits, load, &load->lock, err);
+	int rc = load_says(load, "waiting for the share's lock", err);
 
+	if (rc >= 0)
+		rc = share_lock_take(&load->share, load->context->wait_ms,
+				     load_goes_on, load, &load->lock, err);
 	load->lock_was_held = load->lock.was_held;
 	load->epoch = load->lock.epoch;
 	load->locked_ns = clock_ns();
@@ -138,7 +120,7 @@ static int load_place(struct load *load, struct err *err)
 		.shared = !load->image,
 		.found_only = load->unlocked,
 	};
-	int rc = load_says(load, "opening the payload", err);
+	int rc = load_says(load, "reading the payload", err);
 
 	if (!load->image)
 		shared = versions_payload(&load->share, load->record.payload,
@@ -150,15 +132,6 @@ static int load_place(struct load *load, struct err *err)
 			       &load->site, err);
 	load->placed_ns = clock_ns();
 	return rc;
-}
-
-static bool load_checks(void *context)
-{
-	struct load *load = context;
-
-	if (load->lock.fd >= 0 && share_lock_beat(&load->lock, NULL) == -ESTALE)
-		return false;
-	return helper_tick(load->helper, "looking at the program");
 }
 
 /* Asked once for each payload, entry and boot; until it is answered well. */
@@ -173,7 +146,7 @@ static int load_check_entry(struct load *load, const struct record_entry *entry,
 
 	if (thorough && fits)
 		unlink(fits);
-	rc = check_entry(load->site.root, entry, thorough, load_checks, load,
+	rc = check_entry(load->site.root, entry, thorough, load_goes_on, load,
 			 err);
 	if (rc >= 0 && thorough && fits)
 		file_replace(fits, "", 0, 0644, NULL);
@@ -251,8 +224,8 @@ static void load_fini(struct load *load)
 /* ---- the claim on one screen ----------------------------------------------------- */
 
 /* Users whom root has installed an application for may not write to the share,
- * and so take no lock.  They load nothing either: what root has loaded on this
- * host is there for them. */
+ * and so take no lock.  They mount nothing either: what root has loaded on this
+ * host is there for them, or the same unpacked. */
 static bool load_may_lock(const struct load *load)
 {
 	return faccessat(load->share.root, "lock", W_OK, AT_EACCESS) == 0;
@@ -388,18 +361,6 @@ static int load_local_work(struct helper *helper, void *context,
 	return rc;
 }
 
-static int load_keep_record(const struct context *context, struct load *load,
-			    struct err *err)
-{
-	auto_free char *path = file_join(context->folder, "record");
-	int rc = path ? file_read(path, &load->text, 1 << 16, err)
-		      : err_set(err, -ENOMEM, "read the record");
-
-	return rc < 0 ? rc
-		      : record_read(buf_string(&load->text), load->text.len,
-				    &load->record, err);
-}
-
 int load_local(const struct context *context, const char *entry,
 	       const char *image, const char *source, int left_ms,
 	       struct loaded *loaded, struct err *err)
@@ -416,7 +377,10 @@ int load_local(const struct context *context, const char *entry,
 	if (limits.silent_ms < INT_MAX / LOAD_LOCAL_PATIENCE)
 		limits.silent_ms *= LOAD_LOCAL_PATIENCE;
 	limits.total_ms = left_ms;
-	rc = load_keep_record(context, &load, err);
+	rc = context_record_text(context, &load.text, err);
+	if (rc >= 0)
+		rc = record_read(buf_string(&load.text), load.text.len,
+				 &load.record, err);
 	if (rc >= 0)
 		rc = load_run(&load, &limits, load_local_work, loaded, err);
 	load_fini(&load);

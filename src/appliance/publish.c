@@ -52,20 +52,6 @@ static bool publish_goes_on(void *context)
 
 /* ---- the share opened and locked ------------------------------------------------- */
 
-int publish_open(const struct publish_wish *wish, struct share *share,
-		 struct err *err)
-{
-	int rc = share_open(wish->share, wish->host, share, err);
-
-	if (rc < 0)
-		return rc;
-	share->local = wish->local;
-	if (!wish->share_id || strcmp(share->id, wish->share_id) == 0)
-		return 0;
-	return err_set(err, -EINVAL, "%s is another share than at the install",
-		       wish->share);
-}
-
 static bool publish_is_share(const char *path)
 {
 	auto_free char *record = file_join(path, "brood.json");
@@ -84,8 +70,9 @@ static int publish_begin(struct publish *publish, struct err *err)
 		rc = share_make(wish->share, &wish->kind, err);
 	}
 	if (rc >= 0)
-		rc = publish_open(wish, &publish->share, err);
-	publish->share.words = publish->name;
+		rc = versions_open(wish->share, wish->share_id, wish->host,
+				   wish->local, publish->name, &publish->share,
+				   err);
 	memcpy(publish->answer.share_id, publish->share.id,
 	       sizeof publish->answer.share_id);
 	return rc;

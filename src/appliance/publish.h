@@ -26,9 +26,6 @@ struct published {
 void published_fini(struct published *published);
 #define auto_published __attribute__((cleanup(published_fini)))
 
-/* The share that the wish is for, and no other one that lies there now. */
-int publish_open(const struct publish_wish *wish, struct share *share,
-		 struct err *err);
 int publish_appliance(const struct publish_wish *wish,
 		      const struct appliance *appliance,
 		      struct published *published, struct err *err);

@@ -16,6 +16,22 @@
 enum { VERSIONS_DAY_S = 24 * 3600 };
 static const char versions_prefix[] = "v";
 
+int versions_open(const char *path, const char *id, const char *host,
+		  const char *local, const char *words, struct share *share,
+		  struct err *err)
+{
+	int rc = share_open(path, host, share, err);
+
+	if (rc < 0)
+		return rc;
+	share->local = local;
+	share->words = words;
+	if (!id || strcmp(share->id, id) == 0)
+		return 0;
+	return err_set(err, -EINVAL, "%s is another share than at the install",
+		       path);
+}
+
 /* apps/NAME; -ENOENT and no words where there is none. */
 static int versions_folder(const struct share *share, const char *name,
 			   bool make, struct err *err)

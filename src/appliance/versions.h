@@ -17,6 +17,11 @@
 #include "share/share.h"
 #include <stdint.h>
 
+/* The share at path, if it is the one with that id (NULL: any); words: what a
+ * holder of its lock says of itself. */
+int versions_open(const char *path, const char *id, const char *host,
+		  const char *local, const char *words, struct share *share,
+		  struct err *err);
 /* The record that counts; *number 0: there is none. */
 int versions_last(const struct share *share, const char *name, struct buf *text,
 		  uint64_t *number, struct err *err);
