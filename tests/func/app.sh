@@ -201,9 +201,12 @@ BROOD_APPS=$folder/apps2 app install --share "$share" --bin "$folder/bin2" \
 	"${unpacked[@]}" first.app --json
 json "d['version'] == 1 and d['payload_was_there'] and d['version_was_there']"
 ok $? "a second host finds payload and version there"
+epoch=$(last load.epoch)
 run "$folder/bin2/tool" x
 [ $status = 7 ] && [ "$(last way)" = shared ]
 ok $? "it starts there"
+[ "$(last load.epoch)" -gt "$epoch" ] 2>>err
+ok $? "under the lock of all hosts, each time anew"
 [ "$(find "$share/payloads" -name '*.erofs' | wc -l)" = 1 ] &&
 	[ "$(find "$share/hosts" -mindepth 1 -maxdepth 1 -type d | wc -l)" = 2 ]
 ok $? "the share has one payload, and knows two hosts"
