@@ -259,6 +259,9 @@ says 111 'no application here is of the share'
 ok $? "gc of a share that is none"
 find "$share/payloads" "$share/hosts" -exec touch -h -d '2020-01-01' {} +
 run "$bin/tool" x
+[ "$(find "$share/hosts" -type f -mtime -1 -name "$(last load.payload)" |
+	wc -l)" = 1 ]
+ok $? "a start notes what this host uses"
 app gc --grace 1h --json
 json "d['payloads'] == 2"
 ok $? "gc removes what nobody starts"
