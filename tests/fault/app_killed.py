@@ -181,7 +181,7 @@ def kills(case):
             number += STEP
     finally:
         scene.drop()
-    TAP.ok(not wrong and told[0] == "ran",
+    TAP.ok(not wrong and told[0] == "ran" and killed > 0,
            f"{case.name}: killed {killed} times, of {told[-1]} calls that "
            "change something", "\n".join(wrong[:6]))
 
