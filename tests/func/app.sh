@@ -154,6 +154,8 @@ if $root; then
 	[ "$(stat -f -c %T "$where")" != "$(stat -f -c %T "$folder")" ] &&
 		grep -q "$where erofs ro" /proc/mounts
 	ok $? "its payload is mounted"
+else
+	skip "its payload is mounted" "only root mounts"
 fi
 app start first three
 [ $status = 7 ] && grep -qx 'tool 1: fixed three' out
@@ -395,6 +397,8 @@ if $root; then
 	run "$bin/prog"
 	[ $status = 0 ] && grep -qx shared out && [ "$(last source)" = copy ]
 	ok $? "without the share its copy starts"
+else
+	skip "without the share its copy starts" "only root mounts"
 fi
 app uninstall prog
 [ $status = 0 ] && grep -q 'the share was not told' out
@@ -415,6 +419,8 @@ if $root; then
 	run "$bin/prog"
 	[ $status = 0 ] && grep -qx shared out && [ "$(last source)" = appliance ]
 	ok $? "with the appliance at hand that starts"
+else
+	skip "with the appliance at hand that starts" "only root mounts"
 fi
 mv away "$share"
 app rejoin prog
@@ -491,7 +497,7 @@ ok $? "it starts from the unpacked payload"
 echo 'echo evil' >>"$(echo share2/payloads/*.tree)/bin/prog"
 rm -f "$BROOD_APPS"/.mounts/*.tree
 BROOD_WITHOUT=erofs run "$bin/prog"
-! grep -q evil out
+[ $status = 75 ] && ! grep -q evil out && grep -q 'this kernel has no EROFS' err
 ok $? "not when it was changed"
 app uninstall prog
 if $root && command -v setpriv >/dev/null; then
