@@ -499,6 +499,32 @@ def killed_holder_recovered(share, image):
     host.clean()
 
 
+def last_beat(share):
+    """How often the last holder of the lock has said that it lives."""
+    folder = f"{share.back}/lock/lease"
+    last = max(int(n[2:]) for n in os.listdir(folder) if n[2:].isdigit())
+    return int(read(f"{folder}/e.{last}")[15:31], 16)
+
+
+def beats_while_it_reads(share, image):
+    host = Host("slow", share, ["--wait", "5s", "--answer", "5s",
+                                "--deadline", "20s"])
+    assert host.install(image).status == 0
+    beats = []
+    for words in ("ok", "delay 10"):
+        host.forget()
+        share.order(words)
+        done = host.start()
+        share.order("ok")
+        beats.append(last_beat(share))
+        if done.status != 0 or done.report["way"] != "shared":
+            break
+    TAP.ok(len(beats) == 2 and beats[1] > 0,
+           "a host that reads a payload from a slow server for longer than a "
+           f"part of the TTL says that it lives: {beats[-1]} times", done)
+    host.clean()
+
+
 # ---- each request of the kernel's -------------------------------------------------
 
 def every_request(host):
@@ -614,6 +640,8 @@ def main():
             damaged_context(hosts[1])
             rejoins_by_itself(share, image)
             killed_holder_recovered(share, image)
+        if MAY_FUSE and (not ONLY or "beats" in ONLY):
+            beats_while_it_reads(share, image)
         if MAY_FUSE and (not ONLY or "every" in ONLY):
             every_request(hosts[1])
             every_hold(hosts[1])

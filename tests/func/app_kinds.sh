@@ -210,7 +210,7 @@ if command -v python3.11 >/dev/null && [ -d /usr/lib/python3.11 ]; then
 	shared
 	ok $? "it is loaded from the share"
 	tail -1 "$BROOD_REPORT" | grep -q '"way":"hatch"' &&
-		tail -1 "$BROOD_REPORT" | grep -q "program\":\"$BROOD_APPS\|$share"
+		tail -1 "$BROOD_REPORT" | grep -q "program\":\"\($BROOD_APPS\|$share\)/"
 	ok $? "and goes by its template"
 else
 	skip "warm starts" "there is no python with a library"

@@ -5,7 +5,7 @@
 # timeout: 120
 # shellcheck source=tests/lib/func.sh
 . "$(dirname "$0")/../lib/func.sh"
-trap 'umount -l "$folder"/apps/.mounts/*/ 2>/dev/null; rm -rf "$folder"' EXIT
+trap 'umount -l "$folder"/front "$folder"/apps/.mounts/*/ 2>/dev/null; rm -rf "$folder"' EXIT
 export BROOD_APPS=$folder/apps
 status=0
 touch out err
@@ -65,6 +65,32 @@ run app install --share share --bin bin --lock ofd --unpacked box.app
 [ "$status" = 0 ] && grep -q '"lock":"ofd"' share/brood.json
 ok $? "a new share with OFD locks is made after it"
 run app uninstall box
+
+# ---- storage that other hosts may have, too ----------------------------------------
+
+words="two processes of one host prove nothing for it"
+if [ "$(id -u)" = 0 ] && [ -e /dev/fuse ]; then
+	mkdir back front
+	mkfifo orders
+	"$BUILD/tests/programs/share_fuse" back front <orders >server 2>&1 &
+	exec 3>orders
+	for _ in $(seq 100); do
+		mountpoint -q front && break
+		sleep 0.1
+	done
+	"$BROOD" app probe --wait 2s front >out2 2>err2 &
+	pid=$!
+	run app probe --wait 2s front
+	wait $pid
+	other=$?
+	refused 'only processes of this host came' && [ "$other" = 111 ] &&
+		[ ! -e back/probe.proven ]
+	ok $? "$words"
+	umount front
+	exec 3>&-
+else
+	skip "$words" "it needs root and /dev/fuse"
+fi
 
 echo "1..$count"
 [ "$failed" = 0 ]

@@ -108,6 +108,9 @@ TEST(links)
 	CHECK_INT(symlink("tool2", path), 0);
 	differs("bin/link");
 	CHECK_INT(unlink(path), 0);
+	CHECK_INT(symlink("fool", path), 0);
+	differs("bin/link");
+	CHECK_INT(unlink(path), 0);
 	apps_put(path, "#!/bin/sh\n", 0755);
 	differs("bin/link");
 	CHECK_INT(unlink(path), 0);

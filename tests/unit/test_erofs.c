@@ -752,6 +752,28 @@ TEST(links_that_lead_out_by_others)
 		  EROFS_FOREIGN);
 }
 
+/* Each leads to the next one, and through its own folder two thousand times
+ * before. */
+TEST(links_through_too_many_folders)
+{
+	enum { COUNT = 60, STEPS = 2000 };
+	auto_image image = { 0 };
+	char name[8], to[2 * STEPS + 8];
+	struct erofs_totals totals;
+	char why[EROFS_WHY];
+
+	for (int i = 0; i < COUNT; i++) {
+		for (int step = 0; step < STEPS; step++)
+			memcpy(to + 2 * step, "./", 2);
+		snprintf(to + 2 * STEPS, 8, "l%02d", i + 1);
+		snprintf(name, sizeof name, "/l%02d", i);
+		add_link(&image, name, to);
+	}
+	image_make(&image);
+	CHECK_INT(erofs_check(&image.erofs, NULL, &totals, why), EROFS_FOREIGN);
+	CHECK(strstr(why, ": the image's links lead through too many folders"));
+}
+
 TEST(limits)
 {
 	auto_image image = { 0 };

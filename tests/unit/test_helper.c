@@ -174,6 +174,24 @@ TEST(it_holds_no_descriptor_of_the_caller)
 	close(kept);
 }
 
+static int tells_its_session(struct helper *helper, void *context,
+			     struct buf *answer, struct err *err)
+{
+	(void)helper, (void)context, (void)err;
+	buf_format(answer, "%d", getsid(0) == getpid());
+	return 0;
+}
+
+/* What is typed at the caller's terminal is not for it. */
+TEST(it_has_a_session_of_its_own)
+{
+	auto_buf struct buf answer = { 0 };
+
+	CHECK_INT(helper_run(&quick, tells_its_session, NULL, &answer, NULL),
+		  0);
+	CHECK_TEXT(buf_string(&answer), "1");
+}
+
 TEST(it_is_no_child_of_the_caller)
 {
 	auto_buf struct buf answer = { 0 };

@@ -178,6 +178,31 @@ TEST(warm_starts)
 	apps_end();
 }
 
+/* For what is started instead. */
+TEST(a_start_that_fails_leaves_the_environment_as_it_was)
+{
+	char *const argv[] = { (char *)"typed", NULL };
+	struct err err = { 0 };
+
+	start();
+	setenv("A", "before", 1);
+	setenv("LD_LIBRARY_PATH", "/mine", 1);
+	record.environment[0] = "A=after";
+	record.environment[1] = "B=new";
+	record.environment_count = 2;
+	entry->path = "nothing";
+	entry->libraries = "lib";
+	CHECK(plan_become(&context, &record, entry, apps_in("root"), argv,
+			  &err) < 0);
+	CHECK_TEXT(getenv("A"), "before");
+	CHECK_TEXT(getenv("LD_LIBRARY_PATH"), "/mine");
+	CHECK(!getenv("B"));
+	entry->libraries = NULL;
+	unsetenv("LD_LIBRARY_PATH");
+	unsetenv("A");
+	apps_end();
+}
+
 TEST(what_cannot_be_executed)
 {
 	start();

@@ -9,6 +9,7 @@
 
 static struct apps_image image;
 static int ticks, ticks_most;
+static bool found_only;
 
 static bool tick(void *context)
 {
@@ -22,6 +23,7 @@ static void start(void)
 	apps_image("#!/bin/sh\n", &image);
 	ticks = 0;
 	ticks_most = 1000;
+	found_only = false;
 }
 
 static int find(struct site *site, struct err *err)
@@ -32,6 +34,7 @@ static int find(struct site *site, struct err *err)
 		.bytes = image.bytes,
 		.source = "share",
 		.tick = tick,
+		.found_only = found_only,
 	};
 
 	return site_find(&wish, image.path, site, err);
@@ -176,6 +179,22 @@ TEST(what_is_swept_and_what_is_not)
 	CHECK(!apps_is_there(apps_in("mounts/%.32s-share.ok", image.hex)));
 	CHECK(!apps_is_there(apps_in("mounts/%.32s-share.lock", image.hex)));
 	CHECK_INT(file_remove_tree(apps_in("mounts"), NULL), 0);
+	sweep("");
+	apps_end();
+}
+
+TEST(what_may_only_be_found_is_not_made)
+{
+	if (!may_mount())
+		SKIP("only root mounts");
+	start();
+	found_only = true;
+	refused(-EPERM, "is not loaded on this host");
+	CHECK(!apps_is_there(apps_in("mounts")));
+	found_only = false;
+	found("mount", "digest");
+	found_only = true;
+	found("found", "stamp");
 	sweep("");
 	apps_end();
 }
