@@ -48,6 +48,15 @@ static int appliance_of_folder(const char *path, struct progress *progress,
 	return rc < 0 ? rc : steal_fd(&fd);
 }
 
+/* A helper keeps it, and has its pipe and nothing else in the places of the
+ * first three: who is called without them would get it there. */
+static int appliance_raise(struct appliance *appliance, struct err *err)
+{
+	int rc = appliance->fd > 2 ? 0 : fd_raise(&appliance->fd, 3);
+
+	return rc < 0 ? err_set(err, rc, "open %s", appliance->path) : 0;
+}
+
 static int appliance_fd(struct appliance *appliance, struct progress *progress,
 			struct err *err)
 {
@@ -271,8 +280,10 @@ static int appliance_parts(const struct appliance *appliance, struct err *err)
 static int appliance_look(struct appliance *appliance,
 			  struct progress *progress, struct err *err)
 {
-	int rc = appliance_check(appliance, err);
+	int rc = appliance_raise(appliance, err);
 
+	if (rc >= 0)
+		rc = appliance_check(appliance, err);
 	if (rc >= 0)
 		rc = payload_digest(appliance->fd, appliance->path,
 				    appliance->bytes, appliance_tick, progress,

@@ -311,12 +311,15 @@ void context_state(const struct context *context, struct context_state *state)
 	*state = (struct context_state){ 0 };
 	if (!path || file_read(path, &text, 1024, NULL) < 0 ||
 	    sscanf(buf_string(&text), "independent %ld %n", &since, &at) < 1 ||
-	    !at)
+	    !at || since < 0)
 		return;
 	state->independent = true;
 	state->since_s = since;
 	snprintf(state->reason, sizeof state->reason, "%.*s",
 		 (int)strcspn(text.data + at, "\n"), text.data + at);
+	for (char *word = state->reason; *word; word++)
+		if ((unsigned char)*word < ' ' || *word == 0x7f)
+			*word = '?'; /* it is for terminals */
 }
 
 int context_set_state(const struct context *context, const char *reason,

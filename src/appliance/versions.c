@@ -140,21 +140,34 @@ int versions_publish(const struct share *share, int image, const char *hex,
 
 /* ---- hosts -------------------------------------------------------------------- */
 
-static int versions_make_use(const struct share *share, const char *path,
-			     struct err *err)
+/* hosts/HOST itself: where a link leads nothing is made, nor taken away. */
+static int versions_host(const struct share *share, bool make, struct err *err)
 {
-	char folder[64];
+	char path[64];
 	int fd;
 
-	snprintf(folder, sizeof folder, "hosts/%s", share->host);
-	if (mkdirat(share->root, folder, 0755) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "make %s/%s", share->path, folder);
-	fd = openat(share->root, path,
-		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
+	snprintf(path, sizeof path, "hosts/%s", share->host);
+	if (make && mkdirat(share->root, path, 0755) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "make %s/%s", share->path, path);
-	close(fd);
-	return 0;
+	fd = openat(share->root, path,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_set(err, -errno, "open %s/%s", share->path, path)
+		      : fd;
+}
+
+static int versions_make_use(const struct share *share, const char *hex,
+			     struct err *err)
+{
+	auto_close int folder = versions_host(share, true, err);
+	auto_close int fd = -1;
+
+	if (folder < 0)
+		return folder;
+	fd = openat(folder, hex, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+		    0644);
+	return fd < 0 ? err_set(err, -errno, "make %s/hosts/%s/%s", share->path,
+				share->host, hex)
+		      : 0;
 }
 
 /* At most once a day: a write for each start would be one too many. */
@@ -167,7 +180,7 @@ int versions_use(const struct share *share, const char *hex, struct err *err)
 
 	snprintf(path, sizeof path, "hosts/%s/%s", share->host, hex);
 	if (fstatat(share->root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? versions_make_use(share, path, err)
+		return errno == ENOENT ? versions_make_use(share, hex, err)
 				       : err_set(err, -errno, "look at %s/%s",
 						 share->path, path);
 	if (st.st_mtime + VERSIONS_DAY_S < time(NULL) &&
@@ -178,8 +191,8 @@ int versions_use(const struct share *share, const char *hex, struct err *err)
 
 void versions_leave(const struct share *share, const char *hex)
 {
-	char path[128];
+	auto_close int folder = versions_host(share, false, NULL);
 
-	snprintf(path, sizeof path, "hosts/%s/%s", share->host, hex);
-	unlinkat(share->root, path, 0);
+	if (folder >= 0)
+		unlinkat(folder, hex, 0);
 }

@@ -24,6 +24,15 @@ static const char *err_words(int number)
 #endif
 }
 
+/* Names and words of others may have what moves a terminal's cursor, or ends
+ * the line. */
+static void err_plain(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int err_set(struct err *err, int code, const char *format, ...)
 {
 	va_list list;
@@ -37,6 +46,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 	va_end(list);
 	if (len < 0)
 		err->text[0] = len = 0;
+	err_plain(err->text);
 	if (!err_is_told_by_words(code) && (size_t)len < sizeof err->text)
 		snprintf(err->text + len, sizeof err->text - len, ": %s",
 			 err_words(-code));
@@ -54,6 +64,7 @@ int err_wrap(struct err *err, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(words, sizeof words, format, list);
 	va_end(list);
+	err_plain(words);
 	len = strlen(words);
 	rest = strlen(err->text);
 	if (len + 2 >= sizeof words)

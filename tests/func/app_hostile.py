@@ -204,6 +204,8 @@ def manifests():
     of_manifest("that is huge", b" " * 70000 + manifest(),
                 "too long|longer than")
     of_manifest("that is deep", b"[" * 30000, "JSON|manifest")
+    of_manifest("of 65 levels", b'{"a":' * 65 + b"1" + b"}" * 65,
+                "JSON|manifest")
     of_manifest("that is no JSON", b"\x7fELF\x02\x01\x01\0" * 8, "JSON")
     of_manifest("of zeros", b"\0" * 100, "JSON")
     of_manifest("with more behind it", manifest() + b"{}", "JSON")

@@ -342,6 +342,12 @@ TEST(state_comes_and_goes)
 	CHECK(state.independent);
 	CHECK_INT(state.since_s, 7);
 	CHECK_INT(strlen(state.reason), sizeof state.reason - 1);
+	put("state", "independent 7 a\033[2J\tb\177\nc", 22);
+	context_state(&context, &state);
+	CHECK_TEXT(state.reason, "a?[2J?b?");
+	put("state", "independent -9223372036854775808 a", 34);
+	context_state(&context, &state);
+	CHECK(!state.independent);
 	end();
 }
 

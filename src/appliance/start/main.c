@@ -187,6 +187,10 @@ static int start_run(struct start *start)
 	context_state(&start->context, &start->state);
 	if (start_tries_share(start))
 		start_shared(start, &err);
+	/* The caller's words, and those of the entry: no share can help. */
+	if (err.code == -E2BIG)
+		return start_fail(start->context.name, err.text, "",
+				  START_SYSTEM);
 	return start_independent(start, &err);
 }
 
