@@ -43,8 +43,9 @@ shared() { # the last start was one from the share
 
 # ---- a script that needs its interpreter's library ---------------------------------
 
-if command -v python3.11 >/dev/null && [ -d /usr/lib/python3.11 ]; then
-	pack python3.11 --with /usr/lib/python3.11 --release 3.11 --as python.app
+python=/usr/bin/python3.11 # and no script of that name that PATH has before it
+if [ -x $python ] && [ -d /usr/lib/python3.11 ]; then
+	pack $python --with /usr/lib/python3.11 --release 3.11 --as python.app
 	ok $status "python is packed with its standard library"
 	install python.app
 	cat >program.py <<-'P'
@@ -193,8 +194,8 @@ fi
 
 # ---- warm ------------------------------------------------------------------------------------------
 
-if command -v python3.11 >/dev/null && [ -d /usr/lib/python3.11 ]; then
-	pack python3.11 --with /usr/lib/python3.11 --warm --as warm.app \
+if [ -x $python ] && [ -d /usr/lib/python3.11 ]; then
+	pack $python --with /usr/lib/python3.11 --warm --as warm.app \
 		--name warm
 	install warm.app
 	run "$bin/python3.11" -c 'print("cold")'

@@ -2,6 +2,7 @@
 """Modules served in domains that wait: what launches get, what they leave,
 who may be killed, and what everybody is told.  CLAIM 3.9 3.11"""
 
+import contextlib
 import glob
 import json
 import os
@@ -244,7 +245,8 @@ def worker_killed(place):
     warm.wait_until(lambda: row()["live"] == 1)
     before = status()["worker_pids"]
     for pid in before:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one may just have ended
+            os.kill(pid, signal.SIGKILL)
     out, err = run.communicate(timeout=10)
     place.ok(run.returncode == 111 and
              err == b"brood: app: the worker that ran it has ended\n",

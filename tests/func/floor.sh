@@ -7,6 +7,7 @@
 # limit of a test is too short for it, however slow it is.  It has one CPU: a
 # second one does not come up when time is counted so.
 # timeout: 7300
+# beside others
 #
 #	FLOOR=full		all tests that do not need minutes elsewhere
 #	FLOOR="FILE..."		these tests
