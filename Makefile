@@ -107,6 +107,10 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
+# The optimiser is made where LLVM is; without it all else works.
+LLVM_CONFIG ?= $(shell command -v llvm-config-19)
+AOTC_CLANG ?= $(shell command -v clang-19)
+PRODUCTS += $(if $(LLVM_CONFIG),$(if $(AOTC_CLANG),$(BUILD)/brood-aotc))
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 	image machine app doctor
 
@@ -252,6 +256,33 @@ $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
 	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
+# The operations, in bitcode of the one definition (tools/aot-operations).
+AOTC_GEN := $(BUILD)/gen/aotc
+$(AOTC_GEN)/operations_ir.c: src/wasm/operations.tab tools/aot-operations \
+		tools/operations tools/outs
+	@mkdir -p $(@D)
+	tools/aot-operations ir <$< >$@
+$(AOTC_GEN)/operations.c: src/wasm/operations.tab tools/aot-operations \
+		tools/operations tools/outs
+	@mkdir -p $(@D)
+	tools/aot-operations table <$< >$@
+$(AOTC_GEN)/operations.bc: $(AOTC_GEN)/operations_ir.c $(STAMP) \
+		src/wasm/arith.h src/wasm/simd.h src/wasm/atomic.h
+	$(AOTC_CLANG) -std=gnu17 -O2 -D_GNU_SOURCE $(ENGINE) -ffp-contract=off \
+		-fno-strict-aliasing -fno-stack-protector -Isrc -Iinclude \
+		-emit-llvm -c $< -o $@
+$(BUILD)/host/src/aotc/bitcode.o: src/aotc/bitcode.S $(AOTC_GEN)/operations.bc
+	@mkdir -p $(@D)
+	$(CC) -I$(BUILD)/gen -c $< -o $@
+$(BUILD)/host/src/aotc/%.o: src/aotc/%.c $(STAMP) | $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) $(ENGINE) -isystem $(shell $(LLVM_CONFIG) --includedir) \
+		-c $< -o $@
+AOTC_OBJECTS := $(call objects,host,src/aotc/*.c) $(AOTC_GEN)/operations.o \
+	$(BUILD)/host/src/aotc/bitcode.o
+$(BUILD)/brood-aotc: $(AOTC_OBJECTS) $(BUILD)/libbrood.a
+	$(CC) $(SANITISE) -o $@ $^ $(shell $(LLVM_CONFIG) --ldflags) \
+		-lLLVM-19 $(ZSTD)
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)

@@ -4,17 +4,10 @@
 #include "jit/compile.h"
 #include "wasm/heap.h"
 
-/* What an operation takes and gives, where its types do not decide. */
-enum result { NOTHING, AN_I32, A_REF, AN_INDEX };
-struct shape {
-	uint8_t operands, words; /* its indices, in their order */
-	uint8_t result;
-	bool is_here;
-};
-
 /* clang-format off */
-#define SHAPE(operands, words, result) { operands, words, result, true }
-static const struct shape shapes[WASM_OPERATIONS] = {
+#define SHAPE(operands, words, result) \
+	{ operands, words, JIT_SHAPE_##result, true }
+const struct jit_shape jit_shapes[WASM_OPERATIONS] = {
 	[WASM_OP_MEMORY_GROW] = SHAPE(1, 1, AN_INDEX),
 	[WASM_OP_MEMORY_FILL] = SHAPE(3, 1, NOTHING),
 	[WASM_OP_MEMORY_COPY] = SHAPE(3, 2, NOTHING),
@@ -42,20 +35,23 @@ static const struct shape shapes[WASM_OPERATIONS] = {
 };
 /* clang-format on */
 
-static bool is_index64(struct jit_compiler *c, unsigned operation,
+static bool is_index64(const struct wasm_module *module, unsigned operation,
 		       uint32_t index)
 {
 	if (operation == WASM_OP_MEMORY_GROW)
-		return c->module->memories[index].limits.is64;
-	return c->module->tables[index].limits.is64;
+		return module->memories[index].limits.is64;
+	return module->tables[index].limits.is64;
 }
 
-static wasm_type result_of(struct jit_compiler *c, unsigned operation,
-			   enum result result, uint32_t index)
+wasm_type jit_shape_result(const struct wasm_module *module, unsigned operation,
+			   uint32_t index)
 {
-	if (result == A_REF)
+	enum jit_shape_result result = jit_shapes[operation].result;
+
+	if (result == JIT_SHAPE_A_REF)
 		return WASM_ANYREF;
-	if (result == AN_INDEX && is_index64(c, operation, index))
+	if (result == JIT_SHAPE_AN_INDEX &&
+	    is_index64(module, operation, index))
 		return WASM_I64;
 	return WASM_I32;
 }
@@ -63,20 +59,20 @@ static wasm_type result_of(struct jit_compiler *c, unsigned operation,
 static bool shaped(struct jit_compiler *c, unsigned operation,
 		   const uint32_t *index)
 {
-	const struct shape *shape = &shapes[operation];
+	const struct jit_shape *shape = &jit_shapes[operation];
 	wasm_type result;
 	struct out out = { .number = operation,
 			   .operands = shape->operands,
 			   .word_count = shape->words,
 			   .results = &result,
-			   .result_count = shape->result != NOTHING };
+			   .result_count = shape->result != JIT_SHAPE_NOTHING };
 
 	if (!shape->is_here)
 		return false;
 	if (shape->words)
 		memcpy(out.words, index, shape->words * sizeof(*index));
 	if (out.result_count)
-		result = result_of(c, operation, shape->result, index[0]);
+		result = jit_shape_result(c->module, operation, index[0]);
 	jit_out_call(c, &out);
 	if (operation == WASM_OP_THROW_REF)
 		jit_become_dead(c);

@@ -28,6 +28,23 @@ out_of_line jit_out_callee;
 out_of_line jit_out_ref_test;
 out_of_line jit_out_ref_cast;
 
+/* What an operation takes and gives, where its types do not decide. */
+enum jit_shape_result {
+	JIT_SHAPE_NOTHING,
+	JIT_SHAPE_AN_I32,
+	JIT_SHAPE_A_REF,
+	JIT_SHAPE_AN_INDEX
+};
+struct jit_shape {
+	uint8_t operands, words; /* its indices, in their order */
+	uint8_t result;
+	bool is_here;
+};
+extern const struct jit_shape jit_shapes[WASM_OPERATIONS];
+/* Of one that has a result; index: its first. */
+wasm_type jit_shape_result(const struct wasm_module *module, unsigned operation,
+			   uint32_t index);
+
 uint32_t jit_out_word(const uint8_t *ip, unsigned number);
 /* Where in the host's memory an access of "width" bytes is, whose address is
  * in the first slot. */
