@@ -9,7 +9,7 @@ enum {
 	KEPT = 3,	       /* registers that a callee keeps */
 	OPERATION_BYTES = 2048 /* that any operation may emit without asking */
 };
-static const uint8_t kept_registers[KEPT] = { RBX, R12, R14 };
+static const uint8_t kept_registers[KEPT] = { RBX, R12, R15 };
 static const uint8_t given_registers[] = { R10, R9, R8, RDI };
 enum { GIVEN = sizeof(given_registers) };
 

@@ -91,7 +91,7 @@ FUNCTION(jit_native_trap)
 	mov LANDED_FRAME(%rsp), %rbp
 	mov LANDED_CONTEXT(%rsp), %r13
 	mov LANDED_EXCEPTION(%rsp), %rax
-	mov INSTANCE_MEMORY_BASE(%r13), %r15
+	mov INSTANCE_MEMORY_BASE(%r13), %r14
 	mov STORE_NATIVE_STACK(%rbx), %rsp
 	jmp *%rcx
 
@@ -100,7 +100,7 @@ FUNCTION(jit_native_trap)
 FUNCTION(jit_native_out)
 	push %rbx
 	push %r12
-	push %r14
+	push %r15
 	mov INSTANCE_STORE(%r13), %rbx
 	mov %rsp, %r12
 	mov 24(%rsp), %rcx
@@ -121,7 +121,7 @@ FUNCTION(jit_native_out)
 	jne out_refill
 out_back:
 	mov %r12, %rsp
-	pop %r14
+	pop %r15
 	pop %r12
 	pop %rbx
 	ret
@@ -132,7 +132,7 @@ out_refill:
 	jz out_back
 out_trapped:
 	mov %r12, %rsp
-	pop %r14
+	pop %r15
 	pop %r12
 	pop %rbx
 	jmp jit_native_trap
@@ -148,7 +148,7 @@ FUNCTION(jit_native_call_host)
 	jb call_too_deep
 	push %rbx
 	push %r12
-	push %r14
+	push %r15
 	sub $ARGUMENTS_BYTES, %rsp
 	mov %rdi, ARGUMENTS_GENERAL(%rsp)
 	mov %rsi, ARGUMENTS_GENERAL+8(%rsp)
@@ -185,7 +185,7 @@ call_back:
 	mov ARGUMENTS_RESULT(%rsp), %rax
 	movups ARGUMENTS_VECTOR(%rsp), %xmm0
 	add $ARGUMENTS_BYTES, %rsp
-	pop %r14
+	pop %r15
 	pop %r12
 	pop %rbx
 	ret
@@ -197,7 +197,7 @@ call_interrupted:
 call_trapped:
 	mov %r12, %rsp
 	add $ARGUMENTS_BYTES, %rsp
-	pop %r14
+	pop %r15
 	pop %r12
 	pop %rbx
 	jmp call_stopped
