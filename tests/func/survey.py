@@ -212,8 +212,11 @@ def main():
     clones, hatches = (COUNT[f"served by {v}"] for v in ("clone", "hatch"))
     tap.ok(COUNT["WRONG"] == 0, f"no program of {total} gives another result "
            "warm", "\n".join(LISTS["WRONG"]))
-    tap.ok(clones >= 0.97 * total, f"{clones} of {total} served by clone")
-    tap.ok(hatches >= 0.97 * total, f"{hatches} of {total} served by hatch")
+    # Of all programs 97 in 100; which of the others (cmake: it keeps PWD) are
+    # among some 40 depends on what is installed.
+    least = (0.97 if total > 200 else 0.92) * total
+    tap.ok(clones >= least, f"{clones} of {total} served by clone")
+    tap.ok(hatches >= least, f"{hatches} of {total} served by hatch")
     warm.stop_all()
     tap.done()
 
