@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		LLVMGetVersion(&major, &minor, &patch);
-		printf("brood-aotc, LLVM %u.%u.%u\n", major, minor, patch);
+		printf("brood-aotc (LLVM %u.%u.%u)\n", major, minor, patch);
 		return AOTC_OK;
 	}
 	if (argc != 1) {
