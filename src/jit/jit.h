@@ -42,10 +42,34 @@ void jit_compiler_free(struct jit_compiler *compiler);
 int jit_compile(struct jit_compiler *compiler, uint32_t function,
 		struct wasm_error *error);
 
-/* All functions of the module must be in one of the compilers, once. */
+/* A function that another compiler has made (docs/optimiser.md). */
+enum jit_made_kind { JIT_MADE_FUNCTION, JIT_MADE_TRAP, JIT_MADE_CONSTANT };
+struct jit_made_site { /* 4 bytes at "at" become target + addend - their own
+			* place */
+	uint32_t at;
+	int32_t addend;
+	uint32_t kind;
+	uint32_t target; /* function's index in the module; enum wasm_trap;
+			  * offset in the constants */
+};
+struct jit_made {
+	uint32_t function;
+	const uint8_t *code;
+	uint32_t len;
+	const struct jit_made_site *sites; /* ascending */
+	uint32_t site_count;
+};
+
+/* All functions of the module must be in one of the compilers or made, once. */
 struct jit_link {
 	struct jit_compiler **compilers;
 	uint32_t count;
+	const struct jit_made *made; /* ascending by function */
+	uint32_t made_count;
+	const uint8_t *constants;
+	uint64_t constant_bytes;
+	const struct jit_made_site *constant_sites;
+	uint32_t constant_site_count;
 	bool has_module; /* the module's bytes go into the image */
 	/* What memories begin with; jit_image_write leaves the pages zero. */
 	const struct code_run *runs;
