@@ -72,7 +72,8 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/wasifs/*.c \
 	src/launch/*.c \
-	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
+	src/store/*.c src/image/*.c src/cache/*.c src/aot/*.c src/vm/*.c \
+	src/domain/*.c \
 	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
 	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
