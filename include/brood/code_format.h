@@ -7,9 +7,12 @@
  *	struct code_function functions[function_count + 1]
  *	struct code_landing landings[landing_count]
  *	struct code_run runs[run_count]
+ *	a bit for each function, those of the optimising compiler set, in
+ *	whole 8 bytes, the first in the lowest; not there if none is
  *	struct code_state, if it is a snapshot
  *	padding up to a page
- *	text: stubs, then the functions in their order, literals behind each
+ *	text: stubs, then the functions in their order, literals behind each,
+ *	then the constants of those that are optimised
  *	padding up to a page
  *	the module
  *	padding up to a page
@@ -29,7 +32,7 @@
 
 #define CODE_MAGIC "\177BROODC" /* and its end, 8 bytes */
 enum {
-	CODE_VERSION = 2,
+	CODE_VERSION = 3,
 	CODE_PAGE = 4096,
 	CODE_KEY_BYTES = 32,
 	CODE_SUM_BYTES = 32,
@@ -74,15 +77,21 @@ struct code_header {
 	uint64_t module_at, module_bytes;
 	/* What memories begin with: the pages from a page on, behind all but
 	 * the state. */
-	uint32_t run_count, reserved_too; /* 0 */
+	uint32_t run_count, optimised_count; /* bits that are set */
 	uint64_t runs_at;
 	uint64_t pages_at, page_count;
 	uint64_t state_at, state_bytes; /* behind the runs; 0: no snapshot */
-	uint64_t reserved;		/* 0 */
+	uint64_t optimised_at;		/* 0: no function is */
 };
 _Static_assert(sizeof(struct code_header) == 216, "part of the format");
 
-/* A defined function, in the module's order; the last one is their end. */
+static inline uint64_t code_optimised_bytes(const struct code_header *header)
+{
+	return ((uint64_t)header->function_count + 63) / 64 * 8;
+}
+
+/* A defined function, in the module's order; the last one is their end.  One
+ * that is optimised has no landings. */
 struct code_function {
 	uint32_t at;	  /* where it is called through a pointer */
 	uint32_t landing; /* its first one; they end where the next's begin */

@@ -73,6 +73,20 @@ static bool code_header_state_holds(const struct code_header *header)
 	       header->state_bytes <= header->text_at - at;
 }
 
+/* Likewise, and never beside a state. */
+static bool code_header_optimised_holds(const struct code_header *header)
+{
+	uint64_t at = header->optimised_at;
+
+	if (!header->optimised_count)
+		return at == 0;
+	return at % 8 == 0 && at <= header->text_at && !header->state_bytes &&
+	       header->optimised_count <= header->function_count &&
+	       at >= header->runs_at +
+			       header->run_count * sizeof(struct code_run) &&
+	       code_optimised_bytes(header) <= header->text_at - at;
+}
+
 static const char *code_header_check_tables_at(const struct code_header *header)
 {
 	if (header->functions_at < sizeof(*header) ||
@@ -88,6 +102,8 @@ static const char *code_header_check_tables_at(const struct code_header *header)
 	    !code_header_holds(header->runs_at, header->text_at,
 			       header->run_count, sizeof(struct code_run)))
 		return "its runs of pages are not in it";
+	if (!code_header_optimised_holds(header))
+		return "its optimised functions are not in it";
 	if (!code_header_state_holds(header))
 		return "its state is not in it";
 	return NULL;
@@ -120,9 +136,27 @@ const char *code_header_check(const void *image, uint64_t len,
 	if (header.version != CODE_VERSION ||
 	    header.header_bytes != sizeof(header))
 		return "it is of another version";
-	if (header.reserved || header.reserved_too)
-		return "it has what this version does not know";
 	return code_header_check_places(&header, file_bytes);
+}
+
+static const char *code_header_check_optimised(const struct code_header *header)
+{
+	const uint8_t *bits = (const uint8_t *)header + header->optimised_at;
+	const struct code_function *function =
+		(const void *)((const char *)header + header->functions_at);
+	uint64_t end = 8 * code_optimised_bytes(header), count = 0;
+
+	for (uint64_t i = 0; header->optimised_count && i < end; i++) {
+		if (!(bits[i / 8] >> i % 8 & 1))
+			continue;
+		if (i >= header->function_count ||
+		    function[i].landing != function[i + 1].landing)
+			return "what is optimised is no such function";
+		count++;
+	}
+	return count == header->optimised_count
+		       ? NULL
+		       : "other functions are optimised than it says";
 }
 
 static const char *code_header_check_landings(const struct code_header *header)
@@ -204,6 +238,8 @@ const char *code_header_check_tables(const struct code_header *header)
 	if (landing != header->landing_count)
 		return "a landing is no function's";
 	why = code_header_check_landings(header);
+	if (!why)
+		why = code_header_check_optimised(header);
 	if (!why)
 		why = code_header_check_runs(header);
 	return why ? why : code_header_check_state(header);

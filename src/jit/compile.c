@@ -9,7 +9,7 @@ enum {
 	KEPT = 3,	       /* registers that a callee keeps */
 	OPERATION_BYTES = 2048 /* that any operation may emit without asking */
 };
-static const uint8_t kept_registers[KEPT] = { RBX, R12, R14 };
+static const uint8_t kept_registers[KEPT] = { RBX, R12, R15 };
 static const uint8_t given_registers[] = { R10, R9, R8, RDI };
 enum { GIVEN = sizeof(given_registers) };
 
@@ -809,8 +809,8 @@ void jit_code_origin(struct jit_compiler *c, uint32_t origin)
 	c->origin = origin;
 }
 
-void jit_places(const struct jit_code *code, uint32_t function,
-		struct jit_place *places, uint32_t count)
+static void places_find(const struct jit_code *code, uint32_t function,
+			struct jit_place *places, uint32_t count)
 {
 	struct jit_options options = {
 		.options = code->header->options,
@@ -818,13 +818,8 @@ void jit_places(const struct jit_code *code, uint32_t function,
 		.without = (uint32_t)code->header->without
 	};
 	struct jit_compiler *c = jit_compiler_new(code->module, &options);
-	uint32_t own = function - code->module->imported_functions;
 	struct wasm_error error;
 
-	for (uint32_t i = 0; i < count; i++) {
-		places[i].at -= code->functions[own].at;
-		places[i].origin = 0;
-	}
 	if (!c)
 		return;
 	c->places = places;
@@ -833,4 +828,17 @@ void jit_places(const struct jit_code *code, uint32_t function,
 	if (jit_compile(c, function, &error) == 0)
 		places_settle(c, NONE);
 	jit_compiler_free(c);
+}
+
+void jit_places(const struct jit_code *code, uint32_t function,
+		struct jit_place *places, uint32_t count)
+{
+	uint32_t own = function - code->module->imported_functions;
+
+	for (uint32_t i = 0; i < count; i++) {
+		places[i].at -= code->functions[own].at;
+		places[i].origin = 0;
+	}
+	if (!jit_code_is_made(code, own))
+		places_find(code, function, places, count);
 }

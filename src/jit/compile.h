@@ -26,7 +26,7 @@
 #include "wasm/decode.h"
 #include "wasm/validate.h"
 
-enum { CONTEXT = R13, MEMORY = R15, SCRATCH = R11, SCRATCH_X = 15 };
+enum { CONTEXT = R13, MEMORY = R14, SCRATCH = R11, SCRATCH_X = 15 };
 enum { NONE = UINT32_MAX };
 
 enum value_type {

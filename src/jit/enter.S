@@ -31,6 +31,19 @@ name:
 	pop %rbp
 .endm
 
+/* Registers that code keeps: what they have must be seen by the collector. */
+#define SEEN_BYTES 24
+.macro push_seen
+	push %rbx
+	push %r12
+	push %r15
+.endm
+.macro pop_seen
+	pop %r15
+	pop %r12
+	pop %rbx
+.endm
+
 /* enum wasm_trap jit_enter(struct jit_entry *) */
 FUNCTION(jit_enter)
 	push_kept
@@ -91,23 +104,23 @@ FUNCTION(jit_native_trap)
 	mov LANDED_FRAME(%rsp), %rbp
 	mov LANDED_CONTEXT(%rsp), %r13
 	mov LANDED_EXCEPTION(%rsp), %rax
-	mov INSTANCE_MEMORY_BASE(%r13), %r15
+	mov INSTANCE_MEMORY_BASE(%r13), %r14
 	mov STORE_NATIVE_STACK(%rbx), %rsp
 	jmp *%rcx
 
 /* Called for an operation: eax its number, rdx its words, operands from the
  * caller's rsp on.  The collector sees what is pushed here. */
 FUNCTION(jit_native_out)
-	push %rbx
-	push %r12
-	push %r14
+	lea 8(%rsp), %rsi
+out:
+	push %r14 /* not the base, where another compiler's code calls */
+	push_seen
 	mov INSTANCE_STORE(%r13), %rbx
 	mov %rsp, %r12
-	mov 24(%rsp), %rcx
+	mov SEEN_BYTES+8(%rsp), %rcx
 	mov %rcx, STORE_NATIVE_PC(%rbx)
 	mov %rsp, STORE_NATIVE_STACK(%rbx)
 	mov %rbp, STORE_NATIVE_FRAME(%rbx)
-	lea 32(%rsp), %rsi
 	mov %r13, %rdi
 	mov STORE_THREAD_STACK(%rbx), %rsp
 	lea jit_outs(%rip), %rcx
@@ -121,9 +134,8 @@ FUNCTION(jit_native_out)
 	jne out_refill
 out_back:
 	mov %r12, %rsp
+	pop_seen
 	pop %r14
-	pop %r12
-	pop %rbx
 	ret
 out_refill:
 	mov %r13, %rdi
@@ -132,10 +144,38 @@ out_refill:
 	jz out_back
 out_trapped:
 	mov %r12, %rsp
+	pop_seen
 	pop %r14
-	pop %r12
-	pop %rbx
 	jmp jit_native_trap
+
+/* The same as a function of C's convention, with the context in r13: edi the
+ * number, rsi the words, rdx where the operands are. */
+FUNCTION(jit_native_out_at)
+	mov %edi, %eax
+	xchg %rsi, %rdx
+	jmp out
+
+/* Called as a compiled function is, but r10 has the function, and r13 and r14
+ * are kept.  Its frame begins as that of a compiled one: who throws or traps
+ * in a function without a frame finds the caller's context there. */
+FUNCTION(jit_native_call_other)
+	push %rbp
+	mov %rsp, %rbp
+	push %r13
+	push %r14
+	mov %r10, %rax
+	mov FUNCTION_INSTANCE(%rax), %r11
+	test %r11, %r11
+	cmovne %r11, %r13
+	call *FUNCTION_NATIVE(%rax)
+	.globl jit_native_call_other_back
+	.hidden jit_native_call_other_back
+jit_native_call_other_back:
+	lea -16(%rbp), %rsp /* tail calls move it */
+	pop %r14
+	pop %r13
+	pop %rbp
+	ret
 
 /* Called as a compiled function is: rax the function, which is a host's or
  * interpreted; r13 is the callee's instance where it has one, else that of
@@ -146,9 +186,7 @@ FUNCTION(jit_native_call_host)
 	add $(STACK_MARGIN + CALL_BYTES), %r11
 	cmp %r11, %rsp
 	jb call_too_deep
-	push %rbx
-	push %r12
-	push %r14
+	push_seen
 	sub $ARGUMENTS_BYTES, %rsp
 	mov %rdi, ARGUMENTS_GENERAL(%rsp)
 	mov %rsi, ARGUMENTS_GENERAL+8(%rsp)
@@ -166,14 +204,14 @@ FUNCTION(jit_native_call_host)
 	movups %xmm7, ARGUMENTS_VECTOR+112(%rsp)
 	mov INSTANCE_STORE(%r13), %rbx
 	mov %rsp, %r12
-	mov ARGUMENTS_BYTES+24(%rsp), %rcx
+	mov ARGUMENTS_BYTES+SEEN_BYTES(%rsp), %rcx
 	mov %rcx, STORE_NATIVE_PC(%rbx)
 	mov %rsp, STORE_NATIVE_STACK(%rbx)
 	mov %rbp, STORE_NATIVE_FRAME(%rbx)
 	mov %rax, %rdi
 	mov %r13, %rsi
 	mov %rsp, %rdx
-	lea ARGUMENTS_BYTES+32(%rsp), %rcx
+	lea ARGUMENTS_BYTES+SEEN_BYTES+8(%rsp), %rcx
 	mov STORE_THREAD_STACK(%rbx), %rsp
 	call jit_call_out
 	test %eax, %eax
@@ -185,9 +223,7 @@ call_back:
 	mov ARGUMENTS_RESULT(%rsp), %rax
 	movups ARGUMENTS_VECTOR(%rsp), %xmm0
 	add $ARGUMENTS_BYTES, %rsp
-	pop %r14
-	pop %r12
-	pop %rbx
+	pop_seen
 	ret
 call_interrupted:
 	mov %r13, %rdi
@@ -197,9 +233,7 @@ call_interrupted:
 call_trapped:
 	mov %r12, %rsp
 	add $ARGUMENTS_BYTES, %rsp
-	pop %r14
-	pop %r12
-	pop %rbx
+	pop_seen
 	jmp call_stopped
 call_too_deep:
 	mov $TRAP_STACK, %eax

@@ -42,33 +42,37 @@ void jit_compiler_free(struct jit_compiler *compiler);
 int jit_compile(struct jit_compiler *compiler, uint32_t function,
 		struct wasm_error *error);
 
-/* A function that another compiler has made (docs/optimiser.md). */
+/* A function that another compiler has made.  Its frames are chained by rbp,
+ * it keeps what a callee keeps, r13 and r14 with the others, has no landings,
+ * and is not there in modules with tail calls (docs/jit.md). */
 enum jit_made_kind { JIT_MADE_FUNCTION, JIT_MADE_TRAP, JIT_MADE_CONSTANT };
-struct jit_made_site { /* 4 bytes at "at" become target + addend - their own
-			* place */
+/* Four bytes at "at" become target + addend - their own place. */
+struct jit_made_site {
 	uint32_t at;
 	int32_t addend;
 	uint32_t kind;
-	uint32_t target; /* function's index in the module; enum wasm_trap;
-			  * offset in the constants */
+	uint32_t target; /* function's index in the module: where it is called
+			  * from its own; enum wasm_trap: its stub; offset in
+			  * the constants */
 };
 struct jit_made {
-	uint32_t function;
+	uint32_t function; /* index in the module */
 	const uint8_t *code;
 	uint32_t len;
 	const struct jit_made_site *sites; /* ascending */
 	uint32_t site_count;
 };
 
-/* All functions of the module must be in one of the compilers or made, once. */
+/* All functions of the module must be in one of the compilers, of which there
+ * is at least one, or among those made, once. */
 struct jit_link {
 	struct jit_compiler **compilers;
 	uint32_t count;
 	const struct jit_made *made; /* ascending by function */
 	uint32_t made_count;
-	const uint8_t *constants;
+	const uint8_t *constants; /* theirs, from a multiple of 64 on */
 	uint64_t constant_bytes;
-	const struct jit_made_site *constant_sites;
+	const struct jit_made_site *constant_sites; /* ascending */
 	uint32_t constant_site_count;
 	bool has_module; /* the module's bytes go into the image */
 	/* What memories begin with; jit_image_write leaves the pages zero. */
@@ -78,7 +82,9 @@ struct jit_link {
 };
 /* The image's size, a multiple of CODE_PAGE; 0: too large. */
 uint64_t jit_image_bytes(const struct jit_link *link);
-/* Writes the image, but for key and sum; -1: no memory. */
+/* Writes the image, but for key and sum.  -1: it is too large, a function is
+ * missing or there twice, a site names what is not there, or another compiler
+ * had code that counts fuel or has tail calls. */
 int jit_image_write(const struct jit_link *link, uint8_t *image);
 
 /* An image that is mapped, text executable, and stays while this is used. */
@@ -87,9 +93,15 @@ struct jit_code {
 	const struct code_header *header;
 	const struct code_function *functions;
 	const struct code_landing *landings;
+	const uint8_t *optimised; /* bits of functions; NULL: of none */
 	const uint8_t *text;
 	uint32_t *type_ids; /* of the module's types, in its registry */
 };
+/* Is the module's own function "own" another compiler's? */
+static inline bool jit_code_is_made(const struct jit_code *code, uint32_t own)
+{
+	return code->optimised && code->optimised[own / 8] >> own % 8 & 1;
+}
 /* Checks the header and the tables, not the text, which must be known to be
  * good.  -1: it is none of this module, or does not fit this CPU. */
 int jit_code_open(struct jit_code *code, const struct wasm_module *module,
@@ -118,7 +130,8 @@ bool jit_is_code(const struct wasm_store *store, uint64_t rip);
 struct jit_place {
 	uint32_t at;	 /* counts from the text's begin; used up */
 	uint32_t origin; /* the operation's offset in the module's bytes, 0
-			  * when it is not known */
+			  * when it is not known: of what another compiler
+			  * has made it never is */
 };
 void jit_places(const struct jit_code *code, uint32_t function,
 		struct jit_place *places, uint32_t count);

@@ -14,6 +14,9 @@
 #define STORE_THREAD_STACK 120
 #define STORE_NATIVE_BASE  128
 
+#define FUNCTION_INSTANCE 8
+#define FUNCTION_NATIVE	  32
+
 /* struct jit_entry */
 #define ENTRY_CODE    0
 #define ENTRY_CONTEXT 8

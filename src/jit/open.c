@@ -55,6 +55,8 @@ int jit_code_open(struct jit_code *code, const struct wasm_module *module,
 	code->landings =
 		(const struct code_landing *)(bytes + header->landings_at);
 	code->text = bytes + header->text_at;
+	if (header->optimised_at)
+		code->optimised = bytes + header->optimised_at;
 	fault = code_header_check_tables(header);
 	if (!fault)
 		fault = tags_fault(code);

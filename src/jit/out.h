@@ -19,6 +19,9 @@ enum jit_out {
 	JIT_OUT_CALLEE,	  /* function, word 1 its type: traps if it is other */
 	JIT_OUT_REF_TEST, /* reference, word 1 a type as in the module */
 	JIT_OUT_REF_CAST, /* likewise; traps */
+	/* Slot 0 a function, arguments behind it, which move one slot down;
+	 * results from slot 0 on. */
+	JIT_OUT_CALL_SLOTS,
 	JIT_OUTS
 };
 extern out_of_line *const jit_outs[JIT_OUTS];
@@ -27,6 +30,7 @@ out_of_line jit_out_fuel;
 out_of_line jit_out_callee;
 out_of_line jit_out_ref_test;
 out_of_line jit_out_ref_cast;
+out_of_line jit_out_call_slots;
 
 uint32_t jit_out_word(const uint8_t *ip, unsigned number);
 /* Where in the host's memory an access of "width" bytes is, whose address is

@@ -18,6 +18,8 @@ AT(wasm_store, native_frame, STORE_NATIVE_FRAME);
 AT(wasm_store, native_pc, STORE_NATIVE_PC);
 AT(wasm_store, thread_stack, STORE_THREAD_STACK);
 AT(wasm_store, native_base, STORE_NATIVE_BASE);
+AT(wasm_function, instance, FUNCTION_INSTANCE);
+AT(wasm_function, native, FUNCTION_NATIVE);
 AT(jit_entry, code, ENTRY_CODE);
 AT(jit_entry, context, ENTRY_CONTEXT);
 AT(jit_entry, stack, ENTRY_STACK);
@@ -269,13 +271,13 @@ static void results_put(const struct wasm_deftype *type,
 }
 
 /* What the callers' instances have of the fuel is there for whoever runs now. */
-static enum wasm_trap call_out(struct wasm_function *function,
-			       struct wasm_instance *caller,
-			       union wasm_value *slots)
+enum wasm_trap jit_call_slots(struct wasm_function *function,
+			      struct wasm_instance *caller,
+			      union wasm_value *slots)
 {
 	struct wasm_store *store = caller->store;
 
-	if (function->host) {
+	if (!function->instance) {
 		jit_fuel_collect(store, caller);
 		return wasm_interp_host(caller, function, slots);
 	}
@@ -303,7 +305,7 @@ enum wasm_trap jit_call_out(struct wasm_function *function,
 		return WASM_TRAP_stack;
 	store->native_stack = (uint8_t *)slots;
 	arguments_get(&images, type, slots);
-	trap = call_out(function, caller, slots);
+	trap = jit_call_slots(function, caller, slots);
 	if (!trap)
 		results_put(type, slots, arguments, stack_arguments);
 	return trap;
@@ -368,6 +370,8 @@ bool jit_bind(struct wasm_instance *instance, const struct jit_code *code)
 	instance->type_ids = code->type_ids;
 	instance->native_out = jit_native_out;
 	instance->native_trap = jit_native_trap;
+	instance->native_out_at = jit_native_out_at;
+	instance->native_call_other = jit_native_call_other;
 	instance->bind_function = bind_function;
 	return true;
 }

@@ -35,6 +35,10 @@ enum wasm_trap jit_enter(struct jit_entry *entry);
 void jit_native_out(void);
 void jit_native_trap(void);
 void jit_native_call_host(void);
+void jit_native_out_at(void);
+void jit_native_call_other(void);
+/* No function: where the one returns to that jit_native_call_other calls. */
+extern const uint8_t jit_native_call_other_back[];
 
 /* For enter.S, on the thread's stack. */
 enum wasm_trap jit_call_out(struct wasm_function *function,
@@ -46,5 +50,9 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 			   struct jit_landed *landed);
 enum wasm_trap jit_refill(struct wasm_instance *context);
 
+/* Calls it with its arguments in slots, where its results come, too. */
+enum wasm_trap jit_call_slots(struct wasm_function *function,
+			      struct wasm_instance *caller,
+			      union wasm_value *slots);
 void jit_fuel_collect(struct wasm_store *store,
 		      const struct wasm_instance *but);

@@ -138,6 +138,8 @@ struct wasm_instance {
 	const uint32_t *type_ids; /* [type_count] in the registry */
 	void (*native_out)(void);
 	void (*native_trap)(void);
+	void (*native_out_at)(void);
+	void (*native_call_other)(void);
 	const struct jit_code *native; /* NULL: interpreted */
 	/* Makes a function one of compiled code; NULL: interpreted. */
 	void (*bind_function)(struct wasm_function *function);

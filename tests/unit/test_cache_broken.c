@@ -177,7 +177,7 @@ TEST(other_versions_and_keys)
 		case 3: head->key[31] ^= 1; break;
 		case 4: head->options = CODE_CHECKED; break;
 		case 5: head->features = CODE_AVX512; break;
-		case 6: head->reserved = 1; break;
+		case 6: head->optimised_at = 8; break;
 		}
 		memset(head->sum, 0, sizeof(head->sum));
 		sha256_of(head, object.bytes.len, head->sum);

@@ -370,7 +370,7 @@ static bool must_refuse(uint64_t at)
 		FIELD(header_bytes),  FIELD(function_count),
 		FIELD(landing_count), FIELD(functions_at),
 		FIELD(text_at),	      FIELD(file_bytes),
-		FIELD(module_bytes),  FIELD(reserved),
+		FIELD(module_bytes),  FIELD(optimised_at),
 #undef FIELD
 	};
 

@@ -419,7 +419,8 @@ TEST(headers)
 	refused(&f, &header->text_at, IMAGE_BYTES + CODE_PAGE);
 	refused(&f, &header->text_bytes, IMAGE_BYTES);
 	refused(&f, &header->file_bytes, CODE_PAGE);
-	refused(&f, &header->reserved, 1);
+	refused(&f, &header->optimised_at, 8);
+	refused(&f, &header->optimised_count, 1);
 	refused(&f, &functions[1].at, UINT32_MAX);
 	refused(&f, &functions[1].at, 0);
 	refused(&f, &functions[2].landing, 2);

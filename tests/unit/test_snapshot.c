@@ -407,7 +407,8 @@ TEST(fields_that_lie)
 		memcpy(image, good, CODE_PAGE); \
 	} while (0)
 	LIES(head->run_count++);
-	LIES(head->reserved_too = 1);
+	LIES(head->optimised_count = 1);
+	LIES(head->optimised_at = head->state_at);
 	LIES(head->runs_at += 4);
 	LIES(head->runs_at = head->text_at);
 	LIES(head->pages_at += CODE_PAGE);
