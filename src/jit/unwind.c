@@ -40,22 +40,23 @@ static uint32_t find_function(const struct jit_code *code, uint32_t offset)
 	return low;
 }
 
-static bool walk_find(struct walk *walk)
-{
-	walk->code = walk->context->native;
-	if (!is_in_text(walk->code, walk->pc))
-		return false;
-	walk->offset = (uint32_t)(walk->pc - walk->code->text);
-	walk->own = find_function(walk->code, walk->offset);
-	return true;
-}
-
 static struct wasm_instance *find_instance(const struct wasm_store *store,
 					   uint64_t context)
 {
 	struct wasm_instance *instance = store->instances;
 
 	while (instance && (uint64_t)instance != context)
+		instance = instance->next;
+	return instance;
+}
+
+/* Any that has the code where the address is. */
+static struct wasm_instance *find_code(const struct wasm_store *store,
+				       const uint8_t *pc)
+{
+	struct wasm_instance *instance = store->instances;
+
+	while (instance && !is_in_text(instance->native, pc))
 		instance = instance->next;
 	return instance;
 }
@@ -68,34 +69,79 @@ static bool is_frame(const struct wasm_store *store, const uint8_t *frame)
 	       (uintptr_t)frame % 8 == 0;
 }
 
-/* Who calls has its context in its frame.  A run that was stopped between two
- * instructions of a call may be without its frame: the trace ends there. */
-static bool walk_out(struct walk *walk)
+/* The code and function by the address alone.  The context stays where it has
+ * this code; else it is any that has it. */
+static bool walk_find(struct walk *walk)
+{
+	if (!is_in_text(walk->context->native, walk->pc)) {
+		struct wasm_instance *other =
+			find_code(walk->context->store, walk->pc);
+
+		if (!other)
+			return false;
+		walk->context = other;
+	}
+	walk->code = walk->context->native;
+	walk->offset = (uint32_t)(walk->pc - walk->code->text);
+	walk->own = find_function(walk->code, walk->offset);
+	return true;
+}
+
+/* A run that was stopped between two instructions of a call may be without its
+ * frame: the trace ends there. */
+static bool walk_up(struct walk *walk)
 {
 	const struct wasm_store *store = walk->context->store;
-	struct wasm_instance *context;
 	uint8_t *frame = walk->frame;
 
 	if (!is_frame(store, frame))
 		return false;
 	memcpy(&walk->pc, frame + 8, sizeof(walk->pc));
 	memcpy(&walk->frame, frame, sizeof(walk->frame));
-	if (!is_frame(store, walk->frame) || walk->frame <= frame)
-		return false;
-	memcpy(&context, walk->frame - 8, sizeof(context));
-	if (context != walk->context &&
-	    !find_instance(store, (uint64_t)context))
-		return false;
-	walk->context = context;
-	return walk_find(walk);
+	return is_frame(store, walk->frame) && walk->frame > frame;
 }
 
-static struct walk walk_begin(const struct wasm_store *store,
-			      struct wasm_instance *context)
+/* The context that is in the frame; false: there is none. */
+static bool walk_context(struct walk *walk)
 {
-	return (struct walk){ .pc = store->native_pc,
-			      .frame = store->native_frame,
-			      .context = context };
+	struct wasm_instance *context;
+
+	memcpy(&context, walk->frame - 8, sizeof(context));
+	if (context != walk->context &&
+	    !find_instance(walk->context->store, (uint64_t)context))
+		return false;
+	walk->context = context;
+	return true;
+}
+
+/* The frame of jit_native_call_other is no function's. */
+static bool walk_pass(struct walk *walk)
+{
+	return walk->pc != jit_native_call_other_back ||
+	       (walk_context(walk) && walk_up(walk));
+}
+
+/* Who calls has its context in its frame, unless another compiler has made it:
+ * then that is the callee's, or was in the frame that was passed. */
+static bool walk_out(struct walk *walk)
+{
+	if (!walk_up(walk) || !walk_pass(walk) || !walk_find(walk))
+		return false;
+	if (jit_code_is_made(walk->code, walk->own))
+		return true;
+	return walk_context(walk) && walk->context->native == walk->code;
+}
+
+/* "is_there": the walk's first frame is one. */
+static struct walk walk_begin(const struct wasm_store *store,
+			      struct wasm_instance *context, bool *is_there)
+{
+	struct walk walk = { .pc = store->native_pc,
+			     .frame = store->native_frame,
+			     .context = context };
+
+	*is_there = walk_pass(&walk) && walk_find(&walk);
+	return walk;
 }
 
 /* The frames of one function, from the first on: it is compiled once for all of
@@ -126,10 +172,9 @@ static void find_places(struct wasm_store *store, uint32_t first,
 /* First with offsets in the text, then in the module. */
 static void trace(struct wasm_store *store, struct wasm_instance *context)
 {
-	struct walk walk = walk_begin(store, context);
-	bool is_found[WASM_TRACE_MOST] = { false };
+	bool is_found[WASM_TRACE_MOST] = { false }, is_there;
+	struct walk walk = walk_begin(store, context, &is_there);
 	uint32_t first = store->trace_count;
-	bool is_there = walk_find(&walk);
 
 	for (; is_there; is_there = walk_out(&walk))
 		wasm_interp_trace(store, walk.context,
@@ -177,9 +222,9 @@ static enum wasm_trap land(struct wasm_store *store,
 {
 	const struct wasm_exception *exception =
 		(const struct wasm_exception *)store->exception;
-	struct walk walk = walk_begin(store, context);
 	const struct code_landing *landing = NULL;
-	bool is_there = walk_find(&walk);
+	bool is_there;
+	struct walk walk = walk_begin(store, context, &is_there);
 
 	while (is_there) {
 		enum wasm_trap ended =
@@ -219,19 +264,9 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 
 /* Stops */
 
-static struct wasm_instance *find_code(const struct wasm_store *store,
-				       uint64_t rip)
-{
-	struct wasm_instance *instance = store->instances;
-
-	while (instance && !is_in_text(instance->native, (const uint8_t *)rip))
-		instance = instance->next;
-	return instance;
-}
-
 bool jit_is_code(const struct wasm_store *store, uint64_t rip)
 {
-	return find_code(store, rip) != NULL;
+	return find_code(store, (const uint8_t *)rip) != NULL;
 }
 
 enum { REGISTER_RAX = 0, REGISTER_RSP = 4, REGISTER_R13 = 13 };
@@ -246,7 +281,7 @@ bool jit_stop(struct wasm_store *store, uint64_t regs[16], uint64_t *rip,
 	uint64_t rsp = regs[REGISTER_RSP], back = *rip + 1;
 
 	if (!context || !is_in_text(context->native, (const uint8_t *)*rip))
-		context = find_code(store, *rip);
+		context = find_code(store, (const uint8_t *)*rip);
 	if (!context || rsp < (uint64_t)store->native_base + 4096 ||
 	    rsp > (uint64_t)store->native_base + store->native_bytes)
 		return false;
