@@ -185,6 +185,7 @@ $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 	tools/words source $(wordlist 2,3,$(WORDS)) >$@
 # Compiled code is shared among builds of the same sources, and no others.
 ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
+	src/aotc/*.[ch] src/aot/object.c src/aot/join.c src/aot/request.h \
 	src/vm/vm_image.c src/vm/vm_pages.c src/vm/vm_snapshot.c \
 	include/brood/code_format.h tools/operations tools/outs)
 $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)

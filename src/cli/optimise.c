@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OPTIMISE_NAMED = 1000 };
+
 struct optimise_left {
 	uint32_t function;
 	char *why; /* NULL without memory */
@@ -90,9 +92,12 @@ static int optimise_order(const void *a, const void *b)
 
 /* ---- the result ------------------------------------------------------------ */
 
+/* Where there are many, looking for their names takes longer than all else. */
 static void optimise_name(const struct optimise_work *work, uint32_t function,
 			  struct buf *text)
 {
+	if (work->left_count > OPTIMISE_NAMED)
+		return;
 	vm_describe_name(wasm_module_function_name(work->module, function),
 			 text);
 }
@@ -147,14 +152,12 @@ static void optimise_put_left(const struct optimise_work *work, struct buf *out)
 {
 	for (uint32_t i = 0; i < work->left_count; i++) {
 		const struct optimise_left *left = &work->left[i];
+		auto_buf struct buf name = { 0 };
 
+		optimise_name(work, left->function, &name);
 		buf_format(out, "%s: function %u ", work->path, left->function);
-		if (wasm_module_function_name(work->module, left->function)
-			    .len) {
-			buf_text(out, "\"");
-			optimise_name(work, left->function, out);
-			buf_text(out, "\" ");
-		}
+		if (name.len)
+			buf_format(out, "\"%s\" ", buf_string(&name));
 		buf_format(out, "stays as it is: %s\n",
 			   left->why ? left->why : "no memory");
 	}
@@ -263,12 +266,12 @@ static int optimise_begin(struct optimise_work *work, struct jit_options *kind,
 	int rc;
 
 	vm_code_kind(work->vm, work->module, kind);
-	if (kind->options & CODE_TAILS)
-		return err_set(err, -EPROTO,
-			       "it has tail calls, and is not optimised");
 	rc = vm_compile(work->vm, work->module, &object, err);
 	if (rc >= 0)
-		rc = cache_published(object, err);
+		cache_published(object, NULL); /* if not, it is not found */
+	if (rc >= 0 && kind->options & CODE_TAILS)
+		return err_set(err, -EPROTO,
+			       "it has tail calls, and is not optimised");
 	/* A profile of its runs goes here. */
 	if (rc >= 0)
 		rc = aot_choose(work->module, which, NULL, &work->functions,
