@@ -280,35 +280,6 @@ enum cache_result cache_get(struct cache *cache,
 	return item->object.result;
 }
 
-int cache_replace(struct cache *cache, const struct cache_request *request,
-		  struct cache_object **object, struct err *err)
-{
-	uint64_t deadline = clock_deadline(cache_patience_ms(request));
-	struct cache_item *item;
-	int rc;
-
-	*object = NULL;
-	if (!cache->folder)
-		return err_set(err, -EPROTO, "there is no code cache: %s",
-			       cache->why);
-	item = cache_new_item(cache, request);
-	if (!item)
-		return err_set(err, -ENOMEM, "a code object");
-	item->replaces = true;
-	item->object.result = CACHE_ABSENT;
-	cache_key_make(item, request);
-	while ((rc = cache_publish_lock(item)) == -EWOULDBLOCK &&
-	       clock_left_ms(deadline) != 0)
-		clock_sleep_ms(8);
-	if (rc >= 0) {
-		*object = &item->object;
-		return 0;
-	}
-	err_set(err, rc, "another one makes the same code");
-	cache_drop(&item->object);
-	return rc;
-}
-
 /* ---- making --------------------------------------------------------------- */
 
 /* CLAIM 1.6 */

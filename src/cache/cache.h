@@ -112,10 +112,6 @@ void cache_close(struct cache *cache);
 enum cache_result cache_get(struct cache *cache,
 			    const struct cache_request *request,
 			    struct cache_object **object);
-/* An object for a key that has a file, or has none: when it is published, it
- * is the file.  Waits for who makes it now; -EWOULDBLOCK: for too long. */
-int cache_replace(struct cache *cache, const struct cache_request *request,
-		  struct cache_object **object, struct err *err);
 /* For an object that was no hit: "len" bytes, a multiple of CODE_PAGE, that
  * can be written. */
 int cache_reserve(struct cache_object *object, uint64_t len, struct err *err);

@@ -58,7 +58,7 @@ struct cache_item {
 	/* Publishing. */
 	int lock; /* of this key, -1: another has it, or none is wanted */
 	pthread_t thread;
-	bool running, done, replaces;
+	bool running, done;
 	int published; /* 0, or the error */
 	struct err err;
 };

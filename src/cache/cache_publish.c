@@ -82,9 +82,7 @@ static int cache_publish_file(struct cache_item *item)
 	rc = store_draft_open(root, &draft, err);
 	if (rc >= 0)
 		rc = cache_publish_write(item, &draft, err);
-	if (rc >= 0 && item->replaces) {
-		rc = store_draft_replace(root, &draft, item->hex, err);
-	} else if (rc >= 0) {
+	if (rc >= 0) {
 		cache_publish_clear(item);
 		rc = store_draft_link(root, &draft, item->hex, err);
 	}
