@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { CACHE_PATIENCE_MS = 10000 };
-
 const char *cache_result_name(enum cache_result result)
 {
 	static const char *const names[CACHE_RESULTS] = {
@@ -281,6 +279,80 @@ enum cache_result cache_get(struct cache *cache,
 }
 
 /* ---- making --------------------------------------------------------------- */
+
+/* The same module's once more. */
+static struct cache_item *cache_item_again(const struct cache_item *old)
+{
+	const struct cache_request request = { .options = old->options,
+					       .features = old->features,
+					       .init = old->init,
+					       .name = old->name };
+	struct cache_item *item = cache_new_item(old->cache, &request);
+
+	if (!item)
+		return NULL;
+	memcpy(item->object.key, old->object.key, sizeof(item->object.key));
+	memcpy(item->hex, old->hex, sizeof(item->hex));
+	memcpy(item->hash, old->hash, sizeof(item->hash));
+	item->stamp = old->stamp;
+	item->stamped = old->stamped;
+	item->hash_told = old->hash_told;
+	item->replaces = true;
+	return item;
+}
+
+static uint32_t cache_worth(const struct cache_item *item)
+{
+	const struct code_header *head = (const void *)item->object.image;
+
+	return head ? head->optimised_count : 0;
+}
+
+/* With the lock it has its turn: is there a better one already? */
+static int cache_replace_begin(struct cache_item *item,
+			       const struct cache_item *old)
+{
+	int rc = cache_publish_lock(item);
+
+	if (rc < 0)
+		return rc;
+	item->object.result = cache_file_look(item);
+	if (item->object.result == CACHE_HIT &&
+	    cache_worth(item) > cache_worth(old)) {
+		fd_close(&item->lock);
+		return 0;
+	}
+	cache_range_give(item);
+	fd_close(&item->object.fd);
+	item->object.result = CACHE_ABSENT;
+	snprintf(item->object.why, sizeof(item->object.why),
+		 "it is to be replaced");
+	return 0;
+}
+
+int cache_replace(struct cache_object *old, struct cache_object **object,
+		  struct err *err)
+{
+	struct cache_item *item, *from = cache_item_of(old);
+	int rc;
+
+	*object = NULL;
+	if (!from->cache->folder)
+		return err_set(err, -ENOENT, "%s", from->cache->why);
+	item = cache_item_again(from);
+	if (!item)
+		return err_set(err, -ENOMEM, "replace code");
+	rc = cache_replace_begin(item, from);
+	if (rc == -EWOULDBLOCK)
+		err_set(err, rc, "another replaces the same code");
+	else if (rc < 0 && err)
+		*err = item->err;
+	if (rc < 0)
+		cache_drop(&item->object);
+	else
+		*object = &item->object;
+	return rc;
+}
 
 /* CLAIM 1.6 */
 int cache_reserve(struct cache_object *object, uint64_t len, struct err *err)

@@ -24,6 +24,7 @@
  *     else is a miss that has a reason; it is never an error.
  *  4. A file is complete when it gets its name, and never changed after.
  *     Removing it while others map it harms nobody: they keep its pages.
+ *     A better one of the same key may take its name (cache_replace).
  *  5. Publishing is done by a thread behind the run, which cache_close waits
  *     for.  Of those who miss the same key at once one compiles and
  *     publishes; the others wait for it, for some times as long as their
@@ -120,6 +121,17 @@ int cache_reserve(struct cache_object *object, uint64_t len, struct err *err);
 int cache_seal(struct cache_object *object, struct err *err);
 /* Begins to write the file of a sealed object. */
 void cache_publish(struct cache_object *object);
+/* Who can make a better object of the same key - more of it is optimised -
+ * begins here.  "old" was found or has been published, and stays what it is.
+ * *object is one to be reserved, sealed and published, whose file then takes
+ * the name in one step.  Or it is a hit: another has made a better one
+ * meanwhile.  -EWOULDBLOCK: another is about to.  Until it is published or
+ * dropped nobody else begins; who only wants the code is not held up.
+ *
+ * The file goes to this user's own folder, wherever the old one is: what is
+ * better there is found before what is in the system's. */
+int cache_replace(struct cache_object *old, struct cache_object **object,
+		  struct err *err);
 /* Waits until it is written.  0: there is a file now, whoever made it. */
 int cache_published(struct cache_object *object, struct err *err);
 void cache_drop(struct cache_object *object);

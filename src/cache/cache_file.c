@@ -157,13 +157,44 @@ static enum cache_result cache_file_try(struct cache_item *item, int root,
 	return result;
 }
 
-/* CLAIM 1.9: the system's folder first.  What is wrong there is told only
- * when the own folder has nothing either. */
+/* How many functions are optimised, by the header alone: whether the object may
+ * be mapped is seen when it is. */
+static uint32_t cache_file_worth(const struct cache_item *item, int root,
+				 bool system)
+{
+	struct code_header head;
+	const char *why;
+	struct stat st;
+	auto_close int fd =
+		store_object_open(root, item->hex, system, &st, &why);
+
+	if (fd < 0 || fd_pread_all(fd, &head, sizeof(head), 0, NULL) < 0 ||
+	    code_header_check(&head, sizeof(head), (uint64_t)st.st_size))
+		return 0;
+	return head.optimised_count;
+}
+
+static bool cache_file_own_is_better(const struct cache_item *item)
+{
+	const struct cache *cache = item->cache;
+	uint32_t worth = 0;
+
+	if (cache->system >= 0 && cache->root >= 0)
+		worth = cache_file_worth(item, cache->root, false);
+	return worth && worth > cache_file_worth(item, cache->system, true);
+}
+
+/* CLAIM 1.9: the system's folder first, unless the own one has a better
+ * object.  What is wrong there is told only when the own folder has nothing
+ * either. */
 enum cache_result cache_file_look(struct cache_item *item)
 {
 	enum cache_result first, own;
 	char why[sizeof(item->object.why)];
 
+	if (cache_file_own_is_better(item) &&
+	    cache_file_try(item, item->cache->root, false) == CACHE_HIT)
+		return CACHE_HIT;
 	first = cache_file_try(item, item->cache->system, true);
 	if (first == CACHE_HIT)
 		return first;

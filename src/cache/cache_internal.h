@@ -9,8 +9,9 @@
  *	index/STAMP	a link whose text is the hash of the module file that
  *			has this stamp
  *	lock		its first byte is locked by who removes objects, the
- *			one at 1 + N by who compiles a key that begins with N;
- *			it says when the folder was looked through last
+ *			one at 1 + N by who compiles a key that begins with N,
+ *			the one 2^32 behind that by who is to replace it; it
+ *			says when the folder was looked through last
  *	.new.PID.N	a file that is being written, where the system has no
  *			unnamed ones; its writer has it locked
  *
@@ -56,6 +57,7 @@ struct cache_item {
 	struct file_stamp found;
 	bool found_system;
 	/* Publishing. */
+	bool replaces;
 	int lock; /* of this key, -1: another has it, or none is wanted */
 	pthread_t thread;
 	bool running, done;
@@ -92,10 +94,12 @@ void cache_seen_note(const struct cache_item *item);
 void cache_seen_use(const struct cache_item *item);
 
 /* cache_publish.c */
+enum { CACHE_PATIENCE_MS = 10000 }; /* with another's publishing */
 int cache_publish_lock(struct cache_item *item);
 void cache_publish_run(struct cache_item *item);
 
 /* cache_lock.c: bytes of the folder's lock file */
+#define CACHE_LOCK_PLACES (INT64_C(1) << 32)
 off_t cache_lock_place(const uint8_t key[CODE_KEY_BYTES]);
 
 /* cache_sweep.c: after a publish */

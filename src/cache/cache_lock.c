@@ -20,12 +20,14 @@ int cache_compiling(const char *folder, char (*begin)[9], int most)
 				    : openat(root, "lock",
 					     O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct flock held = { .l_start = 1 };
+	const off_t end = held.l_start + CACHE_LOCK_PLACES;
 	int count = 0;
 
-	while (fd >= 0) {
+	while (fd >= 0 && held.l_start < end) {
 		held = (struct flock){ .l_type = F_WRLCK,
 				       .l_whence = SEEK_SET,
-				       .l_start = held.l_start };
+				       .l_start = held.l_start,
+				       .l_len = end - held.l_start };
 		if (fcntl(fd, F_OFD_GETLK, &held) < 0 || held.l_type == F_UNLCK)
 			break;
 		if (count < most) {

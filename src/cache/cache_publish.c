@@ -6,11 +6,15 @@
  *  3. What was found wrong under the key goes, if it is still that file.
  *  4. The file is linked to its name: from then on it is complete.  Where
  *     the name is taken, somebody's file is there, and ours is dropped.
+ *     What replaces another takes its name by rename instead.  It has a lock
+ *     of its own from its begin on, for making it may take minutes, and takes
+ *     the key's when it is written.
  *  5. The lock is let go; then the folder is looked over for what is old.
  *
  * Killed before 4 it leaves nothing, or, where the system has no unnamed
  * files, one ".new." that the next look removes.  It is done by a thread
  * that takes no signals, so that a file size limit is an error too. */
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -21,6 +25,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static off_t cache_publish_place(const struct cache_item *item)
+{
+	return cache_lock_place(item->object.key) +
+	       (item->replaces ? CACHE_LOCK_PLACES : 0);
+}
 
 int cache_publish_lock(struct cache_item *item)
 {
@@ -33,7 +43,7 @@ int cache_publish_lock(struct cache_item *item)
 	if (rc >= 0)
 		rc = fd = store_lock_open(item->cache->root, &item->err);
 	if (rc >= 0)
-		rc = store_lock_byte(fd, cache_lock_place(item->object.key));
+		rc = store_lock_byte(fd, cache_publish_place(item));
 	if (rc == -EWOULDBLOCK || rc == -EAGAIN || rc == -EACCES)
 		return fd >= 0 ? -EWOULDBLOCK : rc;
 	if (rc < 0)
@@ -72,6 +82,35 @@ static void cache_publish_clear(const struct cache_item *item)
 	unlinkat(root, item->hex, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
 }
 
+/* Who has it publishes soon, or has been stopped. */
+static int cache_publish_wait(const struct cache_item *item, struct err *err)
+{
+	uint64_t deadline = clock_deadline(CACHE_PATIENCE_MS);
+	int rc;
+
+	while ((rc = store_lock_byte(item->lock,
+				     cache_lock_place(item->object.key))) < 0) {
+		if (clock_left_ms(deadline) == 0)
+			return err_set(err, rc,
+				       "another compiles the same module");
+		clock_sleep_ms(8);
+	}
+	return 0;
+}
+
+static int cache_publish_name(const struct cache_item *item,
+			      struct store_draft *draft, struct err *err)
+{
+	int root = item->cache->root, rc;
+
+	if (!item->replaces) {
+		cache_publish_clear(item);
+		return store_draft_link(root, draft, item->hex, err);
+	}
+	rc = cache_publish_wait(item, err);
+	return rc < 0 ? rc : store_draft_replace(root, draft, item->hex, err);
+}
+
 static int cache_publish_file(struct cache_item *item)
 {
 	int root = item->cache->root, rc;
@@ -82,10 +121,8 @@ static int cache_publish_file(struct cache_item *item)
 	rc = store_draft_open(root, &draft, err);
 	if (rc >= 0)
 		rc = cache_publish_write(item, &draft, err);
-	if (rc >= 0) {
-		cache_publish_clear(item);
-		rc = store_draft_link(root, &draft, item->hex, err);
-	}
+	if (rc >= 0)
+		rc = cache_publish_name(item, &draft, err);
 	/* A link, or the end of one, changes the stamp. */
 	if (rc == 0 && fstat(draft.fd, &st) == 0) {
 		file_stamp_of(&st, &item->found);
@@ -104,7 +141,9 @@ void cache_publish_run(struct cache_item *item)
 	rc = cache_publish_file(item);
 	fd_close(&item->lock);
 	item->published = rc;
-	log_event(rc < 0 ? "cache.unpublished" : "cache.publish",
+	log_event(rc < 0	   ? "cache.unpublished"
+		  : item->replaces ? "cache.replace"
+				   : "cache.publish",
 		  "\"key\":\"%s\",\"bytes\":%lu,\"why\":\"%s\"", item->hex,
 		  (unsigned long)item->object.len, item->err.text);
 	if (rc < 0)

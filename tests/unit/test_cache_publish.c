@@ -3,64 +3,19 @@
  * full disk, by two hundred at once; and they go when they are old. */
 #include "base/clock.h"
 #include "lib/cached.h"
+#include "lib/killed.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-
-static int waited(pid_t pid)
-{
-	int status = -1;
-
-	while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
-		;
-	return status;
-}
 
 /* ---- killed --------------------------------------------------------------- */
 
-/* Threads are traced from their begin, as the process is. */
-static pid_t traced_run(const struct cached *made)
+static int whole_run(const void *made)
 {
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		_exit(cached_run(made) < 0);
-	}
-	waited(pid);
-	ptrace(PTRACE_SETOPTIONS, pid, NULL,
-	       PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
-	ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
-	return pid;
-}
-
-/* Kills the process when its threads have begun or ended "steps" system
- * calls; false: it was over before. */
-static bool killed_at(const struct cached *made, int steps)
-{
-	pid_t pid = traced_run(made), any;
-	int status;
-
-	while ((any = waitpid(-1, &status, __WALL)) > 0) {
-		if (any == pid && (WIFEXITED(status) || WIFSIGNALED(status)))
-			return false;
-		if (!WIFSTOPPED(status))
-			continue;
-		if (steps-- == 0)
-			break;
-		ptrace(PTRACE_SYSCALL, any, NULL, NULL);
-	}
-	kill(pid, SIGKILL);
-	while ((any = waitpid(-1, &status, __WALL)) > 0)
-		;
-	return true;
+	return cached_run(made) < 0;
 }
 
 static int left_whole, left_none, left_named;
@@ -96,7 +51,7 @@ static void kill_everywhere(const char *without)
 	for (step = 0; going && step < 1000; step++) {
 		auto_folder char *folder = cached_folder();
 
-		going = killed_at(&made, step);
+		going = killed_at(whole_run, &made, step);
 		look_after(folder, &made, step);
 	}
 	unsetenv("BROOD_WITHOUT");
@@ -208,7 +163,7 @@ static void many_at_once(void)
 	}
 	__atomic_store_n(&tally->go, 1, __ATOMIC_RELEASE);
 	for (int i = 0; i < STARTERS; i++)
-		CHECK_INT(waited(pid[i]), 0);
+		CHECK_INT(killed_waited(pid[i]), 0);
 	CHECK_INT(tally->right, STARTERS);
 	CHECK_INT(tally->compiled + tally->hits, STARTERS);
 	printf("# of %d starters %d compiled\n", STARTERS, tally->compiled);
