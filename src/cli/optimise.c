@@ -4,6 +4,7 @@
  * anything fails, that stays as it is. */
 #include "cli/optimise.h"
 #include "aot/aot.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIMISE_NAMED = 1000 };
+enum { OPTIMISE_NAMED = 1000, OPTIMISE_WAIT_MS = 50 };
 
 struct optimise_left {
 	uint32_t function;
@@ -31,8 +32,9 @@ struct optimise_work {
 	uint32_t left_count;
 	struct progress progress;
 	char shown[64];
-	bool is_there;
-	uint64_t bytes; /* of the object */
+	struct cache_object *object; /* that there is, and what replaces it */
+	struct cache_object *next;
+	bool is_there, is_kept; /* all of it already; more than was made now */
 };
 
 void optimise_usual(struct optimise_options *options)
@@ -120,6 +122,13 @@ static void optimise_json_left(const struct optimise_work *work,
 	json_list_close(json);
 }
 
+static const char *optimise_result(const struct optimise_work *work)
+{
+	if (work->is_there)
+		return "there";
+	return work->is_kept ? "kept" : "optimised";
+}
+
 static int optimise_tell_json(const struct optimise_work *work)
 {
 	const struct aot_made *made = &work->made;
@@ -129,15 +138,12 @@ static int optimise_tell_json(const struct optimise_work *work)
 	json_start(&json, &out);
 	json_open(&json, NULL);
 	json_text(&json, "file", work->path);
-	json_text(&json, "result",
-		  work->is_there	  ? "there"
-		  : made->link.made_count ? "optimised"
-					  : "unchanged");
+	json_text(&json, "result", optimise_result(work));
 	json_number(&json, "functions", optimise_own(work));
 	json_number(&json, "wanted", work->count);
 	if (!work->is_there)
 		json_number(&json, "optimised", made->link.made_count);
-	json_number(&json, "bytes", (int64_t)work->bytes);
+	json_number(&json, "bytes", (int64_t)work->object->len);
 	json_number(&json, "ms", (int64_t)made->wall_ms);
 	json_number(&json, "cpu_ms", (int64_t)made->cpu_ms);
 	json_number(&json, "peak_kib", (int64_t)made->peak_kib);
@@ -174,29 +180,32 @@ static int optimise_tell(const struct optimise_work *work)
 		optimise_put_left(work, &out);
 	if (work->is_there)
 		buf_format(&out, "%s: is there, optimised\n", work->path);
-	else if (!work->options->quiet)
+	else
 		buf_format(&out,
 			   "%s: %u of %u functions optimised in %.1f s (%.1f "
-			   "CPU s, %lu MiB)\n",
+			   "CPU s, %lu MiB)%s\n",
 			   work->path, made->link.made_count, work->count,
 			   (double)made->wall_ms / 1e3,
 			   (double)made->cpu_ms / 1e3,
-			   (unsigned long)made->peak_kib / 1024);
-	return work->options->quiet && !work->options->verbose
-		       ? 0
-		       : cli_print(buf_string(&out));
+			   (unsigned long)made->peak_kib / 1024,
+			   work->is_kept ? "; what is there stays" : "");
+	return work->options->quiet ? 0 : cli_print(buf_string(&out));
 }
 
 /* ---- the work -------------------------------------------------------------- */
 
-/* Does the cache have it with all of the functions optimised? */
-static bool optimise_is_there(const struct optimise_work *work,
-			      const struct cache_object *object)
+static const struct code_header *optimise_head(const struct optimise_work *work)
 {
-	const struct code_header *head = (const void *)object->image;
-	const uint8_t *bits = object->image + head->optimised_at;
+	return (const void *)work->object->image;
+}
 
-	if (object->result != CACHE_HIT || !head->optimised_count)
+/* Does the cache have it with all of the functions optimised? */
+static bool optimise_is_there(const struct optimise_work *work)
+{
+	const struct code_header *head = optimise_head(work);
+	const uint8_t *bits = work->object->image + head->optimised_at;
+
+	if (work->object->result != CACHE_HIT || !head->optimised_count)
 		return false;
 	for (uint32_t i = 0; i < work->count; i++) {
 		uint32_t own =
@@ -241,47 +250,67 @@ static int optimise_make(struct optimise_work *work,
 	return rc;
 }
 
+/* Where nothing was made, or more is there, that stays. */
 static int optimise_replace(struct optimise_work *work, struct err *err)
 {
-	struct cache_object *object;
+	uint32_t made = work->made.link.made_count;
 	int rc;
 
-	if (!work->made.link.made_count)
+	work->is_kept = !made || made < optimise_head(work)->optimised_count;
+	if (work->is_kept) {
+		cache_drop(work->next);
 		return 0;
-	rc = vm_optimise(work->vm, work->module, &work->made.link, &object,
+	}
+	rc = vm_optimise(work->vm, work->module, &work->made.link, work->next,
 			 err);
 	if (rc < 0)
 		return rc;
-	work->bytes = object->len;
-	return cache_published(object, err);
+	work->object = work->next;
+	return cache_published(work->object, err);
 }
 
 /* Code for a run meanwhile; where it is there already, of what kind. */
 static int optimise_begin(struct optimise_work *work, struct jit_options *kind,
 			  struct err *err)
 {
-	struct cache_object *object;
 	enum aot_which which =
 		strcmp(work->options->which, "hot") == 0 ? AOT_HOT : AOT_ALL;
-	int rc;
+	int rc = vm_compile(work->vm, work->module, &work->object, err);
 
+	if (rc < 0)
+		return rc;
+	cache_published(work->object, NULL); /* if not, it is not found */
 	vm_code_kind(work->vm, work->module, kind);
-	rc = vm_compile(work->vm, work->module, &object, err);
-	if (rc >= 0)
-		cache_published(object, NULL); /* if not, it is not found */
-	if (rc >= 0 && kind->options & CODE_TAILS)
+	if (kind->options & CODE_TAILS)
 		return err_set(err, -EPROTO,
 			       "it has tail calls, and is not optimised");
 	/* A profile of its runs goes here. */
-	if (rc >= 0)
-		rc = aot_choose(work->module, which, NULL, &work->functions,
-				&work->count, err);
+	rc = aot_choose(work->module, which, NULL, &work->functions,
+			&work->count, err);
 	if (rc < 0)
 		return rc;
-	work->bytes = object->len;
-	work->is_there = optimise_is_there(work, object);
 	work->left = calloc(work->count + 1ull, sizeof(*work->left));
 	return work->left ? 0 : err_set(err, -ENOMEM, "optimise");
+}
+
+/* Of those who want to replace it one works; what it has made may be all that
+ * the others want. */
+static int optimise_take_turn(struct optimise_work *work, struct err *err)
+{
+	int rc = 0;
+
+	progress_start(&work->progress, "brood: another optimises it");
+	while (!(work->is_there = optimise_is_there(work))) {
+		rc = cache_replace(work->object, &work->next, err);
+		if (rc >= 0 && work->next->result == CACHE_HIT)
+			work->object = work->next;
+		else if (rc != -EWOULDBLOCK)
+			break;
+		progress_tick(&work->progress);
+		clock_sleep_ms(rc < 0 ? OPTIMISE_WAIT_MS : 0);
+	}
+	progress_end(&work->progress);
+	return rc;
 }
 
 static int optimise_all(struct optimise_work *work, struct err *err)
@@ -289,6 +318,8 @@ static int optimise_all(struct optimise_work *work, struct err *err)
 	struct jit_options kind;
 	int rc = optimise_begin(work, &kind, err);
 
+	if (rc >= 0)
+		rc = optimise_take_turn(work, err);
 	if (rc < 0 || work->is_there)
 		return rc;
 	rc = optimise_make(work, &kind, err);

@@ -126,11 +126,12 @@ struct jit_options;
 void vm_code_kind(const struct vm *vm, const struct wasm_module *module,
 		  struct jit_options *kind);
 /* The same with functions that another compiler has made, of which nothing
- * else of the link is looked at; the object replaces the one that the cache
- * has.  Instances of this VM have the one before. */
+ * else of the link is looked at: into an object that is to replace the one
+ * there is (cache_replace), which takes it over.  Instances of this VM have
+ * the one before. */
 struct jit_link;
 int vm_optimise(struct vm *vm, const struct wasm_module *module,
-		const struct jit_link *made, struct cache_object **object,
+		const struct jit_link *made, struct cache_object *object,
 		struct err *err);
 /* Snapshots: instances that begin as the one that an exported function has
  * left, which neither takes nor gives anything.

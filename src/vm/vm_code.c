@@ -306,12 +306,15 @@ static void vm_code_make(struct vm_code *code, const struct wasm_module *module,
 					  made->made_count;
 }
 
-static struct cache_request
-vm_code_request(const struct vm_code *code, const struct wasm_module *module,
-		const struct vm_code_options *wanted)
+/* CLAIM 1.9 1.12 */
+static bool vm_code_find_object(struct vm_code *code,
+				const struct wasm_module *module,
+				const struct vm_code_options *wanted)
 {
 	struct cache_request request = { .fd = -1 };
 
+	if (!wanted->cache || code->options.without)
+		return false;
 	if (wanted->source.bytes == module->bytes &&
 	    wanted->source.len == module->len)
 		request = wanted->source;
@@ -319,18 +322,6 @@ vm_code_request(const struct vm_code *code, const struct wasm_module *module,
 	request.len = module->len;
 	request.options = code->options.options;
 	request.features = code->options.features;
-	return request;
-}
-
-/* CLAIM 1.9 1.12 */
-static bool vm_code_find_object(struct vm_code *code,
-				const struct wasm_module *module,
-				const struct vm_code_options *wanted)
-{
-	struct cache_request request = vm_code_request(code, module, wanted);
-
-	if (!wanted->cache || code->options.without)
-		return false;
 	if (cache_get(wanted->cache, &request, &code->object) != CACHE_HIT)
 		return false;
 	if (vm_code_open(code, module))
@@ -568,30 +559,18 @@ int vm_compile(struct vm *vm, const struct wasm_module *module,
 
 /* The code that the module has here stays what it is: it may run. */
 int vm_optimise(struct vm *vm, const struct wasm_module *module,
-		const struct jit_link *made, struct cache_object **object,
+		const struct jit_link *made, struct cache_object *object,
 		struct err *err)
 {
-	const struct vm_code_options *wanted = &vm->options.code;
-	struct vm_code code = { .code.module = module };
-	struct cache_request request;
-	int rc;
+	struct vm_code code = { .code.module = module, .object = object };
 
-	*object = NULL;
-	if (!wanted->cache)
-		return err_set(err, -EPROTO, "there is no code cache");
 	vm_code_kind(vm, module, &code.options);
-	request = vm_code_request(&code, module, wanted);
-	rc = cache_replace(wanted->cache, &request, &code.object, err);
-	if (rc < 0)
-		return rc;
-	vm_code_make(&code, module, wanted, made);
+	vm_code_make(&code, module, &vm->options.code, made);
 	jit_code_close(&code.code);
 	if (!code.is_made)
 		return err_set(err, -EPROTO, "%s", code.why);
-	if (!code.object) {
-		vm_code_drop_image(&code);
-		return err_set(err, -ENOMEM, "place for code");
-	}
-	*object = code.object;
-	return 0;
+	if (code.object)
+		return 0;
+	vm_code_drop_image(&code);
+	return err_set(err, -ENOMEM, "place for code");
 }

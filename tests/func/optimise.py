@@ -113,6 +113,11 @@ def hot():
     TAP.ok(answer.get("optimised") == 12 and
            value(path, "sum") == SUM + 12000,
            "more of them replace it later", r)
+    kept = objects()
+    r = optimise(module("hot.wat"), rules="leave:12,crash:3")
+    TAP.ok(r.status == 0 and r.out.endswith(b"; what is there stays\n") and
+           b"11 of 13" in r.out and objects() == kept,
+           "fewer of them do not", r)
     path = module("set.wat", '(global $g (mut i32) (i32.const 1))'
                   '(func (export "set") (global.set $g (call $f7)))'
                   '(func (export "get") (result i32) (global.get $g))')
