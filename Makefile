@@ -72,7 +72,8 @@ JIT_OBJECTS := $(call objects,host,src/jit/*.c) $(BUILD)/gen/jit/outs.o \
 	$(BUILD)/host/src/jit/enter.o
 LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/wasifs/*.c \
 	src/launch/*.c \
-	src/store/*.c src/image/*.c src/cache/*.c src/vm/*.c src/domain/*.c \
+	src/store/*.c src/image/*.c src/cache/*.c src/aot/*.c src/vm/*.c \
+	src/domain/*.c \
 	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
 	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
@@ -188,6 +189,7 @@ $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 	tools/words source $(wordlist 2,3,$(WORDS)) >$@
 # Compiled code is shared among builds of the same sources, and no others.
 ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
+	src/aotc/*.[ch] src/aot/object.c src/aot/join.c src/aot/request.h \
 	src/vm/vm_image.c src/vm/vm_pages.c src/vm/vm_snapshot.c \
 	include/brood/code_format.h tools/operations tools/outs)
 $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)

@@ -119,11 +119,13 @@ static int args_store(const struct args_option *option, const char *value,
 	void *place = (char *)options + option->offset;
 	struct args_list *list = place;
 
-	if (option->words && !args_is_one_of(option->words, value))
+	if (option->words && !args_is_one_of(option->words, value) &&
+	    (option->kind != ARGS_MAYBE || *value))
 		return err_set(err, -EINVAL, "%s %s: not one of %s",
 			       option->name, value, option->words);
 	switch (option->kind) {
 	case ARGS_FLAG: *(bool *)place = true; return 0;
+	case ARGS_MAYBE:
 	case ARGS_TEXT: *(const char **)place = value; return 0;
 	case ARGS_NUMBER:
 	case ARGS_MS: return args_number(option, value, place, err);
@@ -153,6 +155,8 @@ static int args_take(const struct args_verb *verb, int argc, char **argv,
 				       option->name);
 	} else if (word[len]) {
 		value = word + len + 1;
+	} else if (option->kind == ARGS_MAYBE) {
+		value = "";
 	} else if (*at + 1 < argc) {
 		value = argv[++*at];
 	} else {
@@ -238,12 +242,18 @@ static void args_put_words(struct buf *out, const char *text, int column)
 	buf_text(out, "\n");
 }
 
+/* Of one that may be without, the value has its own "[=". */
+static const char *args_before_value(const struct args_option *option)
+{
+	return option->value && option->kind != ARGS_MAYBE ? " " : "";
+}
+
 static void args_put_option(struct buf *out, const struct args_option *option)
 {
 	size_t before = out->len;
 	int used;
 
-	buf_format(out, "  %s%s%s", option->name, option->value ? " " : "",
+	buf_format(out, "  %s%s%s", option->name, args_before_value(option),
 		   option->value ? option->value : "");
 	used = (int)(out->len - before);
 	if (used + 2 > ARGS_INDENT)
@@ -303,7 +313,8 @@ void args_man(const struct args_verb *verb, const char *program,
 		buf_text(out, "\n.TP\n.B ");
 		args_roff(out, o->name);
 		if (o->value)
-			buf_format(out, " \\fI%s\\fR", o->value);
+			buf_format(out, "%s\\fI%s\\fR", args_before_value(o),
+				   o->value);
 		buf_text(out, "\n");
 		args_roff(out, o->help);
 	}

@@ -13,6 +13,7 @@ enum args_kind {
 	ARGS_NUMBER, /* long *, decimal, k/M/G accepted */
 	ARGS_MS,     /* long *, "5s", "200ms", "2m", "1h"; a bare number: s */
 	ARGS_LIST,   /* struct args_list *, may be given again */
+	ARGS_MAYBE,  /* const char **, "" without "=VALUE" */
 };
 struct args_list {
 	const char *item[32];

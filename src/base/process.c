@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -90,7 +91,45 @@ static int process_place_stdio(const struct process_plan *plan)
 	return 0;
 }
 
-static int process_become(const struct process_plan *plan, int report)
+/* What "more" is there for: a signal before the end. */
+static int process_limit(int what, uint64_t most, uint64_t more)
+{
+	struct rlimit limit;
+
+	if (getrlimit(what, &limit) < 0)
+		return -errno;
+	if (limit.rlim_max > most + more)
+		limit.rlim_max = most + more;
+	if (limit.rlim_cur > most)
+		limit.rlim_cur = most;
+	return setrlimit(what, &limit) < 0 ? -errno : 0;
+}
+
+static int process_take_limits(const struct process_limits *limits)
+{
+	int r = process_limit(RLIMIT_CORE, 0, 0);
+
+	if (r >= 0 && limits->memory_bytes)
+		r = process_limit(RLIMIT_AS, limits->memory_bytes, 0);
+	if (r >= 0 && limits->file_bytes)
+		r = process_limit(RLIMIT_FSIZE, limits->file_bytes, 0);
+	if (r >= 0 && limits->cpu_s)
+		r = process_limit(RLIMIT_CPU, limits->cpu_s, 1);
+	if (r >= 0 && limits->nice)
+		nice(limits->nice);
+	return r;
+}
+
+/* Whoever started it may have ended before it could be told of that. */
+static int process_bind(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH;
+}
+
+static int process_become(const struct process_plan *plan, int report,
+			  pid_t parent)
 {
 	int r = process_place_stdio(plan);
 
@@ -104,10 +143,12 @@ static int process_become(const struct process_plan *plan, int report)
 		setpgid(0, 0);
 	if (plan->cwd && chdir(plan->cwd) < 0)
 		return -errno;
-	if (plan->dies_with_us && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
+	if (plan->dies_with_us && (r = process_bind(parent)) < 0)
+		return r;
 	if (plan->traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		return -errno;
+	if (plan->limits && (r = process_take_limits(plan->limits)) < 0)
+		return r;
 	execve(plan->path, plan->argv, plan->envp ? plan->envp : environ);
 	return -errno;
 }
@@ -133,14 +174,14 @@ pid_t process_start(const struct process_plan *plan, struct err *err)
 {
 	int ends[2], failed = 0;
 	int r = process_report_pipe(plan, ends);
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (r < 0)
 		return err_set(err, r, "pipe");
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
-		failed = process_become(plan, ends[1]);
+		failed = process_become(plan, ends[1], parent);
 		if (write(ends[1], &failed, sizeof failed) < 0)
 			_exit(126);
 		_exit(127);

@@ -6,6 +6,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What it may have at the most; 0: as we. */
+struct process_limits {
+	uint64_t memory_bytes; /* of address space */
+	uint64_t file_bytes;   /* of each file that it writes */
+	uint32_t cpu_s;
+	int nice; /* more than ours */
+};
+
 struct process_plan {
 	const char *path; /* executed as it is, no PATH search */
 	char *const *argv;
@@ -17,6 +25,7 @@ struct process_plan {
 	bool new_session, new_group;
 	bool traced;	   /* PTRACE_TRACEME before exec */
 	bool dies_with_us; /* killed when the thread that starts it ends */
+	const struct process_limits *limits; /* and no core; NULL: ours */
 };
 /* Starts it; a failed exec is reported here, not by an exit status. */
 pid_t process_start(const struct process_plan *plan, struct err *err);

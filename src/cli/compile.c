@@ -2,10 +2,12 @@
 /* brood compile: fills the code cache ahead of the first run. */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "cache/cache.h"
 #include "cli/cli.h"
 #include "cli/init.h"
+#include "cli/optimise.h"
 #include "cli/wasm_file.h"
 #include "vm/vm.h"
 #include <errno.h>
@@ -14,7 +16,8 @@
 
 struct compile_options {
 	const char *place, *init;
-	bool quiet;
+	struct optimise_options optimise;
+	char *compiler; /* that optimises */
 };
 
 static const struct args_option compile_options[] = {
@@ -28,9 +31,43 @@ static const struct args_option compile_options[] = {
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct compile_options, init),
 	  .help = "keep what this export leaves, for brood run --init" },
+	{ .name = "--optimise",
+	  .value = "[=all|hot]",
+	  .kind = ARGS_MAYBE,
+	  .offset = offsetof(struct compile_options, optimise.which),
+	  .words = "all|hot",
+	  .help = "compile all functions, or those with loops, for speed" },
+	{ .name = "--cpu-limit",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct compile_options, optimise.cpu_ms),
+	  .help = "CPU time for the optimising of one file (10m)" },
+	{ .name = "--chunk-limit",
+	  .value = "TIME",
+	  .kind = ARGS_MS,
+	  .offset = offsetof(struct compile_options, optimise.chunk_ms),
+	  .help = "CPU time for one process of it (60s)" },
+	{ .name = "--memory-limit",
+	  .value = "SIZE",
+	  .kind = ARGS_NUMBER,
+	  .offset = offsetof(struct compile_options, optimise.memory_bytes),
+	  .help = "memory for one process of it (2G)" },
+	{ .name = "--jobs",
+	  .value = "N",
+	  .kind = ARGS_NUMBER,
+	  .offset = offsetof(struct compile_options, optimise.jobs),
+	  .help = "its processes at once, if not as many as there are CPUs" },
+	{ .name = "--json",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct compile_options, optimise.json),
+	  .help = "a JSON object a line of what was done" },
+	{ .name = "--verbose",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct compile_options, optimise.verbose),
+	  .help = "name the functions that were not optimised, and why" },
 	{ .name = "--quiet",
 	  .kind = ARGS_FLAG,
-	  .offset = offsetof(struct compile_options, quiet),
+	  .offset = offsetof(struct compile_options, optimise.quiet),
 	  .help = "say nothing of what went well" },
 	{ .name = NULL }
 };
@@ -46,6 +83,15 @@ const struct args_verb compile_args = {
 		"with --cache /var/cache/brood/code compiles for all users "
 		"of machines with the same CPU features.\n\n"
 		"The code is for runs without --fuel.\n\n"
+		"With --optimise functions are compiled once more, by a "
+		"compiler that takes its time and makes faster code, "
+		"brood-aotc. It runs as a program of its own, in processes "
+		"that have limits of time and memory; a function that cannot "
+		"be done within them, or that it does not know, stays as it "
+		"is. Until all is done, and where it is not, runs find the "
+		"code that was there before; those that run keep theirs. "
+		"Modules with tail calls are not optimised. --optimise=hot "
+		"takes only the functions that have loops.\n\n"
 		"With --init the export NAME runs once in a fresh instance, "
 		"with the standard streams and no other grant, and what it "
 		"leaves (memories, globals, tables) is put into the cache "
@@ -88,15 +134,38 @@ static int compile_fail(const struct compile_work *work, const struct err *err,
 	return code;
 }
 
+static int compile_tell_json(const struct compile_work *work,
+			     const char *result,
+			     const struct cache_object *object)
+{
+	auto_buf struct buf out = { 0 };
+	struct json json;
+
+	json_start(&json, &out);
+	json_open(&json, NULL);
+	json_text(&json, "file", work->path);
+	json_text(&json, "result", result);
+	json_number(&json, "bytes", (int64_t)object->len);
+	json_number(&json, "ms",
+		    (int64_t)((clock_ns() - work->began_ns) / 1000000));
+	json_close(&json);
+	buf_text(&out, "\n");
+	return cli_print(buf_string(&out));
+}
+
 static int compile_tell(const struct compile_work *work,
 			const struct cache_object *object)
 {
 	auto_buf struct buf line = { 0 };
 	double ms = (double)(clock_ns() - work->began_ns) / 1e6;
+	bool is_there = object->result == CACHE_HIT;
 
-	if (work->options->quiet)
+	if (work->options->optimise.json)
+		return compile_tell_json(work, is_there ? "there" : "compiled",
+					 object);
+	if (work->options->optimise.quiet)
 		return 0;
-	if (object->result == CACHE_HIT)
+	if (is_there)
 		buf_format(&line, "%s: is there\n", work->path);
 	else
 		buf_format(&line, "%s: %lu KiB of code in %.0f ms\n",
@@ -126,7 +195,12 @@ static int compile_tell_snapshot(const struct compile_work *work,
 {
 	auto_buf struct buf line = { 0 };
 
-	if (work->options->quiet)
+	if (work->options->optimise.json)
+		return compile_tell_json(work,
+					 work->init.is_found ? "snapshot there"
+							     : "snapshot",
+					 object);
+	if (work->options->optimise.quiet)
 		return 0;
 	if (work->init.is_found)
 		buf_format(&line, "%s: what %s leaves is there\n", work->path,
@@ -161,12 +235,36 @@ static int compile_snapshot(struct compile_work *work,
 	return compile_tell_snapshot(work, object);
 }
 
-static int compile_module(struct compile_work *work)
+static int compile_plain(struct compile_work *work, struct wasm_module **module)
 {
 	struct cache_object *object;
 	struct err err = { 0 };
-	struct wasm_module *module;
 	int code, result;
+
+	progress_start(&work->progress, "brood: compiling");
+	result = compile_make(work, module, &object, &err, &code);
+	progress_end(&work->progress);
+	return result < 0 ? compile_fail(work, &err, code)
+			  : compile_tell(work, object);
+}
+
+static int compile_optimised(struct compile_work *work,
+			     struct wasm_module **module)
+{
+	struct err err = { 0 };
+
+	if (vm_load_in_place(&work->vm, work->bytes.data, work->bytes.len,
+			     module, &err) < 0)
+		return compile_fail(work, &err, CLI_NOT_EXECUTABLE);
+	return optimise_module(&work->vm, *module, work->path,
+			       work->options->compiler,
+			       &work->options->optimise);
+}
+
+static int compile_module(struct compile_work *work)
+{
+	struct wasm_module *module;
+	int code;
 
 	work->vm.options.code.source = (struct cache_request){
 		.bytes = work->bytes.data,
@@ -175,12 +273,8 @@ static int compile_module(struct compile_work *work)
 		.stamp = work->source.stamp,
 		.name = work->path,
 	};
-	progress_start(&work->progress, "brood: compiling");
-	result = compile_make(work, &module, &object, &err, &code);
-	progress_end(&work->progress);
-	if (result < 0)
-		return compile_fail(work, &err, code);
-	code = compile_tell(work, object);
+	code = work->options->optimise.which ? compile_optimised(work, &module)
+					     : compile_plain(work, &module);
 	if (code || !work->options->init)
 		return code;
 	return compile_snapshot(work, module);
@@ -227,17 +321,24 @@ static int compile_one(const struct compile_options *options, const char *path)
 	return code;
 }
 
-int compile_run(int argc, char **argv)
+static int compile_all(const struct compile_options *options, int count,
+		       char **paths)
 {
-	struct compile_options options = { 0 };
-	struct err err = { 0 };
-	char **operands;
-	int count, code, worst = 0;
+	int worst = 0;
 
-	if (cli_parse(&compile_args, argc, argv, &options, &operands, &count,
-		      &code) < 0)
-		return code;
-	const struct cache_options cache = { .place = options.place };
+	for (int i = 0; i < count; i++) {
+		int code = compile_one(options, paths[i]);
+
+		if (code > worst)
+			worst = code;
+	}
+	return worst;
+}
+
+static int compile_check(struct compile_options *options)
+{
+	const struct cache_options cache = { .place = options->place };
+	struct err err = { 0 };
 	char *folder = cache_folder(&cache, &err);
 
 	if (!folder) {
@@ -245,10 +346,28 @@ int compile_run(int argc, char **argv)
 		return cli_fail(&err, NULL);
 	}
 	free(folder);
-	for (int i = 0; i < count; i++) {
-		code = compile_one(&options, operands[i]);
-		if (code > worst)
-			worst = code;
-	}
-	return worst;
+	if (!options->optimise.which)
+		return 0;
+	if (options->optimise.cpu_ms < 1 || options->optimise.chunk_ms < 1 ||
+	    options->optimise.memory_bytes < 1)
+		return cli_wrong("a limit of nothing lets nothing be done");
+	options->compiler = optimise_find();
+	return options->compiler ? 0 : CLI_SYSTEM;
+}
+
+int compile_run(int argc, char **argv)
+{
+	struct compile_options options = { 0 };
+	char **operands;
+	int count, code;
+
+	optimise_usual(&options.optimise);
+	if (cli_parse(&compile_args, argc, argv, &options, &operands, &count,
+		      &code) < 0)
+		return code;
+	code = compile_check(&options);
+	if (!code)
+		code = compile_all(&options, count, operands);
+	free(options.compiler);
+	return code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood doctor: tries what the other verbs rely on, one probe a line, and
  * tells for each that is not there what to change to get more. */
+#include "aot/aot.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -485,6 +486,26 @@ static void doctor_compiler(struct doctor_finding *finding)
 		    features ? " with" : "", buf_string(&text));
 }
 
+/* For "brood compile --optimise". */
+static void doctor_optimiser(struct doctor_finding *finding)
+{
+	auto_buf struct buf version = { 0 };
+	struct err err = { 0 };
+	auto_free char *path = where_is_compiler(&err);
+
+	if (!path)
+		doctor_note(finding, DOCTOR_LESS,
+			    "apt install llvm-19-dev, and build anew",
+			    "none; byte code runs by the baseline compiler");
+	else if (aot_version(path, &version, &err) < 0)
+		doctor_note(finding, DOCTOR_LESS, "apt install libllvm19",
+			    "none that runs: %.250s", err.text);
+	else
+		doctor_note(finding, DOCTOR_OK, NULL, "%.100s, %.180s",
+			    buf_string(&version), path);
+	cli_plain(finding->text);
+}
+
 static void doctor_domains(struct doctor_finding *finding)
 {
 	struct kvm_facts facts;
@@ -553,6 +574,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "/proc/PID/exe", doctor_exe_link, false },
 	{ "Wasm engine", doctor_engine, false },
 	{ "Wasm compiler", doctor_compiler, false },
+	{ "Wasm optimiser", doctor_optimiser, false },
 	{ "Wasm refused", doctor_refused, false },
 	{ "domains", doctor_domains, false },
 	{ "domain CPU", doctor_domain_cpu, true },

@@ -6,7 +6,10 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "launch/install.h"
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #ifndef BROOD_BINDIR
 #define BROOD_BINDIR "/usr/local/bin"
@@ -39,4 +42,17 @@ char *where_is(const char *tool, struct err *err)
 	if (found)
 		err_clear(err);
 	return found;
+}
+
+char *where_is_compiler(struct err *err)
+{
+	const char *told = getenv("BROOD_AOTC");
+
+	if (!told || !*told)
+		return where_is("brood-aotc", err);
+	if (access(told, X_OK) < 0) {
+		err_set(err, -errno, "%s, as BROOD_AOTC says", told);
+		return NULL;
+	}
+	return strdup(told);
 }

@@ -11,3 +11,7 @@
  * in the folders of an install.  The latter two are for programs that use
  * the library and lie anywhere. */
 char *where_is(const char *tool, struct err *err);
+
+/* The optimiser's compiler, "brood-aotc": what BROOD_AOTC names, else where
+ * the others are. */
+char *where_is_compiler(struct err *err);

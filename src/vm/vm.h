@@ -121,6 +121,18 @@ int vm_check_imports(const struct vm *vm, const struct wasm_module *module,
  * memories, or finds that it was; *object is the VM's cache's. */
 int vm_compile(struct vm *vm, const struct wasm_module *module,
 	       struct cache_object **object, struct err *err);
+/* Which code it compiles then. */
+struct jit_options;
+void vm_code_kind(const struct vm *vm, const struct wasm_module *module,
+		  struct jit_options *kind);
+/* The same with functions that another compiler has made, of which nothing
+ * else of the link is looked at: into an object that is to replace the one
+ * there is (cache_replace), which takes it over.  Instances of this VM have
+ * the one before. */
+struct jit_link;
+int vm_optimise(struct vm *vm, const struct wasm_module *module,
+		const struct jit_link *made, struct cache_object *object,
+		struct err *err);
 /* Snapshots: instances that begin as the one that an exported function has
  * left, which neither takes nor gives anything.
  *

@@ -37,6 +37,7 @@ struct vm_code {
 struct vm_compile {
 	const struct wasm_module *module;
 	const struct vm_code_options *wanted;
+	const struct jit_link *made; /* by another compiler */
 	struct jit_compiler *compilers[THREADS_MOST];
 	unsigned count;
 	uint32_t next; /* function; atomic */
@@ -60,17 +61,40 @@ static uint32_t vm_code_take(struct vm_compile *compile, uint32_t *end)
 	return first;
 }
 
+/* The first one made that is this function or comes behind it. */
+static const struct jit_made *vm_code_find_made(const struct jit_link *link,
+						uint32_t function)
+{
+	uint32_t low = 0, high = link->made_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (link->made[middle].function < function)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return link->made + low;
+}
+
 static bool vm_code_some(struct vm_compile *compile,
 			 struct jit_compiler *compiler, uint32_t first,
 			 uint32_t end)
 {
+	const struct jit_link *link = compile->made;
+	const struct jit_made *made = vm_code_find_made(link, first);
+	const struct jit_made *last = link->made + link->made_count;
 	struct wasm_error error;
 
-	for (uint32_t i = first; i < end; i++)
-		if (jit_compile(compiler, i, &error) < 0) {
+	for (uint32_t i = first; i < end; i++) {
+		if (made < last && made->function == i) {
+			made++;
+		} else if (jit_compile(compiler, i, &error) < 0) {
 			__atomic_store_n(&compile->failed, 1, __ATOMIC_RELAXED);
 			return false;
 		}
+	}
 	return true;
 }
 
@@ -251,29 +275,35 @@ static bool vm_code_open(struct vm_code *code, const struct wasm_module *module)
 
 /* CLAIM 1.5 */
 static void vm_code_make(struct vm_code *code, const struct wasm_module *module,
-			 const struct vm_code_options *wanted)
+			 const struct vm_code_options *wanted,
+			 const struct jit_link *made)
 {
-	struct vm_compile compile = { .module = module, .wanted = wanted };
+	struct vm_compile compile = { .module = module,
+				      .wanted = wanted,
+				      .made = made };
 
 	code->why = "there is not enough memory to compile it";
 
 	if (vm_code_compile(&compile, &code->options)) {
-		struct jit_link link = { .compilers = compile.compilers,
-					 .count = compile.count };
+		struct jit_link link = *made;
 
+		link.compilers = compile.compilers;
+		link.count = compile.count;
 		if (vm_code_write(code, &link))
 			vm_code_open(code, module);
 	}
 	log_event("code.compile", "\"functions\":%u,\"threads\":%u",
-		  module->function_count - module->imported_functions,
+		  module->function_count - module->imported_functions -
+			  made->made_count,
 		  compile.count);
 	for (unsigned i = 0; i < compile.count; i++)
 		jit_compiler_free(compile.compilers[i]);
 	if (!code->is_made)
 		vm_code_drop_image(code);
 	else if (wanted->told)
-		wanted->told->compiled +=
-			module->function_count - module->imported_functions;
+		wanted->told->compiled += module->function_count -
+					  module->imported_functions -
+					  made->made_count;
 }
 
 /* CLAIM 1.9 1.12 */
@@ -303,8 +333,10 @@ static bool vm_code_find_object(struct vm_code *code,
 static void vm_code_fill(struct vm_code *code, const struct wasm_module *module,
 			 const struct vm_code_options *wanted)
 {
+	static const struct jit_link none = { 0 };
+
 	if (!vm_code_find_object(code, module, wanted))
-		vm_code_make(code, module, wanted);
+		vm_code_make(code, module, wanted, &none);
 }
 
 /* Of modules */
@@ -431,17 +463,27 @@ void vm_code_forget(struct vm_code *code)
 	free(code);
 }
 
-bool vm_code_prepare(struct vm *vm, const struct wasm_module *module)
+void vm_code_kind(const struct vm *vm, const struct wasm_module *module,
+		  struct jit_options *kind)
 {
 	const struct vm_code_options *wanted = &vm->options.code;
-	struct jit_options options = {
+
+	*kind = (struct jit_options){
 		.options = (vm->options.store.fuel ? CODE_FUEL : 0) |
 			   (module->has_tail_calls ? CODE_TAILS : 0),
 		.features = jit_features() & ~wanted->without_features,
 		.without = wanted->without
 	};
-	const struct vm_code *code = vm_code_of(module, &options, wanted);
+}
 
+bool vm_code_prepare(struct vm *vm, const struct wasm_module *module)
+{
+	const struct vm_code_options *wanted = &vm->options.code;
+	const struct vm_code *code;
+	struct jit_options options;
+
+	vm_code_kind(vm, module, &options);
+	code = vm_code_of(module, &options, wanted);
 	return code && code->is_made;
 }
 
@@ -497,19 +539,15 @@ int vm_code_bind(void *env, struct wasm_instance *instance)
 	return -1;
 }
 
-/* As an instance with a guarded memory would want it. */
 int vm_compile(struct vm *vm, const struct wasm_module *module,
 	       struct cache_object **object, struct err *err)
 {
 	const struct vm_code_options *wanted = &vm->options.code;
-	struct jit_options options = {
-		.options = (vm->options.store.fuel ? CODE_FUEL : 0) |
-			   (module->has_tail_calls ? CODE_TAILS : 0),
-		.features = jit_features() & ~wanted->without_features,
-		.without = wanted->without,
-	};
-	const struct vm_code *code = vm_code_of(module, &options, wanted);
+	const struct vm_code *code;
+	struct jit_options options;
 
+	vm_code_kind(vm, module, &options);
+	code = vm_code_of(module, &options, wanted);
 	*object = NULL;
 	if (!code || !code->is_made)
 		return err_set(err, -ENOMEM, "compile a module");
@@ -517,4 +555,22 @@ int vm_compile(struct vm *vm, const struct wasm_module *module,
 		return err_set(err, -ENOMEM, "place for code");
 	*object = code->object;
 	return 0;
+}
+
+/* The code that the module has here stays what it is: it may run. */
+int vm_optimise(struct vm *vm, const struct wasm_module *module,
+		const struct jit_link *made, struct cache_object *object,
+		struct err *err)
+{
+	struct vm_code code = { .code.module = module, .object = object };
+
+	vm_code_kind(vm, module, &code.options);
+	vm_code_make(&code, module, &vm->options.code, made);
+	jit_code_close(&code.code);
+	if (!code.is_made)
+		return err_set(err, -EPROTO, "%s", code.why);
+	if (code.object)
+		return 0;
+	vm_code_drop_image(&code);
+	return err_set(err, -ENOMEM, "place for code");
 }
