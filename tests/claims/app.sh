@@ -4,5 +4,6 @@
 # machines.
 # needs: python3 busybox
 # timeout: 400
+# alone
 exec /usr/bin/env PYTHONPATH="$(dirname "$0")/../lib" \
 	python3 "$(dirname "$0")/app.py"
