@@ -420,7 +420,7 @@ install: all man ## into DESTDIR and PREFIX
 	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
 		$(BUILD)/brood-start $(BUILD)/brood-installer \
-		$(BUILD)/brood-shim.so \
+		$(wildcard $(BUILD)/brood-aotc) $(BUILD)/brood-shim.so \
 		$(DESTDIR)$(PREFIX)/lib/brood/
 	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/
 	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0
