@@ -3,6 +3,7 @@
  * of it runs.					       CLAIM 0.5 0.7 */
 #include "bare/raw.h"
 #include "bare/wire_check.h"
+#include "brood/pool_hint.h"
 #include "launch/hatch/starter.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,14 +30,25 @@ union clone_control {
 	char room[CMSG_SPACE(CLONE_FDS * sizeof(int))];
 };
 
-/* The file lies beside the socket's public name.  The last template's word
- * stays when it ends, so that who finds copies told of and nobody there asks
- * for a new one; none was ever here if there is no file. */
+/* The last template's word stays when it ends.  One that had a pool is missed
+ * then, whatever it said last: on a busy machine its pool may have been empty
+ * for long. */
+static bool clone_is_missed(int fd, const struct pool_hint *hint)
+{
+	struct flock any = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return hint->pool > 0 && raw_3(fcntl, fd, F_OFD_GETLK, &any) == 0 &&
+	       any.l_type == F_UNLCK;
+}
+
+/* The file lies beside the socket's public name; none was ever here if there
+ * is no file.  Where copies are told of, the clone finds out by itself that
+ * nobody is there. */
 bool clone_waits(struct starter *starter)
 {
 	char path[sizeof starter->entry.live + 8];
 	size_t len = strlen(starter->entry.live);
-	uint32_t waiting = 0;
+	struct pool_hint hint = { 0, 0 };
 	long fd;
 
 	if (len < 4 || memcmp(starter->entry.live + len - 4, "live", 4) != 0)
@@ -49,9 +61,11 @@ bool clone_waits(struct starter *starter)
 		starter->stale = true;
 		return false;
 	}
-	raw_3(read, fd, &waiting, sizeof waiting);
+	raw_3(read, fd, &hint, sizeof hint);
+	if (hint.ready == 0 && clone_is_missed((int)fd, &hint))
+		starter->stale = true;
 	raw_1(close, fd);
-	return waiting > 0;
+	return hint.ready > 0;
 }
 
 static const char *clone_no_server(long error)

@@ -22,9 +22,9 @@ void pool_hint(void)
 {
 	struct shim_serving *serving = &shim.serving;
 
-	if (serving->draining || serving->hinted == serving->ready)
+	if (serving->draining || serving->hinted.ready == serving->ready)
 		return;
-	serving->hinted = serving->ready;
+	serving->hinted.ready = serving->ready;
 	raw_4(pwrite64, serving->hint, &serving->hinted, sizeof serving->hinted,
 	      0);
 }

@@ -119,15 +119,17 @@ static void serve_take_signals(void)
 static void serve_hint(const struct control_serve *order)
 {
 	struct shim_serving *serving = &shim.serving;
+	struct flock all = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 	long fd;
 
 	if (!memchr(order->waiting, 0, sizeof order->waiting))
 		serve_fail("the path of the hint", -ENAMETOOLONG);
 	fd = raw_4(openat, AT_FDCWD, order->waiting,
-		   O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		   O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
 		   0600);
 	serving->hint = fd < 0 ? -1 : serve_raise(fd, order->waiting);
-	serving->hinted = ~0u;
+	raw_3(fcntl, serving->hint, F_OFD_SETLK, &all);
+	serving->hinted = (struct pool_hint){ ~0u, order->pool };
 	pool_hint();
 }
 

@@ -28,6 +28,7 @@
 #pragma once
 #include "bare/identity.h"
 #include "bare/raw.h"
+#include "brood/pool_hint.h"
 #include "brood/program_image.h"
 #include "launch/shim_control.h"
 #include <elf.h>
@@ -114,8 +115,8 @@ struct shim_serving {
 	uint64_t generation;
 	uint32_t pool, hold, hatch;
 	int listener, signals;
-	int hint;		   /* file for starters, and what it says: */
-	uint32_t hinted;	   /* how many copies are ready */
+	int hint; /* file for starters, and what it says */
+	struct pool_hint hinted;
 	int tell, told;		   /* pool copies -> template */
 	struct wire_identity said; /* who the template is */
 	struct identity_seen seen;
