@@ -191,6 +191,7 @@ $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
 	src/aotc/*.[ch] src/aot/object.c src/aot/join.c src/aot/request.h \
 	src/vm/vm_image.c src/vm/vm_pages.c src/vm/vm_snapshot.c \
+	src/aotc/*.[chS] tools/aot-operations \
 	include/brood/code_format.h tools/operations tools/outs)
 $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
