@@ -117,7 +117,7 @@ class Server:
         self.control = os.path.join(os.path.dirname(self.path), "control")
         self.good = self.take_launch(["cat"])
         self.settle()
-        self.before = self.figures()
+        self.before = self.figures()[:2]
 
     def take_launch(self, args):
         """The packet that a starter sends for these arguments."""
@@ -164,14 +164,26 @@ class Server:
         # the first launches teach it which pages are touched
         for _ in range(2):
             warm.launch(self.program, "cat", via="clone")
-        # 0 to 2, the listener, and the way to tell the template
-        warm.wait_until(lambda: self.figures()[2] == [5] * self.pool, 20)
+        warm.wait_until(lambda: self.has_pool(self.figures()[2]), 20)
+
+    def has_pool(self, copies):
+        """A busy machine's lacks some; it has one when a clone was asked for
+        while there was none.  Each holds 0 to 2, the listener, and the way
+        to tell the template."""
+        if self.pool and not copies:
+            warm.launch(self.program, "cat", via="clone")
+        return set(copies) <= {5} and \
+            min(self.pool, 1) <= len(copies) <= self.pool
+
+    def rests(self):
+        *now, copies = self.figures()
+        return self.has_pool(copies) and tuple(now) == self.before
 
     def check(self, words, fine=True, detail=""):
         """The same template serves, and nothing has leaked."""
         now = warm.wait_until(lambda: warm.template(self.program), 5) or {}
         got = warm.launch(self.program, "cat", via="clone", stdin=b"words")
-        same = warm.wait_until(lambda: self.figures() == self.before, 10, 0.02)
+        same = warm.wait_until(self.rests, 10, 0.02)
         TAP.ok(fine and got.status == 0 and got.out == b"words" and
                (got.report or {}).get("way") == "clone" and same and
                now.get("pid") == self.entry["pid"] and
