@@ -90,7 +90,12 @@ static const char module_text[] =
 static const char other_text[] =
 	"(module (memory 1) (data (i32.const 0) \"\\64\")"
 	"(tag $tag (export \"tag\") (param i32))"
+	"(func $many (param i64 i64 i64 i64 i64 i64 i64 i64) (result i32)"
+	" (i32.wrap_i64 (i64.add (local.get 6) (local.get 7))))"
 	"(func (export \"inc\")" I_I
+	" (if (i32.eq (local.get 0) (i32.const 9)) (then (return_call $many"
+	"  (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)"
+	"  (i64.const 5) (i64.const 6) (i64.const 7) (i64.const 8))))"
 	" (if (i32.eq (local.get 0) (i32.const 7)) (then unreachable))"
 	" (if (i32.eq (local.get 0) (i32.const 8))"
 	"  (then (throw $tag (i32.const 42))))"
@@ -439,6 +444,7 @@ TEST(both_kinds_call_each_other)
 		gives(&s, "twice", 4, 0, 1008);
 		gives(&s, "calls", 4, 0, 1013);
 		gives(&s, "other", 5, 0, 105);
+		gives(&s, "other", 9, 0, 15); /* a tail call moves rsp */
 		for (uint32_t i = 0; i < CASES; i++)
 			gives(&s, "switch", i, 0, 10 + i);
 		gives(&s, "pair", 30, 50, 20);
@@ -535,13 +541,13 @@ TEST(traps_and_traces)
 		traps(&s, "top", 1, WASM_TRAP_unreachable,
 		      FRAMES(M(M_TRAP), M(B_LOW), M(M_MID), M(B_TOP)));
 		traps(&s, "other", 7, WASM_TRAP_unreachable,
-		      FRAMES(O(0), M(M_OTHER)));
+		      FRAMES(O(1), M(M_OTHER)));
 		traps(&s, "catch", 7, WASM_TRAP_unreachable,
-		      FRAMES(O(0), M(M_OTHER), M(B_THROW), M(M_PASS),
+		      FRAMES(O(1), M(M_OTHER), M(B_THROW), M(M_PASS),
 			     M(B_CATCH)));
 		traps(&s, "host", 0, WASM_TRAP_host, FRAMES(H(0), M(M_HOST)));
 		traps(&s, "pair", 0, WASM_TRAP_unreachable,
-		      FRAMES(O(1), M(M_PAIR)));
+		      FRAMES(O(2), M(M_PAIR)));
 		traps(&s, "null", 0, WASM_TRAP_null_function,
 		      FRAMES(M(M_NULL)));
 		gives(&s, "calls", 4, 0, 1013);
@@ -610,7 +616,7 @@ TEST(exceptions)
 		gives(&s, "around", 1, 0, 11021);
 		gives(&s, "around", 8, 0, 11042);
 		traps(&s, "other", 8, WASM_TRAP_thrown,
-		      FRAMES(O(0), M(M_OTHER)));
+		      FRAMES(O(1), M(M_OTHER)));
 		scene_close(&s);
 	}
 }
