@@ -17,12 +17,13 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	AOT_NICE = 5,
 	AOT_WORDS_MOST = 1024 * 1024,
-	AOT_VERSION_MS = 10000,
+	AOT_VERSION_S = 10, /* of CPU time */
 };
 
 /* A sanitizer's own memory is larger than any limit. */
@@ -32,10 +33,16 @@ static const bool aot_limits_memory = false;
 static const bool aot_limits_memory = true;
 #endif
 
-/* Beside others it may have to wait for a CPU. */
-static int aot_patience_ms(uint32_t cpu_s)
+static void aot_be_patient(struct aot_compiler *compiler)
 {
-	return cpu_s < 3600 ? 1000 + 4000 * (int)cpu_s : INT32_MAX;
+	const uint32_t s = compiler->cpu_s;
+
+	compiler->patience_ms = 5000 + 1000 * (int)(s < 25 ? s : 25);
+	compiler->look = clock_deadline(compiler->patience_ms);
+	/* Beside others it may have to wait for a CPU. */
+	compiler->deadline =
+		clock_deadline(s < 3600 ? 60000 + 30000 * (int)s : INT32_MAX);
+	compiler->cpu_ns = 0;
 }
 
 /* ---- its begin ------------------------------------------------------------- */
@@ -118,6 +125,7 @@ static int aot_begin(struct aot_compiler *compiler, const char *program,
 
 	compiler->pid = 0;
 	compiler->pidfd = compiler->words = -1;
+	aot_be_patient(compiler);
 	rc = compiler->object = aot_memory_file("brood-object", err);
 	if (rc >= 0)
 		rc = compiler->words = aot_memory_file("brood-words", err);
@@ -143,7 +151,6 @@ int aot_compiler_start(struct aot_compiler *compiler,
 		return rc;
 	compiler->cpu_s = cpu_s;
 	compiler->memory_bytes = work->limits.memory_bytes;
-	compiler->deadline = clock_deadline(aot_patience_ms(cpu_s));
 	return aot_begin(compiler, work->program, argv, request, err);
 }
 
@@ -151,7 +158,7 @@ int aot_compiler_start(struct aot_compiler *compiler,
 
 int aot_compiler_left_ms(const struct aot_compiler *compiler)
 {
-	return clock_left_ms(compiler->deadline);
+	return clock_left_ms(compiler->look);
 }
 
 /* Its first bytes, or none of a file that is too large. */
@@ -235,8 +242,8 @@ static void aot_judge(const struct aot_compiler *compiler, int status,
 	if (end->is_fine)
 		return;
 	if (is_late)
-		aot_tell(end, "no answer in %d s",
-			 aot_patience_ms(compiler->cpu_s) / 1000);
+		aot_tell(end, "nothing done for %d s",
+			 compiler->patience_ms / 1000);
 	else if (aot_had_no_time(compiler, end, signal))
 		aot_tell(end, "longer than %u s", compiler->cpu_s);
 	else if (signal == SIGXFSZ)
@@ -295,11 +302,33 @@ static bool aot_is_over(const struct aot_compiler *compiler)
 	return rc < 0 || info.si_pid != 0;
 }
 
+/* Time to look, and it hangs. */
+static bool aot_hangs(struct aot_compiler *compiler)
+{
+	const uint64_t some_ns = 1000000;
+	struct timespec used = { 0 };
+	clockid_t clock;
+	uint64_t ns;
+
+	if (clock_left_ms(compiler->look) != 0)
+		return false;
+	if (clock_getcpuclockid(compiler->pid, &clock) != 0 ||
+	    clock_gettime(clock, &used) < 0 ||
+	    clock_left_ms(compiler->deadline) == 0)
+		return true;
+	ns = (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+	if (ns < compiler->cpu_ns + some_ns)
+		return true;
+	compiler->cpu_ns = ns;
+	compiler->look = clock_deadline(compiler->patience_ms);
+	return false;
+}
+
 bool aot_compiler_ended(struct aot_compiler *compiler, struct aot_end *end)
 {
 	bool is_over = aot_is_over(compiler);
 
-	if (!is_over && aot_compiler_left_ms(compiler) != 0)
+	if (!is_over && !aot_hangs(compiler))
 		return false;
 	aot_reap(compiler, !is_over, end);
 	aot_forget(compiler);
@@ -356,9 +385,8 @@ int aot_version(const char *program, struct buf *text, struct err *err)
 	char name[] = "brood-aotc", asked[] = "--version";
 	char *const argv[] = { name, asked, NULL };
 	struct aot_compiler compiler = {
-		.cpu_s = AOT_VERSION_MS / 1000,
+		.cpu_s = AOT_VERSION_S,
 		.memory_bytes = aot_limits_usual.memory_bytes,
-		.deadline = clock_deadline(AOT_VERSION_MS),
 	};
 	int rc = aot_begin(&compiler, program, argv, -1, err);
 

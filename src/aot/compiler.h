@@ -11,7 +11,10 @@ struct aot_compiler {
 	int object, words; /* what it writes */
 	uint32_t cpu_s;	   /* it may have */
 	uint64_t memory_bytes;
-	uint64_t deadline;
+	/* It is looked at, and has to have had some CPU time since then; and
+	 * it has to be over. */
+	uint64_t look, deadline, cpu_ns;
+	int patience_ms;
 };
 /* How it went. */
 struct aot_end {
@@ -24,7 +27,7 @@ struct aot_end {
 int aot_compiler_start(struct aot_compiler *compiler,
 		       const struct aot_work *work, const uint32_t *functions,
 		       uint32_t count, uint32_t cpu_s, struct err *err);
-/* How long it may still be without an end. */
+/* How long nobody needs to look at it, unless it ends. */
 int aot_compiler_left_ms(const struct aot_compiler *compiler);
 /* true: it is over, and its end is to be freed. */
 bool aot_compiler_ended(struct aot_compiler *compiler, struct aot_end *end);

@@ -568,7 +568,9 @@ int vm_optimise(struct vm *vm, const struct wasm_module *module,
 	vm_code_make(&code, module, &vm->options.code, made);
 	jit_code_close(&code.code);
 	if (!code.is_made)
-		return err_set(err, -EPROTO, "%s", code.why);
+		return err_set(err, -EPROTO,
+			       "what was made cannot be linked, or there is "
+			       "not enough memory");
 	if (code.object)
 		return 0;
 	vm_code_drop_image(&code);

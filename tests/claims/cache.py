@@ -20,7 +20,7 @@ os.makedirs(WORK, exist_ok=True)
 MODULE = os.path.join(WORK, "many.wasm")
 FUNCTIONS = 6000
 RANGE = 1 << 30
-VERSION = 2  # of the format
+VERSION = 3  # of the format
 HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ")  # and more
 
 

@@ -19,7 +19,7 @@ PAGE = 4096
 HEAD = struct.Struct("=8sII32s32sIIIIQQQQQ3QII6Q")
 
 
-def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=2):
+def image(key, functions=10, text=3 * PAGE, options=0, features=0, version=3):
     """A code object with its right checksum."""
     tables = b"".join(struct.pack("=II", 16 * i, 0)
                       for i in range(functions + 1))
@@ -185,7 +185,7 @@ def looks_wrong():
     """What would not be mapped is listed with the reason."""
     made = {
         "cut": put("cut"), "writable": put("writable"),
-        "version": put("version", version=3), "renamed": put("renamed"),
+        "version": put("version", version=2), "renamed": put("renamed"),
         "link": put("link"),
     }
     path = {n: os.path.join(CODE, k) for n, k in made.items()}

@@ -136,7 +136,7 @@ def failures():
             ("leave", "it is not liked"),
             ("alien", "section .text.f1"),
             ("spin", "longer than 1 s"),
-            ("hang", "no answer in 5 s"),
+            ("hang", "nothing done for 6 s"),
             ("eat", "more than 300 MiB: LLVM ERROR: out of memory")):
         if rule == "eat" and SANITISED:
             TAP.skip("memory", "it is not limited under a sanitizer")
@@ -248,10 +248,11 @@ def hostile():
     cases = [("a half", whole[:len(whole) // 2]),
              ("its header", whole[:64]),
              ("noise", os.urandom(5000)),
-             ("writable text", changed(1, 2, 7)),
-             ("text of no end", changed(1, 5, 1 << 62)),
-             ("text behind it", changed(1, 4, len(whole))),
-             ("all of it as text", changed(1, 5, len(whole) - 64)),
+             ("writable text", changed(2, 2, 7)),
+             ("writable constants", changed(1, 2, 3)),
+             ("text of no end", changed(2, 5, 1 << 62)),
+             ("text behind it", changed(2, 4, len(whole))),
+             ("all of it as text", changed(2, 5, len(whole) - 64)),
              ("no names", changed(count - 2, 1, 1)),
              ("an executable file", open("/bin/true", "rb").read()[:50000])]
     for name, data in cases:

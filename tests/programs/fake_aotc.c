@@ -28,7 +28,7 @@ static struct aot_request request;
 static uint32_t *functions;
 static struct object object;
 static uint8_t bytes[OBJECT_BYTES];
-static uint8_t codes[OBJECT_SECTIONS][8];
+static uint32_t constants[OBJECT_SECTIONS], constants_symbol;
 
 static void read_all(void *to, size_t len)
 {
@@ -165,16 +165,27 @@ static void answer_file(const char *path)
 	exit(0);
 }
 
-/* mov eax, 1000 + function; ret */
+/* mov eax, [constant]; ret */
 static void make(uint32_t number, uint32_t function)
 {
-	const uint32_t value = 1000 + function;
-	uint8_t *code = codes[number];
+	static const uint8_t code[] = { 0x8b, 0x05, 0, 0, 0, 0, 0xc3 };
+	uint32_t section =
+		object_function(&object, function, code, sizeof(code));
 
-	code[0] = 0xb8;
-	memcpy(code + 1, &value, 4);
-	code[5] = 0xc3;
-	object_function(&object, function, code, 6);
+	constants[number] = 1000 + function;
+	object_relocation(&object, section, 2, R_X86_64_PC32, constants_symbol,
+			  4 * (int64_t)number - 4);
+}
+
+static void begin(void)
+{
+	uint32_t section;
+
+	object_init(&object);
+	section = object_section(&object, ".rodata.cst4", SHF_ALLOC | SHF_MERGE,
+				 constants, 4 * (request.function_count + 1ull),
+				 4);
+	constants_symbol = object_symbol(&object, "", STB_LOCAL, section, 0);
 }
 
 static void log_run(const char *path)
@@ -214,7 +225,7 @@ int main(int argc, char **argv)
 	misbehave();
 	if (getenv("FAKE_AOTC_OBJECT"))
 		answer_file(getenv("FAKE_AOTC_OBJECT"));
-	object_init(&object);
+	begin();
 	for (uint32_t i = 0; i < request.function_count; i++)
 		if (is_left(functions[i]))
 			fprintf(stderr, "f%u: it is not liked\n", functions[i]);
