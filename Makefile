@@ -100,6 +100,9 @@ FUZZ := $(call programs,tests/fuzz/fuzz_*.c) \
 FAULT := $(call programs,tests/fault/*.c)
 CLAIMS := $(call programs,tests/claims/*.c)
 SPEC_RUNNER := $(BUILD)/tests/spec/spec
+# Tests with the optimiser inside, where LLVM is (LLVM_CONFIG below).
+OPTIMISED := $(BUILD)/tests/spec/spec_optimised \
+	$(BUILD)/tests/fuzz/optimised
 BENCH := $(call programs,bench/*.c)
 EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
@@ -111,13 +114,15 @@ PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 # The optimiser is made where LLVM is; without it all else works.
 LLVM_CONFIG ?= $(shell command -v llvm-config-19)
 AOTC_CLANG ?= $(shell command -v clang-19)
-PRODUCTS += $(if $(LLVM_CONFIG),$(if $(AOTC_CLANG),$(BUILD)/brood-aotc))
+HAVE_AOTC := $(if $(LLVM_CONFIG),$(AOTC_CLANG))
+PRODUCTS += $(if $(HAVE_AOTC),$(BUILD)/brood-aotc)
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 	image machine app doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
+all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) \
+	$(if $(HAVE_AOTC),$(OPTIMISED)) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
 	bench-layers bench-domain bench-app lint fmt compdb install man tour clean help
 
@@ -283,9 +288,16 @@ $(BUILD)/host/src/aotc/%.o: src/aotc/%.c $(STAMP) | $(WASM_MADE)
 		-c $< -o $@
 AOTC_OBJECTS := $(call objects,host,src/aotc/*.c) $(AOTC_GEN)/operations.o \
 	$(BUILD)/host/src/aotc/bitcode.o
+AOTC_LIBS = $(shell $(LLVM_CONFIG) --ldflags) -lLLVM-19
 $(BUILD)/brood-aotc: $(AOTC_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(SANITISE) -o $@ $^ $(shell $(LLVM_CONFIG) --ldflags) \
-		-lLLVM-19 $(ZSTD)
+	$(CC) $(SANITISE) -o $@ $^ $(AOTC_LIBS) $(ZSTD)
+# In tests: all of it but its main function.
+AOTC_INSIDE := $(BUILD)/host/tests/optimise/optimise.o \
+	$(filter-out %/aotc/main.o,$(AOTC_OBJECTS))
+$(BUILD)/host/tests/optimise/optimise.o: tests/optimise/optimise.c $(STAMP) \
+		| $(WASM_MADE)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -isystem $(shell $(LLVM_CONFIG) --includedir) -c $< -o $@
 $(BUILD)/brood-shim.so: $(SHIM_OBJECTS)
 	$(CC) $(SHIM_LINK) -o $@ $^ -ldl
 $(BUILD)/brood-hatch: $(HATCH_OBJECTS)
@@ -321,6 +333,11 @@ $(SPEC_RUNNER): $(wildcard tests/spec/*.c) $(BUILD)/libbrood.a $(STAMP) \
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $(filter %.c,$^) $(BUILD)/libbrood.a $(ZSTD) \
 		-lpthread
+$(BUILD)/tests/spec/spec_optimised: $(wildcard tests/spec/*.c) $(AOTC_INSIDE) \
+		$(BUILD)/libbrood.a $(STAMP) $(wildcard tests/spec/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -DSPEC_OPTIMISED -o $@ $(filter %.c %.o,$^) \
+		$(BUILD)/libbrood.a $(AOTC_LIBS) $(ZSTD) -lpthread
 $(BUILD)/tests/fuzz/driver.o: tests/fuzz/driver.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<
@@ -338,6 +355,11 @@ $(BUILD)/tests/fuzz/differential: tests/fuzz/differential.c $(GENERATOR) \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -o $@ $< $(GENERATOR) $(BUILD)/libbrood.a
+$(BUILD)/tests/fuzz/optimised: tests/fuzz/optimised.c $(GENERATOR) \
+		$(AOTC_INSIDE) $(BUILD)/libbrood.a $(STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -o $@ $(filter %.c %.o,$^) $(BUILD)/libbrood.a \
+		$(AOTC_LIBS) $(ZSTD) -lpthread
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/fuzz/driver.o \
 		$(BUILD)/libbrood.a $(STAMP)
 	@mkdir -p $(@D)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood-aotc: functions of a module by LLVM (docs/optimiser.md).
  *
- *	main.c		a request in, an object out
+ *	main.c		the program
+ *	make.c		a request in, an object out
  *	unit.c		what LLVM is given and does: types, passes, the object
  *	body.c		a function: locals, operands, one operation by the other
  *	control.c	blocks and branches
@@ -24,6 +25,7 @@
 #include "wasm/validate.h"
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
+#include <stdio.h>
 
 enum {
 	AOTC_FRAME_MOST = 8192, /* bytes: within the margin of the stack */
@@ -59,6 +61,13 @@ struct aotc {
 	bool is_large;	/* a frame: */
 	uint32_t large; /* whose */
 };
+
+/* make.c */
+#define AOTC_REQUEST_MOST (UINT64_C(1) << 31)
+/* The object of a request.  A line "fN: why" is told of each function that is
+ * left out. */
+int aotc_make(const void *request, size_t len, FILE *words,
+	      LLVMMemoryBufferRef *object, struct err *err);
 
 /* unit.c */
 int aotc_unit_open(struct aotc *aotc, struct err *err);

@@ -105,6 +105,60 @@ static int define_other(struct vm *vm, struct err *err)
 
 /* The run */
 
+/* What is in memory is seen as bits: the generator makes one NaN of all. */
+static uint64_t state_add(uint64_t hash, const void *bytes, uint64_t len)
+{
+	const uint8_t *at = bytes;
+	uint64_t word;
+
+	for (; len >= sizeof(word); at += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		if (word)
+			hash = (hash ^ word ^ len << 40) *
+			       UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	for (; len; at++, len--)
+		hash = (hash ^ *at) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static uint64_t state_globals(const struct wasm_instance *instance,
+			      uint64_t hash)
+{
+	const struct wasm_module *module = instance->module;
+
+	for (uint32_t i = 0; i < module->global_count; i++) {
+		const struct wasm_global *global =
+			wasm_instance_extern((struct wasm_instance *)instance,
+					     WASM_EXTERN_GLOBAL, i)
+				.global;
+		union wasm_value value = global->value;
+
+		if (wasm_type_is_ref(global->type))
+			value = (union wasm_value){ .i64 = value.ref != 0 };
+		if (global->type != WASM_V128)
+			value.words[1] = 0;
+		hash = state_add(hash, &value, sizeof(value));
+	}
+	return hash;
+}
+
+static void play_state(struct wasm_instance *instance, struct buf *text)
+{
+	const struct wasm_module *module = instance->module;
+	uint64_t hash = state_globals(instance, 1);
+
+	for (uint32_t i = 0; i < module->memory_count; i++)
+		hash = state_add(hash, instance->memories[i]->base,
+				 instance->memories[i]->bytes);
+	for (uint32_t i = 0; i < module->table_count; i++)
+		for (uint64_t j = 0; j < instance->tables[i]->length; j++)
+			hash = (hash << 1 | hash >> 63) ^
+			       (instance->tables[i]->elems[j] != 0);
+	buf_format(text, "state %016llx\n", (unsigned long long)hash);
+}
+
 static void play_export(struct vm *vm, struct wasm_instance *instance,
 			const struct wasm_export *export, struct buf *text)
 {
@@ -122,7 +176,7 @@ static void play_export(struct vm *vm, struct wasm_instance *instance,
 }
 
 static bool play_in(struct vm *vm, const void *bytes, size_t len,
-		    struct buf *text)
+		    const struct play *play, struct buf *text)
 {
 	struct wasm_module *module;
 	struct wasm_instance *instance;
@@ -143,8 +197,11 @@ static bool play_in(struct vm *vm, const void *bytes, size_t len,
 			   wasm_trap_text((enum wasm_trap)trap));
 		return true;
 	}
-	for (uint32_t i = 0; i < module->export_count; i++)
+	for (uint32_t i = 0; i < module->export_count; i++) {
 		play_export(vm, instance, &module->exports[i], text);
+		if (play->state)
+			play_state(instance, text);
+	}
 	return true;
 }
 
@@ -152,7 +209,9 @@ static bool play_in_process(const void *bytes, size_t len,
 			    const struct play *play, struct buf *text)
 {
 	struct wasm_host host = vm_host;
+	struct cache_options cache = { .place = play->cache };
 	struct vm_options options = {
+		.cache = play->cache ? &cache : NULL,
 		.host = &host,
 		.code = { .via = play->compiled ? VM_COMPILED : VM_INTERPRETED,
 			  .without = play->without,
@@ -176,7 +235,7 @@ static bool play_in_process(const void *bytes, size_t len,
 	    (play->linked && define_other(&vm, &err) < 0))
 		buf_format(text, "%s\n", err.text);
 	else
-		valid = play_in(&vm, bytes, len, text);
+		valid = play_in(&vm, bytes, len, play, text);
 	vm_fini(&vm);
 	return valid;
 }

@@ -16,6 +16,10 @@ struct play {
 	/* In a domain: imports are of another instance, memories are not
 	 * checked, nothing is stressed. */
 	bool in_domain;
+	/* A line with a hash of the instance's memories, globals and tables
+	 * behind each export's: also after traps.  Not in domains. */
+	bool state;
+	const char *cache; /* the folder that code is taken from; NULL: none */
 	/* Compiled without these: enum jit_without, enum code_feature. */
 	uint32_t without, without_features;
 };

@@ -26,9 +26,9 @@ struct stage {
 static int stage_open(struct stage *stage, const struct play *play,
 		      struct err *err)
 {
-	static const struct cache_options off = { .place = "off" };
+	const struct cache_options cache = { .place = play->cache ?: "off" };
 	struct vm_options vm = {
-		.cache = &off,
+		.cache = &cache,
 		.code = { .via = play->compiled ? VM_COMPILED : VM_INTERPRETED,
 			  .without = play->without,
 			  .without_features = play->without_features },

@@ -3,7 +3,7 @@
  * every command did what it says.
  *
  *	spec [--domain] [--unguarded] [--stress] [--strict-messages]
- *	     [--verbose] FILE...
+ *	     [--verbose] [--optimise=SEED] FILE...
  *
  *	ok - FILE: 120 assertions, 12 other commands
  *	not ok - FILE: 3 of 120 assertions, 0 of 12 other commands failed
@@ -11,6 +11,8 @@
  * --domain runs each script in a domain of its own; --unguarded runs the code that checks each address; --stress collects the
  * heap whenever an object is made.  Words of refusals are compared too; a
  * difference counts, and fails with --strict-messages.
+ * --optimise makes optimised code for each module, of all functions or of half
+ * of them, and puts it into the cache that --cache names (spec_optimised).
  * Assertions of old proposals that the standard has since made untrue, and
  * ones on custom sections in bytes, which the engine does not look into, are
  * set aside: neither passed nor failed. */
@@ -341,6 +343,9 @@ static void *spec_load(struct spec *spec, const struct wat_command *command,
 		*err = command->malformed;
 		return NULL;
 	}
+	spec->made = 0;
+	if (spec->optimised && spec_optimise(spec, &command->binary, err) < 0)
+		return NULL;
 	if (spec->way->load(spec, &command->binary, &module, err) < 0)
 		return NULL;
 	return module;
@@ -543,6 +548,8 @@ static bool spec_report(const struct spec *spec)
 		       "commands failed",
 		       spec->file, spec->asserts_failed, spec->asserts,
 		       spec->others_failed, spec->others);
+	if (spec->optimised_functions)
+		printf(", %u optimised", spec->optimised_functions);
 	if (spec->words)
 		printf(", %u with other words", spec->words);
 	if (spec->set_aside)
@@ -550,6 +557,24 @@ static bool spec_report(const struct spec *spec)
 	putchar('\n');
 	fflush(stdout);
 	return fine;
+}
+
+int spec_check_optimised(struct spec *spec, const struct wasm_module *module,
+			 struct err *err)
+{
+	const struct code_header *header;
+	struct cache_object *object;
+
+	if (!spec->vm.options.code.cache)
+		return 0;
+	if (vm_compile(&spec->vm, module, &object, err) < 0)
+		return err->code;
+	header = (const struct code_header *)object->image;
+	spec->optimised_functions += header->optimised_count;
+	if (!spec->optimised || (uint32_t)spec->made == header->optimised_count)
+		return 0;
+	return err_set(err, -EPROTO, "%u functions are optimised, %d were made",
+		       header->optimised_count, spec->made);
 }
 
 /* With --cached all code has to come from the cache. */
@@ -574,7 +599,8 @@ static bool spec_file(struct spec *spec)
 	struct err err = { 0 };
 
 	if (file_read(spec->file, &text, SCRIPT_MOST, &err) < 0 ||
-	    spec->way->open(spec, &err) < 0) {
+	    spec->way->open(spec, &err) < 0 ||
+	    (spec->optimised && spec_optimise_open(spec, &err) < 0)) {
 		printf("not ok - %s: %s\n", spec->file, err.text);
 		return false;
 	}
@@ -583,6 +609,8 @@ static bool spec_file(struct spec *spec)
 	spec_forget(&spec->definitions);
 	spec->others_failed += !spec_check_cached(spec);
 	spec->way->close(spec);
+	if (spec->optimised)
+		spec_optimise_close(spec);
 	return spec_report(spec);
 }
 
@@ -613,6 +641,9 @@ int main(int argc, char **argv)
 				(uint32_t)strtoul(argv[i] + 19, NULL, 0);
 		else if (strncmp(argv[i], "--cache=", 8) == 0)
 			options.cache.place = argv[i] + 8;
+		else if (strncmp(argv[i], "--optimise=", 11) == 0)
+			fine = spec_optimise_option(&options, argv[i] + 11) &&
+			       fine;
 		else if (strcmp(argv[i], "--cached") == 0)
 			options.cached = true;
 		else if (strcmp(argv[i], "--strict-messages") == 0)

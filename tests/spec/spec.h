@@ -21,7 +21,10 @@ struct spec {
 	const struct spec_way *way;
 	struct vm_code_options code;
 	struct cache_options cache; /* place: NULL, none */
-	bool unguarded, stress, strict, verbose, cached;
+	bool unguarded, stress, strict, verbose, cached, optimised;
+	uint64_t seed; /* of the choice of functions; 0: all */
+	int made;      /* functions of the last module that are optimised */
+	unsigned optimised_functions; /* of all modules */
 	struct wasm_host host;
 	struct vm vm;
 	struct spec_domain *domain;
@@ -55,5 +58,16 @@ struct spec_way {
 		   struct spec_results *results, enum wasm_trap *trap,
 		   struct err *err);
 };
+
+/* Code of the VM's cache for a module that was just loaded; it has to be what
+ * was made. */
+int spec_check_optimised(struct spec *spec, const struct wasm_module *module,
+			 struct err *err);
+
+/* spec_optimised.c.  false: there is no such option here. */
+bool spec_optimise_option(struct spec *spec, const char *seed);
+int spec_optimise_open(struct spec *spec, struct err *err);
+int spec_optimise(struct spec *spec, const struct buf *bytes, struct err *err);
+void spec_optimise_close(struct spec *spec);
 
 extern const struct spec_way spec_in_process, spec_in_domain;

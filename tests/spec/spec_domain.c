@@ -137,7 +137,9 @@ static int in_domain_load(struct spec *spec, const struct buf *bytes,
 	result = vm_load(&spec->vm, bytes->data, bytes->len, &read, err);
 	if (result < 0)
 		return in_domain_refuse(spec->domain, bytes, err);
-	result = program_open(&loaded->program, &spec->vm, read, err);
+	result = spec_check_optimised(spec, read, err);
+	if (result >= 0)
+		result = program_open(&loaded->program, &spec->vm, read, err);
 	if (result >= 0)
 		result =
 			domain_load(spec->domain->domain, &loaded->program.code,
@@ -279,7 +281,9 @@ static int in_domain_make(struct spec *spec, struct err *err)
 {
 	struct ground *ground = &spec->domain->ground;
 	static const struct cache_options off = { .place = "off" };
-	struct vm_options vm = { .code = spec->code, .cache = &off };
+	struct vm_options vm = { .code = spec->code,
+				 .cache = spec->cache.place ? &spec->cache
+							    : &off };
 	const struct domain_options options = { .ground = ground };
 	int result;
 

@@ -146,7 +146,7 @@ static int process_load(struct spec *spec, const struct buf *bytes,
 	int result = vm_load(&spec->vm, bytes->data, bytes->len, &loaded, err);
 
 	*module = loaded;
-	return result;
+	return result < 0 ? result : spec_check_optimised(spec, loaded, err);
 }
 
 static int process_instantiate(struct spec *spec, void *module, void **instance,
