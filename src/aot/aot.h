@@ -48,7 +48,8 @@ struct aot_work {
 	const struct jit_options *options;
 	const uint32_t *functions; /* ascending */
 	uint32_t count;
-	const char *program; /* brood-aotc */
+	const char *program; /* brood-aotc, or what starts it */
+	char *const *argv;   /* NULL: its name alone */
 	struct aot_limits limits;
 	/* Both may be NULL.  How far it is, now and then; and each function
 	 * that stays as it is. */

@@ -8,14 +8,21 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "brood/brood.h"
 #include "cli/cli.h"
+#include "lib/start.h"
 #include "lib/where.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIMISE_NAMED = 1000, OPTIMISE_WAIT_MS = 50 };
+enum {
+	OPTIMISE_NAMED = 1000,
+	OPTIMISE_WAIT_MS = 50,
+	/* Of bodies: work for several processes. */
+	OPTIMISE_WARM_BYTES = 512 * 1024,
+};
 
 struct optimise_left {
 	uint32_t function;
@@ -222,11 +229,41 @@ static uint32_t optimise_seconds(long ms)
 	return ms > INT32_MAX ? INT32_MAX / 1000 : (uint32_t)(ms + 999) / 1000;
 }
 
+static uint64_t optimise_bytes(const struct optimise_work *work)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < work->count; i++)
+		bytes += work->module->functions[work->functions[i]].body_len;
+	return bytes;
+}
+
+/* The compiler is a program like others: where there is an image of it, its
+ * processes begin with LLVM loaded.  One for whom it is worth while makes it. */
+static void optimise_warm(const struct optimise_work *work,
+			  struct aot_work *aot, struct start *start)
+{
+	static char name[] = "brood-aotc";
+	static char *const argv[] = { name, NULL };
+	const struct start_wish wish = { .word = work->program,
+					 .argv = argv,
+					 .via = "hatch" };
+	struct err err = { 0 };
+
+	if (optimise_bytes(work) >= OPTIMISE_WARM_BYTES)
+		brood_serve(work->program, NULL, NULL);
+	if (start_find(&wish, start, &err) < 0 || !start->warm)
+		return;
+	aot->program = start->path;
+	aot->argv = start->argv;
+}
+
 static int optimise_make(struct optimise_work *work,
 			 const struct jit_options *kind, struct err *err)
 {
 	const struct optimise_options *options = work->options;
-	const struct aot_work aot = {
+	auto_start struct start start = { 0 };
+	struct aot_work aot = {
 		.module = work->module,
 		.options = kind,
 		.functions = work->functions,
@@ -242,6 +279,7 @@ static int optimise_make(struct optimise_work *work,
 	};
 	int rc;
 
+	optimise_warm(work, &aot, &start);
 	progress_start(&work->progress, work->shown);
 	rc = aot_optimise(&aot, &work->made, err);
 	progress_end(&work->progress);
