@@ -121,16 +121,14 @@ static LLVMValueRef call_words(struct aotc_body *body,
 	return aotc_at(body, global, (uint64_t)-(int64_t)OUT_OF_LINE_HEAD);
 }
 
-/* Slot "first" on has the operands, which are taken from the stack. */
-static void call_out(struct aotc_body *body, const struct aotc_out *out,
-		     uint32_t first)
+void aotc_out(struct aotc_body *body, const struct aotc_out *out)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef types[] = { aotc->ptr, aotc->i64, aotc->ptr, aotc->ptr };
 	LLVMValueRef operands[4], call, way;
 
 	for (uint32_t i = out->operands; i > 0; i--)
-		call_to_slot(body, first + i - 1, aotc_pop(body));
+		call_to_slot(body, i - 1, aotc_pop(body));
 	if (out->result_count)
 		call_slot(body, out->result_count - 1);
 	operands[0] = body->context;
@@ -144,11 +142,6 @@ static void call_out(struct aotc_body *body, const struct aotc_out *out,
 			      way, operands, 4, "");
 	aotc_call_attributes(aotc, call, NULL, AOTC_HERE);
 	call_from_slots(body, out->results, out->result_count);
-}
-
-void aotc_out(struct aotc_body *body, const struct aotc_out *out)
-{
-	call_out(body, out, 0);
 }
 
 static bool call_is_of_objects(unsigned operation)
@@ -199,6 +192,9 @@ static void call_wait(struct aotc_body *body, unsigned operation,
 	aotc_out(body, &out);
 }
 
+/* By slots they would not come as deep as others. */
+static const char call_many_words[] = "it calls one with several results";
+
 /* ---- calls ---------------------------------------------------------------------- */
 
 enum { CALL_OPERANDS_MOST = WASM_PARAMS_MOST + 2 };
@@ -235,24 +231,32 @@ static void call_push_result(struct aotc_body *body,
 		aotc_push(body, call_taken(body, call, type->results[0]));
 }
 
-/* By slots everything can be called: what has more than one result, or comes
- * to another module with words on the stack, which may move it. */
-static void call_by_slots(struct aotc_body *body,
-			  const struct wasm_deftype *type,
-			  LLVMValueRef function)
-{
-	struct aotc_out out = { .number = JIT_OUT_CALL_SLOTS,
-				.operands = type->param_count,
-				.results = type->results,
-				.result_count = type->result_count };
-
-	call_to_slot(body, 0, function);
-	call_out(body, &out, 1);
-}
-
 static bool call_is_plain(const struct wasm_deftype *type)
 {
 	return type->result_count < 2 && jit_argument_bytes(type) == 0;
+}
+
+/* By slots everything can be called: what comes to another module with words on
+ * the stack, which may move it, or has more than one result.  These are left on
+ * the stack of operands. */
+static LLVMValueRef call_by_slots(struct aotc_body *body,
+				  const struct wasm_deftype *type,
+				  LLVMValueRef function,
+				  const LLVMValueRef *operands)
+{
+	struct aotc_out out = { .number = JIT_OUT_CALL_SLOTS,
+				.results = type->results,
+				.result_count = type->result_count };
+
+	call_to_slot(body, 0,
+		     LLVMBuildPtrToInt(body->build, function, body->aotc->i64,
+				       ""));
+	for (uint32_t i = 0; i < type->param_count; i++)
+		call_to_slot(body, 1 + i, operands[2 + i]);
+	aotc_out(body, &out);
+	return type->result_count == 1
+		       ? call_passed(body, aotc_pop(body), type->results[0])
+		       : NULL;
 }
 
 /* A function of another instance, or the host's. */
@@ -261,10 +265,13 @@ static LLVMValueRef call_other(struct aotc_body *body,
 			       LLVMValueRef function, LLVMValueRef *operands,
 			       unsigned count)
 {
-	LLVMValueRef way = aotc_load_fixed(body, body->aotc->ptr, body->context,
-					   offsetof(struct wasm_instance,
-						    native_call_other));
+	LLVMValueRef way;
 
+	if (!call_is_plain(type))
+		return call_by_slots(body, type, function, operands);
+	way = aotc_load_fixed(body, body->aotc->ptr, body->context,
+			      offsetof(struct wasm_instance,
+				       native_call_other));
 	operands[1] = function;
 	return call_build(body, type, AOTC_OTHER, way, operands, count);
 }
@@ -305,6 +312,7 @@ static void call_whose(struct aotc_body *body, const struct wasm_deftype *type,
 	LLVMBuildBr(body->build, joined);
 	LLVMPositionBuilderAtEnd(body->build, other);
 	calls[1] = call_other(body, type, function, operands, count);
+	other = LLVMGetInsertBlock(body->build);
 	LLVMBuildBr(body->build, joined);
 	LLVMPositionBuilderAtEnd(body->build, joined);
 	if (type->result_count == 0)
@@ -321,10 +329,8 @@ static void call_pointer(struct aotc_body *body,
 	LLVMValueRef operands[CALL_OPERANDS_MOST];
 	unsigned count;
 
-	if (!call_is_plain(type)) {
-		call_by_slots(body, type,
-			      LLVMBuildPtrToInt(body->build, function,
-						body->aotc->i64, ""));
+	if (type->result_count > 1 && !is_import) {
+		aotc_leave(body, call_many_words);
 		return;
 	}
 	operands[0] = body->context;
@@ -350,20 +356,6 @@ static void call_import(struct aotc_body *body, uint32_t function,
 		     true);
 }
 
-static void call_own_many(struct aotc_body *body, uint32_t function,
-			  const struct wasm_deftype *type)
-{
-	static const wasm_type result = WASM_FUNCREF;
-	struct aotc_out out = { .number = WASM_OP_REF_FUNC,
-				.words = { function },
-				.word_count = 1,
-				.results = &result,
-				.result_count = 1 };
-
-	aotc_out(body, &out);
-	call_by_slots(body, type, aotc_pop(body));
-}
-
 static void call_own(struct aotc_body *body, uint32_t function,
 		     const struct wasm_deftype *type)
 {
@@ -373,7 +365,7 @@ static void call_own(struct aotc_body *body, uint32_t function,
 	unsigned count;
 
 	if (type->result_count > 1) {
-		call_own_many(body, function, type);
+		aotc_leave(body, call_many_words);
 		return;
 	}
 	operands[0] = body->context;
