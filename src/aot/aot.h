@@ -21,9 +21,11 @@ struct buf;
 
 enum aot_which {
 	AOT_ALL,
-	AOT_HOT, /* those with loops, and those of the profile */
+	/* Those of the profile, and what they call that is small; without a
+	 * profile those with loops. */
+	AOT_HOT,
 };
-/* What runs have told: functions by their index, ascending. */
+/* What runs have told to be hot: functions by their index, ascending. */
 struct aot_profile {
 	const uint32_t *functions;
 	uint32_t count;
