@@ -265,6 +265,7 @@ static void cache_json(const struct cache_entry *entry, struct json *json)
 		json_text(json, "options", buf_string(&options));
 		json_text(json, "features", buf_string(&features));
 		json_number(json, "functions", entry->head.function_count);
+		json_number(json, "optimised", entry->head.optimised_count);
 		json_number(json, "landings", entry->head.landing_count);
 		json_number(json, "text_bytes",
 			    (int64_t)entry->head.text_bytes);
@@ -361,14 +362,15 @@ static void cache_show_head(const struct cache_entry *entry, struct buf *out)
 	cache_bits(head->options, cache_options, out);
 	buf_text(out, "\nfeatures   ");
 	cache_bits(head->features, cache_features, out);
-	buf_format(out,
-		   "\nfunctions  %u\nlandings   %u\ntext       %lu bytes at "
-		   "%lu\npages      %lu\nsnapshot   %s\nformat     %u\n",
-		   head->function_count, head->landing_count,
-		   (unsigned long)head->text_bytes,
-		   (unsigned long)head->text_at,
-		   (unsigned long)head->page_count,
-		   head->state_bytes ? "yes" : "no", head->version);
+	buf_format(
+		out,
+		"\nfunctions  %u\noptimised  %u\nlandings   %u\ntext       "
+		"%lu bytes at %lu\npages      %lu\nsnapshot   %s\nformat     "
+		"%u\n",
+		head->function_count, head->optimised_count,
+		head->landing_count, (unsigned long)head->text_bytes,
+		(unsigned long)head->text_at, (unsigned long)head->page_count,
+		head->state_bytes ? "yes" : "no", head->version);
 }
 
 static void cache_show_hot(const struct cache_entry *entry, struct buf *out)
