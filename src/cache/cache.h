@@ -141,6 +141,10 @@ void cache_counts(const struct cache *cache, struct cache_counts *counts);
  * mean; NULL: off. */
 char *cache_folder(const struct cache_options *options, struct err *err);
 const char *cache_system_folder(void);
+/* Compiling so few bytes takes no longer than looking for their code, which
+ * pays only where there may be better code.  Has any so small been optimised? */
+enum { CACHE_SMALL = 8192 };
+bool cache_has_small(const struct cache_options *options);
 /* How many bytes all objects may have. */
 uint64_t cache_limit(const struct cache_options *options);
 

@@ -76,6 +76,8 @@ bool cache_key_make(struct cache_item *item, const struct cache_request *ask);
  * whether the key is another one now. */
 bool cache_key_again(struct cache_item *item, const struct cache_request *ask);
 void cache_key_remember(const struct cache_item *item);
+/* That a small module is optimised, for cache_has_small. */
+void cache_key_note_small(const struct cache_item *item);
 const uint8_t *cache_key_of(const uint8_t hash[SHA256_BYTES], uint32_t options,
 			    uint32_t features, const char *init,
 			    uint8_t key[CODE_KEY_BYTES]);

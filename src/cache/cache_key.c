@@ -154,3 +154,29 @@ void cache_key_remember(const struct cache_item *item)
 	    mkdirat(root, "index", 0700) == 0)
 		(void)!symlinkat(hex, root, name);
 }
+
+static const char cache_key_small[] = "index/.small";
+
+void cache_key_note_small(const struct cache_item *item)
+{
+	const struct code_header *head =
+		(const struct code_header *)item->object.image;
+	int root = item->cache->root, fd;
+
+	if (!head->optimised_count || head->module_bytes >= CACHE_SMALL)
+		return;
+	if (mkdirat(root, "index", 0700) < 0 && errno != EEXIST)
+		return;
+	fd = openat(root, cache_key_small,
+		    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd_close(&fd);
+}
+
+bool cache_has_small(const struct cache_options *options)
+{
+	auto_free char *folder = cache_folder(options, NULL);
+	auto_free char *path =
+		folder ? file_join(folder, cache_key_small) : NULL;
+
+	return path && access(path, F_OK) == 0;
+}

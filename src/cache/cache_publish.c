@@ -149,6 +149,7 @@ void cache_publish_run(struct cache_item *item)
 	if (rc < 0)
 		return;
 	cache_key_remember(item);
+	cache_key_note_small(item);
 	cache_sweep(item->cache, item->hex, item->object.len);
 }
 

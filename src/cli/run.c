@@ -23,8 +23,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN_SMALL = 8192 }; /* bytes of a module's file */
-
 static const struct args_option run_options[] = {
 	{ .name = "--in",
 	  .value = "PLACE",
@@ -508,13 +506,16 @@ static enum vm_via run_via(const char *word)
 	return strcmp(word, "interp") == 0 ? VM_INTERPRETED : VM_COMPILED;
 }
 
-/* Compiling so little takes no longer than looking for its code; what a
- * function leaves may have taken long. */
+/* Not worth a look into the cache; but what a function leaves may have taken
+ * long. */
 static bool run_is_small(const struct run *run)
 {
+	const struct cache_options usual = { 0 };
+
 	return run->source.fd >= 0 && !run_is_in_domain(run) &&
 	       !run->options->cache && !run->options->init &&
-	       !getenv("BROOD_CACHE") && run->source.stamp.size < RUN_SMALL;
+	       !getenv("BROOD_CACHE") && run->source.stamp.size < CACHE_SMALL &&
+	       !cache_has_small(&usual);
 }
 
 static void run_progress(void *env)
