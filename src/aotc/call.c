@@ -2,6 +2,7 @@
 /* Calls and returns, and operations out of line. */
 #include "aotc/aotc.h"
 #include "jit/compile.h"
+#include "jit/offsets.h"
 
 /* ---- values between functions ------------------------------------------------- */
 
@@ -121,16 +122,15 @@ static LLVMValueRef call_words(struct aotc_body *body,
 	return aotc_at(body, global, (uint64_t)-(int64_t)OUT_OF_LINE_HEAD);
 }
 
-/* Slot "first" on has the operands, which are taken from the stack. */
-static void call_out(struct aotc_body *body, const struct aotc_out *out,
-		     uint32_t first)
+/* Operands are taken from the stack. */
+void aotc_out(struct aotc_body *body, const struct aotc_out *out)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef types[] = { aotc->ptr, aotc->i64, aotc->ptr, aotc->ptr };
 	LLVMValueRef operands[4], call, way;
 
 	for (uint32_t i = out->operands; i > 0; i--)
-		call_to_slot(body, first + i - 1, aotc_pop(body));
+		call_to_slot(body, i - 1, aotc_pop(body));
 	if (out->result_count)
 		call_slot(body, out->result_count - 1);
 	operands[0] = body->context;
@@ -144,11 +144,6 @@ static void call_out(struct aotc_body *body, const struct aotc_out *out,
 			      way, operands, 4, "");
 	aotc_call_attributes(aotc, call, NULL, AOTC_HERE);
 	call_from_slots(body, out->results, out->result_count);
-}
-
-void aotc_out(struct aotc_body *body, const struct aotc_out *out)
-{
-	call_out(body, out, 0);
 }
 
 static bool call_is_of_objects(unsigned operation)
@@ -235,19 +230,121 @@ static void call_push_result(struct aotc_body *body,
 		aotc_push(body, call_taken(body, call, type->results[0]));
 }
 
-/* By slots everything can be called: what has more than one result, or comes
- * to another module with words on the stack, which may move it. */
-static void call_by_slots(struct aotc_body *body,
-			  const struct wasm_deftype *type,
-			  LLVMValueRef function)
-{
-	struct aotc_out out = { .number = JIT_OUT_CALL_SLOTS,
-				.operands = type->param_count,
-				.results = type->results,
-				.result_count = type->result_count };
+/* By a struct jit_block everything can be called: what has more than one
+ * result, or comes to another module with words on the stack, which may move
+ * it. */
 
-	call_to_slot(body, 0, function);
-	call_out(body, &out, 1);
+static LLVMValueRef call_block_at(struct aotc_body *body, uint64_t offset)
+{
+	return aotc_at(body, call_slot(body, 0), offset);
+}
+
+static void call_block_set(struct aotc_body *body, uint64_t offset,
+			   LLVMValueRef value)
+{
+	LLVMValueRef store =
+		LLVMBuildStore(body->build, value, call_block_at(body, offset));
+
+	LLVMSetAlignment(store, 8);
+}
+
+static uint64_t call_block_place(unsigned type, struct argument_places *places)
+{
+	unsigned general = places->general, vector = places->vector;
+	uint32_t offset;
+
+	if (jit_argument_next(places, type, &offset) == NO_REG)
+		return BLOCK_STACK + offset;
+	return file_of(type) == GENERAL ? BLOCK_GENERAL + 8 * general
+					: BLOCK_VECTOR + 16 * vector;
+}
+
+static void call_block_arguments(struct aotc_body *body,
+				 const struct wasm_deftype *type)
+{
+	const LLVMValueRef *values =
+		&body->stack[body->height -= type->param_count];
+	struct argument_places places = { 0 };
+
+	for (uint32_t i = 0; i < type->param_count; i++)
+		call_block_set(body,
+			       call_block_place(jit_type_of(type->params[i]),
+						&places),
+			       call_passed(body, values[i], type->params[i]));
+}
+
+static LLVMValueRef call_block_get(struct aotc_body *body, wasm_type type,
+				   uint64_t offset)
+{
+	LLVMValueRef load =
+		LLVMBuildLoad2(body->build, aotc_value_type(body->aotc, type),
+			       call_block_at(body, offset), "");
+
+	LLVMSetAlignment(load, 8);
+	return load;
+}
+
+static void call_block_results(struct aotc_body *body,
+			       const struct wasm_deftype *type)
+{
+	bool is_vector = type->result_count == 1 &&
+			 file_of(jit_type_of(type->results[0])) == VECTOR;
+	uint64_t first = BLOCK_STACK + jit_argument_bytes(type);
+
+	if (type->result_count == 1)
+		first = is_vector ? BLOCK_VECTOR : BLOCK_RESULT;
+	for (uint32_t i = 0; i < type->result_count; i++)
+		aotc_push(body, call_block_get(body, type->results[i],
+					       first + 16ull * i));
+}
+
+/* function: NULL, the code is of this module and instance. */
+static void call_by_block(struct aotc_body *body,
+			  const struct wasm_deftype *type, LLVMValueRef code,
+			  LLVMValueRef function, LLVMValueRef context)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMTypeRef types[] = { aotc->ptr, aotc->ptr };
+	uint32_t arguments = jit_argument_bytes(type);
+	uint32_t results = type->result_count > 1 ? 16 * type->result_count : 0;
+	LLVMValueRef operands[2], call, way;
+
+	call_slot(body, (BLOCK_STACK + arguments + results) / 16 - 1);
+	call_block_arguments(body, type);
+	call_block_set(body, BLOCK_CODE, code);
+	call_block_set(body, BLOCK_FUNCTION,
+		       function ?: LLVMConstNull(aotc->ptr));
+	call_block_set(body, BLOCK_CONTEXT, context);
+	call_block_set(body, BLOCK_ARGUMENTS, aotc_i64(aotc, arguments));
+	call_block_set(body, BLOCK_BYTES, aotc_i64(aotc, arguments + results));
+	operands[0] = body->context;
+	operands[1] = call_slot(body, 0);
+	way = aotc_load_fixed(body, aotc->ptr, body->context,
+			      offsetof(struct wasm_instance,
+				       native_call_block));
+	call = LLVMBuildCall2(body->build,
+			      LLVMFunctionType(aotc->nothing, types, 2, false),
+			      way, operands, 2, "");
+	aotc_call_attributes(aotc, call, NULL, AOTC_HERE);
+	call_block_results(body, type);
+}
+
+static void call_pointer_by_block(struct aotc_body *body,
+				  const struct wasm_deftype *type,
+				  LLVMValueRef function)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMValueRef owner =
+		aotc_load(body, aotc->ptr, function,
+			  offsetof(struct wasm_function, instance), AOTC_STORE);
+	LLVMValueRef code =
+		aotc_load(body, aotc->ptr, function,
+			  offsetof(struct wasm_function, native), AOTC_STORE);
+	LLVMValueRef is_host = LLVMBuildIsNull(body->build, owner, "");
+
+	call_by_block(body, type, code, function,
+		      LLVMBuildSelect(body->build, is_host, body->context,
+				      owner, ""));
 }
 
 static bool call_is_plain(const struct wasm_deftype *type)
@@ -322,9 +419,7 @@ static void call_pointer(struct aotc_body *body,
 	unsigned count;
 
 	if (!call_is_plain(type)) {
-		call_by_slots(body, type,
-			      LLVMBuildPtrToInt(body->build, function,
-						body->aotc->i64, ""));
+		call_pointer_by_block(body, type, function);
 		return;
 	}
 	operands[0] = body->context;
@@ -350,20 +445,6 @@ static void call_import(struct aotc_body *body, uint32_t function,
 		     true);
 }
 
-static void call_own_many(struct aotc_body *body, uint32_t function,
-			  const struct wasm_deftype *type)
-{
-	static const wasm_type result = WASM_FUNCREF;
-	struct aotc_out out = { .number = WASM_OP_REF_FUNC,
-				.words = { function },
-				.word_count = 1,
-				.results = &result,
-				.result_count = 1 };
-
-	aotc_out(body, &out);
-	call_by_slots(body, type, aotc_pop(body));
-}
-
 static void call_own(struct aotc_body *body, uint32_t function,
 		     const struct wasm_deftype *type)
 {
@@ -373,7 +454,8 @@ static void call_own(struct aotc_body *body, uint32_t function,
 	unsigned count;
 
 	if (type->result_count > 1) {
-		call_own_many(body, function, type);
+		call_by_block(body, type, aotc_function(aotc, function), NULL,
+			      body->context);
 		return;
 	}
 	operands[0] = body->context;
