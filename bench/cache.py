@@ -5,6 +5,9 @@ native code and other engines.  What is compared ran interleaved; told are
 medians with spread.  Goals come last, and those that were missed, or for which
 something is not here, are said to be so.
 
+Beside what the baseline compiler makes stands what the optimiser makes of the
+same module ("brood, optimised"; optimise.py), and of its hot functions alone.
+
 compile: MB of code a second and core, decoding and validation included, of
 RUNS processes that do it three times; by the clock, "brood compile" into an
 empty cache on one core and on two, with the most memory that was resident
@@ -15,18 +18,23 @@ filled one; wasmtime likewise, from its automatic cache, and from a file that
 it compiled before.  (10 %-90 %), the median over ours from the cache, and, for
 machines that do something else as well, CPU time.
 
+optimise: what that takes, beside wasmtime's compiler: CPU time, memory, and
+functions that were made.  One time each, since it takes long.
+
 run, CPU time of the whole process: the kernels of wasm.py, compiled; SQLite
 (programs/work.sql) and CRuby (programs/work.rb) from the cache.
 
 memory: 1, 10 and 50 instances of a module (others: 1 and 10) that have done
 their work and wait for input: what the code's mapping has of private memory
-and shares, what an instance has, and what each one more costs.
+and shares, what an instance has, and what each one more costs;
+in how many words the code's mapping is not the file.
 
   RUNS=5            runs of each that are told by CPU time; STARTS=40 of those
                     by the clock (11 at least of what takes long; of what takes
                     more than 4 s of CPU time only the first, marked "!")
   INSTANCES="1 10 50"         how many live at once
-  words: parts alone, of compile, start, run, memory
+  words: parts alone, of compile, start, optimise, run, memory
+  OPTIMISE="hot all"          the kinds of it, or none
   RUBY=FILE.wasm    CRuby as a command that takes -e CODE (with _start, and
                     without _initialize, which others call as well);
                     RUBY_INIT=NAME is its export for brood run --init, if it
@@ -44,13 +52,14 @@ import shutil
 import subprocess
 import time
 
+import optimise
 import wasm
 from common import (BUILD, FILES, HERE, RUNS, Engine, Run, complain, cpu_of,
                     empty, figure, find, finish, goal, measure, memory, others,
-                    say, show_table, span, split, try_once, unknown,
+                    over, say, show_table, span, split, try_once, unknown,
                     words_told)
 
-PARTS = ("compile", "start", "run", "memory")
+PARTS = ("compile", "start", "optimise", "run", "memory")
 BROOD = os.environ["BROOD"]
 PROGRAMS = os.environ["PROGRAMS"]
 EMPTY = os.path.join(HERE, "empty")
@@ -90,6 +99,7 @@ class Places:
         self.programs = {name: path for name in ("ruby", "sqlite")
                          if (path := program(name)) and fill(path)}
         self.init = os.environ.get("RUBY_INIT")
+        self.optimised = optimise.Optimised()
         self.others = others()
         self.wasmtime = next((e.command[0] for e in self.others
                               if e.name == "wasmtime"), None)
@@ -122,9 +132,9 @@ class Places:
                              [self.wasmtime, "run", "--allow-precompiled"],
                              files=self.compiled)
 
-    def engines(self, what, start=False):
+    def engines(self, what, start=False, optimised=()):
         found = [self.ours_empty] if start else []
-        found.append(self.ours)
+        found += [self.ours, *optimised]
         if what == "ruby" and self.init:
             found.append(self.snapshot)
         found += self.automatic[0 if start else 1:]
@@ -392,8 +402,8 @@ def names_in(found):
     longest = max(found.values(), key=len, default={})
     rest = {n: 1 for row in found.values() for n in row}
     order = ["native", "native, sqlite3", "brood, empty cache", "brood",
-             "brood, snapshot", "wasmtime, empty", "wasmtime, cache",
-             "wasmtime, .cwasm"]
+             *optimise.NAMES.values(), "brood, snapshot", "wasmtime, empty",
+             "wasmtime, cache", "wasmtime, .cwasm"]
     return [n for n in order if n in rest] + [
         n for n in {**longest, **rest} if n not in order]
 
@@ -424,10 +434,46 @@ def start_goals(found):
                    "one", ruby, "brood, empty cache", automatic, 1.5, "ruby")]
 
 
+# ---- optimise --------------------------------------------------------------
+
+def kernel_words():
+    return [[os.path.join(FILES, name + ".wasm")]
+            for name in wasm.kernel_names()]
+
+
+def wasmtime_kernels(places):
+    """What its compiler takes for all of them."""
+    made, found = os.path.join(HERE, "kernel.cwasm"), []
+    for words in kernel_words():
+        run = Run([places.wasmtime, "compile", "-o", made, *words])
+        if run.status != 0:
+            say(f"wasmtime cannot compile {words[0]}: {run.why}")
+            return None
+        found.append({"wall": run.wall, "cpu": run.cpu,
+                      "one_kb": run.peak_kb, "object": os.path.getsize(made)})
+    return optimise.together(found)
+
+
+def bench_optimise(places):
+    modules, peers = {"kernels": kernel_words()}, {}
+    modules.update({name: [words] for name, words in
+                    start_words(places).items() if name != "hello"})
+    if places.wasmtime:
+        peers["kernels"] = wasmtime_kernels(places)
+    for name, path in places.programs.items():
+        run = places.cost.get(path)
+        peers[name] = run and {
+            "wall": run.wall, "cpu": run.cpu, "one_kb": run.peak_kb,
+            "object": os.path.getsize(places.compiled[path])}
+    return optimise.bench(places.optimised, modules, peers)
+
+
 # ---- run -------------------------------------------------------------------
 
 def kernel_engines(places):
     ours = [e for e in wasm.ours() if e.compiles]
+    if all(places.optimised.get("all", words) for words in kernel_words()):
+        ours.append(wasm.optimised(optimise.engine("all")))
     peers = [e for e in places.others if e.name == "node"]
     if places.wasmtime:
         peers.insert(0, Engine("wasmtime", [places.wasmtime, "run"]))
@@ -444,7 +490,8 @@ def run_program(places, row, words, stdin="/dev/null"):
                 commands[name] = [path, *words[1:]]
                 want = want or Run(commands[name], stdin).out
     fill(words[0])
-    for engine in places.engines(row):
+    faster = places.optimised.engines(start_words(places)[row])
+    for engine in places.engines(row, optimised=faster):
         if engine.name in ("wasm3", "wasmi", "brood, snapshot",
                            "wasmtime, cache"):
             continue
@@ -469,13 +516,20 @@ def bench_programs(places):
     return found
 
 
+def program_cell(row, name):
+    x = over(row, name, "brood")
+    if x is None:
+        return None
+    native = over(row, name, "native") or over(row, name, "native, sqlite3")
+    return (f"{figure_cell(row[name])} {x:6.2f}x " +
+            (f"{native:6.2f}x" if native else f"{'':7}"))
+
+
 def show_programs(found):
     if found:
-        show_table("run: CPU s, over brood", names_in(found), found,
-                   lambda name, row: name in found[row] and
-                   f"{figure_cell(found[row][name])} "
-                   f"{found[row][name]['s'] / found[row]['brood']['s']:6.2f}x"
-                   if "brood" in found[row] else None, (22, 34))
+        show_table("run: CPU s", names_in(found), found, lambda name, row:
+                   program_cell(found[row], name), (22, 42))
+        print(f"{'':22}" + f"{'over brood, over native':>42}" * len(found))
 
 
 def program_goals(found):
@@ -511,10 +565,35 @@ class Instance:
             self.process.wait()
 
 
-def look_at(instances):
+def changed_words(pid, code_in):
+    """Of the mapped code: those that are not what the file has."""
+    found = 0
+    with open(f"/proc/{pid}/maps") as maps, \
+            open(f"/proc/{pid}/mem", "rb", 0) as mapped:
+        for line in maps:
+            words = line.split()
+            if words[1][1] == "w" or not words[-1].startswith(code_in):
+                continue
+            low, high = (int(at, 16) for at in words[0].split("-"))
+            with open(words[-1], "rb") as f:
+                f.seek(int(words[2], 16))
+                file = f.read(high - low)
+            mapped.seek(low)
+            found += different(mapped.read(high - low), file)
+    return found
+
+
+def different(a, b):
+    if a == b:
+        return 0
+    return sum(a[at:at + 8] != b[at:at + 8]
+               for at in range(0, max(len(a), len(b)), 8))
+
+
+def look_at(instances, folder):
     pids = [i.process.pid for i in instances]
     whole = [memory(pid) for pid in pids]
-    code = [memory(pid, FILLED) for pid in pids]
+    code = [memory(pid, folder) for pid in pids]
     count = len(pids)
 
     def private(all_of_them):
@@ -538,6 +617,8 @@ def free_kb():
 def watch(engine, words):
     """[what is seen of 1, 10, ... instances], with what one more costs."""
     counts = [n for n in INSTANCES if engine.ours or n <= PEERS_MOST]
+    folder = next((optimise.folder(kind) for kind, name in
+                   optimise.NAMES.items() if engine.name == name), FILLED)
     command, instances, found = engine.run(words), [], []
     try:
         for count in counts:
@@ -551,7 +632,10 @@ def watch(engine, words):
                     say(f"{engine.name} cannot run {words[0]} and wait")
                     return found
             time.sleep(1)
-            found.append(look_at(instances))
+            found.append(look_at(instances, folder))
+        if engine.ours and found:
+            found[0]["changed"] = changed_words(instances[0].process.pid,
+                                                folder)
     finally:
         for instance in instances:
             instance.end()
@@ -571,7 +655,8 @@ def bench_memory(places):
         fill(words[0])
         if row == "ruby" and places.init:
             fill(words[0], "--init", places.init)
-        for engine in places.engines(row):
+        faster = places.optimised.engines(words, ["all"])
+        for engine in places.engines(row, optimised=faster):
             if not try_once(engine, words, None, f"{row} that waits"):
                 continue
             seen = watch(engine, words)
@@ -599,25 +684,40 @@ def show_memory(found):
     show_table("instances at once: kB", rows, columns, cell, (34, 15))
 
 
+def why_no_memory(places, row, engine):
+    if row == "ruby" and "ruby" not in places.programs:
+        return missing("ruby")
+    if engine is places.snapshot and not places.init:
+        return missing("ruby_init")
+    if engine.name == optimise.NAMES["all"]:
+        return places.optimised.why or "OPTIMISE= leaves it out, or it failed"
+    return "it did not run"
+
+
 def memory_goals(places, found):
     goals = []
+    faster = optimise.engine("all")
     for row, engine, limit in (("kernel", places.ours, 1),
+                               ("kernel", faster, 1),
                                ("ruby", places.ours, 8),
+                               ("ruby", faster, 8),
                                ("ruby", places.snapshot, 3)):
         who = f"{'a kernel' if row == 'kernel' else 'CRuby'}" + (
-            " from a snapshot" if engine is places.snapshot else "")
+            " from a snapshot" if engine is places.snapshot else
+            ", optimised" if engine is faster else "")
         seen = found.get(f"{row}, {engine.name}")
         if not seen:
-            goals.append(unknown(
-                f"memory of {who}", missing("ruby") if
-                "ruby" not in places.programs else missing("ruby_init") if
-                not places.init else "it did not run"))
+            goals.append(unknown(f"memory of {who}",
+                                 why_no_memory(places, row, engine)))
             continue
         for it in seen:
             if it["code_kb"]:
                 goals.append(goal(
                     f"{who}, {it['count']} at once: private dirty memory of "
                     "the code", it["code_dirty_kb"], 0, unit=" kB"))
+        if "changed" in seen[0]:
+            goals.append(goal(f"{who}: words of mapped code that are not the "
+                              "file's", seen[0]["changed"], 0, unit=""))
         if not any(it["code_kb"] for it in seen):
             complain(f"{who} does not run from the cache: nothing is mapped")
         if "more_kb" in seen[-1]:
@@ -641,6 +741,9 @@ def main():
     if "start" in parts:
         told("start", bench_start(places), show_start)
         goals += start_goals(result["start"])
+    if "optimise" in parts:
+        told("optimise", bench_optimise(places), optimise.show)
+        goals += optimise.goals(places.optimised, result["optimise"])
     if "run" in parts:
         engines = kernel_engines(places)
         if not as_json:

@@ -61,7 +61,7 @@ trap 'rm -rf "$folder"' EXIT
 export BUILD BROOD="${BROOD:-$BUILD/brood}" KERNELS_IN="$to"
 # What the caller has of these would be measured, too.
 unset BROOD_VIA BROOD_REPORT BROOD_VERBOSE BROOD_CACHE BROOD_CACHE_SIZE
-export BROOD_SYSTEM_CACHE=/nowhere
+export BROOD_SYSTEM_CACHE=/nowhere BROOD_OPTIMISE=0
 export TMPDIR="$folder/tmp" HOME="$folder/home" XDG_DATA_HOME="$folder/data"
 export XDG_CACHE_HOME="$folder/cache" XDG_RUNTIME_DIR="$folder/run"
 mkdir -m 700 "$TMPDIR" "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" \

@@ -21,9 +21,11 @@ struct buf;
 
 enum aot_which {
 	AOT_ALL,
-	AOT_HOT, /* those with loops, and those of the profile */
+	/* Those of the profile, and what they call that is small; without a
+	 * profile those with loops. */
+	AOT_HOT,
 };
-/* What runs have told: functions by their index, ascending. */
+/* What runs have told to be hot: functions by their index, ascending. */
 struct aot_profile {
 	const uint32_t *functions;
 	uint32_t count;
@@ -48,7 +50,8 @@ struct aot_work {
 	const struct jit_options *options;
 	const uint32_t *functions; /* ascending */
 	uint32_t count;
-	const char *program; /* brood-aotc */
+	const char *program; /* brood-aotc, or what starts it */
+	char *const *argv;   /* NULL: its name alone */
 	struct aot_limits limits;
 	/* Both may be NULL.  How far it is, now and then; and each function
 	 * that stays as it is. */

@@ -151,7 +151,8 @@ int aot_compiler_start(struct aot_compiler *compiler,
 		return rc;
 	compiler->cpu_s = cpu_s;
 	compiler->memory_bytes = work->limits.memory_bytes;
-	return aot_begin(compiler, work->program, argv, request, err);
+	return aot_begin(compiler, work->program,
+			 work->argv ? work->argv : argv, request, err);
 }
 
 /* ---- its end --------------------------------------------------------------- */

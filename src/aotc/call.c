@@ -122,7 +122,6 @@ static LLVMValueRef call_words(struct aotc_body *body,
 	return aotc_at(body, global, (uint64_t)-(int64_t)OUT_OF_LINE_HEAD);
 }
 
-/* Operands are taken from the stack. */
 void aotc_out(struct aotc_body *body, const struct aotc_out *out)
 {
 	struct aotc *aotc = body->aotc;
@@ -230,6 +229,11 @@ static void call_push_result(struct aotc_body *body,
 		aotc_push(body, call_taken(body, call, type->results[0]));
 }
 
+static bool call_is_plain(const struct wasm_deftype *type)
+{
+	return type->result_count < 2 && jit_argument_bytes(type) == 0;
+}
+
 /* By a struct jit_block everything can be called: what has more than one
  * result, or comes to another module with words on the stack, which may move
  * it. */
@@ -260,17 +264,16 @@ static uint64_t call_block_place(unsigned type, struct argument_places *places)
 }
 
 static void call_block_arguments(struct aotc_body *body,
-				 const struct wasm_deftype *type)
+				 const struct wasm_deftype *type,
+				 const LLVMValueRef *arguments)
 {
-	const LLVMValueRef *values =
-		&body->stack[body->height -= type->param_count];
 	struct argument_places places = { 0 };
 
 	for (uint32_t i = 0; i < type->param_count; i++)
 		call_block_set(body,
 			       call_block_place(jit_type_of(type->params[i]),
 						&places),
-			       call_passed(body, values[i], type->params[i]));
+			       arguments[i]);
 }
 
 static LLVMValueRef call_block_get(struct aotc_body *body, wasm_type type,
@@ -298,25 +301,27 @@ static void call_block_results(struct aotc_body *body,
 					       first + 16ull * i));
 }
 
-/* function: NULL, the code is of this module and instance. */
+/* function: NULL, the code is of this module and instance.  Arguments are as
+ * they are passed; results are pushed. */
 static void call_by_block(struct aotc_body *body,
 			  const struct wasm_deftype *type, LLVMValueRef code,
-			  LLVMValueRef function, LLVMValueRef context)
+			  LLVMValueRef function, LLVMValueRef context,
+			  const LLVMValueRef *arguments)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef types[] = { aotc->ptr, aotc->ptr };
-	uint32_t arguments = jit_argument_bytes(type);
+	uint32_t words = jit_argument_bytes(type);
 	uint32_t results = type->result_count > 1 ? 16 * type->result_count : 0;
 	LLVMValueRef operands[2], call, way;
 
-	call_slot(body, (BLOCK_STACK + arguments + results) / 16 - 1);
-	call_block_arguments(body, type);
+	call_slot(body, (BLOCK_STACK + words + results) / 16 - 1);
+	call_block_arguments(body, type, arguments);
 	call_block_set(body, BLOCK_CODE, code);
 	call_block_set(body, BLOCK_FUNCTION,
 		       function ?: LLVMConstNull(aotc->ptr));
 	call_block_set(body, BLOCK_CONTEXT, context);
-	call_block_set(body, BLOCK_ARGUMENTS, aotc_i64(aotc, arguments));
-	call_block_set(body, BLOCK_BYTES, aotc_i64(aotc, arguments + results));
+	call_block_set(body, BLOCK_ARGUMENTS, aotc_i64(aotc, words));
+	call_block_set(body, BLOCK_BYTES, aotc_i64(aotc, words + results));
 	operands[0] = body->context;
 	operands[1] = call_slot(body, 0);
 	way = aotc_load_fixed(body, aotc->ptr, body->context,
@@ -331,7 +336,8 @@ static void call_by_block(struct aotc_body *body,
 
 static void call_pointer_by_block(struct aotc_body *body,
 				  const struct wasm_deftype *type,
-				  LLVMValueRef function)
+				  LLVMValueRef function,
+				  const LLVMValueRef *arguments)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMValueRef owner =
@@ -344,12 +350,8 @@ static void call_pointer_by_block(struct aotc_body *body,
 
 	call_by_block(body, type, code, function,
 		      LLVMBuildSelect(body->build, is_host, body->context,
-				      owner, ""));
-}
-
-static bool call_is_plain(const struct wasm_deftype *type)
-{
-	return type->result_count < 2 && jit_argument_bytes(type) == 0;
+				      owner, ""),
+		      arguments);
 }
 
 /* A function of another instance, or the host's. */
@@ -358,10 +360,18 @@ static LLVMValueRef call_other(struct aotc_body *body,
 			       LLVMValueRef function, LLVMValueRef *operands,
 			       unsigned count)
 {
-	LLVMValueRef way = aotc_load_fixed(body, body->aotc->ptr, body->context,
-					   offsetof(struct wasm_instance,
-						    native_call_other));
+	LLVMValueRef way;
 
+	if (!call_is_plain(type)) {
+		call_pointer_by_block(body, type, function, operands + 2);
+		return type->result_count == 1
+			       ? call_passed(body, aotc_pop(body),
+					     type->results[0])
+			       : NULL;
+	}
+	way = aotc_load_fixed(body, body->aotc->ptr, body->context,
+			      offsetof(struct wasm_instance,
+				       native_call_other));
 	operands[1] = function;
 	return call_build(body, type, AOTC_OTHER, way, operands, count);
 }
@@ -402,6 +412,7 @@ static void call_whose(struct aotc_body *body, const struct wasm_deftype *type,
 	LLVMBuildBr(body->build, joined);
 	LLVMPositionBuilderAtEnd(body->build, other);
 	calls[1] = call_other(body, type, function, operands, count);
+	other = LLVMGetInsertBlock(body->build);
 	LLVMBuildBr(body->build, joined);
 	LLVMPositionBuilderAtEnd(body->build, joined);
 	if (type->result_count == 0)
@@ -418,13 +429,11 @@ static void call_pointer(struct aotc_body *body,
 	LLVMValueRef operands[CALL_OPERANDS_MOST];
 	unsigned count;
 
-	if (!call_is_plain(type)) {
-		call_pointer_by_block(body, type, function);
-		return;
-	}
 	operands[0] = body->context;
 	count = call_arguments(body, type, operands, 2);
-	if (is_import)
+	if (type->result_count > 1)
+		call_pointer_by_block(body, type, function, operands + 2);
+	else if (is_import)
 		call_push_result(body, type,
 				 call_other(body, type, function, operands,
 					    count));
@@ -454,8 +463,9 @@ static void call_own(struct aotc_body *body, uint32_t function,
 	unsigned count;
 
 	if (type->result_count > 1) {
+		call_arguments(body, type, operands, 0);
 		call_by_block(body, type, aotc_function(aotc, function), NULL,
-			      body->context);
+			      body->context, operands);
 		return;
 	}
 	operands[0] = body->context;

@@ -213,8 +213,8 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode,
 
 /* ---- reading ------------------------------------------------------------ */
 
-static int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
-			struct err *err)
+int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
+		 struct err *err)
 {
 	char part[16384];
 	size_t len = 0;

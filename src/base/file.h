@@ -35,6 +35,9 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode,
 /* Reads the whole file, at most "most" bytes (more is -EFBIG); the buffer
  * gets a 0 byte behind it that its length does not count. */
 int file_read(const char *path, struct buf *to, size_t most, struct err *err);
+/* From where it is on; pipes too.  path: for errors. */
+int file_read_fd(int fd, const char *path, struct buf *to, size_t most,
+		 struct err *err);
 int file_make_dirs(const char *path, mode_t mode, struct err *err); /* -p */
 /* A folder of the caller's own: owned by the effective user, mode 0700,
  * not a link; made when missing. */

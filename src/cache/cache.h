@@ -144,6 +144,13 @@ const char *cache_system_folder(void);
 /* How many bytes all objects may have. */
 uint64_t cache_limit(const struct cache_options *options);
 
+/* What a profile tells of an object (cache/profile.h). */
+struct cache_hot {
+	uint64_t total, tried; /* ticks; when it was last tried to optimise */
+	uint64_t ticks;	       /* of the functions that are hot */
+	uint64_t left;	       /* of those of them that are not optimised */
+	uint32_t functions, optimised; /* that are hot; and optimised */
+};
 struct cache_entry {
 	char key[2 * CODE_KEY_BYTES + 1];
 	char name[64]; /* of the module when it was made; "": not known */
@@ -153,6 +160,9 @@ struct cache_entry {
 	unsigned users;		/* processes that map it, as far as is seen */
 	const char *wrong;	/* why it would not be mapped, NULL: it would */
 	struct code_header head; /* where wrong is NULL */
+	/* What its runs have told, where wrong is NULL; no ticks: nothing. */
+	struct cache_hot hot;
+	const char *profile_wrong; /* it cannot be believed; NULL: it can */
 };
 typedef int cache_visit(const struct cache_entry *entry, void *context);
 /* All objects of a folder; stops at a result that is not 0, and returns it.
@@ -165,6 +175,11 @@ int cache_compiling(const char *folder, char (*begin)[9], int most);
 /* Is the object what it was when it was made?  NULL: yes; else why not. */
 const char *cache_verify(const char *folder, const char *key);
 int cache_remove(const char *folder, const char *key, struct err *err);
+/* The bytes of the module that an object holds, which is verified first, and
+ * its name. */
+struct buf;
+int cache_module(const char *folder, const char *key, struct buf *bytes,
+		 char name[64], struct err *err);
 
 struct cache_prune {
 	uint64_t most_bytes; /* of objects, all together */

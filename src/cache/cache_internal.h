@@ -2,6 +2,7 @@
 /* What the parts of src/cache share.  A folder of code:
  *
  *	KEY		an object, 0444; KEY has 64 digits
+ *	KEY.profile	where its runs have spent their time (cache/profile.h)
  *	seen/KEY	a link whose text is the stamp of an object that was
  *			found right, and the module's name: "STAMP NAME"; its
  *			own time is when the object was used last, to the day
@@ -10,8 +11,9 @@
  *			has this stamp
  *	lock		its first byte is locked by who removes objects, the
  *			one at 1 + N by who compiles a key that begins with N,
- *			the one 2^32 behind that by who is to replace it; it
- *			says when the folder was looked through last
+ *			the one 2^32 behind that by who is to replace it, the
+ *			next one by who adds to its profile; it says when the
+ *			folder was looked through last
  *	.new.PID.N	a file that is being written, where the system has no
  *			unnamed ones; its writer has it locked
  *
@@ -101,6 +103,13 @@ void cache_publish_run(struct cache_item *item);
 /* cache_lock.c: bytes of the folder's lock file */
 #define CACHE_LOCK_PLACES (INT64_C(1) << 32)
 off_t cache_lock_place(const uint8_t key[CODE_KEY_BYTES]);
+
+/* cache_profile.c: beside an object */
+enum { CACHE_PROFILE_NAME = CACHE_HEX + sizeof(".profile") };
+struct cache_profile;
+void cache_profile_name(const char *hex, char name[CACHE_PROFILE_NAME]);
+const char *cache_profile_load(int root, const char *hex,
+			       struct cache_profile *profile);
 
 /* cache_sweep.c: after a publish */
 void cache_sweep(struct cache *cache, const char *but, uint64_t bytes);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A cache as its owner looks at it: what is there, who uses it, and whether
  * it is still what it was. */
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/maps.h"
 #include "cache/cache_internal.h"
 #include "cache/code_header.h"
+#include "cache/profile.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -113,6 +115,24 @@ static const char *cache_list_check(const uint8_t *image, uint64_t len,
 	return strcmp(key, hex) == 0 ? NULL : "it has another key";
 }
 
+static void cache_list_hot(struct cache_entry *entry, int root,
+			   const uint8_t *image)
+{
+	const struct code_header *head = &entry->head;
+	struct cache_profile profile;
+
+	entry->profile_wrong = cache_profile_load(root, entry->key, &profile);
+	if (!entry->profile_wrong && profile.total &&
+	    profile.function_count != head->function_count)
+		entry->profile_wrong = "it is of another module";
+	if (!entry->profile_wrong && profile.total)
+		cache_profile_tell(
+			&profile,
+			head->optimised_at ? image + head->optimised_at : NULL,
+			&entry->hot, NULL);
+	cache_profile_fini(&profile);
+}
+
 static void cache_list_head(struct cache_entry *entry, int root)
 {
 	uint64_t len = 0;
@@ -122,8 +142,10 @@ static void cache_list_head(struct cache_entry *entry, int root)
 	if (!image)
 		return;
 	entry->wrong = cache_list_check(image, len, entry->key);
-	if (!entry->wrong)
+	if (!entry->wrong) {
 		memcpy(&entry->head, image, sizeof(entry->head));
+		cache_list_hot(entry, root, image);
+	}
 	munmap(image, len);
 }
 
@@ -206,13 +228,58 @@ const char *cache_verify(const char *folder, const char *key)
 int cache_remove(const char *folder, const char *key, struct err *err)
 {
 	auto_close int root = store_folder_open(folder, false, err);
+	char profile[CACHE_PROFILE_NAME];
 
 	if (root < 0)
 		return root;
 	if (!store_is_name(key))
 		return err_set(err, -EINVAL, "%s is no key", key);
 	store_seen_forget(root, key);
+	cache_profile_name(key, profile);
+	unlinkat(root, profile, 0);
 	if (unlinkat(root, key, 0) < 0)
 		return err_set(err, -errno, "remove %.16s", key);
 	return 0;
+}
+
+/* The mapping may be changed by nobody but its owner; what is taken is a copy
+ * of what was verified. */
+static const char *cache_list_module(const uint8_t *image, uint64_t len,
+				     const char *key, struct buf *bytes)
+{
+	const struct code_header *head = (const void *)image;
+	const char *why = cache_list_check(image, len, key);
+
+	if (!why)
+		why = cache_file_verify(image, len);
+	if (why)
+		return why;
+	if (!head->module_bytes)
+		return "it has no module";
+	buf_add(bytes, image + head->module_at, head->module_bytes);
+	return bytes->failed ? "there is no memory for its module" : NULL;
+}
+
+int cache_module(const char *folder, const char *key, struct buf *bytes,
+		 char name[64], struct err *err)
+{
+	bool system = cache_list_is_system(folder);
+	auto_close int root = store_folder_open(folder, system, err);
+	struct store_seen seen;
+	const char *why;
+	uint64_t len = 0;
+	uint8_t *image;
+
+	if (root < 0)
+		return root;
+	if (!store_is_name(key))
+		return err_set(err, -EINVAL, "%.64s is no key", key);
+	store_seen_read(root, key, &seen);
+	memcpy(name, seen.text, sizeof(seen.text));
+	image = cache_list_map(root, key, system, &len, &why);
+	if (image) {
+		why = cache_list_module(image, len, key, bytes);
+		munmap(image, len);
+	}
+	return why ? err_set(err, -EBADMSG, "object %.16s: %s", key, why) : 0;
 }

@@ -70,7 +70,29 @@ static int cache_sweep_add(struct cache_rows *rows, int root, const char *hex)
 	return 0;
 }
 
-static int cache_sweep_read(int root, struct cache_rows *rows)
+static bool cache_sweep_is_system(const char *hex)
+{
+	auto_free char *path = file_join(cache_system_folder(), hex);
+
+	return path && access(path, F_OK) == 0;
+}
+
+/* A profile whose object went goes too.  false: the name is another's. */
+static bool cache_sweep_profile(int root, const char *name, bool dry)
+{
+	char hex[CACHE_HEX + 1], own[CACHE_PROFILE_NAME];
+
+	snprintf(hex, sizeof(hex), "%.64s", name);
+	cache_profile_name(hex, own);
+	if (!store_is_name(hex) || strcmp(name, own) != 0)
+		return false;
+	if (!dry && faccessat(root, hex, F_OK, 0) < 0 && errno == ENOENT &&
+	    !cache_sweep_is_system(hex))
+		unlinkat(root, name, 0);
+	return true;
+}
+
+static int cache_sweep_read(int root, struct cache_rows *rows, bool dry)
 {
 	DIR *dir = store_folder_list(root, ".");
 	struct dirent *entry;
@@ -81,7 +103,7 @@ static int cache_sweep_read(int root, struct cache_rows *rows)
 	while (rc >= 0 && (entry = readdir(dir)))
 		if (store_is_name(entry->d_name))
 			rc = cache_sweep_add(rows, root, entry->d_name);
-		else
+		else if (!cache_sweep_profile(root, entry->d_name, dry))
 			store_draft_sweep(root, entry->d_name);
 	closedir(dir);
 	return rc;
@@ -125,7 +147,11 @@ static int cache_sweep_order(const void *a, const void *b)
 
 static void cache_sweep_remove(int root, const struct cache_row *row)
 {
+	char profile[CACHE_PROFILE_NAME];
+
 	unlinkat(root, row->hex, 0);
+	cache_profile_name(row->hex, profile);
+	unlinkat(root, profile, 0);
 	store_seen_forget(root, row->hex);
 	log_event("cache.evict", "\"key\":\"%s\",\"bytes\":%lu", row->hex,
 		  (unsigned long)row->bytes);
@@ -176,7 +202,7 @@ static int cache_sweep_all(int root, const struct cache_prune *prune,
 			   const char *but, struct err *err)
 {
 	struct cache_rows rows = { 0 };
-	int rc = cache_sweep_read(root, &rows);
+	int rc = cache_sweep_read(root, &rows, prune->dry);
 
 	if (rc >= 0)
 		rc = cache_sweep_rows(root, &rows, prune, but);

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "cache/profile.h"
 #include "cli/cli.h"
 #include "domain/ready.h"
 #include <errno.h>
@@ -67,11 +68,15 @@ const struct args_verb cache_args = {
 		"looked after: what does not fit is compiled anew, what is "
 		"old goes.\n\n"
 		"ls lists the objects, those used last first. USERS are the "
-		"processes that map one now, as far as they may be seen.\n\n"
+		"processes that map one now, as far as they may be seen. \"hot: "
+		"12 functions, optimised 8\" tells of its profile: in so many "
+		"functions runs have spent 98 % of their time, and so many of "
+		"these are optimised; see brood-compile(1).\n\n"
 		"show tells all of one object. KEY may be shortened to its "
 		"first digits.\n\n"
-		"verify computes the checksum of each object, or of those "
-		"named, and tells those that are not what they were.\n\n"
+		"verify computes the checksum of each object and of its "
+		"profile, or of those named, and tells those that are not what "
+		"they were. A profile goes with its object.\n\n"
 		"prune removes what was not used for 90 days, then what was "
 		"used longest ago until the rest has 2G (or what "
 		"BROOD_CACHE_SIZE says); of what domains begin as, what was "
@@ -224,6 +229,22 @@ static void cache_bits(uint32_t bits, const struct cache_bit *names,
 		buf_text(text, "-");
 }
 
+static void cache_json_hot(const struct cache_entry *entry, struct json *json)
+{
+	const struct cache_hot *hot = &entry->hot;
+
+	if (entry->profile_wrong)
+		json_text(json, "profile_wrong", entry->profile_wrong);
+	if (!hot->total)
+		return;
+	json_open(json, "hot");
+	json_number(json, "functions", hot->functions);
+	json_number(json, "optimised", hot->optimised);
+	json_number(json, "ms", (int64_t)hot->total * PROFILE_TICK_MS);
+	json_number(json, "left_ms", (int64_t)hot->left * PROFILE_TICK_MS);
+	json_close(json);
+}
+
 static void cache_json(const struct cache_entry *entry, struct json *json)
 {
 	auto_buf struct buf options = { 0 }, features = { 0 };
@@ -244,9 +265,12 @@ static void cache_json(const struct cache_entry *entry, struct json *json)
 		json_text(json, "options", buf_string(&options));
 		json_text(json, "features", buf_string(&features));
 		json_number(json, "functions", entry->head.function_count);
+		json_number(json, "optimised", entry->head.optimised_count);
 		json_number(json, "landings", entry->head.landing_count);
 		json_number(json, "text_bytes",
 			    (int64_t)entry->head.text_bytes);
+		json_number(json, "optimised", entry->head.optimised_count);
+		cache_json_hot(entry, json);
 	}
 	json_close(json);
 }
@@ -285,8 +309,12 @@ static void cache_row(const struct cache_entry *entry, struct buf *out)
 		buf_format(out, "wrong: %s", entry->wrong);
 	else
 		cache_bits(entry->head.options, cache_options, out);
-	buf_format(out, "  %s%s\n", entry->name[0] ? entry->name : "-",
+	buf_format(out, "  %s%s", entry->name[0] ? entry->name : "-",
 		   entry->system ? " (system)" : "");
+	if (entry->hot.total)
+		buf_format(out, "  hot: %u functions, optimised %u",
+			   entry->hot.functions, entry->hot.optimised);
+	buf_text(out, "\n");
 }
 
 static void cache_row_compiling(const struct cache_work *work, struct buf *out)
@@ -334,14 +362,31 @@ static void cache_show_head(const struct cache_entry *entry, struct buf *out)
 	cache_bits(head->options, cache_options, out);
 	buf_text(out, "\nfeatures   ");
 	cache_bits(head->features, cache_features, out);
-	buf_format(out,
-		   "\nfunctions  %u\nlandings   %u\ntext       %lu bytes at "
-		   "%lu\npages      %lu\nsnapshot   %s\nformat     %u\n",
-		   head->function_count, head->landing_count,
-		   (unsigned long)head->text_bytes,
-		   (unsigned long)head->text_at,
-		   (unsigned long)head->page_count,
-		   head->state_bytes ? "yes" : "no", head->version);
+	buf_format(
+		out,
+		"\nfunctions  %u\noptimised  %u\nlandings   %u\ntext       "
+		"%lu bytes at %lu\npages      %lu\nsnapshot   %s\nformat     "
+		"%u\n",
+		head->function_count, head->optimised_count,
+		head->landing_count, (unsigned long)head->text_bytes,
+		(unsigned long)head->text_at, (unsigned long)head->page_count,
+		head->state_bytes ? "yes" : "no", head->version);
+}
+
+static void cache_show_hot(const struct cache_entry *entry, struct buf *out)
+{
+	const struct cache_hot *hot = &entry->hot;
+
+	if (!entry->wrong)
+		buf_format(out, "optimised  %u\n", entry->head.optimised_count);
+	if (entry->profile_wrong)
+		buf_format(out, "profile    wrong: %s\n", entry->profile_wrong);
+	if (hot->total)
+		buf_format(out,
+			   "profile    %.1f s of CPU time\n"
+			   "hot        %u functions, optimised %u\n",
+			   (double)hot->total * PROFILE_TICK_MS / 1e3,
+			   hot->functions, hot->optimised);
 }
 
 static int cache_show(struct cache_work *work)
@@ -367,6 +412,7 @@ static int cache_show(struct cache_work *work)
 			   (unsigned long)entry->bytes, made, used,
 			   entry->users);
 		cache_show_head(entry, &out);
+		cache_show_hot(entry, &out);
 	}
 	return cli_print(buf_string(&out));
 }
@@ -381,6 +427,19 @@ static int cache_remove_one(const struct cache_work *work,
 	if (cache_remove(cache_folder_of(work, entry), entry->key, &err) < 0)
 		return cli_fail(&err, NULL);
 	return 0;
+}
+
+/* Without one it is as good as with a right one, but for time. */
+static int cache_check_profile(const struct cache_work *work,
+			       const struct cache_entry *entry, struct buf *out)
+{
+	if (!entry->profile_wrong)
+		return 0;
+	buf_format(out, "%s.profile: %s\n", entry->key, entry->profile_wrong);
+	if (work->words->remove)
+		cache_profile_remove(cache_folder_of(work, entry), entry->key,
+				     NULL);
+	return 1;
 }
 
 static int cache_check(struct cache_work *work)
@@ -401,6 +460,7 @@ static int cache_check(struct cache_work *work)
 			buf_format(&out, "%s: %s\n", entry->key, why);
 		if (why && work->words->remove && !code)
 			code = cache_remove_one(work, entry);
+		wrong += cache_check_profile(work, entry, &out);
 	}
 	buf_format(&out, "%d right, %d wrong%s\n", right, wrong,
 		   wrong && work->words->remove && !code ? ", removed" : "");

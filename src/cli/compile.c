@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cache/cache.h"
 #include "cli/cli.h"
+#include "cli/hot.h"
 #include "cli/init.h"
 #include "cli/optimise.h"
 #include "cli/wasm_file.h"
@@ -13,10 +14,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct compile_options {
 	const char *place, *init;
 	struct optimise_options optimise;
+	bool background;
 	char *compiler; /* that optimises */
 };
 
@@ -36,7 +39,12 @@ static const struct args_option compile_options[] = {
 	  .kind = ARGS_MAYBE,
 	  .offset = offsetof(struct compile_options, optimise.which),
 	  .words = "all|hot",
-	  .help = "compile all functions, or those with loops, for speed" },
+	  .help = "compile all functions, or those that are hot, for speed" },
+	{ .name = "--background",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct compile_options, background),
+	  .help = "with --optimise=hot, keys in place of files: as runs begin "
+		  "it by themselves" },
 	{ .name = "--cpu-limit",
 	  .value = "TIME",
 	  .kind = ARGS_MS,
@@ -91,7 +99,21 @@ const struct args_verb compile_args = {
 		"is. Until all is done, and where it is not, runs find the "
 		"code that was there before; those that run keep theirs. "
 		"Modules with tail calls are not optimised. --optimise=hot "
-		"takes only the functions that have loops.\n\n"
+		"takes only the functions in which runs have spent their "
+		"time, and small ones that they call; where no run was long "
+		"enough to tell, those that have loops.\n\n"
+		"That is also done by itself. \"brood run\" counts where the "
+		"time goes; when a second of CPU time has come together, and "
+		"what is hot is not optimised, it starts \"brood compile "
+		"--optimise=hot --background KEY\", which goes on when the "
+		"run is over: it takes no CPU that others want, one works at "
+		"a time, and all of them together use no more than 120 "
+		"seconds of CPU time in an hour. BROOD_OPTIMISE says how many "
+		"instead; with 0 nothing begins by itself, with off nothing "
+		"is counted either. \"brood doctor\" tells what was done and "
+		"what waits. With --background operands are keys, as "
+		"\"brood cache ls\" has them; after these comes what else "
+		"waits.\n\n"
 		"With --init the export NAME runs once in a fresh instance, "
 		"with the standard streams and no other grant, and what it "
 		"leaves (memories, globals, tables) is put into the cache "
@@ -106,7 +128,7 @@ const struct args_verb compile_args = {
 		"it. With several files it is the worst one's, and the "
 		"others are compiled.",
 	.options = compile_options,
-	.least = 1,
+	.least = 0,
 	.most = -1,
 };
 
@@ -301,24 +323,26 @@ static int compile_file(struct compile_work *work)
 	return compile_module(work);
 }
 
+static int compile_end(struct compile_work *work, int code)
+{
+	init_close(&work->init);
+	if (work->vm.store)
+		vm_fini(&work->vm);
+	init_fini(&work->init);
+	fd_close(&work->source.fd);
+	buf_fini(&work->bytes);
+	return code;
+}
+
 static int compile_one(const struct compile_options *options, const char *path)
 {
 	struct compile_work work = { .options = options,
 				     .path = path,
 				     .source = { .fd = -1 },
 				     .began_ns = clock_ns() };
-	int code;
 
 	init_stdio(work.stdio);
-	code = compile_file(&work);
-
-	init_close(&work.init);
-	if (work.vm.store)
-		vm_fini(&work.vm);
-	init_fini(&work.init);
-	fd_close(&work.source.fd);
-	buf_fini(&work.bytes);
-	return code;
+	return compile_end(&work, compile_file(&work));
 }
 
 static int compile_all(const struct compile_options *options, int count,
@@ -333,6 +357,132 @@ static int compile_all(const struct compile_options *options, int count,
 			worst = code;
 	}
 	return worst;
+}
+
+/* ---- in the background ----------------------------------------------------- */
+
+/* The own object, or the system's. */
+static int compile_find_module(const char *folder, const char *key,
+			       struct compile_work *work, char name[64],
+			       struct err *err)
+{
+	int rc = cache_module(folder, key, &work->bytes, name, err);
+
+	if (rc >= 0)
+		return rc;
+	buf_clear(&work->bytes);
+	return cache_module(cache_system_folder(), key, &work->bytes, name,
+			    NULL) < 0
+		       ? rc
+		       : 0;
+}
+
+/* Another engine, or another CPU, has another key for the same module. */
+static int compile_check_key(struct compile_work *work,
+			     const struct wasm_module *module, const char *key,
+			     struct err *err)
+{
+	auto_buf struct buf own = { 0 };
+	struct cache_object *object;
+	int rc = vm_compile(&work->vm, module, &object, err);
+
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < CODE_KEY_BYTES; i++)
+		buf_format(&own, "%02x", object->key[i]);
+	return strcmp(buf_string(&own), key) == 0
+		       ? 0
+		       : err_set(err, -EPROTO,
+				 "it is of another version, or other options");
+}
+
+static int compile_load_key(struct compile_work *work, const char *key,
+			    struct wasm_module **module, struct err *err)
+{
+	const struct cache_options cache = { .place = work->options->place };
+	const struct vm_options vm = { .cache = &cache };
+	char *name = work->options->optimise.made->name;
+	auto_free char *folder = cache_folder(&cache, err);
+	int rc = folder ? compile_find_module(folder, key, work, name, err)
+			: err->code;
+
+	if (rc >= 0)
+		rc = vm_init(&work->vm, &vm, err);
+	if (rc < 0)
+		return rc;
+	work->vm.options.code.source =
+		(struct cache_request){ .bytes = work->bytes.data,
+					.len = work->bytes.len,
+					.fd = -1,
+					.name = name };
+	rc = vm_load_in_place(&work->vm, work->bytes.data, work->bytes.len,
+			      module, err);
+	return rc < 0 ? rc : compile_check_key(work, *module, key, err);
+}
+
+static int compile_key(struct compile_work *work, const char *key,
+		       struct err *err)
+{
+	auto_free char *compiler = optimise_find();
+	struct wasm_module *module;
+	int rc;
+
+	if (!compiler)
+		return err_set(err, -EPROTO, "there is no optimiser");
+	rc = compile_load_key(work, key, &module, err);
+	return rc < 0 ? rc
+		      : optimise_module(&work->vm, module, key, compiler,
+					&work->options->optimise);
+}
+
+static int compile_in_background(void *env, const char *key, long cpu_ms,
+				 struct hot_made *made)
+{
+	struct compile_options options = *(const struct compile_options *)env;
+	struct compile_work work = { .options = &options,
+				     .path = key,
+				     .source = { .fd = -1 },
+				     .began_ns = clock_ns() };
+	struct err err = { 0 };
+	int code;
+
+	if (options.optimise.cpu_ms > cpu_ms)
+		options.optimise.cpu_ms = cpu_ms;
+	if (!options.optimise.jobs)
+		options.optimise.jobs = 1;
+	options.optimise.made = made;
+	code = compile_key(&work, key, &err);
+	if (code < 0) {
+		snprintf(made->why, sizeof(made->why), "%.127s", err.text);
+		code = compile_fail(&work, &err, CLI_SYSTEM);
+	}
+	return compile_end(&work, code);
+}
+
+static int compile_background(struct compile_options *options, char **keys,
+			      int count)
+{
+	const struct cache_options cache = { .place = options->place };
+	struct err err = { 0 };
+	auto_free char *folder = cache_folder(&cache, &err);
+
+	if (!folder)
+		return cli_fail(&err, NULL);
+	return hot_work(folder, keys, count, compile_in_background, options);
+}
+
+/* ---- the verb -------------------------------------------------------------- */
+
+static int compile_check_words(const struct compile_options *options, int count)
+{
+	const char *which = options->optimise.which;
+
+	if (!options->background)
+		return count ? 0 : cli_wrong("FILE is missing");
+	if (!which || strcmp(which, "hot") != 0 || options->init)
+		return cli_wrong("--background goes with --optimise=hot, and "
+				 "without --init");
+	return 0;
 }
 
 static int compile_check(struct compile_options *options)
@@ -351,6 +501,9 @@ static int compile_check(struct compile_options *options)
 	if (options->optimise.cpu_ms < 1 || options->optimise.chunk_ms < 1 ||
 	    options->optimise.memory_bytes < 1)
 		return cli_wrong("a limit of nothing lets nothing be done");
+	/* In the background each key is told why it was not done. */
+	if (options->background)
+		return 0;
 	options->compiler = optimise_find();
 	return options->compiler ? 0 : CLI_SYSTEM;
 }
@@ -365,8 +518,12 @@ int compile_run(int argc, char **argv)
 	if (cli_parse(&compile_args, argc, argv, &options, &operands, &count,
 		      &code) < 0)
 		return code;
-	code = compile_check(&options);
+	code = compile_check_words(&options, count);
 	if (!code)
+		code = compile_check(&options);
+	if (!code && options.background)
+		code = compile_background(&options, operands, count);
+	else if (!code)
 		code = compile_all(&options, count, operands);
 	free(options.compiler);
 	return code;

@@ -6,7 +6,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "cache/optimiser.h"
 #include "cli/cli.h"
+#include "cli/hot.h"
 #include "domain/kvm.h"
 #include "domain/kvm_facts.h"
 #include "image/scan.h"
@@ -506,6 +508,76 @@ static void doctor_optimiser(struct doctor_finding *finding)
 	cli_plain(finding->text);
 }
 
+static int doctor_count_due(const struct cache_entry *entry, void *context)
+{
+	*(int *)context += !entry->wrong && !entry->head.options &&
+			   hot_is_due(&entry->hot);
+	return 0;
+}
+
+static void doctor_last(const struct optimiser_state *state, struct buf *text)
+{
+	char age[24];
+
+	if (!state->last_s) {
+		buf_text(text, "; nothing was done yet");
+		return;
+	}
+	cli_age(state->last_s, age);
+	buf_format(text, "; last %s, %s ago, ",
+		   state->name[0] ? state->name : state->key, age);
+	if (state->failed)
+		buf_format(text, "not done: %s", state->words);
+	else
+		buf_format(text, "%u functions in %.1f CPU s", state->functions,
+			   (double)state->last_cpu_ms / 1e3);
+}
+
+static void doctor_hot_text(const char *folder, struct buf *text)
+{
+	struct optimiser_state state;
+	int due = 0;
+
+	cache_optimiser_read(folder, &state);
+	buf_format(text, "%.0f of %ld CPU s left in this hour",
+		   (double)hot_left_ms(&state) / 1e3, hot_budget_s());
+	doctor_last(&state, text);
+	if (cache_optimiser_runs(folder))
+		buf_text(text, "; one works now");
+	cache_each(folder, doctor_count_due, &due, NULL);
+	if (due)
+		buf_format(text, "; %d wait for %s", due,
+			   hot_left_ms(&state) < 1000 ? "the next hour"
+						      : "their next run");
+}
+
+/* What runs begin by themselves. */
+static void doctor_hot(struct doctor_finding *finding)
+{
+	auto_buf struct buf text = { 0 };
+	auto_free char *folder = cache_folder(NULL, NULL);
+	struct err err = { 0 };
+	auto_free char *compiler = where_is_compiler(&err);
+	const char *told = getenv("BROOD_OPTIMISE");
+
+	if (hot_budget_s() < 0)
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "off, as BROOD_OPTIMISE=%.60s says", told);
+	else if (!hot_budget_s())
+		doctor_note(finding, DOCTOR_OK, NULL,
+			    "off, but profiles are kept, as BROOD_OPTIMISE=0 "
+			    "says");
+	else if (!folder || !compiler)
+		doctor_note(finding, DOCTOR_OK, NULL, "off: there is no %s",
+			    folder ? "optimiser" : "code cache");
+	else
+		doctor_hot_text(folder, &text);
+	if (text.len)
+		doctor_note(finding, DOCTOR_OK, NULL, "on, %.280s",
+			    buf_string(&text));
+	cli_plain(finding->text);
+}
+
 static void doctor_domains(struct doctor_finding *finding)
 {
 	struct kvm_facts facts;
@@ -575,6 +647,7 @@ static const struct doctor_probe doctor_probes[] = {
 	{ "Wasm engine", doctor_engine, false },
 	{ "Wasm compiler", doctor_compiler, false },
 	{ "Wasm optimiser", doctor_optimiser, false },
+	{ "by itself", doctor_hot, false },
 	{ "Wasm refused", doctor_refused, false },
 	{ "domains", doctor_domains, false },
 	{ "domain CPU", doctor_domain_cpu, true },
@@ -608,7 +681,9 @@ const struct args_verb doctor_args = {
 	.text = "Tries what Brood relies on and prints a line for each: ok, "
 		"less (it works, with something missing) or missing. Ends "
 		"with 0 when programs can be started warm here, else with "
-		"111.",
+		"111. The line \"by itself\" tells whether what is hot is "
+		"optimised by itself (see brood-compile(1)), how much of this "
+		"hour's budget is left, what was done last, and what waits.",
 	.options = doctor_options,
 };
 

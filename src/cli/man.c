@@ -50,31 +50,35 @@ static void man_overview(struct buf *out)
 				   ".TP\n.B %s\n%s; see\n.BR brood\\-%s (1)\n",
 				   verb->args->name, verb->args->summary,
 				   verb->args->name);
-	buf_text(out,
-		 ".SH FILES\n.TP\n.I $XDG_CACHE_HOME/brood/programs\n"
-		 "entries and images of the templates; they age out, see\n"
-		 ".BR brood\\-ps (1)\n.TP\n"
-		 ".I $XDG_CACHE_HOME/brood/code\ncompiled byte code; see\n"
-		 ".BR brood\\-cache (1)\n.TP\n"
-		 ".I $XDG_CACHE_HOME/brood/accel, qemu\n"
-		 "what was found out about KVM and QEMU\n.TP\n"
-		 ".I $XDG_RUNTIME_DIR/brood\nsockets of living templates\n"
-		 ".TP\n.I $XDG_DATA_HOME/brood/bin\nstubs of wrapped programs\n"
-		 ".SH ENVIRONMENT\n.TP\n.B BROOD_REPORT\n"
-		 "a file to which each launch appends one JSON line\n.TP\n"
-		 ".B BROOD_CACHE\nthe folder of compiled byte code, or off\n"
-		 ".TP\n.B BROOD_CACHE_SIZE\nwhat it may have, such as 500M\n"
-		 ".TP\n"
-		 ".B BROOD_VIA\nthe way to try: auto, clone, hatch or exec\n"
-		 ".TP\n.B BROOD_QEMU\n"
-		 "the QEMU to use instead of qemu\\-system\\-x86_64 in PATH\n"
-		 ".TP\n.B BROOD_VIRTIOFSD\nthe daemon for shares by virtiofs\n"
-		 ".TP\n.B BROOD_VERBOSE\nif set, each launch tells its way on "
-		 "standard error\n.TP\n"
-		 ".B BROOD_SHIM_PATH\nthe folder of brood\\-shim.so and "
-		 "brood\\-hatch, if they are not beside brood\n"
-		 ".SH \"EXIT STATUS\"\n0; the program's own; 100 a wrong use; "
-		 "111 the system or the state did not allow it.\n");
+	buf_text(
+		out,
+		".SH FILES\n.TP\n.I $XDG_CACHE_HOME/brood/programs\n"
+		"entries and images of the templates; they age out, see\n"
+		".BR brood\\-ps (1)\n.TP\n"
+		".I $XDG_CACHE_HOME/brood/code\ncompiled byte code; see\n"
+		".BR brood\\-cache (1)\n.TP\n"
+		".I $XDG_CACHE_HOME/brood/accel, qemu\n"
+		"what was found out about KVM and QEMU\n.TP\n"
+		".I $XDG_RUNTIME_DIR/brood\nsockets of living templates\n"
+		".TP\n.I $XDG_DATA_HOME/brood/bin\nstubs of wrapped programs\n"
+		".SH ENVIRONMENT\n.TP\n.B BROOD_REPORT\n"
+		"a file to which each launch appends one JSON line\n.TP\n"
+		".B BROOD_CACHE\nthe folder of compiled byte code, or off\n"
+		".TP\n.B BROOD_CACHE_SIZE\nwhat it may have, such as 500M\n"
+		".TP\n.B BROOD_OPTIMISE\nseconds of CPU time that may be used "
+		"in an hour to optimise what is hot (120); 0: nothing begins by "
+		"itself; off: nothing is counted either\n"
+		".TP\n"
+		".B BROOD_VIA\nthe way to try: auto, clone, hatch or exec\n"
+		".TP\n.B BROOD_QEMU\n"
+		"the QEMU to use instead of qemu\\-system\\-x86_64 in PATH\n"
+		".TP\n.B BROOD_VIRTIOFSD\nthe daemon for shares by virtiofs\n"
+		".TP\n.B BROOD_VERBOSE\nif set, each launch tells its way on "
+		"standard error\n.TP\n"
+		".B BROOD_SHIM_PATH\nthe folder of brood\\-shim.so and "
+		"brood\\-hatch, if they are not beside brood\n"
+		".SH \"EXIT STATUS\"\n0; the program's own; 100 a wrong use; "
+		"111 the system or the state did not allow it.\n");
 }
 
 /* Where man(1) cannot show it, the source is better than nothing. */

@@ -8,14 +8,22 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "brood/brood.h"
+#include "cache/profile.h"
 #include "cli/cli.h"
+#include "lib/start.h"
 #include "lib/where.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIMISE_NAMED = 1000, OPTIMISE_WAIT_MS = 50 };
+enum {
+	OPTIMISE_NAMED = 1000,
+	OPTIMISE_WAIT_MS = 50,
+	/* Of bodies: work for several processes. */
+	OPTIMISE_WARM_BYTES = 512 * 1024,
+};
 
 struct optimise_left {
 	uint32_t function;
@@ -199,22 +207,84 @@ static const struct code_header *optimise_head(const struct optimise_work *work)
 	return (const void *)work->object->image;
 }
 
+static bool optimise_has(const struct optimise_work *work, uint32_t function)
+{
+	const struct code_header *head = optimise_head(work);
+	const uint8_t *bits = work->object->image + head->optimised_at;
+	uint32_t own = function - work->module->imported_functions;
+
+	return head->optimised_at && bits[own / 8] >> own % 8 & 1;
+}
+
 /* Does the cache have it with all of the functions optimised? */
 static bool optimise_is_there(const struct optimise_work *work)
 {
 	const struct code_header *head = optimise_head(work);
-	const uint8_t *bits = work->object->image + head->optimised_at;
 
 	if (work->object->result != CACHE_HIT || !head->optimised_count)
 		return false;
-	for (uint32_t i = 0; i < work->count; i++) {
-		uint32_t own =
-			work->functions[i] - work->module->imported_functions;
-
-		if (!(bits[own / 8] >> own % 8 & 1))
+	for (uint32_t i = 0; i < work->count; i++)
+		if (!optimise_has(work, work->functions[i]))
 			return false;
-	}
 	return true;
+}
+
+/* What was hot before and is optimised stays so: both ascend. */
+static int optimise_keep(struct optimise_work *work, struct err *err)
+{
+	const struct wasm_module *module = work->module;
+	uint32_t *all = calloc(module->function_count + 1ull, sizeof(*all));
+	uint32_t count = 0, at = 0;
+
+	if (!all)
+		return err_set(err, -ENOMEM, "choose functions");
+	for (uint32_t i = module->imported_functions;
+	     i < module->function_count; i++) {
+		bool is_chosen = at < work->count && work->functions[at] == i;
+
+		at += is_chosen;
+		if (is_chosen || optimise_has(work, i))
+			all[count++] = i;
+	}
+	free(work->functions);
+	work->functions = all;
+	work->count = count;
+	return 0;
+}
+
+static int optimise_choose_hot(struct optimise_work *work,
+			       const struct cache_profile *profile,
+			       struct err *err)
+{
+	auto_free uint32_t *hot = NULL;
+	struct aot_profile chosen = { 0 };
+	int rc = cache_profile_hot(profile, &hot, &chosen.count, err);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < chosen.count; i++)
+		hot[i] += work->module->imported_functions;
+	chosen.functions = hot;
+	rc = aot_choose(work->module, AOT_HOT, &chosen, &work->functions,
+			&work->count, err);
+	return rc < 0 ? rc : optimise_keep(work, err);
+}
+
+static int optimise_choose(struct optimise_work *work, struct err *err)
+{
+	bool is_hot = strcmp(work->options->which, "hot") == 0;
+	struct cache_profile profile;
+	int rc;
+
+	if (!is_hot || cache_profile_get(work->object, &profile) < 0)
+		return aot_choose(work->module, is_hot ? AOT_HOT : AOT_ALL,
+				  NULL, &work->functions, &work->count, err);
+	if (profile.function_count == optimise_own(work))
+		rc = optimise_choose_hot(work, &profile, err);
+	else
+		rc = err_set(err, -EPROTO, "its profile is another module's");
+	cache_profile_fini(&profile);
+	return rc;
 }
 
 static uint32_t optimise_seconds(long ms)
@@ -222,11 +292,41 @@ static uint32_t optimise_seconds(long ms)
 	return ms > INT32_MAX ? INT32_MAX / 1000 : (uint32_t)(ms + 999) / 1000;
 }
 
+static uint64_t optimise_bytes(const struct optimise_work *work)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < work->count; i++)
+		bytes += work->module->functions[work->functions[i]].body_len;
+	return bytes;
+}
+
+/* The compiler is a program like others: where there is an image of it, its
+ * processes begin with LLVM loaded.  One for whom it is worth while makes it. */
+static void optimise_warm(const struct optimise_work *work,
+			  struct aot_work *aot, struct start *start)
+{
+	static char name[] = "brood-aotc";
+	static char *const argv[] = { name, NULL };
+	const struct start_wish wish = { .word = work->program,
+					 .argv = argv,
+					 .via = "hatch" };
+	struct err err = { 0 };
+
+	if (optimise_bytes(work) >= OPTIMISE_WARM_BYTES)
+		brood_serve(work->program, NULL, NULL);
+	if (start_find(&wish, start, &err) < 0 || !start->warm)
+		return;
+	aot->program = start->path;
+	aot->argv = start->argv;
+}
+
 static int optimise_make(struct optimise_work *work,
 			 const struct jit_options *kind, struct err *err)
 {
 	const struct optimise_options *options = work->options;
-	const struct aot_work aot = {
+	auto_start struct start start = { 0 };
+	struct aot_work aot = {
 		.module = work->module,
 		.options = kind,
 		.functions = work->functions,
@@ -242,6 +342,7 @@ static int optimise_make(struct optimise_work *work,
 	};
 	int rc;
 
+	optimise_warm(work, &aot, &start);
 	progress_start(&work->progress, work->shown);
 	rc = aot_optimise(&aot, &work->made, err);
 	progress_end(&work->progress);
@@ -273,8 +374,6 @@ static int optimise_replace(struct optimise_work *work, struct err *err)
 static int optimise_begin(struct optimise_work *work, struct jit_options *kind,
 			  struct err *err)
 {
-	enum aot_which which =
-		strcmp(work->options->which, "hot") == 0 ? AOT_HOT : AOT_ALL;
 	int rc = vm_compile(work->vm, work->module, &work->object, err);
 
 	if (rc < 0)
@@ -284,9 +383,7 @@ static int optimise_begin(struct optimise_work *work, struct jit_options *kind,
 	if (kind->options & CODE_TAILS)
 		return err_set(err, -EPROTO,
 			       "it has tail calls, and is not optimised");
-	/* A profile of its runs goes here. */
-	rc = aot_choose(work->module, which, NULL, &work->functions,
-			&work->count, err);
+	rc = optimise_choose(work, err);
 	if (rc < 0)
 		return rc;
 	work->left = calloc(work->count + 1ull, sizeof(*work->left));
@@ -338,6 +435,22 @@ static int optimise_end(const struct optimise_work *work)
 	return CLI_SYSTEM;
 }
 
+/* For who comes later and asks. */
+static void optimise_note(const struct optimise_work *work,
+			  const struct err *err)
+{
+	struct hot_made *made = work->options->made;
+	const char *why = err->text;
+
+	if (!made)
+		return;
+	if (!err->code && work->left_count && work->left[0].why)
+		why = work->left[0].why;
+	if (!err->code && !work->is_there)
+		made->functions = work->made.link.made_count;
+	snprintf(made->why, sizeof(made->why), "%.127s", why);
+}
+
 int optimise_module(struct vm *vm, const struct wasm_module *module,
 		    const char *path, const char *program,
 		    const struct optimise_options *options)
@@ -358,6 +471,7 @@ int optimise_module(struct vm *vm, const struct wasm_module *module,
 	} else {
 		code = optimise_end(&work);
 	}
+	optimise_note(&work, &err);
 	for (uint32_t i = 0; i < work.left_count; i++)
 		free(work.left[i].why);
 	free(work.left);

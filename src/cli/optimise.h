@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood compile --optimise: a module's functions by the other compiler. */
 #pragma once
+#include "cli/hot.h"
 #include "vm/vm.h"
 #include <stdbool.h>
 
@@ -8,6 +9,8 @@ struct optimise_options {
 	const char *which; /* NULL: not at all; "" */
 	long cpu_ms, chunk_ms, memory_bytes, jobs;
 	bool verbose, quiet, json;
+	/* NULL, or what has come of it. */
+	struct hot_made *made;
 };
 void optimise_usual(struct optimise_options *options);
 

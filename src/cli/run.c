@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/hot.h"
 #include "cli/init.h"
 #include "cli/listen.h"
 #include "cli/wasm_file.h"
@@ -189,6 +190,12 @@ const struct args_verb run_args = {
 		"folders have to have the same names; --invoke calls an "
 		"export of one that was kept behind a FUNCTION. With both a "
 		"difference is put on top. See brood-image(1) for tips.\n\n"
+		"While it runs in this process it is counted where its time "
+		"goes, by 250 signals a second of CPU time, and kept "
+		"beside its code. What is hot is optimised behind it, in "
+		"a process of its own, for the runs that come: see "
+		"brood-compile(1). BROOD_OPTIMISE=off switches both "
+		"off.\n\n"
 		"FILE is read whole before it runs. A trap is told with the "
 		"functions that led to it.\n\n"
 		"Exit codes: the program's own; 134 a trap; 124 --timeout is "
@@ -515,12 +522,30 @@ static void run_progress(void *env)
 	progress_tick(&((struct run *)env)->progress);
 }
 
+/* Code of a domain runs elsewhere, and what counts fuel is not optimised. */
+static bool run_counts(const struct run *run)
+{
+	return !run_is_in_domain(run) && !run->options->fuel &&
+	       hot_budget_s() >= 0;
+}
+
+static void run_note(void *env)
+{
+	struct run *run = env;
+
+	if (run->instance)
+		hot_note(&run->vm, run->instance->module, run->options->cache);
+}
+
 static int run_open(struct run *run, struct err *err)
 {
 	const struct run_options *options = run->options;
 	const struct cache_options cache = { .place = options->cache };
 	struct vm_options vm = {
 		.cache = run_is_small(run) ? NULL : &cache,
+		.profile = run_counts(run),
+		.profile_due = run_note,
+		.profile_env = run,
 		.code = { .via = run_via(options->via),
 			  .told = &run->told,
 			  .without_features =
@@ -727,7 +752,9 @@ static int run_start(struct run *run)
 		return run_fail(run, &err, CLI_NOT_EXECUTABLE);
 	if (result > 0)
 		return run_end(run, result);
-	return run->options->invoke ? run_invoke(run) : run_command(run);
+	result = run->options->invoke ? run_invoke(run) : run_command(run);
+	run_note(run);
+	return result;
 }
 
 /* NAME=FILE, each name once. */

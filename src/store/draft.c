@@ -152,8 +152,8 @@ static int store_draft_hide(int root, struct store_draft *draft,
 	return err_set(err, rc, "name a new file");
 }
 
-int store_draft_replace(int root, struct store_draft *draft, const char *name,
-			struct err *err)
+int store_draft_put(int root, struct store_draft *draft, const char *name,
+		    struct err *err)
 {
 	int rc = store_draft_hide(root, draft, err);
 
@@ -162,6 +162,16 @@ int store_draft_replace(int root, struct store_draft *draft, const char *name,
 	if (renameat(root, draft->name, root, name) < 0)
 		return err_set(err, -errno, "name a new file");
 	draft->name[0] = 0;
+	return 0;
+}
+
+int store_draft_replace(int root, struct store_draft *draft, const char *name,
+			struct err *err)
+{
+	int rc = store_draft_put(root, draft, name, err);
+
+	if (rc < 0)
+		return rc;
 	if (fsync(root) < 0 && errno != EINVAL)
 		return err_set(err, -errno, "sync the folder");
 	return 0;

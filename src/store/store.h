@@ -74,6 +74,9 @@ int store_draft_link(int root, struct store_draft *draft, const char *hex,
 /* Of a synced one: gets the name, whatever had it. */
 int store_draft_replace(int root, struct store_draft *draft, const char *name,
 			struct err *err);
+/* The same without a sync, for what is known to be broken when it is. */
+int store_draft_put(int root, struct store_draft *draft, const char *name,
+		    struct err *err);
 void store_draft_close(int root, struct store_draft *draft);
 /* Removes a ".new." whose writer died. */
 void store_draft_sweep(int root, const char *name);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "vm/vm_internal.h"
 #include "vm/vm_names.h"
+#include "vm/vm_profile.h"
 #include "wasm/state.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -42,6 +43,8 @@ static int vm_open(struct vm *vm)
 	vm->store->code_data = &vm->options.code;
 	if (!vm->options.cache || vm->options.code.via == VM_INTERPRETED)
 		return 0;
+	if (vm->options.profile)
+		vm->options.code.profile = vm_profile_open(&vm->options);
 	return cache_open(&vm->options.code.cache, vm->options.cache, NULL);
 }
 
@@ -55,6 +58,7 @@ int vm_init(struct vm *vm, const struct vm_options *options, struct err *err)
 	if (options)
 		vm->options = *options;
 	vm->options.code.cache = NULL;
+	vm->options.code.profile = NULL;
 	if (!vm->options.host)
 		vm->options.host = &vm_host;
 	result = vm_open(vm);
@@ -69,6 +73,8 @@ void vm_fini(struct vm *vm)
 {
 	struct vm_module *at = vm->modules, *next;
 
+	vm_profile_close(vm->options.code.profile);
+	vm->options.code.profile = NULL;
 	if (vm->store)
 		wasm_store_free(vm->store);
 	for (; at; at = next) {
@@ -345,6 +351,8 @@ static bool vm_begin(struct vm *vm, struct vm_run *run)
 				   &vm->deadline_ns))
 		vm->deadline_ns = INT64_MAX;
 	vm_enter(run, vm->store, vm->deadline_ns);
+	if (vm->options.code.profile)
+		vm_profile_begin(vm->options.code.profile, run->thread);
 	return outermost;
 }
 

@@ -49,7 +49,8 @@ struct vm_code_options {
 	void *progress_env;
 	/* For tests: bits of enum jit_without, and of enum code_feature. */
 	uint32_t without, without_features;
-	struct cache *cache; /* where code is kept, NULL: nowhere */
+	struct cache *cache;	    /* where code is kept, NULL: nowhere */
+	struct vm_profile *profile; /* NULL: nobody counts */
 	/* Of the module that has these bytes: the file they came from. */
 	struct cache_request source;
 };
@@ -59,6 +60,15 @@ struct vm_options {
 	struct vm_code_options code;
 	/* The VM shall have a code cache; NULL: it compiles for itself. */
 	const struct cache_options *cache;
+	/* Count in which functions of its cached code time is spent, by ticks
+	 * of SIGPROF to the thread that runs it (vm_profile_told). */
+	bool profile;
+	/* NULL, or called after 2 s of what is counted so, and after each 10 s
+	 * more, in a handler of the thread, where compiled code was
+	 * interrupted: it may do what a function might do that this code
+	 * calls, but run code. */
+	void (*profile_due)(void *env);
+	void *profile_env;
 	int64_t timeout_ns;	      /* of each outermost call; 0: none */
 	const struct wasm_host *host; /* NULL: vm_host */
 };
@@ -133,6 +143,18 @@ struct jit_link;
 int vm_optimise(struct vm *vm, const struct wasm_module *module,
 		const struct jit_link *made, struct cache_object *object,
 		struct err *err);
+/* What was counted so far of a module, until vm_fini. */
+struct vm_profile_told {
+	struct cache_object *object; /* whose code it was */
+	const uint32_t *ticks;	     /* of PROFILE_TICK_MS, by own function */
+	uint32_t function_count;
+	uint64_t total;
+};
+/* false: there is nothing. */
+bool vm_profile_told(const struct vm *vm, const struct wasm_module *module,
+		     struct vm_profile_told *told);
+/* From now on it counts anew. */
+void vm_profile_forget(const struct vm *vm, const struct wasm_module *module);
 /* Snapshots: instances that begin as the one that an exported function has
  * left, which neither takes nor gives anything.
  *

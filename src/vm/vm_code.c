@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "jit/jit.h"
 #include "vm/vm_internal.h"
+#include "vm/vm_profile.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -511,6 +512,8 @@ static bool vm_code_try(struct wasm_instance *instance,
 		why = code->why;
 	else if (code && jit_bind(instance, &code->code))
 		why = NULL;
+	if (!why && wanted->profile)
+		vm_profile_add(wanted->profile, &code->code, code->object);
 	if (why)
 		vm_code_tell(wanted, VM_BY_INTERPRETER, why);
 	else

@@ -4,6 +4,8 @@
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +44,22 @@ int wasi_fd_advise(struct wasi_call *call, const union wasm_value *a)
 		posix_fadvise(fd->host, a[1].i64, a[2].i64, advices[a[3].i32]));
 }
 
+/* A file in memory takes back what it has, and fails, when a signal comes.
+ * Where the kernel sends the ticks of a profile in the middle of a call - later
+ * ones do it at its end - they would let none come to its own. */
+static int wasi_fd_fallocate(int host, off_t at, off_t len)
+{
+	sigset_t ticks, before;
+	int e;
+
+	sigemptyset(&ticks);
+	sigaddset(&ticks, SIGPROF);
+	pthread_sigmask(SIG_BLOCK, &ticks, &before);
+	e = wasi_fd_result(fallocate(host, 0, at, len));
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return e;
+}
+
 int wasi_fd_allocate(struct wasi_call *call, const union wasm_value *a)
 {
 	struct wasi_fd *fd;
@@ -51,7 +69,7 @@ int wasi_fd_allocate(struct wasi_call *call, const union wasm_value *a)
 		return e;
 	if (a[1].i64 > INT64_MAX || a[2].i64 > INT64_MAX)
 		return WASI_EINVAL;
-	return wasi_fd_result(fallocate(fd->host, 0, a[1].i64, a[2].i64));
+	return wasi_fd_fallocate(fd->host, (off_t)a[1].i64, (off_t)a[2].i64);
 }
 
 int wasi_fd_filestat_set_size(struct wasi_call *call, const union wasm_value *a)

@@ -6,6 +6,7 @@ used only to learn which process to look at."""
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from warm import note
 TAP = warm.Tap()
 WORK = os.path.join(os.environ["TMPDIR"], "claims")
 os.makedirs(WORK, exist_ok=True)
+AOTC = os.path.join(os.environ["BUILD"], "brood-aotc")
 BUSY_C = b"#include <stdio.h>\nint main(void){printf(\"hi %d\\n\", 42);}\n"
 
 
@@ -55,6 +57,32 @@ class Compiler:
         if os.path.exists(out):
             os.unlink(out)
         result = run(["-O2", "-c", self.source, "-o", out])
+        with open(out, "rb") as f:
+            data = f.read()
+        return result, data[:4] == b"\x7fELF", data
+
+
+class Optimiser:
+    """brood-aotc: waits for its request on stdin, makes an object of one."""
+
+    what = "optimiser"
+    waiting = []
+
+    def __init__(self, program):
+        self.program = program
+        self.request = os.path.join(WORK, "request")
+        # (module (func (result i32) i32.const 42)), its function 0
+        module = bytes.fromhex("0061736d01000000" "010501600001 7f"
+                               "03020100" "0a0601040041 2a0b")
+        with open(self.request, "wb") as f:
+            f.write(struct.pack("<8s4IQI", b"BROODAOT", 1, 0, 0, 1,
+                                len(module), 0) + module)
+
+    def work(self, run):
+        out = os.path.join(WORK, "object")
+        if os.path.exists(out):
+            os.unlink(out)
+        result = run([self.request, out])
         with open(out, "rb") as f:
             data = f.read()
         return result, data[:4] == b"\x7fELF", data
@@ -382,7 +410,8 @@ def show(subject):
 def main():
     shown = 0
     for make, names in ((Hypervisor, ["qemu-system-x86_64"]),
-                        (Compiler, ["clang-19", "clang"])):
+                        (Compiler, ["clang-19", "clang"]),
+                        (Optimiser, [AOTC])):
         program = next((n for n in names if shutil.which(n)), None)
         if program is None:
             TAP.skip(f"CLAIM 0.15 {make.what}", f"no {names[0]} here")

@@ -58,6 +58,22 @@ static uint64_t use_state(const struct code_header *head)
 	return sum;
 }
 
+static void use_optimised(const struct code_header *head,
+			  const struct code_function *function)
+{
+	const uint8_t *bits = (const uint8_t *)head + head->optimised_at;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; head->optimised_at && i < head->function_count;
+	     i++) {
+		if (!(bits[i / 8] >> i % 8 & 1))
+			continue;
+		require(function[i].landing == function[i + 1].landing);
+		count++;
+	}
+	require(count == head->optimised_count);
+}
+
 /* Reads and calls all that the tables name, as who runs it does. */
 static void use(const struct code_header *head, uint64_t len)
 {
@@ -79,6 +95,7 @@ static void use(const struct code_header *head, uint64_t len)
 			sum += image[head->text_at + landing[at].target];
 		}
 	}
+	use_optimised(head, function);
 	sum += use_runs(head, len) + use_state(head);
 	for (uint64_t at = 0; at < head->text_bytes; at += 16)
 		sum += image[head->text_at + at];

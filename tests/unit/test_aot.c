@@ -123,8 +123,42 @@ TEST(functions_are_chosen)
 	CHECK_INT(aot_choose(module, AOT_HOT, &profile, &functions, &count,
 			     &err),
 		  0);
-	CHECK_INT(count, FUNCTIONS / 2 + 1);
-	CHECK_INT(functions[0], 2);
+	CHECK_INT(count, 2); /* and none for its loop */
+	CHECK_INT(functions[0], 3);
+	CHECK_INT(functions[1], 4);
+	free(functions);
+}
+
+/* Of what a hot function calls, what is small comes along: not the import, not
+ * the large one, not what the small one calls, nor what is only named. */
+TEST(small_ones_are_chosen_with_their_caller)
+{
+	static const uint32_t hot[] = { 1 };
+	const struct aot_profile profile = { hot, 1 };
+	auto_buf struct buf text = { 0 }, binary = { 0 };
+	struct wasm_module *calls;
+	uint32_t *functions, count;
+
+	load();
+	buf_text(&text,
+		 "(module (import \"a\" \"b\" (func $host)) (table 1 funcref)"
+		 "(func $hot (local i32 i64 v128 funcref) (call $host)"
+		 "  (call $small) (call $large) (local.set 3 (ref.func $named))"
+		 "  (call_indirect (i32.const 0)) (loop (br_if 0 (i32.const 0))"
+		 "  (call $second)))"
+		 "(func $large");
+	for (int i = 0; i < 200; i++)
+		buf_text(&text, "(drop (i32.const 1))");
+	buf_text(&text, ") (func $small (call $third)) (func $second)"
+			"(func $third) (func $named) (elem declare func $named)"
+			"(func (loop)))");
+	CHECK_INT(wat_to_binary("test", text.data, text.len, &binary, &err), 0);
+	CHECK_INT(vm_load(&vm, binary.data, binary.len, &calls, &err), 0);
+	CHECK_INT(aot_choose(calls, AOT_HOT, &profile, &functions, &count,
+			     &err),
+		  0);
+	CHECK_INT(count, 3);
+	CHECK_INT(functions[0], 1);
 	CHECK_INT(functions[1], 3);
 	CHECK_INT(functions[2], 4);
 	free(functions);
