@@ -319,6 +319,11 @@ $(BUILD)/brood-agent: $(AGENT_OBJECTS)
 # Tests of the engine include what it is made of.
 $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
+ifneq ($(HAVE_AOTC),)
+$(BUILD)/tests/unit/test_aotc: $(AOTC_INSIDE)
+$(BUILD)/tests/unit/test_aotc: UNIT_FLAGS := -DHAVE_AOTC
+$(BUILD)/tests/unit/test_aotc: UNIT_OBJECTS = $(AOTC_INSIDE) $(AOTC_LIBS)
+endif
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(UNIT_FLAGS) -o $@ $< $(UNIT_OBJECTS) $(BUILD)/libbrood.a $(ZSTD) -lpthread

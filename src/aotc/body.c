@@ -136,6 +136,56 @@ void aotc_trap_if(struct aotc_body *body, LLVMValueRef condition,
 	LLVMPositionBuilderAtEnd(body->build, next);
 }
 
+/* ---- floats ------------------------------------------------------------------------ */
+
+/* LLVM takes x * 1 for x, and x + -0, x - 0 likewise; but what an operation
+ * makes of a NaN is quiet.  It does not look behind a fence.  So that it finds
+ * no such constant, what begins as one has a fence, and what may turn out to
+ * be one: results of operations whose operands may all be constants. */
+static LLVMValueRef body_fence(struct aotc_body *body, LLVMBuilderRef build,
+			       LLVMValueRef value)
+{
+	LLVMTypeRef type = LLVMTypeOf(value);
+	unsigned id = LLVMLookupIntrinsicID("llvm.arithmetic.fence", 21);
+	LLVMValueRef fence =
+		LLVMGetIntrinsicDeclaration(body->aotc->unit, id, &type, 1);
+
+	return LLVMBuildCall2(
+		build, LLVMIntrinsicGetType(body->aotc->llvm, id, &type, 1),
+		fence, &value, 1, "");
+}
+
+/* What comes from behind a fence, or from memory. */
+static bool body_is_known(const struct aotc *aotc, LLVMValueRef value)
+{
+	unsigned id = LLVMLookupIntrinsicID("llvm.arithmetic.fence", 21);
+	LLVMValueRef callee;
+
+	if (!LLVMIsACallInst(value))
+		return false;
+	callee = LLVMGetCalledValue(value);
+	return callee == aotc->operations[WASM_OP_F32_LOAD] ||
+	       callee == aotc->operations[WASM_OP_F64_LOAD] ||
+	       (LLVMIsAFunction(callee) && LLVMGetIntrinsicID(callee) == id);
+}
+
+static bool body_is_float(wasm_type type)
+{
+	return type == WASM_F32 || type == WASM_F64;
+}
+
+/* Of a vector any lane may be neutral. */
+static LLVMValueRef body_fence_vector(struct aotc_body *body,
+				      LLVMValueRef value)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMTypeRef reals = LLVMVectorType(aotc->f64, 2);
+
+	value = LLVMBuildBitCast(body->build, value, reals, "");
+	value = body_fence(body, body->build, value);
+	return LLVMBuildBitCast(body->build, value, aotc->v128, "");
+}
+
 /* ---- locals ------------------------------------------------------------------------ */
 
 /* Those that are not parameters begin as zero. */
@@ -143,16 +193,19 @@ static LLVMValueRef body_local(struct aotc_body *body, uint32_t index)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMValueRef *local = &body->locals[index], store;
-	LLVMTypeRef type;
+	LLVMValueRef value;
+	wasm_type type;
 
 	if (*local)
 		return *local;
-	type = aotc_value_type(aotc,
-			       wasm_validator_local(aotc->validator, index));
-	*local = aotc_alloca(body, type);
+	type = wasm_validator_local(aotc->validator, index);
+	value = LLVMConstNull(aotc_value_type(aotc, type));
+	*local = aotc_alloca(body, LLVMTypeOf(value));
 	LLVMPositionBuilder(aotc->build, body->entry,
 			    LLVMGetNextInstruction(*local));
-	store = LLVMBuildStore(aotc->build, LLVMConstNull(type), *local);
+	if (body_is_float(type))
+		value = body_fence(body, aotc->build, value);
+	store = LLVMBuildStore(aotc->build, value, *local);
 	body->last_alloca = store;
 	return *local;
 }
@@ -193,21 +246,6 @@ static void body_local_operation(struct aotc_body *body, unsigned operation,
 
 /* ---- constants ---------------------------------------------------------------------- */
 
-/* LLVM takes x * 1 for x, and x + -0, x - 0 likewise; but what an operation
- * makes of a NaN is quiet.  It does not look behind a fence. */
-static LLVMValueRef body_fence(struct aotc_body *body, LLVMValueRef value)
-{
-	LLVMTypeRef type = LLVMTypeOf(value);
-	unsigned id = LLVMLookupIntrinsicID("llvm.arithmetic.fence", 21);
-	LLVMValueRef fence =
-		LLVMGetIntrinsicDeclaration(body->aotc->unit, id, &type, 1);
-
-	return LLVMBuildCall2(body->build,
-			      LLVMIntrinsicGetType(body->aotc->llvm, id, &type,
-						   1),
-			      fence, &value, 1, "");
-}
-
 static bool body_is_neutral32(uint32_t bits)
 {
 	return bits << 1 == 0 || bits << 1 == UINT32_C(0x3f800000) << 1;
@@ -223,39 +261,16 @@ static LLVMValueRef body_real(struct aotc_body *body, LLVMTypeRef type,
 {
 	LLVMValueRef value = LLVMConstBitCast(bits, type);
 
-	return is_neutral ? body_fence(body, value) : value;
+	return is_neutral ? body_fence(body, body->build, value) : value;
 }
 
-/* Zeros are everywhere, and no floats as a rule: they stay as they are. */
-static bool body_is_neutral_vector(const uint8_t bytes[16])
+static LLVMValueRef body_vector(const struct aotc *aotc, const uint8_t *bytes)
 {
-	for (unsigned at = 0; at < 16; at += 4) {
-		uint32_t bits;
-		uint64_t wide = 0;
-
-		memcpy(&bits, bytes + at, sizeof(bits));
-		if (at % 8 == 0)
-			memcpy(&wide, bytes + at, sizeof(wide));
-		if ((bits && body_is_neutral32(bits)) ||
-		    (wide && body_is_neutral64(wide)))
-			return true;
-	}
-	return false;
-}
-
-static LLVMValueRef body_vector(struct aotc_body *body, const uint8_t *bytes)
-{
-	struct aotc *aotc = body->aotc;
-	LLVMTypeRef reals = LLVMVectorType(aotc->f64, 2);
-	LLVMValueRef lanes[16], value;
+	LLVMValueRef lanes[16];
 
 	for (unsigned i = 0; i < 16; i++)
 		lanes[i] = LLVMConstInt(aotc->i8, bytes[i], false);
-	value = LLVMConstVector(lanes, 16);
-	if (!body_is_neutral_vector(bytes))
-		return value;
-	value = body_fence(body, LLVMConstBitCast(value, reals));
-	return LLVMBuildBitCast(body->build, value, aotc->v128, "");
+	return LLVMConstVector(lanes, 16);
 }
 
 static LLVMValueRef body_constant(struct aotc_body *body, unsigned operation,
@@ -274,7 +289,7 @@ static LLVMValueRef body_constant(struct aotc_body *body, unsigned operation,
 	case WASM_OP_F64_CONST:
 		return body_real(body, aotc->f64, aotc_i64(aotc, bits),
 				 body_is_neutral64(bits));
-	default: return body_vector(body, immediates->bytes);
+	default: return body_vector(aotc, immediates->bytes);
 	}
 }
 
@@ -345,16 +360,74 @@ static LLVMValueRef body_shuffle(struct aotc_body *body,
 				      LLVMConstVector(mask, 16), "");
 }
 
-/* What may become a constant, or has been another type, before a use that it
- * would be neutral for. */
-static LLVMValueRef body_result(struct aotc_body *body, unsigned operation,
-				LLVMValueRef result)
+/* Lanes that are added and so on, where a neutral one may be among them. */
+static bool body_is_vector_arithmetic(unsigned operation)
 {
 	switch (operation) {
-	case WASM_OP_F64_PROMOTE_F32:
-	case WASM_OP_F32_REINTERPRET_I32:
-	case WASM_OP_F64_REINTERPRET_I64: return body_fence(body, result);
+	case WASM_OP_F32X4_ADD:
+	case WASM_OP_F32X4_SUB:
+	case WASM_OP_F32X4_MUL:
+	case WASM_OP_F32X4_DIV:
+	case WASM_OP_F32X4_MIN:
+	case WASM_OP_F32X4_MAX:
+	case WASM_OP_F32X4_DEMOTE_F64X2_ZERO:
+	case WASM_OP_F32X4_RELAXED_MADD:
+	case WASM_OP_F32X4_RELAXED_NMADD:
+	case WASM_OP_F32X4_RELAXED_MIN:
+	case WASM_OP_F32X4_RELAXED_MAX:
+	case WASM_OP_F64X2_ADD:
+	case WASM_OP_F64X2_SUB:
+	case WASM_OP_F64X2_MUL:
+	case WASM_OP_F64X2_DIV:
+	case WASM_OP_F64X2_MIN:
+	case WASM_OP_F64X2_MAX:
+	case WASM_OP_F64X2_RELAXED_MADD:
+	case WASM_OP_F64X2_RELAXED_NMADD:
+	case WASM_OP_F64X2_RELAXED_MIN:
+	case WASM_OP_F64X2_RELAXED_MAX: return true;
 	}
+	return false;
+}
+
+static void body_fence_operands(struct aotc_body *body, unsigned operation,
+				LLVMValueRef *operands, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (body_is_vector_arithmetic(operation))
+			operands[i] = body_fence_vector(body, operands[i]);
+}
+
+/* What only moves a sign makes no constant neutral; what is loaded is none. */
+static bool body_makes_constant(const struct aotc *aotc, unsigned operation,
+				const LLVMValueRef *operands, unsigned count)
+{
+	switch (operation) {
+	case WASM_OP_F32_LOAD:
+	case WASM_OP_F64_LOAD:
+	case WASM_OP_F32_ABS:
+	case WASM_OP_F64_ABS:
+	case WASM_OP_F32_NEG:
+	case WASM_OP_F64_NEG:
+	case WASM_OP_F32_COPYSIGN:
+	case WASM_OP_F64_COPYSIGN: return false;
+	case WASM_OP_F64_PROMOTE_F32: return true; /* it may be demoted */
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (body_is_known(aotc, operands[i]))
+			return false;
+	return true;
+}
+
+static LLVMValueRef body_result(struct aotc_body *body, unsigned operation,
+				LLVMValueRef *operands, unsigned count,
+				LLVMValueRef result)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMTypeRef type = LLVMTypeOf(result);
+
+	if ((type == aotc->f32 || type == aotc->f64) &&
+	    body_makes_constant(aotc, operation, operands, count))
+		return body_fence(body, body->build, result);
 	return result;
 }
 
@@ -379,6 +452,7 @@ static void body_expression(struct aotc_body *body, unsigned operation,
 				? aotc_address(body, operation, immediates)
 				: aotc_pop(body);
 	body_conditions(body, operation, operands, count);
+	body_fence_operands(body, operation, operands, count);
 	given = count;
 	if (operation == WASM_OP_I8X16_SHUFFLE) {
 		aotc_push(body,
@@ -395,7 +469,8 @@ static void body_expression(struct aotc_body *body, unsigned operation,
 			aotc->unit, aotc_operations[operation].name);
 	result = body_call(body, *function, operands, given);
 	if (results)
-		aotc_push(body, body_result(body, operation, result));
+		aotc_push(body, body_result(body, operation, operands, count,
+					    result));
 	if (results == 2)
 		aotc_push(body,
 			  LLVMBuildLoad2(body->build, aotc->i64, second, ""));

@@ -2,6 +2,7 @@
 /* Calls and returns, and operations out of line. */
 #include "aotc/aotc.h"
 #include "jit/compile.h"
+#include "jit/offsets.h"
 
 /* ---- values between functions ------------------------------------------------- */
 
@@ -192,9 +193,6 @@ static void call_wait(struct aotc_body *body, unsigned operation,
 	aotc_out(body, &out);
 }
 
-/* By slots they would not come as deep as others. */
-static const char call_many_words[] = "it calls one with several results";
-
 /* ---- calls ---------------------------------------------------------------------- */
 
 enum { CALL_OPERANDS_MOST = WASM_PARAMS_MOST + 2 };
@@ -236,27 +234,124 @@ static bool call_is_plain(const struct wasm_deftype *type)
 	return type->result_count < 2 && jit_argument_bytes(type) == 0;
 }
 
-/* By slots everything can be called: what comes to another module with words on
- * the stack, which may move it, or has more than one result.  These are left on
- * the stack of operands. */
-static LLVMValueRef call_by_slots(struct aotc_body *body,
+/* By a struct jit_block everything can be called: what has more than one
+ * result, or comes to another module with words on the stack, which may move
+ * it. */
+
+static LLVMValueRef call_block_at(struct aotc_body *body, uint64_t offset)
+{
+	return aotc_at(body, call_slot(body, 0), offset);
+}
+
+static void call_block_set(struct aotc_body *body, uint64_t offset,
+			   LLVMValueRef value)
+{
+	LLVMValueRef store =
+		LLVMBuildStore(body->build, value, call_block_at(body, offset));
+
+	LLVMSetAlignment(store, 8);
+}
+
+static uint64_t call_block_place(unsigned type, struct argument_places *places)
+{
+	unsigned general = places->general, vector = places->vector;
+	uint32_t offset;
+
+	if (jit_argument_next(places, type, &offset) == NO_REG)
+		return BLOCK_STACK + offset;
+	return file_of(type) == GENERAL ? BLOCK_GENERAL + 8 * general
+					: BLOCK_VECTOR + 16 * vector;
+}
+
+static void call_block_arguments(struct aotc_body *body,
+				 const struct wasm_deftype *type,
+				 const LLVMValueRef *arguments)
+{
+	struct argument_places places = { 0 };
+
+	for (uint32_t i = 0; i < type->param_count; i++)
+		call_block_set(body,
+			       call_block_place(jit_type_of(type->params[i]),
+						&places),
+			       arguments[i]);
+}
+
+static LLVMValueRef call_block_get(struct aotc_body *body, wasm_type type,
+				   uint64_t offset)
+{
+	LLVMValueRef load =
+		LLVMBuildLoad2(body->build, aotc_value_type(body->aotc, type),
+			       call_block_at(body, offset), "");
+
+	LLVMSetAlignment(load, 8);
+	return load;
+}
+
+static void call_block_results(struct aotc_body *body,
+			       const struct wasm_deftype *type)
+{
+	bool is_vector = type->result_count == 1 &&
+			 file_of(jit_type_of(type->results[0])) == VECTOR;
+	uint64_t first = BLOCK_STACK + jit_argument_bytes(type);
+
+	if (type->result_count == 1)
+		first = is_vector ? BLOCK_VECTOR : BLOCK_RESULT;
+	for (uint32_t i = 0; i < type->result_count; i++)
+		aotc_push(body, call_block_get(body, type->results[i],
+					       first + 16ull * i));
+}
+
+/* function: NULL, the code is of this module and instance.  Arguments are as
+ * they are passed; results are pushed. */
+static void call_by_block(struct aotc_body *body,
+			  const struct wasm_deftype *type, LLVMValueRef code,
+			  LLVMValueRef function, LLVMValueRef context,
+			  const LLVMValueRef *arguments)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMTypeRef types[] = { aotc->ptr, aotc->ptr };
+	uint32_t words = jit_argument_bytes(type);
+	uint32_t results = type->result_count > 1 ? 16 * type->result_count : 0;
+	LLVMValueRef operands[2], call, way;
+
+	call_slot(body, (BLOCK_STACK + words + results) / 16 - 1);
+	call_block_arguments(body, type, arguments);
+	call_block_set(body, BLOCK_CODE, code);
+	call_block_set(body, BLOCK_FUNCTION,
+		       function ?: LLVMConstNull(aotc->ptr));
+	call_block_set(body, BLOCK_CONTEXT, context);
+	call_block_set(body, BLOCK_ARGUMENTS, aotc_i64(aotc, words));
+	call_block_set(body, BLOCK_BYTES, aotc_i64(aotc, words + results));
+	operands[0] = body->context;
+	operands[1] = call_slot(body, 0);
+	way = aotc_load_fixed(body, aotc->ptr, body->context,
+			      offsetof(struct wasm_instance,
+				       native_call_block));
+	call = LLVMBuildCall2(body->build,
+			      LLVMFunctionType(aotc->nothing, types, 2, false),
+			      way, operands, 2, "");
+	aotc_call_attributes(aotc, call, NULL, AOTC_HERE);
+	call_block_results(body, type);
+}
+
+static void call_pointer_by_block(struct aotc_body *body,
 				  const struct wasm_deftype *type,
 				  LLVMValueRef function,
-				  const LLVMValueRef *operands)
+				  const LLVMValueRef *arguments)
 {
-	struct aotc_out out = { .number = JIT_OUT_CALL_SLOTS,
-				.results = type->results,
-				.result_count = type->result_count };
+	struct aotc *aotc = body->aotc;
+	LLVMValueRef owner =
+		aotc_load(body, aotc->ptr, function,
+			  offsetof(struct wasm_function, instance), AOTC_STORE);
+	LLVMValueRef code =
+		aotc_load(body, aotc->ptr, function,
+			  offsetof(struct wasm_function, native), AOTC_STORE);
+	LLVMValueRef is_host = LLVMBuildIsNull(body->build, owner, "");
 
-	call_to_slot(body, 0,
-		     LLVMBuildPtrToInt(body->build, function, body->aotc->i64,
-				       ""));
-	for (uint32_t i = 0; i < type->param_count; i++)
-		call_to_slot(body, 1 + i, operands[2 + i]);
-	aotc_out(body, &out);
-	return type->result_count == 1
-		       ? call_passed(body, aotc_pop(body), type->results[0])
-		       : NULL;
+	call_by_block(body, type, code, function,
+		      LLVMBuildSelect(body->build, is_host, body->context,
+				      owner, ""),
+		      arguments);
 }
 
 /* A function of another instance, or the host's. */
@@ -267,8 +362,13 @@ static LLVMValueRef call_other(struct aotc_body *body,
 {
 	LLVMValueRef way;
 
-	if (!call_is_plain(type))
-		return call_by_slots(body, type, function, operands);
+	if (!call_is_plain(type)) {
+		call_pointer_by_block(body, type, function, operands + 2);
+		return type->result_count == 1
+			       ? call_passed(body, aotc_pop(body),
+					     type->results[0])
+			       : NULL;
+	}
 	way = aotc_load_fixed(body, body->aotc->ptr, body->context,
 			      offsetof(struct wasm_instance,
 				       native_call_other));
@@ -329,13 +429,11 @@ static void call_pointer(struct aotc_body *body,
 	LLVMValueRef operands[CALL_OPERANDS_MOST];
 	unsigned count;
 
-	if (type->result_count > 1 && !is_import) {
-		aotc_leave(body, call_many_words);
-		return;
-	}
 	operands[0] = body->context;
 	count = call_arguments(body, type, operands, 2);
-	if (is_import)
+	if (type->result_count > 1)
+		call_pointer_by_block(body, type, function, operands + 2);
+	else if (is_import)
 		call_push_result(body, type,
 				 call_other(body, type, function, operands,
 					    count));
@@ -365,7 +463,9 @@ static void call_own(struct aotc_body *body, uint32_t function,
 	unsigned count;
 
 	if (type->result_count > 1) {
-		aotc_leave(body, call_many_words);
+		call_arguments(body, type, operands, 0);
+		call_by_block(body, type, aotc_function(aotc, function), NULL,
+			      body->context, operands);
 		return;
 	}
 	operands[0] = body->context;

@@ -4,7 +4,6 @@
 #include "aotc/aotc.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include <llvm-c/Support.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,8 +44,6 @@ static int main_run(const char *from, const char *to, struct err *err)
 
 int main(int argc, char **argv)
 {
-	static const char *const options[] = { "brood-aotc",
-					       "-enable-shrink-wrap=false" };
 	struct err err = { 0 };
 	unsigned major, minor, patch;
 
@@ -61,8 +58,6 @@ int main(int argc, char **argv)
 				"--optimise\"\n");
 		return AOTC_USE;
 	}
-	/* A fault before the frame is made would lose who called. */
-	LLVMParseCommandLineOptions(2, options, NULL);
 	if (main_run(argc == 3 ? argv[1] : NULL, argc == 3 ? argv[2] : NULL,
 		     &err) < 0) {
 		fprintf(stderr, "brood-aotc: %s\n", err.text);

@@ -6,6 +6,7 @@
  * then, in another way. */
 #include "aotc/aotc.h"
 #include <errno.h>
+#include <llvm-c/Support.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,12 +182,25 @@ static int make_all(const struct aotc_task *task, LLVMMemoryBufferRef *object,
 	return rc;
 }
 
+/* A fault before the frame is made would lose who called. */
+static void make_set_options(void)
+{
+	static const char *const options[] = { "brood-aotc",
+					       "-enable-shrink-wrap=false" };
+	static bool is_set;
+
+	if (!is_set)
+		LLVMParseCommandLineOptions(2, options, NULL);
+	is_set = true;
+}
+
 int aotc_make(const void *request, size_t len, FILE *words,
 	      LLVMMemoryBufferRef *object, struct err *err)
 {
 	struct aotc_task task = { .words = words };
 	int rc = make_read(&task, request, len, err);
 
+	make_set_options();
 	if (rc >= 0)
 		rc = make_all(&task, object, err);
 	make_forget(&task);

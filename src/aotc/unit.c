@@ -315,10 +315,9 @@ LLVMValueRef aotc_function(struct aotc *aotc, uint32_t function)
 				aotc_call_type(aotc, type, callee));
 	aotc->functions[function] = value;
 	aotc_call_attributes(aotc, value, type, callee);
-	if (!is_here) {
-		LLVMSetVisibility(value, LLVMHiddenVisibility);
+	LLVMSetVisibility(value, LLVMHiddenVisibility);
+	if (!is_here)
 		return value;
-	}
 	snprintf(section, sizeof(section), ".text.f%u", function);
 	LLVMSetSection(value, section);
 	for (unsigned i = 0; i < aotc->function_attributes; i++)

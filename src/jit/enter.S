@@ -177,6 +177,63 @@ jit_native_call_other_back:
 	pop %rbp
 	ret
 
+/* For calls with words on the stack, or more results than one: rdi is a struct
+ * jit_block.  A tail call may move rsp, not where the results are.  The frame
+ * is as the one before. */
+FUNCTION(jit_native_call_block)
+	push %rbp
+	mov %rsp, %rbp
+	push %r13
+	push %r14
+	push %rdi
+	sub $8, %rsp
+	sub BLOCK_BYTES(%rdi), %rsp
+	mov BLOCK_ARGUMENTS(%rdi), %rcx
+	jmp 2f
+1:	movups BLOCK_STACK(%rdi,%rcx), %xmm0
+	movups %xmm0, (%rsp,%rcx)
+2:	sub $16, %rcx
+	jns 1b
+	mov BLOCK_CONTEXT(%rdi), %r13
+	mov INSTANCE_MEMORY_BASE(%r13), %r14
+	mov BLOCK_FUNCTION(%rdi), %rax
+	mov BLOCK_CODE(%rdi), %r11
+	mov BLOCK_GENERAL+8(%rdi), %rsi
+	mov BLOCK_GENERAL+16(%rdi), %rdx
+	mov BLOCK_GENERAL+24(%rdi), %rcx
+	mov BLOCK_GENERAL+32(%rdi), %r8
+	mov BLOCK_GENERAL+40(%rdi), %r9
+	movups BLOCK_VECTOR(%rdi), %xmm0
+	movups BLOCK_VECTOR+16(%rdi), %xmm1
+	movups BLOCK_VECTOR+32(%rdi), %xmm2
+	movups BLOCK_VECTOR+48(%rdi), %xmm3
+	movups BLOCK_VECTOR+64(%rdi), %xmm4
+	movups BLOCK_VECTOR+80(%rdi), %xmm5
+	movups BLOCK_VECTOR+96(%rdi), %xmm6
+	movups BLOCK_VECTOR+112(%rdi), %xmm7
+	mov BLOCK_GENERAL(%rdi), %rdi
+	call *%r11
+	.globl jit_native_call_block_back
+	.hidden jit_native_call_block_back
+jit_native_call_block_back:
+	mov -24(%rbp), %rdi
+	mov %rax, BLOCK_RESULT(%rdi)
+	movups %xmm0, BLOCK_VECTOR(%rdi)
+	lea -32(%rbp), %rsp
+	mov BLOCK_BYTES(%rdi), %rcx
+	sub %rcx, %rsp
+	jmp 2f
+1:	movups (%rsp,%rcx), %xmm0
+	movups %xmm0, BLOCK_STACK(%rdi,%rcx)
+2:	sub $16, %rcx
+	cmp BLOCK_ARGUMENTS(%rdi), %rcx
+	jge 1b
+	lea -16(%rbp), %rsp
+	pop %r14
+	pop %r13
+	pop %rbp
+	ret
+
 /* Called as a compiled function is: rax the function, which is a host's or
  * interpreted; r13 is the callee's instance where it has one, else that of
  * who calls, or has called in its place: not always the frame's. */

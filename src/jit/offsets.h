@@ -43,4 +43,15 @@
 #define LANDED_EXCEPTION 24
 #define LANDED_BYTES	 32
 
+/* struct jit_block */
+#define BLOCK_CODE	0
+#define BLOCK_FUNCTION	8
+#define BLOCK_CONTEXT	16
+#define BLOCK_ARGUMENTS 24
+#define BLOCK_BYTES	32
+#define BLOCK_RESULT	40
+#define BLOCK_GENERAL	48
+#define BLOCK_VECTOR	96
+#define BLOCK_STACK	224
+
 #define TRAP_STACK 10

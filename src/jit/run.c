@@ -33,6 +33,15 @@ AT(jit_landed, pc, LANDED_PC);
 AT(jit_landed, frame, LANDED_FRAME);
 AT(jit_landed, context, LANDED_CONTEXT);
 AT(jit_landed, exception, LANDED_EXCEPTION);
+AT(jit_block, code, BLOCK_CODE);
+AT(jit_block, function, BLOCK_FUNCTION);
+AT(jit_block, context, BLOCK_CONTEXT);
+AT(jit_block, arguments, BLOCK_ARGUMENTS);
+AT(jit_block, bytes, BLOCK_BYTES);
+AT(jit_block, result, BLOCK_RESULT);
+AT(jit_block, general, BLOCK_GENERAL);
+AT(jit_block, vector, BLOCK_VECTOR);
+AT(jit_block, stack, BLOCK_STACK);
 _Static_assert(sizeof(struct jit_arguments) == ARGUMENTS_BYTES, "size");
 _Static_assert(sizeof(struct jit_landed) == LANDED_BYTES, "size");
 _Static_assert(WASM_TRAP_stack == TRAP_STACK, "trap");
@@ -372,6 +381,7 @@ bool jit_bind(struct wasm_instance *instance, const struct jit_code *code)
 	instance->native_trap = jit_native_trap;
 	instance->native_out_at = jit_native_out_at;
 	instance->native_call_other = jit_native_call_other;
+	instance->native_call_block = jit_native_call_block;
 	instance->bind_function = bind_function;
 	return true;
 }

@@ -22,6 +22,21 @@ struct jit_arguments {
 	wasm_v128 vector[8];
 };
 
+/* A call by another compiler's code that lies in memory: arguments, and then
+ * what came of it. */
+struct jit_block {
+	const void *code;
+	struct wasm_function *function; /* 0: "code" is within the module */
+	struct wasm_instance *context;
+	/* Of what follows: the arguments that have no register, and those and
+	 * the results; multiples of 16. */
+	uint64_t arguments, bytes;
+	uint64_t result;
+	uint64_t general[6];
+	wasm_v128 vector[8]; /* the first one is the result's as well */
+	uint8_t stack[];
+};
+
 /* Where an exception's clause begins. */
 struct jit_landed {
 	const uint8_t *pc;
@@ -37,8 +52,9 @@ void jit_native_trap(void);
 void jit_native_call_host(void);
 void jit_native_out_at(void);
 void jit_native_call_other(void);
-/* No function: where the one returns to that jit_native_call_other calls. */
-extern const uint8_t jit_native_call_other_back[];
+void jit_native_call_block(void);
+/* No functions: where those return to that the two before call. */
+extern const uint8_t jit_native_call_other_back[], jit_native_call_block_back[];
 
 /* For enter.S, on the thread's stack. */
 enum wasm_trap jit_call_out(struct wasm_function *function,

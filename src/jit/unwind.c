@@ -114,10 +114,11 @@ static bool walk_context(struct walk *walk)
 	return true;
 }
 
-/* The frame of jit_native_call_other is no function's. */
+/* The frames of jit_native_call_other and _block are no function's. */
 static bool walk_pass(struct walk *walk)
 {
-	return walk->pc != jit_native_call_other_back ||
+	return (walk->pc != jit_native_call_other_back &&
+		walk->pc != jit_native_call_block_back) ||
 	       (walk_context(walk) && walk_up(walk));
 }
 

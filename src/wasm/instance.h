@@ -140,6 +140,7 @@ struct wasm_instance {
 	void (*native_trap)(void);
 	void (*native_out_at)(void);
 	void (*native_call_other)(void);
+	void (*native_call_block)(void);
 	const struct jit_code *native; /* NULL: interpreted */
 	/* Makes a function one of compiled code; NULL: interpreted. */
 	void (*bind_function)(struct wasm_function *function);

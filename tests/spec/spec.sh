@@ -286,8 +286,8 @@ find_bytes() {
 		>"$folder/scripts.binary"
 }
 
-# All functions, then halves, so that both kinds call each other in all ways,
-# and what of it is found by another process.
+# All functions, then halves, so that both kinds call each other in all ways;
+# what of it another process finds; for an older CPU.
 optimised_modes() {
 	local code=--cache=$folder/code
 	mode text text --compiled
@@ -301,6 +301,8 @@ optimised_modes() {
 		"$code.1"
 	mode text.optimised.other_half text --compiled --cached \
 		--optimise=2 "$code.2"
+	mode text.optimised.old_cpu text --compiled --cached --optimise=0 \
+		--without-features=0xff "$code.5"
 	if [ -d "$suite/wasm-binary" ]; then
 		find_bytes
 		mode bytes binary --compiled

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiled code against the interpreter: scenes of modules that call each
  * other and the host are played with each of them compiled or not, and must
- * give the same results, the same traps and the same traces. */
+ * give the same results, the same traps and the same traces.
+ *
+ * test_aotc.c includes this, and plays the scenes with optimised parts too:
+ * where in a function such code was is not known, and what is put in place
+ * of a call has no frame, so that traces are left out. */
 #include "jit/jit.h"
 #include "lib/made_vm.h"
 #include "wasm/heap.h"
@@ -16,12 +20,55 @@ struct scene {
 	bool has_tails;
 	bool has_references; /* of functions: told as set or not */
 	bool stressed;
+	bool is_large;	   /* and so played in fewer ways */
+	bool is_stateless; /* memories and globals may differ */
 };
 
 struct way {
 	unsigned compiled; /* a bit for each part */
 	uint32_t without, without_features;
+	/* Optimised of those compiled, and which functions: 0, all. */
+	unsigned optimised;
+	uint64_t seed;
+	bool traceless;
 };
+
+#ifdef SCENES_OPTIMISED
+static const char *scene_cache(const struct way *way);
+static void scene_optimise(const struct vm *vm, const char *source,
+			   const struct way *way);
+static void scene_close(void);
+static void scene_define(struct vm *vm);
+static void scene_state(struct buf *text);
+#else
+static void scene_state(struct buf *text)
+{
+	(void)text;
+}
+
+static void scene_define(struct vm *vm)
+{
+	(void)vm;
+}
+
+static const char *scene_cache(const struct way *way)
+{
+	(void)way;
+	return NULL;
+}
+
+static void scene_optimise(const struct vm *vm, const char *source,
+			   const struct way *way)
+{
+	(void)vm;
+	(void)source;
+	(void)way;
+}
+
+static void scene_close(void)
+{
+}
+#endif
 
 static struct wasm_instance *instances[PARTS];
 
@@ -150,7 +197,8 @@ static void tell_trace(const struct wasm_store *store, bool is_deep,
 }
 
 static void tell_call(struct vm *vm, struct wasm_function *function,
-		      const struct scene *scene, struct buf *text)
+		      const struct scene *scene, const struct way *way,
+		      struct buf *text)
 {
 	const struct wasm_deftype *type =
 		wasm_types_get(vm->types, function->type);
@@ -159,7 +207,7 @@ static void tell_call(struct vm *vm, struct wasm_function *function,
 
 	if (trap) {
 		buf_format(text, " trap: %s: ", wasm_trap_text(trap));
-		if (!scene->has_tails)
+		if (!scene->has_tails && !way->traceless)
 			tell_trace(vm->store, scene->is_deep, text);
 	}
 	for (uint32_t i = 0; !trap && i < type->result_count; i++)
@@ -169,6 +217,8 @@ static void tell_call(struct vm *vm, struct wasm_function *function,
 			buf_format(text, " %lx.%lx",
 				   (unsigned long)results[i].words[0],
 				   (unsigned long)results[i].words[1]);
+	if (!scene->is_stateless && !scene->is_deep)
+		scene_state(text);
 	buf_text(text, "\n");
 	vm->store->exception = 0;
 	CHECK(!vm->store->native_stack && !vm->store->depth);
@@ -181,7 +231,7 @@ static bool has_no_parameters(struct vm *vm, struct wasm_function *function)
 
 /* Each exported function without parameters, of each part. */
 static void tell_part(struct vm *vm, unsigned part, const struct scene *scene,
-		      struct buf *text)
+		      const struct way *way, struct buf *text)
 {
 	struct wasm_instance *instance = instances[part];
 	const struct wasm_module *module = instance->module;
@@ -198,7 +248,7 @@ static void tell_part(struct vm *vm, unsigned part, const struct scene *scene,
 			continue;
 		buf_format(text, "%u.%.*s", part, (int)export->name.len,
 			   export->name.text);
-		tell_call(vm, found.function, scene, text);
+		tell_call(vm, found.function, scene, way, text);
 	}
 }
 
@@ -209,6 +259,8 @@ static bool add_part(struct made *made, unsigned part, const char *source,
 
 	made->vm.options.code.via =
 		way->compiled >> part & 1 ? VM_COMPILED : VM_INTERPRETED;
+	if (way->optimised >> part & 1)
+		scene_optimise(&made->vm, source, way);
 	if (made_load(made, source) < 0 || made_instantiate(made) != 0 ||
 	    vm_define_instance(&made->vm, name, made->instance, &made_err) <
 		    0) {
@@ -223,9 +275,11 @@ static bool add_part(struct made *made, unsigned part, const char *source,
 static void play(const struct scene *scene, const struct way *way,
 		 struct buf *text)
 {
+	struct cache_options cache = { .place = scene_cache(way) };
 	struct vm_options options = {
 		.code = { .without = way->without,
 			  .without_features = way->without_features },
+		.cache = cache.place ? &cache : NULL,
 		.timeout_ns = 20000000000,
 		.store = { .stack_bytes = 1 << 20 },
 	};
@@ -236,6 +290,7 @@ static void play(const struct scene *scene, const struct way *way,
 	memset(instances, 0, sizeof(instances));
 	CHECK_INT(vm_init(&made.vm, &options, &made_err), 0);
 	define_hosts(&made.vm);
+	scene_define(&made.vm);
 	do
 		fine = add_part(&made, count, scene->parts[count], way);
 	while (fine && scene->parts[++count]);
@@ -243,8 +298,9 @@ static void play(const struct scene *scene, const struct way *way,
 	if (scene->stressed)
 		wasm_heap_stress(made.vm.store);
 	for (unsigned i = 0; fine && i < count; i++)
-		tell_part(&made.vm, i, scene, text);
+		tell_part(&made.vm, i, scene, way, text);
 	made_close(&made);
+	scene_close();
 }
 
 static void compare(const struct scene *scene, const struct way *way,
@@ -258,8 +314,9 @@ static void compare(const struct scene *scene, const struct way *way,
 	if (strcmp(a, b) == 0)
 		return;
 	test_fail(__FILE__, __LINE__, "a scene differs");
-	printf("# compiled %x without %x %x\n", way->compiled, way->without,
-	       way->without_features);
+	printf("# compiled %x without %x %x optimised %x seed %lu\n",
+	       way->compiled, way->without, way->without_features,
+	       way->optimised, (unsigned long)way->seed);
 	while (*a || *b) {
 		size_t m = strcspn(a, "\n"), n = strcspn(b, "\n");
 
@@ -275,18 +332,36 @@ static void compare(const struct scene *scene, const struct way *way,
 static void check_scene(const struct scene *scene, const char *const *wanted)
 {
 	static const struct way ways[] = {
-		{ 7, 0, 0 },
-		{ 7, JIT_WITHOUT_HOMES, 0 },
-		{ 7, JIT_WITHOUT_HAND, 0 },
-		{ 7, JIT_WITHOUT_POOL, UINT32_MAX },
-		{ 7, 127, 0 },
-		{ 1, 0, 0 },
-		{ 2, 0, 0 },
-		{ 3, 0, 0 },
-		{ 4, 0, 0 },
-		{ 5, 0, 0 },
-		{ 6, 0, 0 },
+#ifdef SCENES_OPTIMISED
+		{ .compiled = 7, .optimised = 7, .traceless = true },
+		{ .compiled = 7, .optimised = 7, .seed = 1, .traceless = true },
+		{ .compiled = 7, .optimised = 7, .seed = 2, .traceless = true },
+		{ .compiled = 7, .optimised = 7, .seed = 3, .traceless = true },
+		{ .compiled = 7, .optimised = 7, .seed = 4, .traceless = true },
+		{ .compiled = 7, .optimised = 1, .traceless = true },
+		{ .compiled = 7, .optimised = 2, .traceless = true },
+		{ .compiled = 1, .optimised = 1, .traceless = true },
+		{ .compiled = 2, .optimised = 2, .traceless = true },
+		{ .compiled = 6, .optimised = 4, .traceless = true },
+		{ .compiled = 5, .optimised = 5, .seed = 5, .traceless = true },
+#else
+		{ .compiled = 7 },
+		{ .compiled = 7, .without = JIT_WITHOUT_HOMES },
+		{ .compiled = 7, .without = JIT_WITHOUT_HAND },
+		{ .compiled = 7,
+		  .without = JIT_WITHOUT_POOL,
+		  .without_features = UINT32_MAX },
+		{ .compiled = 7, .without = 127 },
+		{ .compiled = 1 },
+		{ .compiled = 2 },
+		{ .compiled = 3 },
+		{ .compiled = 4 },
+		{ .compiled = 5 },
+		{ .compiled = 6 },
+#endif
 	};
+	const size_t count = scene->is_large ? 3 : sizeof(ways) / sizeof(*ways);
+	const struct way interpreted = { .traceless = ways[0].traceless };
 	auto_buf struct buf expected = { 0 };
 	const char *at;
 
@@ -302,7 +377,11 @@ static void check_scene(const struct scene *scene, const char *const *wanted)
 		}
 		at = found + strlen(*wanted);
 	}
-	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+	if (interpreted.traceless) {
+		buf_clear(&expected);
+		play(scene, &interpreted, &expected);
+	}
+	for (size_t i = 0; i < count; i++)
 		compare(scene, &ways[i], &expected);
 }
 #define WANT(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -438,7 +517,7 @@ static const char endless[] =
 TEST(a_stack_has_an_end)
 {
 	const struct scene scene = { .parts = { endless }, .is_deep = true };
-	struct way way = { 7, 0, 0 };
+	struct way way = { .compiled = 7 };
 	auto_buf struct buf text = { 0 };
 	const char *at;
 	unsigned ends = 0;
@@ -792,10 +871,13 @@ TEST(a_million_tail_calls)
 		"(func (export \"tail\") (result i32 i64 v128)"
 		"  (return_call_indirect (type $few) (i32.const 1000000)"
 		"    (i32.const 0))))";
-	static const struct way ways[] = { { 3, 0, 0 },
-					   { 3, JIT_WITHOUT_POOL, 1 },
-					   { 3, 127, 0 } };
-	const struct scene scene = { .parts = { base, other } };
+	static const struct way ways[] = { { .compiled = 3 },
+					   { .compiled = 3,
+					     .without = JIT_WITHOUT_POOL,
+					     .without_features = 1 },
+					   { .compiled = 3, .without = 127 } };
+	const struct scene scene = { .parts = { base, other },
+				     .is_stateless = true };
 	auto_buf struct buf expected = { 0 };
 
 	play(&scene, &(struct way){ 0 }, &expected);
@@ -836,7 +918,8 @@ static const char again_from[] =
 
 TEST(hosts_and_code_in_each_other)
 {
-	const struct scene scene = { .parts = { again, again_from, again_from },
+	const struct scene scene = { .is_stateless = true,
+				     .parts = { again, again_from, again_from },
 				     .is_deep = true };
 
 	check_scene(&scene, WANT("0.depth a.0 ", "0.deep a.0 a.0",
@@ -990,7 +1073,7 @@ TEST(fuel_is_shared_among_instances)
 
 	for (unsigned compiled = 0; compiled < 8; compiled++) {
 		struct vm_options options = { .store.fuel = 4000 };
-		struct way way = { compiled, 0, 0 };
+		struct way way = { .compiled = compiled };
 		struct made made = { 0 };
 
 		CHECK_INT(vm_init(&made.vm, &options, &made_err), 0);
@@ -1027,4 +1110,6 @@ TEST(fuel_ends_compiled_code_where_it_is_used_up)
 	}
 }
 
+#ifndef SCENES_OPTIMISED
 TEST_MAIN
+#endif
