@@ -311,10 +311,13 @@ static void optimise_warm(const struct optimise_work *work,
 	const struct start_wish wish = { .word = work->program,
 					 .argv = argv,
 					 .via = "hatch" };
+	/* The image stays; the process that it is made of need not. */
+	const struct brood_serve keep = { .size = sizeof(keep),
+					  .idle_ms = 5000 };
 	struct err err = { 0 };
 
-	if (optimise_bytes(work) >= OPTIMISE_WARM_BYTES)
-		brood_serve(work->program, NULL, NULL);
+	if (optimise_bytes(work) >= OPTIMISE_WARM_BYTES && !work->options->made)
+		brood_serve(work->program, &keep, NULL);
 	if (start_find(&wish, start, &err) < 0 || !start->warm)
 		return;
 	aot->program = start->path;
