@@ -8,7 +8,6 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/progress.h"
-#include "brood/brood.h"
 #include "cache/profile.h"
 #include "cli/cli.h"
 #include "lib/start.h"
@@ -21,8 +20,6 @@
 enum {
 	OPTIMISE_NAMED = 1000,
 	OPTIMISE_WAIT_MS = 50,
-	/* Of bodies: work for several processes. */
-	OPTIMISE_WARM_BYTES = 512 * 1024,
 };
 
 struct optimise_left {
@@ -292,17 +289,8 @@ static uint32_t optimise_seconds(long ms)
 	return ms > INT32_MAX ? INT32_MAX / 1000 : (uint32_t)(ms + 999) / 1000;
 }
 
-static uint64_t optimise_bytes(const struct optimise_work *work)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < work->count; i++)
-		bytes += work->module->functions[work->functions[i]].body_len;
-	return bytes;
-}
-
-/* The compiler is a program like others: where there is an image of it, its
- * processes begin with LLVM loaded.  One for whom it is worth while makes it. */
+/* The compiler is a program like others: where it is served, its processes
+ * begin with LLVM loaded.  Nobody gets a template of it who has not asked. */
 static void optimise_warm(const struct optimise_work *work,
 			  struct aot_work *aot, struct start *start)
 {
@@ -311,14 +299,11 @@ static void optimise_warm(const struct optimise_work *work,
 	const struct start_wish wish = { .word = work->program,
 					 .argv = argv,
 					 .via = "hatch" };
-	/* The image stays; the process that it is made of need not. */
-	const struct brood_serve keep = { .size = sizeof(keep),
-					  .idle_ms = 5000 };
-	struct err err = { 0 };
 
-	if (optimise_bytes(work) >= OPTIMISE_WARM_BYTES && !work->options->made)
-		brood_serve(work->program, &keep, NULL);
-	if (start_find(&wish, start, &err) < 0 || !start->warm)
+	auto_place struct registry_place place = { 0 };
+
+	if (start_find_place(work->program, &place, NULL) <= 0 ||
+	    start_find(&wish, start, NULL) < 0 || !start->warm)
 		return;
 	aot->program = start->path;
 	aot->argv = start->argv;
