@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "brood/code_format.h"
+#include "jit/out.h"
 #include "wasm/decode.h"
 #include "wasm/validate.h"
 #include <llvm-c/Core.h>
@@ -183,14 +184,7 @@ bool aotc_reference(struct aotc_body *body, unsigned operation,
 bool aotc_call(struct aotc_body *body, unsigned operation,
 	       const struct wasm_immediates *immediates);
 /* An operation by its C function: operands from the stack, results to it. */
-struct aotc_out {
-	uint32_t number; /* enum wasm_operation or jit_out */
-	uint32_t operands;
-	uint32_t words[6], word_count; /* behind the first, which is 0 */
-	const wasm_type *results;
-	uint32_t result_count;
-};
-void aotc_out(struct aotc_body *body, const struct aotc_out *out);
+void aotc_out(struct aotc_body *body, const struct jit_order *out);
 bool aotc_out_operation(struct aotc_body *body, unsigned operation,
 			const struct wasm_immediates *immediates);
 void aotc_return(struct aotc_body *body, const LLVMValueRef *values);

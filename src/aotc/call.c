@@ -104,7 +104,7 @@ static void call_from_slots(struct aotc_body *body, const wasm_type *types,
 
 /* The words are expected behind an instruction's head. */
 static LLVMValueRef call_words(struct aotc_body *body,
-			       const struct aotc_out *out)
+			       const struct jit_order *out)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef type = LLVMArrayType2(aotc->i32, 8);
@@ -122,7 +122,7 @@ static LLVMValueRef call_words(struct aotc_body *body,
 	return aotc_at(body, global, (uint64_t)-(int64_t)OUT_OF_LINE_HEAD);
 }
 
-void aotc_out(struct aotc_body *body, const struct aotc_out *out)
+void aotc_out(struct aotc_body *body, const struct jit_order *out)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef types[] = { aotc->ptr, aotc->i64, aotc->ptr, aotc->ptr };
@@ -158,12 +158,12 @@ bool aotc_out_operation(struct aotc_body *body, unsigned operation,
 {
 	const struct jit_shape *shape = &jit_shapes[operation];
 	wasm_type result;
-	struct aotc_out out = { .number = operation,
-				.operands = shape->operands,
-				.word_count = shape->words,
-				.results = &result,
-				.result_count =
-					shape->result != JIT_SHAPE_NOTHING };
+	struct jit_order out = { .number = operation,
+				 .operands = shape->operands,
+				 .word_count = shape->words,
+				 .results = &result,
+				 .result_count =
+					 shape->result != JIT_SHAPE_NOTHING };
 
 	if (!shape->is_here || call_is_of_objects(operation))
 		return false;
@@ -175,20 +175,10 @@ bool aotc_out_operation(struct aotc_body *body, unsigned operation,
 	return true;
 }
 
-/* Waiting and waking: an address and what goes with it. */
 static void call_wait(struct aotc_body *body, unsigned operation,
 		      const struct wasm_immediates *immediates)
 {
-	static const wasm_type result = WASM_I32;
-	struct aotc_out out = {
-		.number = operation,
-		.operands = operation == WASM_OP_MEMORY_ATOMIC_NOTIFY ? 2 : 3,
-		.words = { immediates->memory, (uint32_t)immediates->value,
-			   (uint32_t)(immediates->value >> 32) },
-		.word_count = 3,
-		.results = &result,
-		.result_count = 1
-	};
+	struct jit_order out = jit_order_of_wait(operation, immediates);
 
 	aotc_out(body, &out);
 }
@@ -545,10 +535,10 @@ static void call_check_type(struct aotc_body *body, uint32_t type_index,
 static void call_check_type_above(struct aotc_body *body, uint32_t type_index,
 				  LLVMValueRef function)
 {
-	struct aotc_out out = { .number = JIT_OUT_CALLEE,
-				.operands = 1,
-				.words = { type_index },
-				.word_count = 1 };
+	struct jit_order out = { .number = JIT_OUT_CALLEE,
+				 .operands = 1,
+				 .words = { type_index },
+				 .word_count = 1 };
 
 	aotc_push(body, LLVMBuildPtrToInt(body->build, function,
 					  body->aotc->i64, ""));

@@ -236,12 +236,12 @@ static void check_type(struct jit_compiler *c, const struct callee *callee)
 static void check_type_above(struct jit_compiler *c, struct callee *callee)
 {
 	static const wasm_type result = WASM_FUNCREF;
-	struct out out = { .number = JIT_OUT_CALLEE,
-			   .operands = 1,
-			   .words = { callee->type_index },
-			   .word_count = 1,
-			   .results = &result,
-			   .result_count = 1 };
+	struct jit_order out = { .number = JIT_OUT_CALLEE,
+				 .operands = 1,
+				 .words = { callee->type_index },
+				 .word_count = 1,
+				 .results = &result,
+				 .result_count = 1 };
 
 	jit_take_this(c, GENERAL, RAX);
 	jit_operand_to(c, &callee->operand, SCRATCH);
@@ -498,7 +498,7 @@ void jit_out_number(struct jit_compiler *c, uint32_t number)
 	jit_code_call_stub(c, 0);
 }
 
-static void out_words(struct jit_compiler *c, const struct out *out)
+static void out_words(struct jit_compiler *c, const struct jit_order *out)
 {
 	uint32_t words[8] = { 0 };
 	uint64_t literal[4];
@@ -510,7 +510,7 @@ static void out_words(struct jit_compiler *c, const struct out *out)
 		    OUT_OF_LINE_HEAD);
 }
 
-void jit_out_call(struct jit_compiler *c, const struct out *out)
+void jit_out_call(struct jit_compiler *c, const struct jit_order *out)
 {
 	uint32_t first = c->height - out->operands;
 	uint32_t slots = out->operands > out->result_count ? out->operands
@@ -553,12 +553,12 @@ static wasm_type type_of_letter(char letter)
 	}
 }
 
-static void add_word(struct out *out, uint32_t word)
+static void add_word(struct jit_order *out, uint32_t word)
 {
 	out->words[out->word_count++] = word;
 }
 
-static void add_words(struct out *out, unsigned kind,
+static void add_words(struct jit_order *out, unsigned kind,
 		      const struct wasm_immediates *immediates)
 {
 	switch (kind) {
@@ -581,7 +581,7 @@ void jit_out_operation(struct jit_compiler *c, unsigned operation,
 {
 	const struct wasm_operation_info *info = &wasm_operations[operation];
 	wasm_type results[sizeof(info->results)];
-	struct out out = { .number = operation, .results = results };
+	struct jit_order out = { .number = operation, .results = results };
 
 	out.operands =
 		(uint32_t)strnlen(info->operands, sizeof(info->operands));

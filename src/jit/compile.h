@@ -442,14 +442,7 @@ unsigned jit_inverse(unsigned condition);
 
 /* call.c: an operation by its C function.  Takes the operands, gives the
  * results. */
-struct out {
-	uint32_t number; /* enum wasm_operation or jit_out */
-	uint32_t operands;
-	uint32_t words[6], word_count; /* behind the first, which is 0 */
-	const wasm_type *results;
-	uint32_t result_count;
-};
-void jit_out_call(struct jit_compiler *c, const struct out *out);
+void jit_out_call(struct jit_compiler *c, const struct jit_order *out);
 /* The call alone: nothing is saved, there are no words. */
 void jit_out_number(struct jit_compiler *c, uint32_t number);
 /* Homes that calls do not keep, to the frame and back. */

@@ -61,11 +61,12 @@ static bool shaped(struct jit_compiler *c, unsigned operation,
 {
 	const struct jit_shape *shape = &jit_shapes[operation];
 	wasm_type result;
-	struct out out = { .number = operation,
-			   .operands = shape->operands,
-			   .word_count = shape->words,
-			   .results = &result,
-			   .result_count = shape->result != JIT_SHAPE_NOTHING };
+	struct jit_order out = { .number = operation,
+				 .operands = shape->operands,
+				 .word_count = shape->words,
+				 .results = &result,
+				 .result_count =
+					 shape->result != JIT_SHAPE_NOTHING };
 
 	if (!shape->is_here)
 		return false;
@@ -83,10 +84,10 @@ static void throw_tag(struct jit_compiler *c, uint32_t tag)
 {
 	const struct wasm_deftype *type =
 		c->module->type[c->module->tags[tag].type_index];
-	struct out out = { .number = WASM_OP_THROW,
-			   .operands = type->param_count,
-			   .words = { tag },
-			   .word_count = 1 };
+	struct jit_order out = { .number = WASM_OP_THROW,
+				 .operands = type->param_count,
+				 .words = { tag },
+				 .word_count = 1 };
 
 	jit_out_call(c, &out);
 	jit_become_dead(c);
@@ -96,22 +97,22 @@ static void new_of_values(struct jit_compiler *c, unsigned operation,
 			  uint32_t type, uint32_t count)
 {
 	static const wasm_type result = WASM_ANYREF;
-	struct out out = { .number = operation,
-			   .operands = count,
-			   .words = { type, count },
-			   .word_count = 2,
-			   .results = &result,
-			   .result_count = 1 };
+	struct jit_order out = { .number = operation,
+				 .operands = count,
+				 .words = { type, count },
+				 .word_count = 2,
+				 .results = &result,
+				 .result_count = 1 };
 
 	jit_out_call(c, &out);
 }
 
-/* Waiting and waking: an address and what goes with it. */
-static void wait_or_notify(struct jit_compiler *c, unsigned operation,
-			   const struct wasm_immediates *immediates)
+struct jit_order jit_order_of_wait(unsigned operation,
+				   const struct wasm_immediates *immediates)
 {
 	static const wasm_type result = WASM_I32;
-	struct out out = {
+
+	return (struct jit_order){
 		.number = operation,
 		.operands = operation == WASM_OP_MEMORY_ATOMIC_NOTIFY ? 2 : 3,
 		.words = { immediates->memory, (uint32_t)immediates->value,
@@ -120,6 +121,12 @@ static void wait_or_notify(struct jit_compiler *c, unsigned operation,
 		.results = &result,
 		.result_count = 1
 	};
+}
+
+static void wait_or_notify(struct jit_compiler *c, unsigned operation,
+			   const struct wasm_immediates *immediates)
+{
+	struct jit_order out = jit_order_of_wait(operation, immediates);
 
 	jit_out_call(c, &out);
 }
@@ -176,12 +183,12 @@ static void branch_on_non_null(struct jit_compiler *c, uint32_t depth)
 static void ref_test(struct jit_compiler *c, wasm_type type)
 {
 	static const wasm_type result = WASM_I32;
-	struct out out = { .number = JIT_OUT_REF_TEST,
-			   .operands = 1,
-			   .words = { type, 0 },
-			   .word_count = 2,
-			   .results = &result,
-			   .result_count = 1 };
+	struct jit_order out = { .number = JIT_OUT_REF_TEST,
+				 .operands = 1,
+				 .words = { type, 0 },
+				 .word_count = 2,
+				 .results = &result,
+				 .result_count = 1 };
 
 	jit_out_call(c, &out);
 }
@@ -189,12 +196,12 @@ static void ref_test(struct jit_compiler *c, wasm_type type)
 static void ref_cast(struct jit_compiler *c, wasm_type type)
 {
 	static const wasm_type result = WASM_ANYREF;
-	struct out out = { .number = JIT_OUT_REF_CAST,
-			   .operands = 1,
-			   .words = { type },
-			   .word_count = 1,
-			   .results = &result,
-			   .result_count = 1 };
+	struct jit_order out = { .number = JIT_OUT_REF_CAST,
+				 .operands = 1,
+				 .words = { type },
+				 .word_count = 1,
+				 .results = &result,
+				 .result_count = 1 };
 
 	jit_out_call(c, &out);
 }

@@ -49,6 +49,19 @@ extern const struct jit_shape jit_shapes[WASM_OPERATIONS];
 wasm_type jit_shape_result(const struct wasm_module *module, unsigned operation,
 			   uint32_t index);
 
+/* What a compiler asks for: operands are in slots, so will be the results. */
+struct jit_order {
+	uint32_t number; /* enum wasm_operation or jit_out */
+	uint32_t operands;
+	uint32_t words[6], word_count; /* behind the first, which is 0 */
+	const wasm_type *results;
+	uint32_t result_count;
+};
+struct wasm_immediates;
+/* Waiting and waking: an address and what goes with it. */
+struct jit_order jit_order_of_wait(unsigned operation,
+				   const struct wasm_immediates *immediates);
+
 uint32_t jit_out_word(const uint8_t *ip, unsigned number);
 /* Where in the host's memory an access of "width" bytes is, whose address is
  * in the first slot. */
