@@ -22,12 +22,20 @@ struct plan {
 	const struct context *context;
 	const struct record_entry *entry;
 	const char *root;
-	char *path; /* of the entry */
+	char *path;   /* of the entry */
+	char *helper; /* the loader, or the template's entry */
 	const char *program;
 	const char *word[PLAN_WORDS];
 	int count;
 	struct buf libraries;
 };
+
+static void plan_fini(struct plan *plan)
+{
+	free(plan->path);
+	free(plan->helper);
+	buf_fini(&plan->libraries);
+}
 
 static void plan_word(struct plan *plan, const char *word)
 {
@@ -103,12 +111,11 @@ static int plan_add_libraries(struct plan *plan, struct err *err)
  * the host's. */
 static int plan_loader(struct plan *plan, struct err *err)
 {
-	char *loader = file_join(plan->root, plan->entry->loader);
-
-	if (!loader)
+	plan->helper = file_join(plan->root, plan->entry->loader);
+	if (!plan->helper)
 		return err_set(err, -ENOMEM, "start %s", plan->path);
-	plan->program = loader;
-	plan_word(plan, loader);
+	plan->program = plan->helper;
+	plan_word(plan, plan->helper);
 	plan_word(plan, "--argv0");
 	plan_word(plan, plan->path);
 	if (plan->libraries.len) {
@@ -176,17 +183,16 @@ static void plan_cold(struct plan *plan)
 
 static int plan_warm(struct plan *plan, struct err *err)
 {
-	char *template = plan_template(plan->path);
-
-	if (!template)
+	plan->helper = plan_template(plan->path);
+	if (!plan->helper)
 		return err_set(err, -ENOENT, "find the templates of programs");
-	if (access(template, R_OK) < 0) {
+	if (access(plan->helper, R_OK) < 0) {
 		plan_cold(plan);
 	} else {
 		plan->program = plan->context->hatch;
 		plan_word(plan, "brood-hatch");
 		plan_word(plan, "--entry");
-		plan_word(plan, template);
+		plan_word(plan, plan->helper);
 		plan_word(plan, "--program");
 		plan_word(plan, plan->path);
 		plan_word(plan, "--");
@@ -305,14 +311,14 @@ int plan_become(const struct context *context, const struct record *record,
 			     .entry = entry,
 			     .root = root,
 			     .path = file_join(root, entry->path) };
-	char **before;
+	char **before = plan_keep_environment();
 	int rc;
 
-	if (!plan.path)
+	if (!plan.path || !before) {
+		free(before);
+		plan_fini(&plan);
 		return err_set(err, -ENOMEM, "start %s", entry->name);
-	before = plan_keep_environment();
-	if (!before)
-		return err_set(err, -ENOMEM, "start %s", entry->name);
+	}
 	rc = plan_environment(&plan, record, err);
 	if (rc >= 0)
 		rc = kinds[entry->kind].plan(&plan, err);
@@ -320,5 +326,6 @@ int plan_become(const struct context *context, const struct record *record,
 		rc = plan_exec(&plan, argv, err);
 	/* What is started instead is another program. */
 	environ = before;
+	plan_fini(&plan);
 	return rc;
 }
