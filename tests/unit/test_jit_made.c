@@ -133,15 +133,15 @@ static const struct constants constants = { .grow = WASM_OP_MEMORY_GROW,
 #define MADE(name, body)                                                   \
 	__asm__(".pushsection .made_sites,\"a\"\n" #name                   \
 		"_sites:\n.popsection\n.pushsection .rodata\n" #name ":\n" \
-		"88:\n" body #name "_end:\n.popsection\n" \
+		"88:\n" body #name "_end:\n.popsection\n"                  \
 		".pushsection .made_sites,\"a\"\n" #name                   \
 		"_sites_end:\n.popsection\n");                             \
 	extern const uint8_t name[] HIDDEN, name##_end[] HIDDEN;           \
 	extern const struct jit_made_site name##_sites[] HIDDEN,           \
 		name##_sites_end[] HIDDEN
 #define HIDDEN __attribute__((visibility("hidden")))
-#define SITE(addend, kind, target)                             \
-	"77: .long 0\n.pushsection .made_sites,\"a\"\n"        \
+#define SITE(addend, kind, target)                            \
+	"77: .long 0\n.pushsection .made_sites,\"a\"\n"       \
 	".long 77b - 88b, " addend ", " kind ", " target "\n" \
 	".popsection\n"
 #define CALL(index)  ".byte 0xe8\n" SITE("-4", "0", index)
