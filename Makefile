@@ -196,7 +196,7 @@ $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
 	src/aotc/*.[ch] src/aot/object.c src/aot/join.c src/aot/request.h \
 	src/vm/vm_image.c src/vm/vm_pages.c src/vm/vm_snapshot.c \
-	src/aotc/*.[chS] tools/aot-operations \
+	src/aotc/*.S src/aotc/*.cpp tools/aot-operations \
 	include/brood/code_format.h tools/operations tools/outs)
 $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
@@ -286,9 +286,18 @@ $(BUILD)/host/src/aotc/%.o: src/aotc/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(HOST) $(ENGINE) -isystem $(shell $(LLVM_CONFIG) --includedir) \
 		-c $< -o $@
+# C++ is the only language in which LLVM tells what it knows of loops.
+AOTC_CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),g++)
+$(BUILD)/host/src/aotc/%.o: src/aotc/%.cpp $(STAMP)
+	@mkdir -p $(@D)
+	$(AOTC_CXX) -std=c++17 -O2 -g1 -Wall -Wextra -Wshadow -Werror \
+		-fno-exceptions -fno-rtti -fvisibility=hidden \
+		-fvisibility-inlines-hidden $(SANITISE) -fPIC -MMD -MP \
+		-D_GNU_SOURCE -Isrc -Iinclude \
+		-isystem $(shell $(LLVM_CONFIG) --includedir) -c $< -o $@
 AOTC_OBJECTS := $(call objects,host,src/aotc/*.c) $(AOTC_GEN)/operations.o \
-	$(BUILD)/host/src/aotc/bitcode.o
-AOTC_LIBS = $(shell $(LLVM_CONFIG) --ldflags) -lLLVM-19
+	$(BUILD)/host/src/aotc/bitcode.o $(BUILD)/host/src/aotc/ranges.o
+AOTC_LIBS = $(shell $(LLVM_CONFIG) --ldflags) -lLLVM-19 -lstdc++
 $(BUILD)/brood-aotc: $(AOTC_OBJECTS) $(BUILD)/libbrood.a
 	$(CC) $(SANITISE) -o $@ $^ $(AOTC_LIBS) $(ZSTD)
 # In tests: all of it but its main function.

@@ -55,7 +55,7 @@ struct aotc {
 	unsigned function_attributes;
 	LLVMValueRef places[AOTC_PLACES]; /* tbaa tags */
 	LLVMValueRef fixed, rarely;	  /* invariant.load, branch weights */
-	unsigned tbaa, invariant, weights;
+	unsigned tbaa, invariant, weights, unknown;
 	LLVMValueRef *functions; /* of the module; NULL: not named yet */
 	uint8_t *is_here;	 /* is in this request */
 	LLVMValueRef operations[WASM_OPERATIONS], stubs[AOTC_TRAPS];

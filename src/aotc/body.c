@@ -139,34 +139,69 @@ void aotc_trap_if(struct aotc_body *body, LLVMValueRef condition,
 /* ---- floats ------------------------------------------------------------------------ */
 
 /* LLVM takes x * 1 for x, and x + -0, x - 0 likewise; but what an operation
- * makes of a NaN is quiet.  It does not look behind a fence.  So that it finds
- * no such constant, what begins as one has a fence, and what may turn out to
- * be one: results of operations whose operands may all be constants. */
-static LLVMValueRef body_fence(struct aotc_body *body, LLVMBuilderRef build,
-			       LLVMValueRef value)
+ * makes of a NaN is quiet.  So it must not find such a constant: those of the
+ * module are loaded from where nothing is said to be known, which costs what
+ * loading constants costs anyway.  Nor can what is made of them be known. */
+static LLVMValueRef body_unknown(struct aotc_body *body, LLVMBuilderRef build,
+				 LLVMValueRef constant, const char *name)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMTypeRef type = LLVMTypeOf(constant);
+	LLVMValueRef place = LLVMGetNamedGlobal(aotc->unit, name), load;
+
+	if (!place) {
+		place = LLVMAddGlobal(aotc->unit, type, name);
+		LLVMSetInitializer(place, constant);
+		LLVMSetGlobalConstant(place, true);
+		LLVMSetExternallyInitialized(place, true);
+		LLVMSetLinkage(place, LLVMInternalLinkage);
+	}
+	load = LLVMBuildLoad2(build, type, place, "");
+	LLVMSetMetadata(load, aotc->invariant, aotc->fixed);
+	return load;
+}
+
+static LLVMValueRef body_float(struct aotc_body *body, LLVMBuilderRef build,
+			       LLVMTypeRef type, uint64_t bits)
+{
+	const struct aotc *aotc = body->aotc;
+	bool is_double = type == aotc->f64;
+	char name[24];
+
+	snprintf(name, sizeof(name), is_double ? "d%016llx" : "s%08llx",
+		 (unsigned long long)bits);
+	return body_unknown(
+		body, build,
+		LLVMConstBitCast(is_double ? aotc_i64(aotc, bits)
+					   : aotc_i32(aotc, (uint32_t)bits),
+				 type),
+		name);
+}
+
+/* What is made of words may be made of known ones; LLVM does not look behind
+ * a fence. */
+static LLVMValueRef body_fence(struct aotc_body *body, LLVMValueRef value)
 {
 	LLVMTypeRef type = LLVMTypeOf(value);
 	unsigned id = LLVMLookupIntrinsicID("llvm.arithmetic.fence", 21);
 	LLVMValueRef fence =
 		LLVMGetIntrinsicDeclaration(body->aotc->unit, id, &type, 1);
 
-	return LLVMBuildCall2(
-		build, LLVMIntrinsicGetType(body->aotc->llvm, id, &type, 1),
-		fence, &value, 1, "");
+	return LLVMBuildCall2(body->build,
+			      LLVMIntrinsicGetType(body->aotc->llvm, id, &type,
+						   1),
+			      fence, &value, 1, "");
 }
 
-/* What comes from behind a fence, or from memory. */
-static bool body_is_known(const struct aotc *aotc, LLVMValueRef value)
+/* What comes from memory, or is arithmetic of what is not known. */
+static void body_set_unknown(const struct aotc *aotc, LLVMValueRef value)
 {
-	unsigned id = LLVMLookupIntrinsicID("llvm.arithmetic.fence", 21);
-	LLVMValueRef callee;
+	LLVMSetMetadata(value, aotc->unknown, aotc->fixed);
+}
 
-	if (!LLVMIsACallInst(value))
-		return false;
-	callee = LLVMGetCalledValue(value);
-	return callee == aotc->operations[WASM_OP_F32_LOAD] ||
-	       callee == aotc->operations[WASM_OP_F64_LOAD] ||
-	       (LLVMIsAFunction(callee) && LLVMGetIntrinsicID(callee) == id);
+static bool body_is_unknown(const struct aotc *aotc, LLVMValueRef value)
+{
+	return LLVMIsACallInst(value) && LLVMGetMetadata(value, aotc->unknown);
 }
 
 static bool body_is_float(wasm_type type)
@@ -181,8 +216,10 @@ static LLVMValueRef body_fence_vector(struct aotc_body *body,
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef reals = LLVMVectorType(aotc->f64, 2);
 
+	if (body_is_unknown(aotc, value))
+		return value;
 	value = LLVMBuildBitCast(body->build, value, reals, "");
-	value = body_fence(body, body->build, value);
+	value = body_fence(body, value);
 	return LLVMBuildBitCast(body->build, value, aotc->v128, "");
 }
 
@@ -204,7 +241,7 @@ static LLVMValueRef body_local(struct aotc_body *body, uint32_t index)
 	LLVMPositionBuilder(aotc->build, body->entry,
 			    LLVMGetNextInstruction(*local));
 	if (body_is_float(type))
-		value = body_fence(body, aotc->build, value);
+		value = body_float(body, aotc->build, LLVMTypeOf(value), 0);
 	store = LLVMBuildStore(aotc->build, value, *local);
 	body->last_alloca = store;
 	return *local;
@@ -246,24 +283,6 @@ static void body_local_operation(struct aotc_body *body, unsigned operation,
 
 /* ---- constants ---------------------------------------------------------------------- */
 
-static bool body_is_neutral32(uint32_t bits)
-{
-	return bits << 1 == 0 || bits << 1 == UINT32_C(0x3f800000) << 1;
-}
-
-static bool body_is_neutral64(uint64_t bits)
-{
-	return bits << 1 == 0 || bits << 1 == UINT64_C(0x3ff0000000000000) << 1;
-}
-
-static LLVMValueRef body_real(struct aotc_body *body, LLVMTypeRef type,
-			      LLVMValueRef bits, bool is_neutral)
-{
-	LLVMValueRef value = LLVMConstBitCast(bits, type);
-
-	return is_neutral ? body_fence(body, body->build, value) : value;
-}
-
 static LLVMValueRef body_vector(const struct aotc *aotc, const uint8_t *bytes)
 {
 	LLVMValueRef lanes[16];
@@ -283,12 +302,9 @@ static LLVMValueRef body_constant(struct aotc_body *body, unsigned operation,
 	case WASM_OP_I32_CONST: return aotc_i32(aotc, (uint32_t)bits);
 	case WASM_OP_I64_CONST: return aotc_i64(aotc, bits);
 	case WASM_OP_F32_CONST:
-		return body_real(body, aotc->f32,
-				 aotc_i32(aotc, (uint32_t)bits),
-				 body_is_neutral32((uint32_t)bits));
+		return body_float(body, body->build, aotc->f32, (uint32_t)bits);
 	case WASM_OP_F64_CONST:
-		return body_real(body, aotc->f64, aotc_i64(aotc, bits),
-				 body_is_neutral64(bits));
+		return body_float(body, body->build, aotc->f64, bits);
 	default: return body_vector(aotc, immediates->bytes);
 	}
 }
@@ -389,45 +405,65 @@ static bool body_is_vector_arithmetic(unsigned operation)
 	return false;
 }
 
+/* A promotion that is taken back would be none. */
 static void body_fence_operands(struct aotc_body *body, unsigned operation,
 				LLVMValueRef *operands, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (body_is_vector_arithmetic(operation))
 			operands[i] = body_fence_vector(body, operands[i]);
+	if (operation == WASM_OP_F32_DEMOTE_F64 &&
+	    !body_is_unknown(body->aotc, operands[0]))
+		operands[0] = body_fence(body, operands[0]);
 }
 
-/* What only moves a sign makes no constant neutral; what is loaded is none. */
-static bool body_makes_constant(const struct aotc *aotc, unsigned operation,
-				const LLVMValueRef *operands, unsigned count)
+static bool body_is_arithmetic(unsigned operation)
 {
 	switch (operation) {
-	case WASM_OP_F32_LOAD:
-	case WASM_OP_F64_LOAD:
-	case WASM_OP_F32_ABS:
-	case WASM_OP_F64_ABS:
-	case WASM_OP_F32_NEG:
-	case WASM_OP_F64_NEG:
-	case WASM_OP_F32_COPYSIGN:
-	case WASM_OP_F64_COPYSIGN: return false;
-	case WASM_OP_F64_PROMOTE_F32: return true; /* it may be demoted */
+	case WASM_OP_F32_ADD:
+	case WASM_OP_F32_SUB:
+	case WASM_OP_F32_MUL:
+	case WASM_OP_F32_DIV:
+	case WASM_OP_F32_SQRT:
+	case WASM_OP_F64_ADD:
+	case WASM_OP_F64_SUB:
+	case WASM_OP_F64_MUL:
+	case WASM_OP_F64_DIV:
+	case WASM_OP_F64_SQRT:
+	case WASM_OP_F32X4_SPLAT:
+	case WASM_OP_F64X2_SPLAT: return true;
 	}
-	for (unsigned i = 0; i < count; i++)
-		if (body_is_known(aotc, operands[i]))
-			return false;
-	return true;
+	return body_is_vector_arithmetic(operation);
 }
 
+static bool body_loads(unsigned operation)
+{
+	const struct wasm_operation_info *info = &wasm_operations[operation];
+
+	return info->operands[0] == 'a' && info->results[0];
+}
+
+/* Arithmetic of floats that are not known has a result that is not, for what
+ * it makes of a NaN is one.  What is made of numbers may be known. */
 static LLVMValueRef body_result(struct aotc_body *body, unsigned operation,
 				LLVMValueRef *operands, unsigned count,
 				LLVMValueRef result)
 {
 	struct aotc *aotc = body->aotc;
 	LLVMTypeRef type = LLVMTypeOf(result);
+	bool is_float = type == aotc->f32 || type == aotc->f64;
+	bool of_floats = false, is_unknown = false;
 
-	if ((type == aotc->f32 || type == aotc->f64) &&
-	    body_makes_constant(aotc, operation, operands, count))
-		return body_fence(body, body->build, result);
+	for (unsigned i = 0; i < count; i++) {
+		LLVMTypeRef from = LLVMTypeOf(operands[i]);
+
+		of_floats |= from == aotc->f32 || from == aotc->f64;
+		is_unknown |= body_is_unknown(aotc, operands[i]);
+	}
+	if (is_float && !of_floats && !is_unknown && !body_loads(operation))
+		return body_fence(body, result);
+	if (body_loads(operation) || body_is_arithmetic(operation))
+		body_set_unknown(aotc, result);
 	return result;
 }
 

@@ -3,11 +3,11 @@
  * request with our convention, and what they name; then passes, and an object
  * in which each function has a section. */
 #include "aotc/aotc.h"
+#include "aotc/ranges.h"
 #include <errno.h>
 #include <llvm-c/BitReader.h>
 #include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +177,7 @@ static void unit_tags(struct aotc *aotc)
 	aotc->invariant =
 		LLVMGetMDKindIDInContext(aotc->llvm, "invariant.load", 14);
 	aotc->weights = LLVMGetMDKindIDInContext(aotc->llvm, "prof", 4);
+	aotc->unknown = LLVMGetMDKindIDInContext(aotc->llvm, "unknown", 7);
 }
 
 /* ---- operations --------------------------------------------------------------- */
@@ -377,20 +378,30 @@ static int unit_fail(struct err *err, const char *what, char *why)
 	return err->code;
 }
 
+/* Only memory 0 faults by itself; of one that threads share each access is
+ * one. */
+static bool unit_ranges_are_wanted(const struct aotc *aotc)
+{
+	const struct wasm_module *module = aotc->module;
+
+	return module->memory_count && !module->memories[0].limits.is_shared &&
+	       !(aotc->options & CODE_CHECKED);
+}
+
 /* In debug builds of ours, and by AOTC_CHECK, LLVM looks at what it is given. */
 static int unit_passes(struct aotc *aotc, struct err *err)
 {
-	LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-	LLVMErrorRef failed;
+	const struct aotc_ranges ranges = {
+		.is_wanted = unit_ranges_are_wanted(aotc),
+		.base_at = offsetof(struct wasm_instance, memory_base),
+		.memories_at = offsetof(struct wasm_instance, memories),
+		.bytes_at = offsetof(struct wasm_memory, bytes),
+	};
+	LLVMErrorRef failed =
+		aotc_passes(aotc->unit, aotc->machine,
+			    "always-inline,globaldce,default<O2>", &ranges,
+			    getenv("AOTC_CHECK") != NULL);
 
-	LLVMPassBuilderOptionsSetVerifyEach(options,
-					    getenv("AOTC_CHECK") != NULL);
-	LLVMPassBuilderOptionsSetLoopVectorization(options, true);
-	LLVMPassBuilderOptionsSetSLPVectorization(options, true);
-	failed =
-		LLVMRunPasses(aotc->unit, "always-inline,globaldce,default<O2>",
-			      aotc->machine, options);
-	LLVMDisposePassBuilderOptions(options);
 	if (!failed)
 		return 0;
 	return unit_fail(err, "LLVM's passes", LLVMGetErrorMessage(failed));

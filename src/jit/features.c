@@ -33,5 +33,5 @@ uint32_t jit_cpu_features(void)
 uint32_t jit_features(void)
 {
 	return jit_cpu_features() &
-	       (CODE_AVX | CODE_BMI1 | CODE_BMI2 | CODE_LZCNT);
+	       (CODE_AVX | CODE_AVX2 | CODE_BMI1 | CODE_BMI2 | CODE_LZCNT);
 }

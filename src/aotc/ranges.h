@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loops whose accesses are all seen to be within the memory before the first
+ * of them: these can not trap, so they need no order, and LLVM may do several
+ * turns at once.  Where the check fails, the loop runs as it was.
+ *
+ * In C++, the only language in which LLVM tells what it knows of loops. */
+#pragma once
+#include <llvm-c/Error.h>
+#include <llvm-c/TargetMachine.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a context says what memory 0 is. */
+struct aotc_ranges {
+	bool is_wanted;
+	uint64_t base_at;     /* in the context: where the memory begins */
+	uint64_t memories_at; /* in the context: pointers to all memories, */
+	uint64_t bytes_at;    /* and in one its size */
+};
+
+/* LLVM's passes in their order, with ours in front of its vectoriser. */
+LLVMErrorRef aotc_passes(LLVMModuleRef unit, LLVMTargetMachineRef machine,
+			 const char *passes, const struct aotc_ranges *ranges,
+			 bool is_checked);
+
+#ifdef __cplusplus
+}
+#endif
