@@ -196,7 +196,7 @@ $(BUILD)/gen/wat/words.c: $(WORDS) $(WASM_MADE)
 ENGINE_SOURCES := $(wildcard src/wasm/*.[ch] src/wasm/*.tab src/jit/*.[chS] \
 	src/aotc/*.[ch] src/aot/object.c src/aot/join.c src/aot/request.h \
 	src/vm/vm_image.c src/vm/vm_pages.c src/vm/vm_snapshot.c \
-	src/aotc/*.S src/aotc/*.cpp tools/aot-operations \
+	src/aotc/*.S src/aotc/*.[ch]pp tools/aot-operations \
 	include/brood/code_format.h tools/operations tools/outs)
 $(BUILD)/gen/cache/engine_id.h: $(ENGINE_SOURCES) tools/engine-id $(STAMP)
 	@mkdir -p $(@D)
@@ -295,8 +295,9 @@ $(BUILD)/host/src/aotc/%.o: src/aotc/%.cpp $(STAMP)
 		-fvisibility-inlines-hidden $(SANITISE) -fPIC -MMD -MP \
 		-D_GNU_SOURCE -Isrc -Iinclude \
 		-isystem $(shell $(LLVM_CONFIG) --includedir) -c $< -o $@
+AOTC_LOOPS := $(patsubst %.cpp,$(BUILD)/host/%.o,$(wildcard src/aotc/*.cpp))
 AOTC_OBJECTS := $(call objects,host,src/aotc/*.c) $(AOTC_GEN)/operations.o \
-	$(BUILD)/host/src/aotc/bitcode.o $(BUILD)/host/src/aotc/ranges.o
+	$(BUILD)/host/src/aotc/bitcode.o $(AOTC_LOOPS)
 AOTC_LIBS = $(shell $(LLVM_CONFIG) --ldflags) -lLLVM-19 -lstdc++
 $(BUILD)/brood-aotc: $(AOTC_OBJECTS) $(BUILD)/libbrood.a
 	$(CC) $(SANITISE) -o $@ $^ $(AOTC_LIBS) $(ZSTD)
@@ -329,9 +330,11 @@ $(BUILD)/brood-agent: $(AGENT_OBJECTS)
 $(BUILD)/tests/unit/test_wasm_%: UNIT_FLAGS := $(ENGINE)
 $(BUILD)/tests/unit/test_jit_%: UNIT_FLAGS := $(ENGINE)
 ifneq ($(HAVE_AOTC),)
-$(BUILD)/tests/unit/test_aotc: $(AOTC_INSIDE)
-$(BUILD)/tests/unit/test_aotc: UNIT_FLAGS := -DHAVE_AOTC
-$(BUILD)/tests/unit/test_aotc: UNIT_OBJECTS = $(AOTC_INSIDE) $(AOTC_LIBS)
+AOTC_TESTS := $(addprefix $(BUILD)/tests/unit/,test_aotc test_aotc_loops)
+$(AOTC_TESTS): $(AOTC_INSIDE)
+$(AOTC_TESTS): UNIT_FLAGS = -DHAVE_AOTC \
+	-isystem $(shell $(LLVM_CONFIG) --includedir)
+$(AOTC_TESTS): UNIT_OBJECTS = $(AOTC_INSIDE) $(AOTC_LIBS)
 endif
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libbrood.a $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)

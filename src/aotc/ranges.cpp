@@ -1,319 +1,299 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "aotc/ranges.h"
-#include <llvm/Analysis/AssumptionCache.h>
-#include <llvm/Analysis/LoopInfo.h>
-#include <llvm/Analysis/ScalarEvolution.h>
-#include <llvm/Analysis/ScalarEvolutionExpressions.h>
-#include <llvm/Analysis/TargetTransformInfo.h>
-#include <llvm/IR/Dominators.h>
-#include <llvm/IR/IRBuilder.h>
+#include "aotc/ranges.hpp"
+#include <llvm/Analysis/ValueTracking.h>
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/MDBuilder.h>
-#include <llvm/IR/Module.h>
-#include <llvm/Passes/PassBuilder.h>
-#include <llvm/Passes/StandardInstrumentations.h>
-#include <llvm/Target/TargetMachine.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 #include <llvm/Transforms/Utils/LoopSimplify.h>
 #include <llvm/Transforms/Utils/LoopUtils.h>
 #include <llvm/Transforms/Utils/ScalarEvolutionExpander.h>
+#include <map>
 
 using namespace llvm;
+using namespace aotc;
+
+const Access *Ranged::access(const Value *instruction) const
+{
+	for (const Access &one : accesses)
+		if (one.instruction == instruction)
+			return &one;
+	return nullptr;
+}
+
+void Ranged::set_places(function_ref<Value *(const Line &)> place) const
+{
+	std::map<std::pair<const SCEV *, int64_t>, Value *> known;
+
+	for (const Access &one : accesses) {
+		Value *&at = known[{ one.at.first, one.at.step }];
+
+		if (!at)
+			at = place(one.at);
+		one.instruction->setOperand(
+			isa<LoadInst>(one.instruction) ? 0 : 1, at);
+	}
+}
+
+std::optional<int64_t> Ranged::distance(const Line &from, const Line &to) const
+{
+	const auto *constant = dyn_cast<SCEVConstant>(
+		k.scev.getMinusSCEV(to.first, from.first));
+
+	if (!constant || from.step != to.step ||
+	    !constant->getAPInt().isSignedIntN(34))
+		return std::nullopt;
+	return constant->getAPInt().getSExtValue();
+}
 
 namespace
 {
 
-constexpr unsigned loop_most = 200; /* instructions: it will be there twice */
-constexpr unsigned turns_least = 4;
+constexpr unsigned loop_most = 400; /* instructions: it will be there twice */
+constexpr unsigned turns_least = 8;
 constexpr unsigned cost_most = 24; /* of the number of turns */
 
-/* What a function has. */
-struct Known {
-	const aotc_ranges &places;
-	Function &function;
-	LoopInfo &loops;
-	DominatorTree &tree;
-	ScalarEvolution &scev;
-	AssumptionCache &assumed;
-	const TargetTransformInfo &target;
-};
-
-/* An access; "at" is how far from the memory's begin in each turn, in 64
- * bits. */
-struct Access {
-	Instruction *instruction;
-	const SCEV *at;
-	uint64_t width;
-};
-
-/* An index of 32 bits that must not wrap. */
-struct Index {
-	const SCEV *first; /* in 64 bits */
-	int64_t step;
-};
-
-/* Accesses that only differ in a constant. */
-struct Range {
-	const SCEV *first; /* of one of them, in 64 bits */
-	int64_t step;
-	int64_t low, high; /* from it: the lowest byte, and behind the last */
-};
-
-/* ---- what is where ----------------------------------------------------------- */
-
-bool is_at(const Value *pointer, const Value *base, uint64_t offset)
-{
-	const DataLayout &layout =
-		cast<Argument>(base)->getParent()->getDataLayout();
-	APInt distance(64, 0);
-
-	return pointer->stripAndAccumulateConstantOffsets(layout, distance,
-							  true) == base &&
-	       distance == offset;
-}
+/* ---- is it one ------------------------------------------------------------------ */
 
 /* The base of memory 0, as body.c loads it. */
 bool is_memory(const Known &known, const Value *value)
 {
 	const auto *load = dyn_cast<LoadInst>(value);
+	APInt distance(64, 0);
 
 	return load && load->hasMetadata(LLVMContext::MD_invariant_load) &&
-	       is_at(load->getPointerOperand(), known.function.getArg(0),
-		     known.places.base_at);
+	       load->getPointerOperand()->stripAndAccumulateConstantOffsets(
+		       known.function.getDataLayout(), distance, true) ==
+		       known.function.getArg(0) &&
+	       distance == known.places.base_at;
 }
 
-class Ranged
+/* What is looked at before the loop must not overflow itself. */
+bool is_small(Known &k, const Line &line)
 {
-      public:
-	Ranged(Known &known, Loop &innermost) : k(known), loop(innermost)
-	{
-	}
-	bool find();
-	void split();
+	ConstantRange bounds = k.scev.getSignedRange(line.first);
 
-      private:
-	bool see(Instruction &instruction);
-	bool see_access(Instruction &instruction);
-	const SCEV *widen(const SCEV *value);
-	const SCEV *widen_index(const SCEV *index);
-	bool add_range(const Access &access);
-	Value *check(SCEVExpander &expand, IRBuilder<> &build);
-	Value *memory_bytes(IRBuilder<> &build);
-	Value *check_index(SCEVExpander &expand, IRBuilder<> &build,
-			   const Index &index);
-	Value *check_range(SCEVExpander &expand, IRBuilder<> &build,
-			   const Range &range, Value *bytes);
-	Value *span(IRBuilder<> &build, int64_t step);
-	void make_plain();
-	void make_slow(BasicBlock *check, Value *is_within);
-
-	Known &k;
-	Loop &loop;
-	Value *memory = nullptr;
-	const SCEV *turns = nullptr; /* less one */
-	Value *turns_value = nullptr;
-	SmallVector<Access, 8> accesses;
-	SmallVector<Index, 8> indices;
-	SmallVector<Range, 8> ranges;
-	bool stores_words = false, loads_reals = false;
-};
-
-/* ---- is it one ------------------------------------------------------------------ */
-
-/* An index that grows by a constant is one that does not wrap, which is looked
- * at before the loop. */
-const SCEV *Ranged::widen_index(const SCEV *index)
-{
-	const auto *recurrence = dyn_cast<SCEVAddRecExpr>(index);
-	const SCEVConstant *step;
-	const SCEV *first;
-
-	if (!recurrence || recurrence->getLoop() != &loop ||
-	    !recurrence->isAffine() || !recurrence->getType()->isIntegerTy(32))
-		return nullptr;
-	step = dyn_cast<SCEVConstant>(recurrence->getStepRecurrence(k.scev));
-	if (!step)
-		return nullptr;
-	Type *wide = Type::getInt64Ty(k.function.getContext());
-	Index found = { k.scev.getZeroExtendExpr(recurrence->getStart(), wide),
-			step->getAPInt().getSExtValue() };
-
-	first = found.first;
-	if (none_of(indices, [&](const Index &other) {
-		    return other.first == found.first &&
-			   other.step == found.step;
-	    }))
-		indices.push_back(found);
-	return k.scev.getAddRecExpr(
-		first, k.scev.getConstant(wide, (uint64_t)found.step, true),
-		&loop, SCEV::FlagNSW);
+	return bounds.getSignedMin().isSignedIntN(60) &&
+	       bounds.getSignedMax().isSignedIntN(60) && isInt<30>(line.step);
 }
 
-/* The same in 64 bits, straight through all turns; or null. */
-const SCEV *Ranged::widen(const SCEV *value)
+bool add_bundle(Ranged &of, SmallVectorImpl<Bundle> &bundles, const Line &line,
+		int64_t width)
 {
-	if (k.scev.isLoopInvariant(value, &loop) || isa<SCEVAddRecExpr>(value))
-		return value;
-	if (const auto *extended = dyn_cast<SCEVZeroExtendExpr>(value))
-		return widen_index(extended->getOperand());
-	if (const auto *sum = dyn_cast<SCEVAddExpr>(value)) {
-		SmallVector<const SCEV *, 4> parts;
-
-		for (const SCEV *part : sum->operands()) {
-			const SCEV *wide = widen(part);
-
-			if (!wide)
-				return nullptr;
-			parts.push_back(wide);
+	for (Bundle &bundle : bundles)
+		if (auto low = of.distance(bundle.line, line)) {
+			bundle.low = std::min(bundle.low, *low);
+			bundle.high = std::max(bundle.high, *low + width);
+			return true;
 		}
-		return k.scev.getAddExpr(parts);
-	}
-	return nullptr;
-}
-
-bool Ranged::add_range(const Access &access)
-{
-	const auto *recurrence = dyn_cast<SCEVAddRecExpr>(access.at);
-	Range range = { access.at, 0, 0, (int64_t)access.width };
-
-	if (recurrence) {
-		const auto *step = dyn_cast<SCEVConstant>(
-			recurrence->getStepRecurrence(k.scev));
-
-		if (recurrence->getLoop() != &loop || !recurrence->isAffine() ||
-		    !step || !step->getAPInt().isSignedIntN(32))
-			return false;
-		range.first = recurrence->getStart();
-		range.step = step->getAPInt().getSExtValue();
-	}
-	/* No sum of what is looked at then can overflow. */
-	ConstantRange bounds = k.scev.getSignedRange(range.first);
-	if (!bounds.getSignedMin().isSignedIntN(62) ||
-	    !bounds.getSignedMax().isSignedIntN(62))
+	if (!is_small(of.k, line))
 		return false;
-	for (Range &other : ranges) {
-		const auto *distance = dyn_cast<SCEVConstant>(
-			k.scev.getMinusSCEV(range.first, other.first));
-
-		if (!distance || other.step != range.step ||
-		    !distance->getAPInt().isSignedIntN(34))
-			continue;
-		int64_t low = distance->getAPInt().getSExtValue();
-
-		other.low = std::min(other.low, low);
-		other.high = std::max(other.high, low + range.high);
-		return true;
-	}
-	ranges.push_back(range);
+	bundles.push_back({ line, 0, width });
 	return true;
 }
 
-bool Ranged::see_access(Instruction &instruction)
+/* An i32 that is so far from another one that is known already. */
+const SCEV *add_base(Ranged &of, const SCEV *start)
 {
-	Value *pointer = getLoadStorePointerOperand(&instruction);
-	Type *type = getLoadStoreType(&instruction);
-	const SCEV *at = k.scev.getSCEV(pointer);
-	const auto *base = dyn_cast<SCEVUnknown>(k.scev.getPointerBase(at));
+	ScalarEvolution &scev = of.k.scev;
+	Type *wide = Type::getInt64Ty(start->getType()->getContext());
 
-	if (!base || !is_memory(k, base->getValue()) ||
-	    !loop.isLoopInvariant(base->getValue()) ||
-	    (memory && memory != base->getValue()))
-		return false;
-	memory = base->getValue();
-	at = widen(k.scev.removePointerBase(at));
-	if (!at)
-		return false;
-	Access access = { &instruction, at,
-			  k.function.getDataLayout()
-				  .getTypeStoreSize(type)
-				  .getFixedValue() };
-
-	accesses.push_back(access);
-	/* A number that is stored and loaded as another kind of number would be
-	 * known to LLVM, that of a neutral constant too. */
-	if (const auto *store = dyn_cast<StoreInst>(&instruction))
-		stores_words |= isa<Constant>(store->getValueOperand());
-	else
-		loads_reals |= type->getScalarType()->isFloatingPointTy();
-	return add_range(access);
+	for (const SCEV *base : of.bases)
+		if (const auto *distance = dyn_cast<SCEVConstant>(
+			    scev.getMinusSCEV(start, base)))
+			return scev.getAddExpr(
+				scev.getZeroExtendExpr(base, wide),
+				scev.getSignExtendExpr(distance, wide));
+	of.bases.push_back(start);
+	return scev.getZeroExtendExpr(start, wide);
 }
 
-bool Ranged::see(Instruction &instruction)
+/* An index of 32 bits that grows by a constant: as long as this line does not
+ * leave them, which is looked at before the loop. */
+bool widen_index(Ranged &of, const SCEV *index, Line &line)
+{
+	const auto *grown = dyn_cast<SCEVAddRecExpr>(index);
+	const SCEVConstant *step;
+
+	if (!grown || grown->getLoop() != &of.loop || !grown->isAffine() ||
+	    !grown->getType()->isIntegerTy(32))
+		return false;
+	step = dyn_cast<SCEVConstant>(grown->getStepRecurrence(of.k.scev));
+	if (!step)
+		return false;
+	line = { add_base(of, grown->getStart()),
+		 step->getAPInt().getSExtValue() };
+	return add_bundle(of, of.indices, line, 0);
+}
+
+/* The same number in 64 bits on a line, if it is on one. */
+bool widen(Ranged &of, const SCEV *value, Line &line)
+{
+	ScalarEvolution &scev = of.k.scev;
+
+	if (scev.isLoopInvariant(value, &of.loop)) {
+		line = { value, 0 };
+		return true;
+	}
+	if (const auto *extended = dyn_cast<SCEVZeroExtendExpr>(value))
+		return widen_index(of, extended->getOperand(), line);
+	if (const auto *grown = dyn_cast<SCEVAddRecExpr>(value)) {
+		const auto *step =
+			dyn_cast<SCEVConstant>(grown->getStepRecurrence(scev));
+
+		if (grown->getLoop() != &of.loop || !grown->isAffine() ||
+		    !step || !step->getAPInt().isSignedIntN(30))
+			return false;
+		line = { grown->getStart(), step->getAPInt().getSExtValue() };
+		return true;
+	}
+	const auto *sum = dyn_cast<SCEVAddExpr>(value);
+
+	if (!sum)
+		return false;
+	line = { scev.getZero(value->getType()), 0 };
+	for (const SCEV *part : sum->operands()) {
+		Line wide;
+
+		if (!widen(of, part, wide))
+			return false;
+		line.first = scev.getAddExpr(line.first, wide.first);
+		line.step += wide.step;
+	}
+	return true;
+}
+
+bool see_access(Ranged &of, Instruction &instruction)
+{
+	Known &k = of.k;
+	Value *pointer = getLoadStorePointerOperand(&instruction);
+	const SCEV *at = k.scev.getSCEV(pointer);
+	const auto *base = dyn_cast<SCEVUnknown>(k.scev.getPointerBase(at));
+	Access access = { &instruction, {}, 0 };
+
+	if (!base || !is_memory(k, base->getValue()) ||
+	    !of.loop.isLoopInvariant(base->getValue()) ||
+	    (of.memory && of.memory != base->getValue()))
+		return false;
+	of.memory = base->getValue();
+	access.width = (int64_t)k.function.getDataLayout()
+			       .getTypeStoreSize(getLoadStoreType(&instruction))
+			       .getFixedValue();
+	if (!widen(of, k.scev.removePointerBase(at), access.at))
+		return false;
+	of.accesses.push_back(access);
+	return add_bundle(of, of.ranges, access.at, access.width);
+}
+
+bool see(Ranged &of, Instruction &instruction)
 {
 	if (const auto *call = dyn_cast<CallBase>(&instruction))
 		return isa<IntrinsicInst>(call) &&
 		       call->doesNotAccessMemory() &&
 		       !call->mayHaveSideEffects();
 	if (const auto *load = dyn_cast<LoadInst>(&instruction))
-		return load->isVolatile()
-			       ? !load->isAtomic() && see_access(instruction)
-			       : load->isUnordered();
+		return load->isVolatile() ? !load->isAtomic() &&
+						    see_access(of, instruction)
+					  : load->isUnordered();
 	if (const auto *store = dyn_cast<StoreInst>(&instruction))
 		return store->isVolatile() && !store->isAtomic() &&
-		       see_access(instruction);
+		       see_access(of, instruction);
 	return !instruction.mayHaveSideEffects();
 }
 
-bool Ranged::find()
+/* Words that are stored and loaded as floats would be known to LLVM, neutral
+ * ones too (body.c). */
+bool knows_floats(const Ranged &of)
 {
-	unsigned count = 0, constant = k.scev.getSmallConstantTripCount(&loop);
+	bool stores_words = false, loads_floats = false;
 
-	if (!loop.getExitingBlock() || !loop.getUniqueExitBlock() ||
-	    loop.getExitingBlock() != loop.getLoopLatch() ||
-	    (constant && constant < turns_least))
+	for (const Access &access : of.accesses)
+		if (const auto *store = dyn_cast<StoreInst>(access.instruction))
+			stores_words |= isa<Constant>(store->getValueOperand());
+		else
+			loads_floats |= access.instruction->getType()
+						->getScalarType()
+						->isFloatingPointTy();
+	return stores_words && loads_floats;
+}
+
+bool is_counted(Ranged &of)
+{
+	ScalarEvolution &scev = of.k.scev;
+	unsigned most = scev.getSmallConstantMaxTripCount(&of.loop);
+
+	if (!of.loop.getExitingBlock() || !of.loop.getUniqueExitBlock() ||
+	    of.loop.getExitingBlock() != of.loop.getLoopLatch() ||
+	    (most && most < turns_least))
 		return false;
-	turns = k.scev.getBackedgeTakenCount(&loop);
-	if (isa<SCEVCouldNotCompute>(turns) ||
-	    turns->getType()->getIntegerBitWidth() > 64)
+	of.turns = scev.getBackedgeTakenCount(&of.loop);
+	return !isa<SCEVCouldNotCompute>(of.turns) &&
+	       of.turns->getType()->getIntegerBitWidth() <= 64;
+}
+
+bool find(Ranged &of)
+{
+	unsigned count = 0;
+
+	if (!is_counted(of))
 		return false;
-	for (BasicBlock *block : loop.blocks())
+	for (BasicBlock *block : of.loop.blocks())
 		for (Instruction &instruction : *block)
-			if (++count > loop_most || !see(instruction))
+			if (++count > loop_most || !see(of, instruction))
 				return false;
-	return !accesses.empty() && !(stores_words && loads_reals);
+	return !of.accesses.empty() && !knows_floats(of);
 }
 
 /* ---- the check -------------------------------------------------------------------- */
 
-/* From the first turn to the last: turns have 32 bits, and steps. */
-Value *Ranged::span(IRBuilder<> &build, int64_t step)
-{
-	return build.CreateNSWMul(turns_value, build.getInt64((uint64_t)step));
-}
+struct Check {
+	Ranged &of;
+	SCEVExpander expand;
+	IRBuilder<> build;
+	Value *all = nullptr;
 
-Value *Ranged::check_index(SCEVExpander &expand, IRBuilder<> &build,
-			   const Index &index)
-{
-	Value *first = expand.expandCodeFor(index.first, build.getInt64Ty(),
+	Check(Ranged &ranged, BasicBlock &before)
+	    : of(ranged),
+	      expand(ranged.k.scev, ranged.k.function.getDataLayout(), "range"),
+	      build(before.getTerminator())
+	{
+	}
+	Value *value(const SCEV *of_scev)
+	{
+		return expand.expandCodeFor(of_scev, of_scev->getType(),
 					    &*build.GetInsertPoint());
-	Value *last = build.CreateNSWAdd(first, span(build, index.step));
+	}
+	void add(Value *one)
+	{
+		all = all ? build.CreateAnd(all, one) : one;
+	}
+};
 
-	/* Of one that falls the last one would be negative. */
-	return build.CreateICmpULT(last, build.getInt64(UINT64_C(1) << 32));
+/* From the first turn to the last one all is between "low" and "high".  Turns
+ * have 32 bits, and so have steps. */
+void check_bundle(Check &check, const Bundle &bundle, Value *most)
+{
+	IRBuilder<> &build = check.build;
+	Value *first = check.value(bundle.line.first);
+	Value *step = build.getInt64((uint64_t)bundle.line.step);
+	Value *last = build.CreateAdd(
+		first, build.CreateMul(check.of.turns_value, step));
+	Value *low = bundle.line.step < 0 ? last : first;
+	Value *high = bundle.line.step < 0 ? first : last;
+
+	low = build.CreateAdd(low, build.getInt64((uint64_t)bundle.low));
+	high = build.CreateAdd(high, build.getInt64((uint64_t)bundle.high));
+	check.add(build.CreateICmpSGE(low, build.getInt64(0)));
+	check.add(build.CreateICmpSLE(high, most));
 }
 
-Value *Ranged::check_range(SCEVExpander &expand, IRBuilder<> &build,
-			   const Range &range, Value *bytes)
+Value *memory_bytes(const Ranged &of, IRBuilder<> &build)
 {
-	Value *first = expand.expandCodeFor(range.first, build.getInt64Ty(),
-					    &*build.GetInsertPoint());
-	Value *last = build.CreateNSWAdd(first, span(build, range.step));
-	Value *low = range.step < 0 ? last : first;
-	Value *high = range.step < 0 ? first : last;
-
-	low = build.CreateAdd(low, build.getInt64((uint64_t)range.low));
-	high = build.CreateAdd(high, build.getInt64((uint64_t)range.high));
-	return build.CreateAnd(build.CreateICmpSGE(low, build.getInt64(0)),
-			       build.CreateICmpSLE(high, bytes));
-}
-
-Value *Ranged::memory_bytes(IRBuilder<> &build)
-{
-	LLVMContext &context = k.function.getContext();
+	LLVMContext &context = of.k.function.getContext();
 	Type *pointer = PointerType::get(context, 0);
-	Value *at = build.CreateConstGEP1_64(
-		build.getInt8Ty(), k.function.getArg(0), k.places.memories_at);
+	Value *at = build.CreateConstGEP1_64(build.getInt8Ty(),
+					     of.k.function.getArg(0),
+					     of.k.places.memories_at);
 	LoadInst *all = build.CreateLoad(pointer, at);
 	LoadInst *first = build.CreateLoad(pointer, all);
 
@@ -321,76 +301,83 @@ Value *Ranged::memory_bytes(IRBuilder<> &build)
 		load->setMetadata(LLVMContext::MD_invariant_load,
 				  MDNode::get(context, {}));
 	at = build.CreateConstGEP1_64(build.getInt8Ty(), first,
-				      k.places.bytes_at);
+				      of.k.places.bytes_at);
 	return build.CreateLoad(build.getInt64Ty(), at);
 }
 
-Value *Ranged::check(SCEVExpander &expand, IRBuilder<> &build)
+void check_all(Check &check)
 {
-	Value *all = nullptr, *bytes = memory_bytes(build);
-	auto add = [&](Value *one) {
-		all = all ? build.CreateAnd(all, one) : one;
-	};
+	Ranged &of = check.of;
+	IRBuilder<> &build = check.build;
+	Value *word_most = build.getInt64(UINT32_MAX);
+	Value *bytes = memory_bytes(of, build);
 
-	turns_value = expand.expandCodeFor(turns, turns->getType(),
-					   &*build.GetInsertPoint());
-	turns_value = build.CreateZExt(turns_value, build.getInt64Ty());
-	if (turns->getType()->getIntegerBitWidth() > 32)
-		add(build.CreateICmpULT(turns_value,
-					build.getInt64(UINT64_C(1) << 32)));
-	for (const Index &index : indices)
-		add(check_index(expand, build, index));
-	for (const Range &range : ranges)
-		add(check_range(expand, build, range, bytes));
-	return all;
+	of.turns_value =
+		build.CreateZExt(check.value(of.turns), build.getInt64Ty());
+	if (of.turns->getType()->getIntegerBitWidth() > 32)
+		check.add(build.CreateICmpULE(of.turns_value, word_most));
+	for (const Bundle &bundle : of.indices)
+		check_bundle(check, bundle, word_most);
+	for (const Bundle &bundle : of.ranges)
+		check_bundle(check, bundle, bytes);
 }
 
 /* ---- the two loops ------------------------------------------------------------------ */
 
-/* What is known to be within is an access like any other, by an address that
- * does not wrap. */
-void Ranged::make_plain()
+/* By addresses that do not wrap. */
+void make_plain(Ranged &of)
 {
-	SCEVExpander expand(k.scev, k.function.getDataLayout(), "range");
+	SCEVExpander expand(of.k.scev, of.k.function.getDataLayout(), "range");
+	BasicBlock *header = of.loop.getHeader();
 
-	for (const Access &access : accesses) {
-		IRBuilder<> build(access.instruction);
-		bool is_load = isa<LoadInst>(access.instruction);
-		Value *at = expand.expandCodeFor(access.at, build.getInt64Ty(),
-						 access.instruction);
+	of.set_places([&](const Line &line) {
+		Instruction *before = &*header->getFirstInsertionPt();
+		IRBuilder<> build(before);
+		const SCEV *step = of.k.scev.getConstant(
+			build.getInt64Ty(), (uint64_t)line.step, true);
+		const SCEV *at =
+			line.step ? of.k.scev.getAddRecExpr(line.first, step,
+							    &of.loop,
+							    SCEV::FlagNSW)
+				  : line.first;
 
-		access.instruction->setOperand(
-			is_load ? 0 : 1,
-			build.CreateInBoundsGEP(build.getInt8Ty(), memory, at));
-		if (is_load)
-			cast<LoadInst>(access.instruction)->setVolatile(false);
+		return build.CreateInBoundsGEP(
+			build.getInt8Ty(), of.memory,
+			expand.expandCodeFor(at, build.getInt64Ty(), before));
+	});
+}
+
+void make_unordered(Ranged &of)
+{
+	for (const Access &access : of.accesses)
+		if (auto *load = dyn_cast<LoadInst>(access.instruction))
+			load->setVolatile(false);
 		else
 			cast<StoreInst>(access.instruction)->setVolatile(false);
-	}
 }
 
 /* The loop as it was, for all that the check refuses. */
-void Ranged::make_slow(BasicBlock *check, Value *is_within)
+void make_slow(Ranged &of, BasicBlock *check, Value *is_within)
 {
-	BasicBlock *exit = loop.getUniqueExitBlock();
+	Known &k = of.k;
+	BasicBlock *exit = of.loop.getUniqueExitBlock();
 	BasicBlock *before = SplitBlock(check, check->getTerminator(), &k.tree,
 					&k.loops, nullptr, "within");
 	SmallVector<BasicBlock *, 8> blocks;
 	ValueToValueMapTy map;
-	Loop *slow = cloneLoopWithPreheader(before, check, &loop, map, ".slow",
-					    &k.loops, &k.tree, blocks);
+	Loop *slow = cloneLoopWithPreheader(before, check, &of.loop, map,
+					    ".slow", &k.loops, &k.tree, blocks);
 	MDBuilder weights(k.function.getContext());
 
 	remapInstructionsInBlocks(blocks, map);
 	ReplaceInstWithInst(check->getTerminator(),
-			    BranchInst::Create(loop.getLoopPreheader(),
-					       slow->getLoopPreheader(),
+			    BranchInst::Create(before, slow->getLoopPreheader(),
 					       is_within));
 	check->getTerminator()->setMetadata(
 		LLVMContext::MD_prof, weights.createBranchWeights(1 << 20, 1));
 	for (PHINode &phi : exit->phis()) {
 		Value *value =
-			phi.getIncomingValueForBlock(loop.getExitingBlock());
+			phi.getIncomingValueForBlock(of.loop.getExitingBlock());
 		auto copy = map.find(value);
 
 		phi.addIncoming(copy == map.end() ? value : &*copy->second,
@@ -398,71 +385,96 @@ void Ranged::make_slow(BasicBlock *check, Value *is_within)
 	}
 	k.tree.changeImmediateDominator(exit, check);
 	addStringMetadataToLoop(slow, "llvm.loop.unroll.disable");
-	formDedicatedExitBlocks(&loop, &k.tree, &k.loops, nullptr, true);
+	formDedicatedExitBlocks(&of.loop, &k.tree, &k.loops, nullptr, true);
 	formDedicatedExitBlocks(slow, &k.tree, &k.loops, nullptr, true);
 }
 
-void Ranged::split()
+void split(Ranged &of)
 {
-	BasicBlock *before = loop.getLoopPreheader();
-	SCEVExpander expand(k.scev, k.function.getDataLayout(), "range");
-	IRBuilder<> build(before->getTerminator());
+	BasicBlock *before = of.loop.getLoopPreheader();
+	Check check(of, *before);
 
-	if (expand.isHighCostExpansion(turns, &loop, cost_most, &k.target,
-				       before->getTerminator()) ||
-	    !expand.isSafeToExpandAt(turns, before->getTerminator()))
+	if (check.expand.isHighCostExpansion(of.turns, &of.loop, cost_most,
+					     &of.k.target,
+					     before->getTerminator()) ||
+	    !check.expand.isSafeToExpandAt(of.turns, before->getTerminator()))
 		return;
-	Value *is_within = check(expand, build);
-
-	make_slow(before, is_within);
-	make_plain();
-	k.scev.forgetAllLoops();
+	check_all(check);
+	make_slow(of, before, check.all);
+	make_unordered(of);
+	if (!reroll(of))
+		make_plain(of);
+	of.k.scev.forgetAllLoops();
 }
 
-/* ---- the pass ------------------------------------------------------------------------ */
-
-class RangesPass : public PassInfoMixin<RangesPass>
+/* A number of 32 bits that LLVM has made 64 wide, and masks where it matters,
+ * often but for bits that are zero anyway; then it does not see any more what
+ * it is.  Returns it, or null. */
+Value *find_narrow(Known &k, Value *value)
 {
-      public:
-	explicit RangesPass(const aotc_ranges &from) : places(from)
-	{
-	}
-	PreservedAnalyses run(Function &function, FunctionAnalysisManager &of);
-	static bool isRequired()
-	{
-		return true;
-	}
+	auto *masked = dyn_cast<BinaryOperator>(value);
+	ConstantInt *mask;
 
-      private:
-	aotc_ranges places;
-};
+	if (!masked || masked->getOpcode() != Instruction::And ||
+	    !masked->getType()->isIntegerTy(64))
+		return nullptr;
+	mask = dyn_cast<ConstantInt>(masked->getOperand(1));
+	if (!mask || mask->getZExtValue() > UINT32_MAX)
+		return nullptr;
+	KnownBits bits = computeKnownBits(masked->getOperand(0),
+					  k.function.getDataLayout());
+	uint64_t needed = ~bits.Zero.getZExtValue() & UINT32_MAX;
+
+	return needed & ~mask->getZExtValue() ? nullptr : masked->getOperand(0);
+}
+
+void narrow_compared(Known &k, ICmpInst &compared)
+{
+	auto *with = dyn_cast<ConstantInt>(compared.getOperand(1));
+	Value *narrow = find_narrow(k, compared.getOperand(0));
+	Type *word = Type::getInt32Ty(compared.getContext());
+
+	if (!narrow || !with || !compared.isEquality() ||
+	    with->getZExtValue() > UINT32_MAX)
+		return;
+	IRBuilder<> build(&compared);
+
+	compared.replaceAllUsesWith(build.CreateICmp(
+		compared.getPredicate(), build.CreateTrunc(narrow, word),
+		ConstantInt::get(word, with->getZExtValue())));
+}
+
+void narrow_all(Known &k, Loop &loop)
+{
+	for (BasicBlock *block : loop.blocks())
+		for (Instruction &one : *block)
+			if (auto *compared = dyn_cast<ICmpInst>(&one))
+				narrow_compared(k, *compared);
+			else if (find_narrow(k, &one))
+				one.setOperand(1,
+					       ConstantInt::get(one.getType(),
+								UINT32_MAX));
+	k.scev.forgetLoop(&loop);
+}
 
 void ranges_loop(Known &known, Loop &loop)
 {
+	Ranged ranged = { known, loop };
+
 	simplifyLoop(&loop, &known.tree, &known.loops, &known.scev,
 		     &known.assumed, nullptr, false);
 	if (!loop.isLoopSimplifyForm())
 		return;
 	formLCSSARecursively(loop, known.tree, &known.loops, &known.scev);
-	Ranged ranged(known, loop);
-
-	if (ranged.find())
-		ranged.split();
+	narrow_all(known, loop);
+	if (find(ranged))
+		split(ranged);
 }
 
-PreservedAnalyses RangesPass::run(Function &function,
-				  FunctionAnalysisManager &of)
+} // namespace
+
+void aotc::find_ranges(Known &known)
 {
-	if (function.arg_empty() ||
-	    !function.hasParamAttribute(0, Attribute::SwiftSelf))
-		return PreservedAnalyses::all();
-	Known known = { places,
-			function,
-			of.getResult<LoopAnalysis>(function),
-			of.getResult<DominatorTreeAnalysis>(function),
-			of.getResult<ScalarEvolutionAnalysis>(function),
-			of.getResult<AssumptionAnalysis>(function),
-			of.getResult<TargetIRAnalysis>(function) };
 	SmallVector<Loop *, 8> innermost;
 
 	for (Loop *loop : known.loops.getLoopsInPreorder())
@@ -470,46 +482,4 @@ PreservedAnalyses RangesPass::run(Function &function,
 			innermost.push_back(loop);
 	for (Loop *loop : innermost)
 		ranges_loop(known, *loop);
-	return innermost.empty() ? PreservedAnalyses::all()
-				 : PreservedAnalyses::none();
-}
-
-} // namespace
-
-LLVMErrorRef aotc_passes(LLVMModuleRef unit, LLVMTargetMachineRef machine,
-			 const char *passes, const aotc_ranges *ranges,
-			 bool is_checked)
-{
-	auto *target = reinterpret_cast<TargetMachine *>(machine);
-	Module &module = *unwrap(unit);
-	LoopAnalysisManager of_loops;
-	FunctionAnalysisManager of_functions;
-	CGSCCAnalysisManager of_components;
-	ModuleAnalysisManager of_modules;
-	PassInstrumentationCallbacks calls;
-	PipelineTuningOptions tuning;
-	StandardInstrumentations standard(module.getContext(), false,
-					  is_checked);
-
-	tuning.LoopVectorization = tuning.SLPVectorization = true;
-	tuning.LoopInterleaving = true;
-	PassBuilder builder(target, tuning, {}, &calls);
-	builder.registerModuleAnalyses(of_modules);
-	builder.registerCGSCCAnalyses(of_components);
-	builder.registerFunctionAnalyses(of_functions);
-	builder.registerLoopAnalyses(of_loops);
-	builder.crossRegisterProxies(of_loops, of_functions, of_components,
-				     of_modules);
-	standard.registerCallbacks(calls, &of_modules);
-	if (ranges->is_wanted)
-		builder.registerVectorizerStartEPCallback(
-			[ranges](FunctionPassManager &manager,
-				 OptimizationLevel) {
-				manager.addPass(RangesPass(*ranges));
-			});
-	ModulePassManager manager;
-	if (Error failed = builder.parsePassPipeline(manager, passes))
-		return wrap(std::move(failed));
-	manager.run(module, of_modules);
-	return nullptr;
 }

@@ -3,7 +3,7 @@
  * request with our convention, and what they name; then passes, and an object
  * in which each function has a section. */
 #include "aotc/aotc.h"
-#include "aotc/ranges.h"
+#include "aotc/passes.h"
 #include <errno.h>
 #include <llvm-c/BitReader.h>
 #include <llvm-c/Linker.h>
@@ -380,7 +380,7 @@ static int unit_fail(struct err *err, const char *what, char *why)
 
 /* Only memory 0 faults by itself; of one that threads share each access is
  * one. */
-static bool unit_ranges_are_wanted(const struct aotc *aotc)
+static bool unit_has_ranges(const struct aotc *aotc)
 {
 	const struct wasm_module *module = aotc->module;
 
@@ -391,15 +391,15 @@ static bool unit_ranges_are_wanted(const struct aotc *aotc)
 /* In debug builds of ours, and by AOTC_CHECK, LLVM looks at what it is given. */
 static int unit_passes(struct aotc *aotc, struct err *err)
 {
-	const struct aotc_ranges ranges = {
-		.is_wanted = unit_ranges_are_wanted(aotc),
+	static const struct aotc_places places = {
 		.base_at = offsetof(struct wasm_instance, memory_base),
 		.memories_at = offsetof(struct wasm_instance, memories),
 		.bytes_at = offsetof(struct wasm_memory, bytes),
 	};
 	LLVMErrorRef failed =
 		aotc_passes(aotc->unit, aotc->machine,
-			    "always-inline,globaldce,default<O2>", &ranges,
+			    "always-inline,globaldce,default<O2>",
+			    unit_has_ranges(aotc) ? &places : NULL,
 			    getenv("AOTC_CHECK") != NULL);
 
 	if (!failed)

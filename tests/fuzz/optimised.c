@@ -6,6 +6,10 @@
  *		with random halves: a line where anything is not the same -
  *		results, traps, memories and globals behind each call.  It
  *		ends after SECONDS.
+ *	optimised loops FIRST COUNT [SECONDS]
+ *		the same, of modules of loops (generate_loops.h)
+ *	optimised show NUMBER
+ *		the text of such a module
  *	optimised run SEED FILE
  *		what a module does so: "r0 RESULT", "state HASH", a line each
  *
@@ -13,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "fuzz/generate.h"
+#include "fuzz/generate_loops.h"
 #include "fuzz/play.h"
 #include "jit/jit.h"
 #include "optimise/optimise.h"
@@ -27,6 +32,7 @@ enum { ENTROPY_BYTES = 8192, FILE_MOST = 1 << 24, HALVES = 2 };
 
 static char folder[64];
 static struct optimise_sum sum;
+static bool of_loops;
 
 /* ---- a module ---------------------------------------------------------------- */
 
@@ -50,6 +56,10 @@ static void make(uint64_t number, struct buf *binary)
 {
 	static uint8_t entropy[ENTROPY_BYTES];
 
+	if (of_loops) {
+		generate_loops(number, binary, NULL);
+		return;
+	}
 	generate_entropy(number, entropy, sizeof entropy);
 	generate_module(entropy, sizeof entropy, features_of(number), binary,
 			NULL);
@@ -165,7 +175,9 @@ static int run(uint64_t seed, const char *path)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: optimised compare FIRST COUNT [SECONDS]\n"
+	fprintf(stderr, "usage: optimised compare|loops FIRST COUNT [SECONDS]\n"
+			"       optimised show NUMBER\n"
+			"       optimised show NUMBER\n"
 			"       optimised run SEED FILE\n");
 	return 100;
 }
@@ -182,7 +194,8 @@ static int with_folder(int argc, char **argv)
 	pid = fork();
 	if (pid == 0) {
 		setvbuf(stdout, NULL, _IOLBF, 0);
-		exit(argc >= 4 && strcmp(argv[1], "compare") == 0
+		of_loops = strcmp(argv[1], "loops") == 0;
+		exit(strcmp(argv[1], "run") != 0
 			     ? compare(strtoull(argv[2], NULL, 10),
 				       strtoull(argv[3], NULL, 10),
 				       argc > 4 ? strtoull(argv[4], NULL, 10)
@@ -198,10 +211,22 @@ static int with_folder(int argc, char **argv)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+static int show(const char *number)
+{
+	auto_buf struct buf binary = { 0 }, text = { 0 };
+
+	generate_loops(strtoull(number, NULL, 10), &binary, &text);
+	printf("%s\n", buf_string(&text));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "show") == 0)
+		return show(argv[2]);
 	if (argc < 4 ||
-	    (strcmp(argv[1], "compare") != 0 && strcmp(argv[1], "run") != 0))
+	    (strcmp(argv[1], "compare") != 0 && strcmp(argv[1], "loops") != 0 &&
+	     strcmp(argv[1], "run") != 0))
 		return usage();
 	return with_folder(argc, argv);
 }
