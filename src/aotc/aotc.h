@@ -9,6 +9,7 @@
  *	access.c	the context, memories, globals
  *	call.c		calls, and operations out of line
  *	reference.c	references
+ *	passes.h	LLVM's passes, and ours for loops
  *
  * What an operation means stands in operations.tab, also here: each row is a
  * function in bitcode, which is called and put in place.

@@ -57,8 +57,10 @@ static uint32_t place(struct source *from, const struct loop *loop)
 	uint32_t bytes = (uint32_t)abs(loop->step) * loop->turns * loop->copies;
 	uint32_t end = 65536 - bytes, near = below(from, 40);
 
+	if (loop->step < 0 && one_in(from, 2))
+		return one_in(from, 2) ? bytes - near : near;
 	if (loop->step < 0)
-		return one_in(from, 8) ? near : bytes + below(from, 30000);
+		return bytes + below(from, 30000);
 	switch (below(from, 8)) {
 	case 0: return end - near;
 	case 1: return end + near;
@@ -72,7 +74,7 @@ static void choose_places(struct source *from, struct loop *loop)
 {
 	for (uint32_t i = 0; i < LINES; i++) {
 		loop->at[i] = place(from, loop);
-		loop->offset[i] = one_in(from, 3) ? below(from, 64) : 0;
+		loop->offset[i] = one_in(from, 2) ? below(from, 64) : 0;
 	}
 	/* Lines that are nearly the same. */
 	if (one_in(from, 3))
