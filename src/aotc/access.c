@@ -153,6 +153,27 @@ LLVMValueRef aotc_address(struct aotc_body *body, unsigned operation,
 			     &at, 1, "");
 }
 
+LLVMValueRef aotc_place(struct aotc_body *body, LLVMValueRef index,
+			uint64_t width, uint32_t memory)
+{
+	struct aotc *aotc = body->aotc;
+	LLVMValueRef at =
+		access_checked(body,
+			       LLVMBuildZExt(body->build, index, aotc->i64, ""),
+			       0, width, memory);
+
+	return LLVMBuildGEP2(body->build, aotc->i8, access_base(body, memory),
+			     &at, 1, "");
+}
+
+void aotc_order(struct aotc_body *body, LLVMValueRef access)
+{
+	LLVMSetVolatile(access, true);
+	LLVMSetAlignment(access, 1);
+	LLVMSetMetadata(access, body->aotc->tbaa,
+			body->aotc->places[AOTC_MEMORY]);
+}
+
 static void access_size(struct aotc_body *body, uint32_t memory)
 {
 	const struct wasm_limits *limits = access_limits(body, memory);

@@ -7,6 +7,7 @@
  *	body.c		a function: locals, operands, one operation by the other
  *	control.c	blocks and branches
  *	access.c	the context, memories, globals
+ *	bulk.c		copies and fills of few bytes
  *	call.c		calls, and operations out of line
  *	reference.c	references
  *	passes.h	LLVM's passes, and ours for loops
@@ -174,8 +175,17 @@ LLVMValueRef aotc_load(struct aotc_body *body, LLVMTypeRef type,
 /* Where an access is: the address is on the stack. */
 LLVMValueRef aotc_address(struct aotc_body *body, unsigned operation,
 			  const struct wasm_immediates *immediates);
+/* Of "width" bytes, all of them within. */
+LLVMValueRef aotc_place(struct aotc_body *body, LLVMValueRef index,
+			uint64_t width, uint32_t memory);
+/* A load or store of a memory stays where it is. */
+void aotc_order(struct aotc_body *body, LLVMValueRef access);
 bool aotc_access(struct aotc_body *body, unsigned operation,
 		 const struct wasm_immediates *immediates);
+
+/* bulk.c */
+bool aotc_bulk(struct aotc_body *body, unsigned operation,
+	       const struct wasm_immediates *immediates);
 
 /* reference.c */
 bool aotc_reference(struct aotc_body *body, unsigned operation,

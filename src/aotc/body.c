@@ -523,6 +523,7 @@ static void body_operation(struct aotc_body *body, unsigned operation)
 	    aotc_control(body, operation, &immediates) ||
 	    aotc_call(body, operation, &immediates) ||
 	    aotc_access(body, operation, &immediates) ||
+	    aotc_bulk(body, operation, &immediates) ||
 	    aotc_reference(body, operation, &immediates))
 		return;
 	if (aotc_operations[operation].name)

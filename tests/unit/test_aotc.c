@@ -671,6 +671,42 @@ TEST(nans_become_quiet)
 
 /* ---- control, memories, tables, references --------------------------------------- */
 
+#define FROM(place) "(i32.add (global.get $z) (i32.const " place "))"
+#define END(bytes)  "(i32.sub " FROM("65536") " (i32.const " bytes "))"
+#define BULK(bytes)                                                                                                                                                               \
+	" (func (export \"copy" bytes "\")"                                                                                                                                       \
+	"  (memory.copy " FROM("103") FROM(                                                                                                                                       \
+		"100") "(i32.const " bytes "))"                                                                                                                                   \
+		       "  (memory.copy " FROM("140") FROM(                                                                                                                        \
+			       "145") "(i32.const " bytes "))"                                                                                                                    \
+				      "  (memory.copy " END(bytes) FROM(                                                                                                          \
+					      "90") "(i32.const " bytes "))"                                                                                                      \
+						    "  (memory.copy " FROM("1000") END(                                                                                           \
+							    bytes) "(i32.const " bytes                                                                                            \
+								   ")))"                                                                                                          \
+								   " (func (export \"fill" bytes                                                                                  \
+								   "\") (param $v i32)"                                                                                           \
+								   "  (memory.fill " FROM(                                                                                        \
+									   "2001") "(local.get $v) (i32.const " bytes                                                             \
+										   "))"                                                                                           \
+										   "  (memory.fill " END(                                                                         \
+											   bytes) "(i32.const 0x1fe) (i32.const " bytes                                           \
+												  ")))"                                                                           \
+												  " (func (export \"to" bytes                                                     \
+												  "\") (memory.copy (i32.add (i32.const 1)"                                       \
+												  "  " END(bytes) ")" FROM(                                                       \
+													  "90") "(i32.const " bytes                                               \
+														")))"                                                             \
+														" (func (export \"from" bytes                                     \
+														"\") (memory.copy " FROM("3000") "  (i32.add (i32.const 1) " END( \
+															bytes) ") (i32.const " bytes                              \
+															       ")))"                                              \
+															       " (func (export \"past" bytes                      \
+															       "\") (memory.fill (i32.add (i32.const 1)"          \
+															       "  " END(                                          \
+																       bytes) ") (i32.const 7) (i32.const " bytes \
+																	      ")))"
+
 static const char *const places[] = {
 	"(module (memory 1 20) (global $g (mut i32) (i32.const 0))"
 	" (func $grow (result i32) (memory.grow (i32.const 1)))"
@@ -692,6 +728,15 @@ static const char *const places[] = {
 	"  (local.get 1))"
 	" (func (export \"too_much\") (result i32)"
 	"  (memory.grow (i32.const 100))))",
+	/* Few bytes, whose number is known: lines that overlap, the memory's end,
+	 * and one byte more. */
+	"(module (memory 1) (global $z (mut i32) (i32.const 0))"
+	" (data (i32.const 90) \"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM"
+	"NOPQRSTUVWXYZ.,;:!?()[]{}+-*/=<>0123456789abcdefghijklmnopqrstuvwxyz\")" BULK(
+		"0") BULK("1") BULK("2") BULK("3") BULK("4") BULK("7") BULK("8")
+		BULK("9") BULK("15") BULK("16") BULK("17") BULK("31") BULK("32")
+			BULK("63") BULK("64") BULK("100") BULK("127")
+				BULK("128") BULK("129") ")",
 	/* Several memories, one of 64 bits; addresses that overflow. */
 	"(module (memory $a i64 1 4) (memory $b 1) (memory $c i64 1)"
 	" (global $z (mut i64) (i64.const 0)) (data (memory $b) (i32.const 0) \"abcdefgh\")"
