@@ -79,30 +79,3 @@ enum wasm_trap jit_out_ref_cast(struct wasm_instance *context, uint8_t *frame,
 {
 	return matches(context, frame, ip) ? WASM_OK : WASM_TRAP_cast;
 }
-
-static void slots_finish(const struct wasm_deftype *type,
-			 union wasm_value *slots)
-{
-	for (uint32_t i = 0; i < type->result_count; i++)
-		if (type->results[i] == WASM_I32)
-			slots[i].i64 = slots[i].i32;
-}
-
-enum wasm_trap jit_out_call_slots(struct wasm_instance *context, uint8_t *frame,
-				  const uint8_t *ip)
-{
-	union wasm_value *slots = (union wasm_value *)frame;
-	struct wasm_function *function = (struct wasm_function *)slots->ref;
-	const struct wasm_deftype *type;
-	enum wasm_trap trap;
-
-	(void)ip;
-	if (!function)
-		return WASM_TRAP_null_function;
-	type = wasm_types_get(context->store->types, function->type);
-	memmove(slots, slots + 1, type->param_count * sizeof(*slots));
-	trap = jit_call_slots(function, context, slots);
-	if (!trap)
-		slots_finish(type, slots);
-	return trap;
-}

@@ -19,9 +19,6 @@ enum jit_out {
 	JIT_OUT_CALLEE,	  /* function, word 1 its type: traps if it is other */
 	JIT_OUT_REF_TEST, /* reference, word 1 a type as in the module */
 	JIT_OUT_REF_CAST, /* likewise; traps */
-	/* Slot 0 a function, arguments behind it, which move one slot down;
-	 * results from slot 0 on. */
-	JIT_OUT_CALL_SLOTS,
 	JIT_OUTS
 };
 extern out_of_line *const jit_outs[JIT_OUTS];
@@ -30,7 +27,6 @@ out_of_line jit_out_fuel;
 out_of_line jit_out_callee;
 out_of_line jit_out_ref_test;
 out_of_line jit_out_ref_cast;
-out_of_line jit_out_call_slots;
 
 /* What an operation takes and gives, where its types do not decide. */
 enum jit_shape_result {

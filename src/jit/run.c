@@ -279,10 +279,11 @@ static void results_put(const struct wasm_deftype *type,
 	memcpy(&arguments->vector[0], slots, sizeof(wasm_v128));
 }
 
-/* What the callers' instances have of the fuel is there for whoever runs now. */
-enum wasm_trap jit_call_slots(struct wasm_function *function,
-			      struct wasm_instance *caller,
-			      union wasm_value *slots)
+/* Results come where the arguments were.  What the callers' instances have of
+ * the fuel is there for whoever runs now. */
+static enum wasm_trap run_by_slots(struct wasm_function *function,
+				   struct wasm_instance *caller,
+				   union wasm_value *slots)
 {
 	struct wasm_store *store = caller->store;
 
@@ -314,7 +315,7 @@ enum wasm_trap jit_call_out(struct wasm_function *function,
 		return WASM_TRAP_stack;
 	store->native_stack = (uint8_t *)slots;
 	arguments_get(&images, type, slots);
-	trap = jit_call_slots(function, caller, slots);
+	trap = run_by_slots(function, caller, slots);
 	if (!trap)
 		results_put(type, slots, arguments, stack_arguments);
 	return trap;

@@ -66,9 +66,5 @@ enum wasm_trap jit_trapped(struct wasm_instance *context, enum wasm_trap trap,
 			   struct jit_landed *landed);
 enum wasm_trap jit_refill(struct wasm_instance *context);
 
-/* Calls it with its arguments in slots, where its results come, too. */
-enum wasm_trap jit_call_slots(struct wasm_function *function,
-			      struct wasm_instance *caller,
-			      union wasm_value *slots);
 void jit_fuel_collect(struct wasm_store *store,
 		      const struct wasm_instance *but);

@@ -37,7 +37,6 @@ enum {
 	B_LOW,
 	M_SPIN,
 	M_HOST,
-	M_NULL,
 	M_AROUND,
 	FUNCTIONS
 };
@@ -84,7 +83,6 @@ static const char module_text[] =
 	" (i32.add (i32.const 1) (call $m_trap (local.get 0))))"
 	"(func $m_spin (export \"spin\")" MADE_BODY
 	"(func $m_host (export \"host\")" I_I MADE_BODY
-	"(func $m_null (export \"null\")" I_I MADE_BODY
 	"(func $m_around (export \"around\")" I_I MADE_BODY ")";
 
 static const char other_text[] =
@@ -109,13 +107,12 @@ static const char other_text[] =
 enum { CASES = 3 };
 struct constants {
 	uint32_t words[4];
-	uint32_t grow, call, value, unused;
+	uint32_t grow, value, unused[2];
 	int32_t cases[CASES];
 };
 #define AT_WORDS "0"
 #define AT_GROW	 "16"
-#define AT_CALL	 "20"
-#define AT_VALUE "24"
+#define AT_VALUE "20"
 #define AT_CASES "32"
 _Static_assert(offsetof(struct constants, grow) == 16, "");
 _Static_assert(offsetof(struct constants, cases) == 32, "");
@@ -124,9 +121,11 @@ _Static_assert(offsetof(struct wasm_instance, imported_functions) == 40, "");
 _Static_assert(INSTANCE_NATIVE_LIMIT == 56 && INSTANCE_MEMORY_BASE == 64, "");
 _Static_assert(offsetof(struct wasm_instance, native_out_at) == 96, "");
 _Static_assert(offsetof(struct wasm_instance, native_call_other) == 104, "");
+_Static_assert(offsetof(struct wasm_instance, native_call_block) == 112, "");
+_Static_assert(FUNCTION_INSTANCE == 8 && FUNCTION_NATIVE == 32, "");
+_Static_assert(BLOCK_GENERAL == 48 && BLOCK_STACK == 224, "");
 
 static const struct constants constants = { .grow = WASM_OP_MEMORY_GROW,
-					    .call = JIT_OUT_CALL_SLOTS,
 					    .value = 5 };
 
 /* A function, its sites in a section of their own. */
@@ -192,11 +191,10 @@ CALLS(m_pass, "12");
 MADE(m_deep,
      BEGIN "cmp 56(%r13), %rsp\n jb 1f\n mov 64(%r13), %r14\n" CALL("15") END
      "1:" STUB("10"));
-MADE(m_hold, BEGIN
-     "mov 40(%r13), %rax\n mov (%rax), %rax\n mov %rax, (%rsp)\n"
-     "movq $3, 16(%rsp)\n mov %rdi, %r14\n not %r14\n xor %edi, %edi\n" OUT(
-	     AT_CALL) "cmpq $4, (%rsp)\n jne 90f\n"
-		      "mov %r14, %rax\n not %rax\n" END WRONG);
+MADE(m_hold,
+     BEGIN "mov %rdi, %r14\n not %r14\n mov $3, %edi\n mov 40(%r13), %rax\n"
+	   "mov (%rax), %r10\n call *104(%r13)\n cmp $4, %eax\n jne 90f\n"
+	   "mov %r14, %rax\n not %rax\n" END WRONG);
 /* lea, %rcx */
 MADE(m_switch,
      CONSTANT(
@@ -207,16 +205,19 @@ MADE(m_switch,
 		       "m_switch_2: mov $12, %eax\n ret\n");
 extern const uint8_t m_switch_0[] HIDDEN, m_switch_1[] HIDDEN,
 	m_switch_2[] HIDDEN;
+/* A struct jit_block with room for two results. */
 MADE(m_pair, BEGIN
-     "mov 40(%r13), %rax\n mov 16(%rax), %rax\n mov %rax, (%rsp)\n"
-     "mov %rdi, 16(%rsp)\n mov %rsi, 32(%rsp)\n" OUT(AT_CALL) KEPT(
-	     "$0x4444") "mov (%rsp), %rax\n sub 16(%rsp), %rax\n mov %eax, %eax\n" END
+     "sub $256, %rsp\n mov 40(%r13), %rax\n mov 16(%rax), %rax\n"
+     "mov 32(%rax), %rcx\n mov %rcx, (%rsp)\n mov %rax, 8(%rsp)\n"
+     "mov 8(%rax), %rcx\n mov %rcx, 16(%rsp)\n movq $0, 24(%rsp)\n"
+     "movq $32, 32(%rsp)\n mov %rdi, 48(%rsp)\n mov %rsi, 56(%rsp)\n"
+     "mov %rsp, %rdi\n call *112(%r13)\n" KEPT(
+	     "$0x4444") "mov 224(%rsp), %rax\n sub 240(%rsp), %rax\n mov %eax, %eax\n" END
 	     WRONG);
 CALLS(m_mid, "21");
 MADE(m_spin, BEGIN LOSE "1: jmp 1b\n");
 MADE(m_host, BEGIN "mov 40(%r13), %rax\n mov 24(%rax), %r10\n"
 		   "call *104(%r13)\n" STUB("4"));
-MADE(m_null, BEGIN "movq $0, (%rsp)\n" OUT(AT_CALL) STUB("4"));
 CALLS(m_around, "13");
 
 #define ENTRY(index, name)                      \
@@ -225,7 +226,7 @@ CALLS(m_around, "13");
 	  .len = (uint32_t)(name##_end - name), \
 	  .sites = name##_sites,                \
 	  .site_count = (uint32_t)(name##_sites_end - name##_sites) }
-enum { MADES = 16 };
+enum { MADES = 15 };
 
 struct parts {
 	struct jit_made made[MADES];
@@ -235,14 +236,14 @@ struct parts {
 static void parts_make(struct parts *parts)
 {
 	const struct jit_made made[MADES] = {
-		ENTRY(M_SUM, m_sum),	 ENTRY(M_CALLS, m_calls),
-		ENTRY(M_OTHER, m_other), ENTRY(M_GROW, m_grow),
-		ENTRY(M_TRAP, m_trap),	 ENTRY(M_FAULT, m_fault),
-		ENTRY(M_PASS, m_pass),	 ENTRY(M_DEEP, m_deep),
-		ENTRY(M_HOLD, m_hold),	 ENTRY(M_SWITCH, m_switch),
-		ENTRY(M_PAIR, m_pair),	 ENTRY(M_MID, m_mid),
-		ENTRY(M_SPIN, m_spin),	 ENTRY(M_HOST, m_host),
-		ENTRY(M_NULL, m_null),	 ENTRY(M_AROUND, m_around),
+		ENTRY(M_SUM, m_sum),	   ENTRY(M_CALLS, m_calls),
+		ENTRY(M_OTHER, m_other),   ENTRY(M_GROW, m_grow),
+		ENTRY(M_TRAP, m_trap),	   ENTRY(M_FAULT, m_fault),
+		ENTRY(M_PASS, m_pass),	   ENTRY(M_DEEP, m_deep),
+		ENTRY(M_HOLD, m_hold),	   ENTRY(M_SWITCH, m_switch),
+		ENTRY(M_PAIR, m_pair),	   ENTRY(M_MID, m_mid),
+		ENTRY(M_SPIN, m_spin),	   ENTRY(M_HOST, m_host),
+		ENTRY(M_AROUND, m_around),
 	};
 	const uint8_t *const cases[CASES] = { m_switch_0, m_switch_1,
 					      m_switch_2 };
@@ -548,8 +549,6 @@ TEST(traps_and_traces)
 		traps(&s, "host", 0, WASM_TRAP_host, FRAMES(H(0), M(M_HOST)));
 		traps(&s, "pair", 0, WASM_TRAP_unreachable,
 		      FRAMES(O(2), M(M_PAIR)));
-		traps(&s, "null", 0, WASM_TRAP_null_function,
-		      FRAMES(M(M_NULL)));
 		gives(&s, "calls", 4, 0, 1013);
 		scene_close(&s);
 	}
