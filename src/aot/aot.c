@@ -18,8 +18,11 @@
 
 enum {
 	AOT_WORKERS_MOST = 64,
-	AOT_CHUNK_BYTES = 64 * 1024, /* of bodies; a larger one is alone */
+	AOT_CHUNK_BYTES = 64 * 1024, /* of bodies */
 	AOT_CHUNK_LEAST = 8 * 1024,
+	AOT_ALONE = 16 * 1024, /* a larger one has a process of its own */
+	AOT_BYTES_S = 1024,    /* a slow one's, ten times as slow as most */
+	AOT_LEAST_S = 5,
 	AOT_CHUNK_FUNCTIONS = 4096,
 	AOT_PATIENCE = 32 /* failures without anything made: it cannot */
 };
@@ -95,8 +98,9 @@ static int aot_cut(struct aot_job *job)
 	for (uint32_t i = end; i-- > 0;) {
 		uint64_t body = aot_body_bytes(job, i);
 
-		if (end > i + 1 &&
-		    (bytes + body > most || end - i > AOT_CHUNK_FUNCTIONS)) {
+		if (end > i + 1 && (bytes + body > most || body > AOT_ALONE ||
+				    aot_body_bytes(job, i + 1) > AOT_ALONE ||
+				    end - i > AOT_CHUNK_FUNCTIONS)) {
 			if (aot_push(job, i + 1, end - i - 1) < 0)
 				return -ENOMEM;
 			end = i + 1;
@@ -291,26 +295,39 @@ static int aot_take(struct aot_job *job, struct aot_chunk chunk,
 
 /* ---- processes ------------------------------------------------------------- */
 
-/* A process that begins late has what is left. */
-static uint32_t aot_seconds(const struct aot_job *job)
+/* What its size may take. */
+static uint64_t aot_chunk_seconds(const struct aot_job *job,
+				  struct aot_chunk chunk)
 {
-	const struct aot_limits *limits = &job->work->limits;
+	uint64_t bytes = 0, seconds;
+
+	for (uint32_t i = 0; i < chunk.count; i++)
+		bytes += aot_body_bytes(job, chunk.first + i);
+	seconds = AOT_LEAST_S + bytes / AOT_BYTES_S;
+	return seconds < job->work->limits.chunk_s ? seconds
+						   : job->work->limits.chunk_s;
+}
+
+/* A process that begins late has what is left. */
+static uint32_t aot_seconds(const struct aot_job *job, struct aot_chunk chunk)
+{
+	uint64_t total = job->work->limits.total_s;
 	/* The kernel stops one a little before its time is over. */
 	uint64_t used = (job->cpu_us + 100000) / 1000000;
+	uint64_t seconds = aot_chunk_seconds(job, chunk);
 
-	if (used >= limits->total_s)
+	if (used >= total)
 		return 0;
-	return limits->total_s - used < limits->chunk_s
-		       ? (uint32_t)(limits->total_s - used)
-		       : limits->chunk_s;
+	return (uint32_t)(total - used < seconds ? total - used : seconds);
 }
 
 static int aot_start(struct aot_job *job, struct aot_slot *slot)
 {
-	uint32_t seconds = aot_seconds(job);
+	uint32_t seconds;
 	int rc;
 
 	slot->chunk = job->chunks[--job->chunk_count];
+	seconds = aot_seconds(job, slot->chunk);
 	if (!seconds && !job->why[0])
 		snprintf(job->why, sizeof(job->why),
 			 "no CPU time was left of %u s",

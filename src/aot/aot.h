@@ -4,7 +4,7 @@
  * each of its processes, and what it made is read and laid together for who
  * links an image.
  *
- *	aot_choose(module, AOT_HOT, NULL, &functions, &count, &err);
+ *	aot_choose(module, AOT_HOT, NULL, 30000, &functions, &count, &err);
  *	aot_optimise(&work, &made, &err);
  *	vm_optimise(&vm, module, &made.link, &object, &err);
  *	aot_made_fini(&made);
@@ -14,6 +14,7 @@
  * again, until what is wrong is one function, which stays as it is. */
 #pragma once
 #include "aot/object.h"
+#include "brood/profile_format.h"
 
 struct buf;
 
@@ -21,19 +22,21 @@ struct buf;
 
 enum aot_which {
 	AOT_ALL,
-	/* Those of the profile, and what they call that is small; without a
-	 * profile those with loops. */
+	/* Those that have nearly all of a profile's time, and what they call
+	 * that is small; without a profile those with loops, the most promising
+	 * of them.  Large ones have to be worth it.  What is chosen can be done
+	 * in "cpu_ms", as far as that can be told before. */
 	AOT_HOT,
 };
-/* What runs have told to be hot: functions by their index, ascending. */
+/* What runs have told, in any order. */
 struct aot_profile {
-	const uint32_t *functions;
+	const struct profile_row *rows;
 	uint32_t count;
 };
 /* Ascending, malloced; the module is valid.  profile: NULL, there is none. */
 int aot_choose(const struct wasm_module *module, enum aot_which which,
-	       const struct aot_profile *profile, uint32_t **functions,
-	       uint32_t *count, struct err *err);
+	       const struct aot_profile *profile, uint64_t cpu_ms,
+	       uint32_t **functions, uint32_t *count, struct err *err);
 
 /* ---- compiling them -------------------------------------------------------- */
 

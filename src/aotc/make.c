@@ -182,15 +182,28 @@ static int make_all(const struct aotc_task *task, LLVMMemoryBufferRef *object,
 	return rc;
 }
 
-/* A fault before the frame is made would lose who called. */
+/* Without shrink-wrap, because a fault before the frame is made would lose who
+ * called.  Registers with very many values, those of interpreters' loops, are
+ * joined as often as pays: each time costs what they have values.  A switch in
+ * a loop, with what comes right before it, is repeated where it is gone to, so
+ * that each jump is foreseen by itself.  What the module has as a choice between
+ * values becomes a branch only where that is sure to gain a lot: its own
+ * compiler has seen to it. */
 static void make_set_options(void)
 {
-	static const char *const options[] = { "brood-aotc",
-					       "-enable-shrink-wrap=false" };
+	static const char *const options[] = {
+		"brood-aotc",
+		"-enable-shrink-wrap=false",
+		"-large-interval-size-threshold=50",
+		"-large-interval-freq-threshold=32",
+		"-tail-dup-size=4",
+		"-x86-cmov-converter-threshold=100",
+	};
 	static bool is_set;
 
 	if (!is_set)
-		LLVMParseCommandLineOptions(2, options, NULL);
+		LLVMParseCommandLineOptions(
+			sizeof(options) / sizeof(options[0]), options, NULL);
 	is_set = true;
 }
 

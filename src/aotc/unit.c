@@ -29,6 +29,7 @@ static const struct {
 	{ CODE_AVX512, ",+avx512f,+avx512bw,+avx512dq,+avx512vl" },
 };
 enum { FEATURES = sizeof(unit_features) / sizeof(unit_features[0]) };
+enum { UNIT_LARGE = 16 * 1024 }; /* bytes of a body */
 static const char unit_cpu[] = "x86-64-v2";
 
 static void unit_feature_names(uint32_t features, char names[200])
@@ -324,6 +325,10 @@ LLVMValueRef aotc_function(struct aotc *aotc, uint32_t function)
 	for (unsigned i = 0; i < aotc->function_attributes; i++)
 		LLVMAddAttributeAtIndex(value, LLVMAttributeFunctionIndex,
 					aotc->function[i]);
+	/* Looking for what could be vectors takes half of all time there. */
+	if (module->functions[function].body_len > UNIT_LARGE)
+		LLVMAddAttributeAtIndex(value, LLVMAttributeFunctionIndex,
+					unit_enum(aotc, "noimplicitfloat"));
 	return value;
 }
 

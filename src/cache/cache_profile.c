@@ -398,26 +398,16 @@ static int profile_by_ticks(const void *a, const void *b)
 	return left->function < right->function ? -1 : 1;
 }
 
-static int profile_by_function(const void *a, const void *b)
-{
-	const struct profile_row *left = a, *right = b;
-
-	return left->function < right->function ? -1 : 1;
-}
-
-/* As few rows as possible, ascending by function; "rows" is a copy. */
+/* As few rows as possible, which come first; "rows" is a copy. */
 static uint32_t profile_cut(struct profile_row *rows, uint32_t count,
 			    uint64_t total)
 {
 	uint64_t have = 0;
 	uint32_t hot = 0;
 
-	if (!count)
-		return 0;
 	qsort(rows, count, sizeof(*rows), profile_by_ticks);
 	while (hot < count && have * 100 < total * CACHE_PROFILE_HOT)
 		have += rows[hot++].ticks;
-	qsort(rows, hot, sizeof(*rows), profile_by_function);
 	return hot;
 }
 
@@ -434,20 +424,6 @@ static struct profile_row *profile_hot_rows(const struct cache_profile *profile,
 		memcpy(rows, profile->rows, profile->count * sizeof(*rows));
 	*count = profile_cut(rows, profile->count, profile->total);
 	return rows;
-}
-
-int cache_profile_hot(const struct cache_profile *profile, uint32_t **functions,
-		      uint32_t *count, struct err *err)
-{
-	auto_free struct profile_row *rows =
-		profile_hot_rows(profile, count, err);
-
-	*functions = rows ? calloc(*count + 1ull, sizeof(**functions)) : NULL;
-	if (!*functions)
-		return err_set(err, -ENOMEM, "look for what is hot");
-	for (uint32_t i = 0; i < *count; i++)
-		(*functions)[i] = rows[i].function;
-	return 0;
 }
 
 int cache_profile_tell(const struct cache_profile *profile,

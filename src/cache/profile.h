@@ -2,7 +2,7 @@
 /* Profiles beside the objects of a cache (brood/profile_format.h).
  *
  *	cache_profile_add(object, ticks, count, &profile, &err);
- *	cache_profile_hot(&profile, &functions, &count, &err);
+ *	cache_profile_tell(&profile, optimised, &hot, &err);
  *	cache_profile_fini(&profile);
  *
  * A profile is of a key, and lies in the user's own folder, also where the
@@ -52,12 +52,8 @@ int cache_profile_add(struct cache_object *object, const uint32_t *ticks,
 int cache_profile_try(const char *folder, const char *key, struct err *err);
 int cache_profile_remove(const char *folder, const char *key, struct err *err);
 
-/* The functions, own ones, that together have CACHE_PROFILE_HOT percent of
- * the time: as few as possible, ascending, malloced. */
-int cache_profile_hot(const struct cache_profile *profile, uint32_t **functions,
-		      uint32_t *count, struct err *err);
-
-/* "optimised": the object's bits, NULL: none is set. */
+/* Of as few functions as have CACHE_PROFILE_HOT percent of the time, how many
+ * are optimised.  "optimised": the object's bits, NULL: none is set. */
 int cache_profile_tell(const struct cache_profile *profile,
 		       const uint8_t *optimised, struct cache_hot *hot,
 		       struct err *err);

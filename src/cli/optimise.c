@@ -253,17 +253,11 @@ static int optimise_choose_hot(struct optimise_work *work,
 			       const struct cache_profile *profile,
 			       struct err *err)
 {
-	auto_free uint32_t *hot = NULL;
-	struct aot_profile chosen = { 0 };
-	int rc = cache_profile_hot(profile, &hot, &chosen.count, err);
+	const struct aot_profile told = { profile->rows, profile->count };
+	int rc = aot_choose(work->module, AOT_HOT, &told,
+			    (uint64_t)work->options->cpu_ms, &work->functions,
+			    &work->count, err);
 
-	if (rc < 0)
-		return rc;
-	for (uint32_t i = 0; i < chosen.count; i++)
-		hot[i] += work->module->imported_functions;
-	chosen.functions = hot;
-	rc = aot_choose(work->module, AOT_HOT, &chosen, &work->functions,
-			&work->count, err);
 	return rc < 0 ? rc : optimise_keep(work, err);
 }
 
@@ -275,7 +269,8 @@ static int optimise_choose(struct optimise_work *work, struct err *err)
 
 	if (!is_hot || cache_profile_get(work->object, &profile) < 0)
 		return aot_choose(work->module, is_hot ? AOT_HOT : AOT_ALL,
-				  NULL, &work->functions, &work->count, err);
+				  NULL, (uint64_t)work->options->cpu_ms,
+				  &work->functions, &work->count, err);
 	if (profile.function_count == optimise_own(work))
 		rc = optimise_choose_hot(work, &profile, err);
 	else

@@ -102,68 +102,6 @@ static int descriptors(void)
 	return count;
 }
 
-TEST(functions_are_chosen)
-{
-	static const uint32_t profiled[] = { 3, 4, 900 };
-	const struct aot_profile profile = { profiled, 3 };
-	uint32_t *functions, count;
-
-	load();
-	CHECK_INT(aot_choose(module, AOT_ALL, NULL, &functions, &count, &err),
-		  0);
-	CHECK_INT(count, FUNCTIONS);
-	CHECK_INT(functions[0], IMPORTED);
-	free(functions);
-	CHECK_INT(aot_choose(module, AOT_HOT, NULL, &functions, &count, &err),
-		  0);
-	CHECK_INT(count, FUNCTIONS / 2);
-	CHECK_INT(functions[0], IMPORTED + 1);
-	CHECK_INT(functions[1], IMPORTED + 3);
-	free(functions);
-	CHECK_INT(aot_choose(module, AOT_HOT, &profile, &functions, &count,
-			     &err),
-		  0);
-	CHECK_INT(count, 2); /* and none for its loop */
-	CHECK_INT(functions[0], 3);
-	CHECK_INT(functions[1], 4);
-	free(functions);
-}
-
-/* Of what a hot function calls, what is small comes along: not the import, not
- * the large one, not what the small one calls, nor what is only named. */
-TEST(small_ones_are_chosen_with_their_caller)
-{
-	static const uint32_t hot[] = { 1 };
-	const struct aot_profile profile = { hot, 1 };
-	auto_buf struct buf text = { 0 }, binary = { 0 };
-	struct wasm_module *calls;
-	uint32_t *functions, count;
-
-	load();
-	buf_text(&text,
-		 "(module (import \"a\" \"b\" (func $host)) (table 1 funcref)"
-		 "(func $hot (local i32 i64 v128 funcref) (call $host)"
-		 "  (call $small) (call $large) (local.set 3 (ref.func $named))"
-		 "  (call_indirect (i32.const 0)) (loop (br_if 0 (i32.const 0))"
-		 "  (call $second)))"
-		 "(func $large");
-	for (int i = 0; i < 200; i++)
-		buf_text(&text, "(drop (i32.const 1))");
-	buf_text(&text, ") (func $small (call $third)) (func $second)"
-			"(func $third) (func $named) (elem declare func $named)"
-			"(func (loop)))");
-	CHECK_INT(wat_to_binary("test", text.data, text.len, &binary, &err), 0);
-	CHECK_INT(vm_load(&vm, binary.data, binary.len, &calls, &err), 0);
-	CHECK_INT(aot_choose(calls, AOT_HOT, &profile, &functions, &count,
-			     &err),
-		  0);
-	CHECK_INT(count, 3);
-	CHECK_INT(functions[0], 1);
-	CHECK_INT(functions[1], 3);
-	CHECK_INT(functions[2], 4);
-	free(functions);
-}
-
 /* Its number and a thousand, among the constants of all chunks. */
 static void made_is(const struct jit_made *function, uint32_t number)
 {
@@ -278,6 +216,50 @@ TEST(time_for_all_is_limited)
 	CHECK_TEXT(left_why, "no CPU time was left of 1 s");
 	CHECK(made.processes < 5);
 	aot_made_fini(&made);
+}
+
+/* Small ones have not as long as a process may have. */
+TEST(time_is_by_size)
+{
+	load();
+	one_left("spin:1", 1, "longer than 5 s", NULL, 1);
+}
+
+static void add_body(struct buf *text, int bytes)
+{
+	buf_text(text, "(func (result i32)");
+	for (int i = 0; i < bytes; i += 3)
+		buf_text(text, "(drop (i32.const 1))");
+	buf_text(text, "(i32.const 1))");
+}
+
+/* Whatever becomes of a large one, its neighbours are made. */
+TEST(large_ones_are_alone)
+{
+	const struct aot_limits limits = { .chunk_s = 60,
+					   .total_s = 60,
+					   .workers = 1,
+					   .memory_bytes = 1 << 30 };
+	auto_buf struct buf text = { 0 }, binary = { 0 };
+	struct wasm_module *small, *mixed;
+
+	load();
+	small = module;
+	buf_text(&text, "(module (import \"a\" \"b\" (func))");
+	add_body(&text, 60);
+	add_body(&text, 20000);
+	add_body(&text, 60);
+	add_body(&text, 60);
+	add_body(&text, 60000);
+	buf_text(&text, ")");
+	CHECK_INT(wat_to_binary("test", text.data, text.len, &binary, &err), 0);
+	CHECK_INT(vm_load(&vm, binary.data, binary.len, &mixed, &err), 0);
+	module = mixed;
+	CHECK_INT(optimise("", &limits, 5), 0);
+	CHECK_INT(made.link.made_count, 5);
+	CHECK_INT(made.processes, 4);
+	aot_made_fini(&made);
+	module = small;
 }
 
 TEST(what_wants_too_much_is_left)
