@@ -27,11 +27,13 @@ class RangesPass : public PassInfoMixin<RangesPass>
 	aotc_places places;
 };
 
-/* Those of the module have the context first. */
+/* Those of the module have the context first; in large ones LLVM looks for no
+ * vectors (unit.c). */
 PreservedAnalyses RangesPass::run(Function &function,
 				  FunctionAnalysisManager &of)
 {
 	if (function.arg_empty() ||
+	    function.hasFnAttribute(Attribute::NoImplicitFloat) ||
 	    !function.hasParamAttribute(0, Attribute::SwiftSelf) ||
 	    of.getResult<LoopAnalysis>(function).empty())
 		return PreservedAnalyses::all();
