@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/first.h"
 #include "cli/hot.h"
 #include "cli/init.h"
 #include "cli/listen.h"
@@ -86,6 +87,10 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, environment),
 	  .help = "a variable; without a value it is the caller's" },
+	{ .name = "--env-all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct run_options, env_all),
+	  .help = "all variables of the caller; those of --env replace them" },
 	{ .name = "--listen",
 	  .value = "tcp:ADDRESS:PORT|unix:PATH",
 	  .kind = ARGS_LIST,
@@ -126,6 +131,12 @@ static const struct args_option run_options[] = {
 	  .help = "where compiled code is kept, or off; of modules under "
 		  "8 KiB it is kept only where this or BROOD_CACHE is "
 		  "given" },
+	{ .name = "--code",
+	  .value = "OBJECT",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, code),
+	  .help = "the compiled code of FILE, believed as it is and run in its "
+		  "place; where it does not fit this processor, FILE is" },
 	{ .name = "--report",
 	  .value = "FILE",
 	  .kind = ARGS_TEXT,
@@ -224,6 +235,7 @@ void run_fini(struct run *run)
 	wasi_close(run->wasi);
 	wasi_image_close(&run->image);
 	buf_fini(&run->bytes);
+	free(run->environment);
 	while (run->socket_count)
 		listen_close(&run->listen[--run->socket_count]);
 	fd_close(&run->source.fd);
@@ -263,6 +275,19 @@ static int run_add_folder(struct run *run, const char *word, bool read_only)
 	return 0;
 }
 
+/* The one that has its name goes. */
+static void run_set_variable(struct run *run, char *text)
+{
+	size_t len = strcspn(text, "=") + 1, at = 0;
+
+	while (at < run->environment_count &&
+	       strncmp(run->environment[at], text, len) != 0)
+		at++;
+	run->environment[at] = text;
+	if (at == run->environment_count)
+		run->environment_count++;
+}
+
 static int run_add_variable(struct run *run, const char *word)
 {
 	bool has_value = strchr(word, '=');
@@ -275,8 +300,27 @@ static int run_add_variable(struct run *run, const char *word)
 				  : strdup(word));
 	if (!text)
 		return -ENOMEM;
-	run->environment[run->environment_count++] = text;
+	run_set_variable(run, text);
 	return 0;
+}
+
+static int run_add_variables(struct run *run)
+{
+	const struct args_list *list = &run->options->environment;
+	size_t inherited = 0;
+	int result = 0;
+
+	while (run->options->env_all && environ && environ[inherited])
+		inherited++;
+	run->environment = calloc(inherited + (size_t)list->count + 1,
+				  sizeof(*run->environment));
+	if (!run->environment)
+		return -ENOMEM;
+	for (size_t i = 0; i < inherited; i++)
+		run->environment[run->environment_count++] = environ[i];
+	for (int i = 0; result >= 0 && i < list->count; i++)
+		result = run_add_variable(run, list->item[i]);
+	return result;
 }
 
 static int run_add_all(struct run *run, struct err *err)
@@ -288,8 +332,8 @@ static int run_add_all(struct run *run, struct err *err)
 		result = run_add_folder(run, options->folders.item[i], false);
 	for (int i = 0; result >= 0 && i < options->read_only.count; i++)
 		result = run_add_folder(run, options->read_only.item[i], true);
-	for (int i = 0; result >= 0 && i < options->environment.count; i++)
-		result = run_add_variable(run, options->environment.item[i]);
+	if (result >= 0)
+		result = run_add_variables(run);
 	return result < 0 ? err_set(err, result, "folders and variables") : 0;
 }
 
@@ -346,7 +390,6 @@ int run_grant(struct run *run, struct err *err)
 	struct wasi_options wasi = {
 		.arguments = run->words,
 		.argument_count = (size_t)run->word_count,
-		.environment = run->environment,
 		.folders = run->folders,
 		.sockets = run->sockets,
 		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
@@ -357,6 +400,7 @@ int run_grant(struct run *run, struct err *err)
 		return err->code;
 	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
+	wasi.environment = run->environment;
 	wasi.environment_count = run->environment_count;
 	wasi.image = run->image.fd < 0 ? NULL : &run->image;
 	wasi.image_is_elsewhere = run_is_in_domain(run);
@@ -513,9 +557,9 @@ static bool run_is_small(const struct run *run)
 	const struct cache_options usual = { 0 };
 
 	return run->source.fd >= 0 && !run_is_in_domain(run) &&
-	       !run->options->cache && !run->options->init &&
-	       !getenv("BROOD_CACHE") && run->source.stamp.size < CACHE_SMALL &&
-	       !cache_has_small(&usual);
+	       !run->options->cache && !run->options->code &&
+	       !run->options->init && !getenv("BROOD_CACHE") &&
+	       run->source.stamp.size < CACHE_SMALL && !cache_has_small(&usual);
 }
 
 static void run_progress(void *env)
@@ -527,7 +571,7 @@ static void run_progress(void *env)
 static bool run_counts(const struct run *run)
 {
 	return !run_is_in_domain(run) && !run->options->fuel &&
-	       hot_budget_s() >= 0;
+	       !run->options->code && hot_budget_s() >= 0;
 }
 
 static void run_note(void *env)
@@ -572,6 +616,7 @@ static void run_set_source(struct run *run)
 		.fd = run->source.fd,
 		.stamp = run->source.stamp,
 		.name = run->file,
+		.given = run->options->code,
 	};
 }
 
@@ -865,6 +910,7 @@ int run_all(struct run *run)
 
 	if (code)
 		return code;
+	first_take_signals();
 	init_stdio(run->stdio);
 	code = run->options->from ? run_tip(run) : run_file(run);
 	run_fini(run);
