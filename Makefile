@@ -75,7 +75,7 @@ LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/w
 	src/store/*.c src/image/*.c src/cache/*.c src/aot/*.c src/vm/*.c \
 	src/domain/*.c \
 	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
-	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	src/oci/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
@@ -108,7 +108,7 @@ EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
-PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
+PRODUCTS := $(BUILD)/brood $(BUILD)/brood-oci $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
 # The optimiser is made where LLVM is; without it all else works.
@@ -263,6 +263,8 @@ $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 		$(LIB_OBJECTS) $(ZSTD)
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
+$(BUILD)/brood-oci: $(BUILD)/host/src/oci/program/main.o $(BUILD)/libbrood.a
 	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
 # The operations, in bitcode of the one definition (tools/aot-operations).
 AOTC_GEN := $(BUILD)/gen/aotc
