@@ -157,18 +157,10 @@ static int record_write(const char *draft, const struct oci_record *record,
 		return err_set(err, -ENOMEM, "write %s", draft);
 	if (mkdir(draft, 0700) < 0)
 		return err_set(err, -errno, "make %s", draft);
-	rc = file_publish(config_path, config->data, config->len, 0600, err);
+	rc = file_replace(config_path, config->data, config->len, 0600, err);
 	return rc < 0 ? rc
-		      : file_publish(record_path, text.data, text.len, 0600,
+		      : file_replace(record_path, text.data, text.len, 0600,
 				     err);
-}
-
-static int record_sync(const char *folder, struct err *err)
-{
-	auto_close int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) < 0 ? err_set(err, -errno, "sync %s", folder)
-				       : 0;
 }
 
 static int record_hold(const char *path, struct err *err)
@@ -183,8 +175,8 @@ static int record_hold(const char *path, struct err *err)
 }
 
 /* The draft is locked before it has its name. */
-static int record_name_draft(const char *folder, const char *draft,
-			     const char *path, int *lock, struct err *err)
+static int record_name_draft(const char *draft, const char *path, int *lock,
+			     struct err *err)
 {
 	struct stat st;
 	int rc = *lock = record_hold(draft, err);
@@ -195,7 +187,7 @@ static int record_name_draft(const char *folder, const char *draft,
 		return err_set(err, -EEXIST, "%s is there", path);
 	if (rename(draft, path) < 0)
 		return err_set(err, -errno, "name %s", path);
-	return record_sync(folder, err);
+	return 0;
 }
 
 static int record_make_folder(const char *folder, struct err *err)
@@ -231,7 +223,7 @@ int oci_record_publish(const struct oci_words *words,
 	if (rc >= 0)
 		rc = record_write(draft, record, config, err);
 	if (rc >= 0)
-		rc = record_name_draft(folder, draft, path, lock, err);
+		rc = record_name_draft(draft, path, lock, err);
 	if (rc < 0 && whole >= 0)
 		record_remove_draft(draft, NULL);
 	if (rc < 0)

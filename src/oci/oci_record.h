@@ -17,7 +17,9 @@
  *     done.  An ID that is not locked, and whose container the runtime does
  *     not know, was left by who was killed: a new one takes its place.
  *
- * The container itself is the runtime's matter. */
+ * Nothing is synced: no container outlives the machine's power, and what that
+ * tears is an ID whose container nobody knows.  The container itself is the
+ * runtime's matter. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
