@@ -108,8 +108,9 @@ EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
-PRODUCTS := $(BUILD)/brood $(BUILD)/brood-oci $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
+PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
+	$(BUILD)/brood-oci \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
 # The optimiser is made where LLVM is; without it all else works.
 LLVM_CONFIG ?= $(shell command -v llvm-config-19)
@@ -436,18 +437,20 @@ fmt: ## format all sources
 compdb: ## compile_commands.json
 	@$(MAKE) -Bnk all | awk -v dir="$(CURDIR)" -f tools/compdb.awk \
 		>compile_commands.json
-man: $(BUILD)/brood ## man pages and completions
+man: $(BUILD)/brood $(BUILD)/brood-oci ## man pages and completions
 	@mkdir -p $(BUILD)/man
 	@for v in $(VERBS); do $(BUILD)/brood man $$v \
 		>$(BUILD)/man/brood-$$v.1 || exit 1; done
 	@$(BUILD)/brood completions >$(BUILD)/brood.bash
+	@$(BUILD)/brood-oci --man >$(BUILD)/man/brood-oci.8
 install: all man ## into DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/brood \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/brood \
 		$(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
+	install $(BUILD)/brood $(BUILD)/brood-oci $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
 		$(BUILD)/brood-start $(BUILD)/brood-installer \
 		$(wildcard $(BUILD)/brood-aotc) $(BUILD)/brood-shim.so \
@@ -458,6 +461,7 @@ install: all man ## into DESTDIR and PREFIX
 	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
 	install -m 644 include/wasm.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 $(BUILD)/brood.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood
 	sed 's,@PREFIX@,$(PREFIX),;s,@VERSION@,$(VERSION),' \
