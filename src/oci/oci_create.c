@@ -147,6 +147,21 @@ static int create_ours(struct create *create, struct err *err)
 	return rc < 0 ? rc : create_run(create, err);
 }
 
+/* What one of ours left behind that had its ID would be taken for its own. */
+static int create_other(struct create *create, struct err *err)
+{
+	auto_record_oci struct oci_record left;
+
+	if (oci_record_read(create->words, &left, NULL) == 0)
+		return oci_hand_over(create->words, err);
+	create->record.runtime = oci_runtime_find(err);
+	if (!create->record.runtime)
+		return err ? err->code : -ENOENT;
+	return create_clear(create, err) < 0
+		       ? (err ? err->code : -EPROTO)
+		       : oci_hand_over(create->words, err);
+}
+
 int oci_create(const struct oci_words *words, struct err *err)
 {
 	struct create create = { .words = words,
@@ -160,7 +175,7 @@ int oci_create(const struct oci_words *words, struct err *err)
 		rc = oci_decide(&create.bundle, &create.decision, err);
 	if (rc >= 0)
 		rc = create.decision.kind == OCI_ORDINARY
-			     ? oci_hand_over(words, err)
+			     ? create_other(&create, err)
 			     : create_ours(&create, err);
 	create_close(&create);
 	return rc;

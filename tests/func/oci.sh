@@ -323,6 +323,12 @@ killed() { # WHAT WORD...: at each step that changes something
 }
 killed create create --bundle hello c9
 killed delete delete c9
+BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
+rmdir "$root/c9"
+BROOD_OCI_RUNTIME=$folder/fake oci create --bundle plain c9
+[ $status = 0 ] && BROOD_OCI_RUNTIME=$folder/fake oci state c9 &&
+	grep -q '"bundle":"x"' out && BROOD_OCI_RUNTIME=$folder/fake oci delete c9 && nothing_left
+ok $? "what was left of one is not taken for another's of its ID"
 n=0 bad=0
 while :; do
 	n=$((n + 1))

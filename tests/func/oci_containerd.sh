@@ -30,7 +30,7 @@ start() { # WORD...: of ctr run
 		--fifo-dir "$folder/fifo" "$@"
 }
 state_root() { # containerd puts its name space behind it
-	ls -A "$root"/* "$root"/*.brood 2>/dev/null | grep -v -e ':$' -e '^.lock$' -e '^$'
+	find "$root" -mindepth 2 ! -name .lock 2>/dev/null
 }
 end_containerd() {
 	local task
@@ -41,7 +41,7 @@ end_containerd() {
 	kill $daemon 2>/dev/null
 	wait $daemon 2>/dev/null
 	pgrep -f "containerd-shim.*$folder" | xargs -r kill -9
-	grep -o "$folder[^ ]*" /proc/mounts | sort -r | xargs -r umount -l
+	grep -o "${folder}[^ ]*" /proc/mounts | sort -r | xargs -r umount -l
 	rm -rf "$folder"
 }
 trap end_containerd EXIT

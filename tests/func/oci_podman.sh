@@ -39,7 +39,7 @@ pod() { # WORD...; the status is in $status
 end_podman() {
 	pod rm --force --all --time 0
 	end_containers
-	grep -o "$pod[^ ]*" /proc/mounts | sort -r | xargs -r umount -l
+	grep -o "${pod}[^ ]*" /proc/mounts | sort -r | xargs -r umount -l
 	rm -rf "$folder" "$pod"
 }
 trap end_podman EXIT

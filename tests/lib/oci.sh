@@ -114,8 +114,7 @@ oci() { # WORD...; the status is in $status
 
 # No container, and nothing of ours but the lock.
 nothing_left() {
-	[ -z "$(ls -A "$root" 2>/dev/null)" ] &&
-		[ -z "$(ls -A "$root.brood" 2>/dev/null | grep -v '^.lock$')" ] &&
+	[ -z "$(find "$root" "$root.brood" -mindepth 1 ! -name .lock 2>/dev/null)" ] &&
 		! grep -q "$folder" /proc/mounts
 }
 
