@@ -55,6 +55,12 @@ static const struct args_option run_options[] = {
 	  .offset = offsetof(struct run_options, require_kvm),
 	  .help = "a domain has to be a virtual machine: where there is no "
 		  "KVM, fail" },
+	{ .name = "--kvm",
+	  .value = "FILE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, kvm),
+	  .help = "what KVM can do on this machine, believed and not tried; "
+		  "brood-oci has such files" },
 	{ .name = "--invoke",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -767,7 +773,8 @@ int run_prepare(struct run *run, struct wasm_module **module)
 	struct err err = { 0 };
 
 	if (run_is_in_domain(run) &&
-	    ground_open(&run->ground, run->options->require_kvm, &err) < 0)
+	    ground_open_told(&run->ground, run->options->require_kvm,
+			     run->options->kvm, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
@@ -851,9 +858,10 @@ static int run_check(const struct run *run)
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
 	if (!run_is_in_domain(run) &&
-	    (options->start.count || options->require_kvm))
+	    (options->start.count || options->require_kvm || options->kvm))
 		return cli_wrong("%s needs --in domain",
 				 options->require_kvm ? "--require-kvm"
+				 : options->kvm	      ? "--kvm"
 						      : "--start");
 	code = run_check_start(&options->start);
 	return code ? code : run_check_tip(options);
@@ -861,7 +869,8 @@ static int run_check(const struct run *run)
 
 int run_prepare_tip(struct run *run, struct err *err)
 {
-	int r = ground_open(&run->ground, run->options->require_kvm, err);
+	int r = ground_open_told(&run->ground, run->options->require_kvm,
+				 run->options->kvm, err);
 
 	return r < 0 ? r : run_open(run, err);
 }

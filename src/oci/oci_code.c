@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cache/cache.h"
 #include "domain/ground.h"
+#include "domain/kvm_facts.h"
 #include "jit/jit.h"
 #include "store/store.h"
 #include "vm/vm.h"
@@ -21,19 +22,24 @@ void oci_code_close(struct oci_code *code)
 	free(code->path);
 	code->path = NULL;
 	fd_close(&code->lease);
+	buf_fini(&code->kvm);
 }
 
-/* Root's code is for all users of the node.  Who is root only in a name space
- * of users cannot write there, and has a cache of his own. */
+/* Of root one for all engines, whatever home they give us: but nobody else
+ * reads it, for what is in images may be nobody's business.  Who is root only
+ * in a name space of users cannot write there, and has a cache of his own. */
 static const char *code_place(void)
 {
+	static const char parent[] = "/var/cache/brood";
+	static const char place[] = "/var/cache/brood/oci";
 	const char *told = secure_getenv("BROOD_CACHE");
 	auto_close int fd = -1;
 
-	if ((told && *told) || geteuid() != 0)
+	if ((told && *told) || geteuid() != 0 ||
+	    file_make_dirs(parent, 0755, NULL) < 0)
 		return NULL;
-	fd = store_folder_make(cache_system_folder(), NULL);
-	return fd < 0 ? NULL : cache_system_folder();
+	fd = store_folder_make(place, NULL);
+	return fd < 0 ? NULL : place;
 }
 
 /* -EBADMSG, and one line, where it is no module that can run. */
@@ -110,6 +116,8 @@ int oci_code_make(struct oci_code *code, const struct oci_decision *decision,
 	if (ground_open(&ground, true, err) < 0)
 		return err_wrap(err, "a domain");
 	features = ground.features;
+	if (!kvm_facts_text(&ground.facts, &code->kvm))
+		buf_fini(&code->kvm);
 	ground_close(&ground);
 	return code_make(code, decision, jit_features() & ~features, err);
 }

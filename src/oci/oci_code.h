@@ -2,12 +2,14 @@
 /* A module's code, made where the node's cache is, so that inside of the
  * container it is only mapped. */
 #pragma once
+#include "base/buf.h"
 #include "base/err.h"
 #include "oci/oci_kind.h"
 
 struct oci_code {
-	char *path; /* the object's; NULL: there is no cache for it */
-	int lease;  /* while it is held, nobody removes the object */
+	char *path;	/* the object's; NULL: there is no cache for it */
+	int lease;	/* while it is held, nobody removes the object */
+	struct buf kvm; /* what KVM can do, of a domain; empty: not told */
 };
 /* Validates the module, and compiles it where its code is not known yet.  Of
  * a domain, whose KVM has to be there, the code is what that can run. */

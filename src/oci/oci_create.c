@@ -36,22 +36,26 @@ static void create_close(struct create *create)
 static int create_rewrite(struct create *create, struct err *err)
 {
 	auto_free char *starter = install_find("brood", err);
+	auto_free char *path = oci_record_path(create->words, err);
+	auto_free char *kvm = path ? file_join(path, "kvm") : NULL;
 	const char *place = oci_place(buf_string(&create->bundle.text));
 	const struct oci_start start = {
 		.module = create->decision.name,
 		.starter = starter,
 		.code = create->code.path,
+		.kvm = create->code.kvm.len ? kvm : NULL,
 		.place = place,
 		.in_domain = create->decision.kind == OCI_DOMAIN,
 	};
 
-	if (!starter)
+	if (!starter || !kvm)
 		return err ? err->code : -ENOENT;
 	create->record.bundle = strdup(create->bundle.path);
 	create->record.module = strdup(create->decision.name);
 	create->record.place = strdup(place);
 	create->record.in_domain = start.in_domain;
 	create->record.has_code = start.code;
+	create->record.has_kvm = start.kvm;
 	return oci_rewrite(&create->bundle, &start, err);
 }
 
@@ -82,8 +86,8 @@ static int create_publish(struct create *create, struct err *err)
 	for (int i = 0; rc == -EEXIST && i < 8; i++) {
 		err_clear(err);
 		rc = oci_record_publish(create->words, &create->record,
-					&create->bundle.text, &create->lock,
-					err);
+					&create->bundle.text, &create->code.kvm,
+					&create->lock, err);
 		if (rc == -EEXIST && create_clear(create, err) < 0)
 			return err ? err->code : -EPROTO;
 	}

@@ -130,6 +130,7 @@ static struct oci_start exec_start(const struct exec *exec)
 	return (struct oci_start){
 		.module = exec->name,
 		.code = is_its && record->has_code ? record->place : NULL,
+		.kvm = record->has_kvm ? record->place : NULL,
 		.place = record->place,
 		.in_domain = record->in_domain,
 	};

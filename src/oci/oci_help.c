@@ -115,7 +115,7 @@ void oci_help_man(struct buf *text)
 		"\n.SH ENVIRONMENT\n.TP\n.B BROOD_OCI_RUNTIME\nthe runtime "
 		"that makes the containers, in PATH or by its path; else runc "
 		"or crun in PATH\n.TP\n.B BROOD_CACHE\nwhere compiled code is "
-		"kept; else /var/cache/brood/code for root, and "
+		"kept; else /var/cache/brood/oci for root, and "
 		"$XDG_CACHE_HOME/brood/code\n"
 		".SH FILES\n.TP\n.I ROOT.brood\nwhat is kept of each container, "
 		"beside the runtime's ROOT: the bundle that it was given, and "

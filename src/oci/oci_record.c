@@ -104,6 +104,7 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 	record->place = json_get_text(json, "place");
 	record->in_domain = json_get_number(json, "domain", 0);
 	record->has_code = json_get_number(json, "code", 0);
+	record->has_kvm = json_get_number(json, "kvm", 0);
 	if (record->bundle && record->runtime && record->module &&
 	    record->place)
 		return 1;
@@ -140,27 +141,36 @@ static void record_text(const struct oci_record *record, struct buf *text)
 	json_text(&json, "place", record->place);
 	json_bool(&json, "domain", record->in_domain);
 	json_bool(&json, "code", record->has_code);
+	json_bool(&json, "kvm", record->has_kvm);
 	json_close(&json);
 	buf_text(text, "\n");
 }
 
-static int record_write(const char *draft, const struct oci_record *record,
-			const struct buf *config, struct err *err)
+static int record_put(const char *draft, const char *name,
+		      const struct buf *text, mode_t mode, struct err *err)
 {
-	auto_free char *config_path = file_join(draft, "config.json");
-	auto_free char *record_path = file_join(draft, "record");
+	auto_free char *path = file_join(draft, name);
+
+	return path && !text->failed ? file_replace(path, buf_string(text),
+						    text->len, mode, err)
+				     : err_set(err, -ENOMEM, "write %s", draft);
+}
+
+/* Who reads what KVM can do may be any user of the container. */
+static int record_write(const char *draft, const struct oci_record *record,
+			const struct buf *config, const struct buf *kvm,
+			struct err *err)
+{
 	auto_buf struct buf text = { 0 };
 	int rc;
 
 	record_text(record, &text);
-	if (!config_path || !record_path || text.failed)
-		return err_set(err, -ENOMEM, "write %s", draft);
 	if (mkdir(draft, 0700) < 0)
 		return err_set(err, -errno, "make %s", draft);
-	rc = file_replace(config_path, config->data, config->len, 0600, err);
-	return rc < 0 ? rc
-		      : file_replace(record_path, text.data, text.len, 0600,
-				     err);
+	rc = record_put(draft, "config.json", config, 0600, err);
+	if (rc >= 0 && kvm->len)
+		rc = record_put(draft, "kvm", kvm, 0444, err);
+	return rc < 0 ? rc : record_put(draft, "record", &text, 0600, err);
 }
 
 static int record_hold(const char *path, struct err *err)
@@ -204,7 +214,8 @@ static int record_make_folder(const char *folder, struct err *err)
 
 int oci_record_publish(const struct oci_words *words,
 		       const struct oci_record *record,
-		       const struct buf *config, int *lock, struct err *err)
+		       const struct buf *config, const struct buf *kvm,
+		       int *lock, struct err *err)
 {
 	auto_free char *folder = oci_record_folder(words, err);
 	auto_free char *draft = record_name(words, ".draft", err);
@@ -221,7 +232,7 @@ int oci_record_publish(const struct oci_words *words,
 	if (rc >= 0)
 		rc = record_remove_draft(draft, err);
 	if (rc >= 0)
-		rc = record_write(draft, record, config, err);
+		rc = record_write(draft, record, config, kvm, err);
 	if (rc >= 0)
 		rc = record_name_draft(draft, path, lock, err);
 	if (rc < 0 && whole >= 0)

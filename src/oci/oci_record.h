@@ -4,6 +4,7 @@
  *
  *	ID/config.json	the rewritten one: ID is the bundle that the runtime
  *			is given
+ *	ID/kvm		of a domain: what KVM can do (domain/kvm_facts.h)
  *	ID/record	one JSON object: the engine's bundle, and which
  *			runtime has the container
  *	.draft		an ID that is being written or removed
@@ -31,7 +32,7 @@ struct oci_record {
 	char *runtime; /* that has the container */
 	char *module;  /* inside */
 	char *place;   /* of the starter, inside */
-	bool in_domain, has_code;
+	bool in_domain, has_code, has_kvm;
 };
 void oci_record_fini(struct oci_record *record);
 #define auto_record_oci __attribute__((cleanup(oci_record_fini)))
@@ -48,7 +49,8 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 /* -EEXIST where the ID is there.  *lock holds it. */
 int oci_record_publish(const struct oci_words *words,
 		       const struct oci_record *record,
-		       const struct buf *config, int *lock, struct err *err);
+		       const struct buf *config, const struct buf *kvm,
+		       int *lock, struct err *err);
 /* Nobody is making it: *lock holds it.  -EWOULDBLOCK: somebody is. */
 int oci_record_lock(const struct oci_words *words, int *lock, struct err *err);
 /* And what others have left.  It needs not be there. */

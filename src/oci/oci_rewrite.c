@@ -44,8 +44,8 @@ const char *oci_place(const char *config)
 
 void oci_starter_fini(struct oci_starter *starter)
 {
-	free(starter->own[0]);
-	free(starter->own[1]);
+	for (int i = 0; i < 3; i++)
+		free(starter->own[i]);
 }
 
 static void starter_add(struct oci_starter *starter, const char *word)
@@ -58,9 +58,10 @@ int oci_starter_words(const struct oci_start *start,
 {
 	*starter = (struct oci_starter){
 		.own = { file_join(start->place, "brood"),
-			 file_join(start->place, "code") },
+			 file_join(start->place, "code"),
+			 file_join(start->place, "kvm") },
 	};
-	if (!starter->own[0] || !starter->own[1])
+	if (!starter->own[0] || !starter->own[1] || !starter->own[2])
 		return err_set(err, -ENOMEM, "the starter's words");
 	starter_add(starter, starter->own[0]);
 	starter_add(starter, "run");
@@ -77,6 +78,10 @@ int oci_starter_words(const struct oci_start *start,
 		starter_add(starter, "--in");
 		starter_add(starter, "domain");
 		starter_add(starter, "--require-kvm");
+	}
+	if (start->in_domain && start->kvm) {
+		starter_add(starter, "--kvm");
+		starter_add(starter, starter->own[2]);
 	}
 	starter_add(starter, start->module);
 	return 0;
@@ -245,6 +250,8 @@ int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 	if (rc >= 0 && start->code)
 		rc = rewrite_mount(text, start->code, start->place, "code",
 				   err);
+	if (rc >= 0 && start->in_domain && start->kvm)
+		rc = rewrite_mount(text, start->kvm, start->place, "kvm", err);
 	if (rc >= 0 && start->in_domain)
 		rc = rewrite_kvm(text, err);
 	return rc;

@@ -5,6 +5,7 @@
  *
  *	PLACE/brood	the starter, static, read-only
  *	PLACE/code	the module's compiled code, read-only
+ *	PLACE/kvm	of a domain: what KVM can do on this machine
  *
  * PLACE is /dev/.brood where the bundle mounts a tmpfs on /dev, as engines
  * do, so that nothing is made in the root file system; else /.brood, for
@@ -17,6 +18,7 @@ struct oci_start {
 	const char *module;  /* its path inside */
 	const char *starter; /* "brood", outside */
 	const char *code;    /* the object, outside; NULL: none */
+	const char *kvm;     /* what KVM can do, outside; NULL: it is tried */
 	const char *place;   /* PLACE */
 	bool in_domain;
 };
@@ -25,7 +27,7 @@ const char *oci_place(const char *config);
 struct oci_starter {
 	const char *word[16];
 	int count;
-	char *own[2];
+	char *own[3];
 };
 int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err);

@@ -6,7 +6,7 @@ OCI=$BUILD/brood-oci
 # used by those that source it
 # shellcheck disable=SC2034
 root=$folder/oci-root
-export BROOD_SYSTEM_CACHE=$folder/system-cache
+export BROOD_CACHE=$folder/code BROOD_SYSTEM_CACHE=$folder/none
 unset BROOD_OCI_RUNTIME
 
 skip_all() { # WHY

@@ -661,8 +661,9 @@ static const struct oci_record record = { .bundle = (char *)"/b\"",
 static int publish(const struct oci_words *words, int *lock)
 {
 	const struct buf config = { .data = (char *)"{}", .len = 2 };
+	const struct buf kvm = { 0 };
 
-	return oci_record_publish(words, &record, &config, lock, NULL);
+	return oci_record_publish(words, &record, &config, &kvm, lock, NULL);
 }
 
 static struct oci_words words_of(char **root, const char *id)
