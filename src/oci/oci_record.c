@@ -13,7 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { RECORD_WAIT_MS = 10000 };
+enum { RECORD_WAIT_MS = 10000, RECORD_MAP_MOST = 65536 };
 
 void oci_record_fini(struct oci_record *record)
 {
@@ -26,6 +26,21 @@ void oci_record_fini(struct oci_record *record)
 
 /* ---- names -------------------------------------------------------------------- */
 
+/* Who is root in a name space of users only has no right to /run. */
+static bool record_is_root(void)
+{
+	auto_buf struct buf map = { 0 };
+	unsigned inside, outside, count;
+
+	if (geteuid() != 0)
+		return false;
+	return file_read("/proc/self/uid_map", &map, RECORD_MAP_MOST, NULL) <
+		       0 ||
+	       (sscanf(buf_string(&map), "%u %u %u", &inside, &outside,
+		       &count) == 3 &&
+		inside == 0 && outside == 0 && count == UINT32_MAX);
+}
+
 char *oci_record_root(const struct oci_words *words)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
@@ -37,7 +52,7 @@ char *oci_record_root(const struct oci_words *words)
 
 		return here ? file_join(here, words->root) : NULL;
 	}
-	if (geteuid() != 0 && run && run[0] == '/')
+	if (run && run[0] == '/' && !record_is_root())
 		return file_join(run, "runc");
 	return strdup("/run/runc");
 }

@@ -99,7 +99,15 @@ c['linux']['uidMappings'][0]['hostID'] = c['linux']['gidMappings'][0]['hostID'] 
 	[ $status = 0 ] && grep -q 'Hello, Nobody!' out && [ -d "$open/home/runc.brood" ] &&
 		[ ! -e "$open/home/runc.brood/c1" ]
 	ok $? "as a user without rights"
+	# As podman does without root: it is one in a name space of users.
+	(cd / && HOME=$open/home XDG_RUNTIME_DIR=$open/home BROOD_OCI_RUNTIME=/bin/true \
+		timeout 30 setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur \
+		"$open/bin/brood-oci" create --bundle "$open/rootless" c1) >out 2>err </dev/null
+	status=$?
+	[ $status = 0 ] && [ -e "$open/home/runc.brood/c1/config.json" ]
+	ok $? "and as one who is root in a name space of users"
 else
+	skip "and as one who is root in a name space of users" "no name space of users"
 	skip "as a user without rights" "no name space of users for it"
 fi
 bundle bare /hello.wasm
