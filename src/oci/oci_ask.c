@@ -67,8 +67,8 @@ static int ask_print(const struct buf *text, struct err *err)
 
 /* ---- delete ---------------------------------------------------------------------- */
 
-/* By its name in the runtime's folder, which is no proof but a good guess: the
- * question itself takes as long as the answer is worth. */
+/* By its name in the runtime's folder.  That is a guess, but asking the runtime
+ * each time would take as long as what is asked for. */
 static bool delete_seems_there(const struct oci_words *words)
 {
 	auto_free char *root = oci_record_root(words);
