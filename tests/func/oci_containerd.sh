@@ -127,6 +127,29 @@ wait "${many[@]}"
 status=$?
 [ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "12 Hello, N!" ] && [ -z "$(state_root)" ]
 ok $? "12 at once"
+# The runtime is killed below containerd, while it makes containers and while it
+# ends them; KILLS=N for the long run.
+kill_ours() {
+	pgrep -n -f "^$OCI --root $root" | xargs -r kill -9 2>/dev/null
+}
+for i in $(seq "${KILLS:-15}"); do
+	start --detach docker.io/library/forever:1 "k$i" &
+	engine=$!
+	sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+	kill_ours
+	wait $engine
+	c task kill --signal KILL "k$i" &
+	engine=$!
+	sleep "0.0$((RANDOM % 9))"
+	kill_ours
+	wait $engine
+	c task rm --force "k$i"
+	c container rm "k$i"
+done
+c task ls
+[ "$(wc -l <out)" = 1 ] && [ -z "$(state_root)" ] &&
+	! pgrep -f "containerd-shim.*$folder" >/dev/null
+ok $? "killed below containerd at chance moments, we leave nothing"
 start --detach docker.io/library/forever:1 c5
 shim=$(pgrep -f "containerd-shim.*-id c5 .*$folder")
 [ -n "$shim" ] && kill -9 "$shim"
