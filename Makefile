@@ -75,7 +75,7 @@ LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/w
 	src/store/*.c src/image/*.c src/cache/*.c src/aot/*.c src/vm/*.c \
 	src/domain/*.c \
 	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
-	src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
+	src/oci/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o
 CLI_OBJECTS := $(call objects,host,src/cli/*.c)
@@ -110,6 +110,7 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
+	$(BUILD)/brood-oci \
 	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
 # The optimiser is made where LLVM is; without it all else works.
 LLVM_CONFIG ?= $(shell command -v llvm-config-19)
@@ -263,6 +264,8 @@ $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
 		$(LIB_OBJECTS) $(ZSTD)
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
+	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
+$(BUILD)/brood-oci: $(BUILD)/host/src/oci/program/main.o $(BUILD)/libbrood.a
 	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
 # The operations, in bitcode of the one definition (tools/aot-operations).
 AOTC_GEN := $(BUILD)/gen/aotc
@@ -446,18 +449,20 @@ fmt: ## format all sources
 compdb: ## compile_commands.json
 	@$(MAKE) -Bnk all | awk -v dir="$(CURDIR)" -f tools/compdb.awk \
 		>compile_commands.json
-man: $(BUILD)/brood ## man pages and completions
+man: $(BUILD)/brood $(BUILD)/brood-oci ## man pages and completions
 	@mkdir -p $(BUILD)/man
 	@for v in $(VERBS); do $(BUILD)/brood man $$v \
 		>$(BUILD)/man/brood-$$v.1 || exit 1; done
 	@$(BUILD)/brood completions >$(BUILD)/brood.bash
+	@$(BUILD)/brood-oci --man >$(BUILD)/man/brood-oci.8
 install: all man ## into DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/brood \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/brood \
 		$(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(BUILD)/brood $(DESTDIR)$(PREFIX)/bin/
+	install $(BUILD)/brood $(BUILD)/brood-oci $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
 		$(BUILD)/brood-start $(BUILD)/brood-installer \
 		$(wildcard $(BUILD)/brood-aotc) $(BUILD)/brood-shim.so \
@@ -468,6 +473,7 @@ install: all man ## into DESTDIR and PREFIX
 	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
 	install -m 644 include/wasm.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 $(BUILD)/brood.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood
 	sed 's,@PREFIX@,$(PREFIX),;s,@VERSION@,$(VERSION),' \

@@ -410,3 +410,45 @@ const char *json_get_value(const char *text, const char *path, size_t *len)
 	*len = t.at - start;
 	return start;
 }
+
+const char *json_get_member(const char *text, const char *path,
+			    const char *name, size_t *len)
+{
+	struct json_text t = { text, text + strlen(text) };
+	const char *start;
+
+	if (!json_walk(&t, path) || !json_find(&t, name, strlen(name)))
+		return NULL;
+	json_blank(&t);
+	start = t.at;
+	if (!json_skip(&t, 0))
+		return NULL;
+	*len = t.at - start;
+	return start;
+}
+
+static const char *json_item(const char *at, size_t *len)
+{
+	struct json_text t = { at, at + strlen(at) };
+	const char *start;
+
+	json_blank(&t);
+	start = t.at;
+	if (t.at >= t.end || *t.at == ']' || !json_skip(&t, 0))
+		return NULL;
+	*len = t.at - start;
+	return start;
+}
+
+const char *json_first(const char *list, size_t *len)
+{
+	return *list == '[' ? json_item(list + 1, len) : NULL;
+}
+
+const char *json_next(const char *item, size_t *len)
+{
+	struct json_text t = { item + *len, item + strlen(item) };
+
+	json_blank(&t);
+	return json_word(&t, ",") ? json_item(t.at, len) : NULL;
+}

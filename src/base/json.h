@@ -34,3 +34,10 @@ char *json_get_text(const char *text, const char *path); /* malloced, NULL */
 int64_t json_get_number(const char *text, const char *path, int64_t absent);
 /* The value as it stands in the text; NULL where there is none. */
 const char *json_get_value(const char *text, const char *path, size_t *len);
+/* The items of a list that begins at "list", one after the other; NULL behind
+ * the last one, and for what is no list. */
+const char *json_first(const char *list, size_t *len);
+const char *json_next(const char *item, size_t *len);
+/* The same of a member, whose name may have dots, of the object at path. */
+const char *json_get_member(const char *text, const char *path,
+			    const char *name, size_t *len);

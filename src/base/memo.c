@@ -21,7 +21,8 @@ static char *memo_folder(void)
 		return file_join(cache, "brood");
 	if (home && home[0] == '/')
 		return file_join(home, ".cache/brood");
-	return NULL;
+	/* Root's services may have none. */
+	return geteuid() == 0 ? strdup("/run/brood-memo") : NULL;
 }
 
 static void memo_sum(const char *key, const char *value, char sum[17])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What was found out with some effort and stays true as long as a key is the
- * same: $XDG_CACHE_HOME/brood/NAME, one JSON object with a checksum.  A file
- * that is damaged, of another key, or that others may write is none. */
+ * same: $XDG_CACHE_HOME/brood/NAME, or /run/brood-memo/NAME of root where no
+ * home is known, one JSON object with a checksum.  A file that is damaged, of
+ * another key, or that others may write is none. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"

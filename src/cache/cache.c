@@ -116,6 +116,15 @@ void cache_close(struct cache *cache)
 	free(cache);
 }
 
+char *cache_path(const struct cache_object *object)
+{
+	const struct cache_item *item = (const struct cache_item *)object;
+	const char *folder = item->found_system ? cache_system_folder()
+						: item->cache->folder;
+
+	return folder && !item->is_given ? file_join(folder, item->hex) : NULL;
+}
+
 void cache_drop(struct cache_object *object)
 {
 	struct cache_item *item = cache_item_of(object), **link;
@@ -266,7 +275,9 @@ enum cache_result cache_get(struct cache *cache,
 	*object = item ? &item->object : NULL;
 	if (!item)
 		return CACHE_UNMAPPED;
-	if (cache->folder) {
+	if (request->given) {
+		item->object.result = cache_file_given(item, request->given);
+	} else if (cache->folder) {
 		item->object.result = cache_find(item, request);
 	} else {
 		item->object.result = CACHE_OFF;

@@ -87,6 +87,9 @@ struct cache_request {
 	uint32_t features; /* bits of enum code_feature */
 	/* The snapshot that this function leaves; NULL: code. */
 	const char *init;
+	/* An object's file that is believed as it is: who names it answers for
+	 * it, and no folder is looked into.  Bytes are not needed.  NULL: none. */
+	const char *given;
 };
 
 struct cache;
@@ -134,6 +137,8 @@ int cache_replace(struct cache_object *old, struct cache_object **object,
 		  struct err *err);
 /* Waits until it is written.  0: there is a file now, whoever made it. */
 int cache_published(struct cache_object *object, struct err *err);
+/* The file of one that was found, or is published: malloced, or NULL. */
+char *cache_path(const struct cache_object *object);
 void cache_drop(struct cache_object *object);
 void cache_counts(const struct cache *cache, struct cache_counts *counts);
 

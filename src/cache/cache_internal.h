@@ -58,6 +58,7 @@ struct cache_item {
 	/* The file that was found, wrong or right. */
 	struct file_stamp found;
 	bool found_system;
+	bool is_given; /* and believed */
 	/* Publishing. */
 	bool replaces;
 	int lock; /* of this key, -1: another has it, or none is wanted */
@@ -90,6 +91,7 @@ void cache_range_give(struct cache_item *item);
 
 /* cache_file.c: one object's file */
 enum cache_result cache_file_look(struct cache_item *item);
+enum cache_result cache_file_given(struct cache_item *item, const char *path);
 const char *cache_file_verify(const uint8_t *image, uint64_t len);
 
 /* cache_seen.c: what was found right */

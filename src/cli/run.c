@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/first.h"
 #include "cli/hot.h"
 #include "cli/init.h"
 #include "cli/listen.h"
@@ -54,6 +55,12 @@ static const struct args_option run_options[] = {
 	  .offset = offsetof(struct run_options, require_kvm),
 	  .help = "a domain has to be a virtual machine: where there is no "
 		  "KVM, fail" },
+	{ .name = "--kvm",
+	  .value = "FILE",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, kvm),
+	  .help = "what KVM can do on this machine, believed and not tried; "
+		  "brood-oci has such files" },
 	{ .name = "--invoke",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -86,6 +93,10 @@ static const struct args_option run_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct run_options, environment),
 	  .help = "a variable; without a value it is the caller's" },
+	{ .name = "--env-all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct run_options, env_all),
+	  .help = "all variables of the caller; those of --env replace them" },
 	{ .name = "--listen",
 	  .value = "tcp:ADDRESS:PORT|unix:PATH",
 	  .kind = ARGS_LIST,
@@ -126,6 +137,12 @@ static const struct args_option run_options[] = {
 	  .help = "where compiled code is kept, or off; of modules under "
 		  "8 KiB it is kept only where this or BROOD_CACHE is "
 		  "given" },
+	{ .name = "--code",
+	  .value = "OBJECT",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, code),
+	  .help = "the compiled code of FILE, believed as it is and run in its "
+		  "place; where it does not fit this processor, FILE is" },
 	{ .name = "--report",
 	  .value = "FILE",
 	  .kind = ARGS_TEXT,
@@ -224,6 +241,7 @@ void run_fini(struct run *run)
 	wasi_close(run->wasi);
 	wasi_image_close(&run->image);
 	buf_fini(&run->bytes);
+	free(run->environment);
 	while (run->socket_count)
 		listen_close(&run->listen[--run->socket_count]);
 	fd_close(&run->source.fd);
@@ -263,6 +281,19 @@ static int run_add_folder(struct run *run, const char *word, bool read_only)
 	return 0;
 }
 
+/* The one that has its name goes. */
+static void run_set_variable(struct run *run, char *text)
+{
+	size_t len = strcspn(text, "=") + 1, at = 0;
+
+	while (at < run->environment_count &&
+	       strncmp(run->environment[at], text, len) != 0)
+		at++;
+	run->environment[at] = text;
+	if (at == run->environment_count)
+		run->environment_count++;
+}
+
 static int run_add_variable(struct run *run, const char *word)
 {
 	bool has_value = strchr(word, '=');
@@ -275,8 +306,27 @@ static int run_add_variable(struct run *run, const char *word)
 				  : strdup(word));
 	if (!text)
 		return -ENOMEM;
-	run->environment[run->environment_count++] = text;
+	run_set_variable(run, text);
 	return 0;
+}
+
+static int run_add_variables(struct run *run)
+{
+	const struct args_list *list = &run->options->environment;
+	size_t inherited = 0;
+	int result = 0;
+
+	while (run->options->env_all && environ && environ[inherited])
+		inherited++;
+	run->environment = calloc(inherited + (size_t)list->count + 1,
+				  sizeof(*run->environment));
+	if (!run->environment)
+		return -ENOMEM;
+	for (size_t i = 0; i < inherited; i++)
+		run->environment[run->environment_count++] = environ[i];
+	for (int i = 0; result >= 0 && i < list->count; i++)
+		result = run_add_variable(run, list->item[i]);
+	return result;
 }
 
 static int run_add_all(struct run *run, struct err *err)
@@ -288,8 +338,8 @@ static int run_add_all(struct run *run, struct err *err)
 		result = run_add_folder(run, options->folders.item[i], false);
 	for (int i = 0; result >= 0 && i < options->read_only.count; i++)
 		result = run_add_folder(run, options->read_only.item[i], true);
-	for (int i = 0; result >= 0 && i < options->environment.count; i++)
-		result = run_add_variable(run, options->environment.item[i]);
+	if (result >= 0)
+		result = run_add_variables(run);
 	return result < 0 ? err_set(err, result, "folders and variables") : 0;
 }
 
@@ -346,7 +396,6 @@ int run_grant(struct run *run, struct err *err)
 	struct wasi_options wasi = {
 		.arguments = run->words,
 		.argument_count = (size_t)run->word_count,
-		.environment = run->environment,
 		.folders = run->folders,
 		.sockets = run->sockets,
 		.stdio = { run->stdio[0], run->stdio[1], run->stdio[2] },
@@ -357,6 +406,7 @@ int run_grant(struct run *run, struct err *err)
 		return err->code;
 	wasi.socket_count = run->socket_count;
 	wasi.folder_count = run->folder_count;
+	wasi.environment = run->environment;
 	wasi.environment_count = run->environment_count;
 	wasi.image = run->image.fd < 0 ? NULL : &run->image;
 	wasi.image_is_elsewhere = run_is_in_domain(run);
@@ -513,9 +563,9 @@ static bool run_is_small(const struct run *run)
 	const struct cache_options usual = { 0 };
 
 	return run->source.fd >= 0 && !run_is_in_domain(run) &&
-	       !run->options->cache && !run->options->init &&
-	       !getenv("BROOD_CACHE") && run->source.stamp.size < CACHE_SMALL &&
-	       !cache_has_small(&usual);
+	       !run->options->cache && !run->options->code &&
+	       !run->options->init && !getenv("BROOD_CACHE") &&
+	       run->source.stamp.size < CACHE_SMALL && !cache_has_small(&usual);
 }
 
 static void run_progress(void *env)
@@ -527,7 +577,7 @@ static void run_progress(void *env)
 static bool run_counts(const struct run *run)
 {
 	return !run_is_in_domain(run) && !run->options->fuel &&
-	       hot_budget_s() >= 0;
+	       !run->options->code && hot_budget_s() >= 0;
 }
 
 static void run_note(void *env)
@@ -572,6 +622,7 @@ static void run_set_source(struct run *run)
 		.fd = run->source.fd,
 		.stamp = run->source.stamp,
 		.name = run->file,
+		.given = run->options->code,
 	};
 }
 
@@ -722,7 +773,8 @@ int run_prepare(struct run *run, struct wasm_module **module)
 	struct err err = { 0 };
 
 	if (run_is_in_domain(run) &&
-	    ground_open(&run->ground, run->options->require_kvm, &err) < 0)
+	    ground_open_told(&run->ground, run->options->require_kvm,
+			     run->options->kvm, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	if (run_open(run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
@@ -806,9 +858,10 @@ static int run_check(const struct run *run)
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
 	if (!run_is_in_domain(run) &&
-	    (options->start.count || options->require_kvm))
+	    (options->start.count || options->require_kvm || options->kvm))
 		return cli_wrong("%s needs --in domain",
 				 options->require_kvm ? "--require-kvm"
+				 : options->kvm	      ? "--kvm"
 						      : "--start");
 	code = run_check_start(&options->start);
 	return code ? code : run_check_tip(options);
@@ -816,7 +869,8 @@ static int run_check(const struct run *run)
 
 int run_prepare_tip(struct run *run, struct err *err)
 {
-	int r = ground_open(&run->ground, run->options->require_kvm, err);
+	int r = ground_open_told(&run->ground, run->options->require_kvm,
+				 run->options->kvm, err);
 
 	return r < 0 ? r : run_open(run, err);
 }
@@ -865,6 +919,7 @@ int run_all(struct run *run)
 
 	if (code)
 		return code;
+	first_take_signals();
 	init_stdio(run->stdio);
 	code = run->options->from ? run_tip(run) : run_file(run);
 	run_fini(run);

@@ -17,8 +17,8 @@ enum { RUN_VALUES = 64 };
 
 struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
-		*report, *image;
-	bool verbose, require_kvm;
+		*report, *image, *code, *kvm;
+	bool verbose, require_kvm, env_all;
 	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;
 };
@@ -29,7 +29,7 @@ struct run {
 	char **words;	  /* the file, then the arguments */
 	int word_count;
 	struct wasi_folder folders[64];
-	char *environment[32];
+	char **environment;
 	char *owned[128]; /* what the above point to */
 	size_t owned_count, folder_count, environment_count;
 	struct wasi_image image;

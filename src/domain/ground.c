@@ -37,12 +37,18 @@ static bool ground_find_counts(void)
 
 int ground_open(struct ground *ground, bool require_kvm, struct err *err)
 {
+	return ground_open_told(ground, require_kvm, NULL, err);
+}
+
+int ground_open_told(struct ground *ground, bool require_kvm, const char *facts,
+		     struct err *err)
+{
 	int code;
 
 	*ground =
 		(struct ground){ .kvm.device = -1, .features = jit_features() };
 	ground->has_counts = ground_find_counts();
-	kvm_facts_find(&ground->facts);
+	kvm_facts_find_told(&ground->facts, facts);
 	code = ground->facts.code;
 	if (ground->facts.usable)
 		code = ground_open_kvm(ground);

@@ -16,4 +16,7 @@ struct ground {
 };
 /* require_kvm: fails where there is none, with what to do about it. */
 int ground_open(struct ground *ground, bool require_kvm, struct err *err);
+/* What KVM can do is told by that file (kvm_facts.h); NULL: by none. */
+int ground_open_told(struct ground *ground, bool require_kvm, const char *facts,
+		     struct err *err);
 void ground_close(struct ground *ground);

@@ -157,6 +157,7 @@ static const struct jail_rule jail_rules[] = {
 	WHERE(fcntl, ARGUMENT(1, IS, F_GET_SEALS)),
 	/* ---- names ---- */
 	WITH(FOLDERS, openat2),
+	WITH(FOLDERS, fstatfs),
 	WITH(FOLDERS, getdents64),
 	WITH(FOLDERS, readlinkat),
 	WITH(FOLDERS, mkdirat),

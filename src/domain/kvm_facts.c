@@ -4,6 +4,7 @@
 #include "bare/host.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/memo.h"
 #include "domain/kvm.h"
 #include "domain/kvm_selftest.h"
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+enum { FACTS_MOST = 4096 };
 
 /* As the begin of /proc/cpuinfo names it. */
 static void facts_microcode(struct buf *key)
@@ -114,6 +117,27 @@ static void facts_remember(const char *key, const struct kvm_facts *facts)
 		memo_put("kvm", key, buf_string(&value), NULL);
 }
 
+/* The key, a line; and what is remembered by it. */
+bool kvm_facts_text(const struct kvm_facts *facts, struct buf *text)
+{
+	if (!facts_key(text))
+		return false;
+	buf_text(text, "\n");
+	facts_write(facts, text);
+	return !text->failed;
+}
+
+static bool facts_told(const char *path, const char *key,
+		       struct kvm_facts *facts)
+{
+	auto_buf struct buf text = { 0 };
+	size_t len = strlen(key);
+
+	return file_read(path, &text, FACTS_MOST, NULL) >= 0 &&
+	       strncmp(buf_string(&text), key, len) == 0 &&
+	       text.data[len] == '\n' && facts_read(facts, text.data + len + 1);
+}
+
 /* Whether it can be opened is asked each time. */
 static int facts_open(struct err *err)
 {
@@ -124,12 +148,19 @@ static int facts_open(struct err *err)
 
 void kvm_facts_find(struct kvm_facts *facts)
 {
+	kvm_facts_find_told(facts, NULL);
+}
+
+void kvm_facts_find_told(struct kvm_facts *facts, const char *path)
+{
 	auto_buf struct buf key = { 0 };
 	bool has_key = facts_key(&key);
 	struct err err = { 0 };
 	int r = facts_open(&err);
 
-	if (r >= 0 && has_key && facts_recall(buf_string(&key), facts))
+	if (r >= 0 && has_key &&
+	    ((path && facts_told(path, buf_string(&key), facts)) ||
+	     facts_recall(buf_string(&key), facts)))
 		return;
 	if (r >= 0)
 		r = kvm_selftest_run(facts, &err);

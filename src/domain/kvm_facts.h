@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What KVM can do here.  The first time after a boot it is tried
- * (kvm_selftest.h), in a few milliseconds; then $XDG_CACHE_HOME/brood/kvm
- * knows. */
+ * (kvm_selftest.h), in a few milliseconds; then a memo (base/memo.h) knows. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,3 +23,9 @@ struct kvm_facts {
 /* As remembered, or tried now.  Never fails: what cannot be tried is not
  * usable. */
 void kvm_facts_find(struct kvm_facts *facts);
+/* The same where a file tells them, made of kvm_facts_text by somebody who is
+ * believed.  What does not fit this machine is not used. */
+void kvm_facts_find_told(struct kvm_facts *facts, const char *path);
+/* false where they cannot be told of this machine alone. */
+struct buf;
+bool kvm_facts_text(const struct kvm_facts *facts, struct buf *text);

@@ -319,6 +319,7 @@ static bool vm_code_find_object(struct vm_code *code,
 	if (wanted->source.bytes == module->bytes &&
 	    wanted->source.len == module->len)
 		request = wanted->source;
+	request.given = NULL; /* it is of the module that it holds */
 	request.bytes = module->bytes;
 	request.len = module->len;
 	request.options = code->options.options;
@@ -417,7 +418,7 @@ struct vm_code *vm_code_find_known(struct vm *vm)
 	struct vm_code *code;
 
 	if (!wanted->cache || wanted->via == VM_INTERPRETED ||
-	    wanted->without || request.fd < 0)
+	    wanted->without || (request.fd < 0 && !request.given))
 		return NULL;
 	code = calloc(1, sizeof(*code));
 	if (!code)

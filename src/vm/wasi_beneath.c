@@ -8,9 +8,11 @@
 #include "vm/wasi_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A path with ".." fails with EAGAIN when a folder moves meanwhile. */
@@ -54,6 +56,24 @@ static int wasi_beneath_kernel(int folder, const char *path, int flags,
 	return host;
 }
 
+static bool wasi_beneath_is_proc(int host)
+{
+	struct statfs fs;
+
+	return fstatfs(host, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+/* /proc/self/mem is this very process: who is granted "/" could write over
+ * what holds it in.  Where the folder itself is there, it was granted. */
+static int wasi_beneath_judge(int folder, int flags, int *host)
+{
+	if (*host < 0 || (flags & O_ACCMODE) == O_RDONLY || flags & O_PATH ||
+	    !wasi_beneath_is_proc(*host) || wasi_beneath_is_proc(folder))
+		return *host;
+	close(*host);
+	return *host = -EACCES;
+}
+
 int wasi_beneath_open(const struct wasi *wasi, int folder, const char *path,
 		      int flags, mode_t mode, int *host)
 {
@@ -61,6 +81,7 @@ int wasi_beneath_open(const struct wasi *wasi, int folder, const char *path,
 	*host = wasi->has_openat2
 			? wasi_beneath_kernel(folder, path, flags, mode)
 			: wasi_walk_open(folder, path, flags, mode);
+	wasi_beneath_judge(folder, flags, host);
 	if (*host == -EXDEV)
 		return WASI_ENOTCAPABLE;
 	return *host < 0 ? wasi_errno(-*host) : 0;

@@ -609,5 +609,75 @@ wasm from-text hello.wat -o /proc/nowhere
 [ $status = 111 ] && [ "$(wc -l <err)" = 1 ]
 ok $? "an output that cannot be: 111"
 
+# ---- for containers: all variables, code that is given, /proc -----------------
+
+cat >variables.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "environ_sizes_get"
+    (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get"
+    (func $get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (drop (call $get (i32.const 64) (i32.const 8192)))
+    (i32.store (i32.const 16) (i32.const 8192))
+    (i32.store (i32.const 20) (i32.load (i32.const 4)))
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1)
+      (i32.const 24)))))
+END
+# shellcheck disable=SC2046
+env -i $(seq -f 'N%g=x' 100) A=1 B=2 "$BROOD" run --cache off --env-all \
+	--env A=3 --env C=4 variables.wat >out 2>err
+status=$?
+[ $status = 0 ] && [ "$(tr '\0' '\n' <out | grep -c '^N.*=x$')" = 100 ] &&
+	[ "$(tr '\0' ' ' <out | grep -o 'A=.*')" = "A=3 B=2 C=4 " ]
+ok $? "--env-all: all variables, and those of --env in their place"
+"$BROOD" wasm from-text hello.wat >out 2>err
+"$BROOD" compile --cache "$folder/given" hello.wasm >out 2>err
+object=$(find given -maxdepth 1 -type f -name '????????????????????????????????????????????????????????????????')
+cp "$object" object
+chmod 666 object
+run --cache off --code object --verbose hello.wasm
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ] && grep -q ': mapped$' err
+ok $? "--code: what is given is mapped, whoever may write it"
+run --cache off --code object --verbose variables.wat
+[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+ok $? "it is run in the place of FILE"
+head -c 100 object >short
+for code in short variables.wat . /none; do
+	run --cache off --code $code --verbose hello.wasm
+	[ $status = 3 ] && grep -q ': compiled$' err || break
+done
+[ $status = 3 ] && grep -q ': compiled$' err
+ok $? "what is no code, or not there, is passed over"
+cat >proc.wat <<'END'
+(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open
+    (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "proc/self/mem")
+  (data (i32.const 96) "self/comm")
+  (func (export "_start")
+    (if (i32.ne (i32.const 2) (call $open (i32.const 3) (i32.const 1)
+        (i32.const 64) (i32.const 13) (i32.const 0) (i64.const 66) (i64.const 0)
+        (i32.const 0) (i32.const 0)))
+      (then (call $exit (i32.const 1))))
+    (if (call $open (i32.const 3) (i32.const 1)
+        (i32.const 64) (i32.const 13) (i32.const 0) (i64.const 2) (i64.const 0)
+        (i32.const 0) (i32.const 0))
+      (then (call $exit (i32.const 2))))
+    (if (call $open (i32.const 4) (i32.const 1)
+        (i32.const 96) (i32.const 9) (i32.const 0) (i64.const 66) (i64.const 0)
+        (i32.const 0) (i32.const 0))
+      (then (call $exit (i32.const 3))))))
+END
+run --dir /::/ --dir /proc::/p proc.wat
+[ $status = 0 ] && BROOD_WITHOUT=openat2 run --dir /::/ --dir /proc::/p proc.wat
+[ $status = 0 ]
+ok $? "nothing in /proc is opened for writing, but where it was granted"
 echo "1..$count"
 [ $failed = 0 ]

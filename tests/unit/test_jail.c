@@ -213,6 +213,7 @@ static const uint16_t survivors[] = {
 	SYS_time,
 	SYS_futex,
 	SYS_sched_getaffinity,
+	SYS_fstatfs,
 	SYS_getdents64,
 	SYS_restart_syscall,
 	SYS_fadvise64,

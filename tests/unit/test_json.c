@@ -110,4 +110,38 @@ TEST(written_values)
 	CHECK(bad.failed);
 }
 
+TEST(items_one_after_the_other)
+{
+	static const char list[] = " [ 1 ,{\"a\":[2]}, \"x,]\" ] ,9";
+	const char *at;
+	size_t len;
+
+	at = json_first(list + 1, &len);
+	CHECK(at && len == 1 && *at == '1');
+	at = json_next(at, &len);
+	CHECK(at && len == 9 && at[len - 1] == '}');
+	at = json_next(at, &len);
+	CHECK(at && len == 5 && *at == '"');
+	CHECK(!json_next(at, &len));
+	CHECK(!json_first("[]", &len));
+	CHECK(!json_first("[ ", &len));
+	CHECK(!json_first("{}", &len));
+	CHECK(!json_first("", &len));
+}
+
+TEST(members_with_dots)
+{
+	static const char text[] = "{\"a\":{\"b\":1,\"b.c\":\"x\"},\"d.e\":2}";
+	const char *at;
+	size_t len;
+
+	at = json_get_member(text, "a", "b.c", &len);
+	CHECK(at && len == 3 && memcmp(at, "\"x\"", 3) == 0);
+	at = json_get_member(text, "", "d.e", &len);
+	CHECK(at && len == 1 && *at == '2');
+	CHECK(!json_get_member(text, "a", "c", &len));
+	CHECK(!json_get_member(text, "a.b", "c", &len));
+	CHECK(!json_get_member("[1]", "", "a", &len));
+}
+
 TEST_MAIN

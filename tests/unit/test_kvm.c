@@ -385,6 +385,38 @@ TEST(hostile_values)
 	place_remove(steal_ptr(&folder));
 }
 
+/* By a file that is anybody's; what does not fit is tried again. */
+TEST(told_by_a_file)
+{
+	auto_free char *folder = NULL, *path = NULL, *memo = NULL;
+	auto_buf struct buf text = { 0 };
+	struct kvm_facts facts, told;
+
+	NEED_KVM();
+	folder = place_make();
+	path = file_join(folder, "told");
+	memo = file_join(folder, "brood/kvm");
+	kvm_facts_find(&facts);
+	CHECK(kvm_facts_text(&facts, &text));
+	facts.ring0_ns = 7;
+	buf_clear(&text);
+	CHECK(kvm_facts_text(&facts, &text));
+	CHECK_INT(file_replace(path, text.data, text.len, 0666, NULL), 0);
+	CHECK(unlink(memo) == 0);
+	kvm_facts_find_told(&told, path);
+	CHECK_INT(told.ring0_ns, 7);
+	CHECK(access(memo, F_OK) < 0);
+	text.data[0] = '9';
+	CHECK_INT(file_replace(path, text.data, text.len, 0666, NULL), 0);
+	kvm_facts_find_told(&told, path);
+	CHECK(access(memo, F_OK) == 0);
+	CHECK_INT(file_replace(path, "", 0, 0666, NULL), 0);
+	kvm_facts_find_told(&told, path);
+	kvm_facts_find_told(&told, folder);
+	CHECK_INT(told.usable, facts.usable);
+	place_remove(steal_ptr(&folder));
+}
+
 TEST(not_remembered_without_a_device)
 {
 	auto_free char *folder = place_make();

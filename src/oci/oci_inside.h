@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a container's process would find under a name: the kernel resolves it
+ * as if the folder were the root, so that no link and no ".." leads out. */
+#pragma once
+#include "base/err.h"
+#include "oci/oci_bundle.h"
+
+/* The regular file that the process would execute, opened for reading.  *name
+ * is its absolute path inside (malloced).  -ENOENT: there is none; bind mounts
+ * of the bundle are looked into where json is not NULL. */
+int oci_inside_open(int root, const char *json,
+		    const struct oci_process *process, char **name,
+		    struct err *err);
+/* Does it begin as a module does, with "\0asm"? */
+int oci_inside_is_module(int fd);

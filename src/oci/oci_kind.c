@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/oci_kind.h"
+#include "base/fd.h"
+#include "oci/oci_inside.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+void oci_decision_close(struct oci_decision *decision)
+{
+	fd_close(&decision->module);
+	free(decision->name);
+	decision->name = NULL;
+}
+
+/* ---- annotations ------------------------------------------------------------- */
+
+static bool kind_is(const char *text, const char *word)
+{
+	return text && strcmp(text, word) == 0;
+}
+
+static int wish_read_kind(const char *kind, struct oci_wish *wish,
+			  struct err *err)
+{
+	if (!kind)
+		return 0;
+	wish->is_told = true;
+	if (kind_is(kind, "module"))
+		wish->kind = OCI_MODULE;
+	else if (kind_is(kind, "domain"))
+		wish->kind = OCI_DOMAIN;
+	else if (!kind_is(kind, "program"))
+		return err_set(err, -EINVAL,
+			       "annotation brood.kind: none of module, domain "
+			       "and program");
+	return 0;
+}
+
+/* Others' words mean others' kinds too, which are none of ours. */
+static int wish_read_variant(const char *variant, struct oci_wish *wish,
+			     struct err *err)
+{
+	if (!kind_is(variant, "compat"))
+		return 0;
+	if (wish->is_told && wish->kind == OCI_ORDINARY)
+		return err_set(err, -EINVAL,
+			       "annotation brood.kind says a program, "
+			       "module.wasm.image/variant a module");
+	if (!wish->is_told)
+		wish->kind = OCI_MODULE;
+	wish->is_told = true;
+	return 0;
+}
+
+static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
+			       struct err *err)
+{
+	if (!isolation)
+		return 0;
+	if (!kind_is(isolation, "process") && !kind_is(isolation, "domain"))
+		return err_set(err, -EINVAL,
+			       "annotation brood.isolation: neither process "
+			       "nor domain");
+	wish->is_domain = kind_is(isolation, "domain");
+	if (wish->is_told && (wish->is_domain ? wish->kind == OCI_ORDINARY
+					      : wish->kind == OCI_DOMAIN))
+		return err_set(err, -EINVAL,
+			       "annotation brood.isolation says a %s, "
+			       "brood.kind does not",
+			       isolation);
+	return 0;
+}
+
+int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
+		  struct err *err)
+{
+	auto_free char *kind = NULL, *isolation = NULL, *variant = NULL;
+
+	*wish = (struct oci_wish){ .kind = OCI_ORDINARY };
+	if (oci_annotation(bundle, "brood.kind", &kind, err) < 0 ||
+	    oci_annotation(bundle, "brood.isolation", &isolation, err) < 0 ||
+	    oci_annotation(bundle, "module.wasm.image/variant", &variant, err) <
+		    0)
+		return -EPROTO;
+	if (wish_read_kind(kind, wish, err) < 0 ||
+	    wish_read_variant(variant, wish, err) < 0 ||
+	    wish_read_isolation(isolation, wish, err) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- the file ---------------------------------------------------------------- */
+
+static int kind_open(const struct oci_bundle *bundle,
+		     struct oci_decision *decision, struct err *err)
+{
+	const char *json = buf_string(&bundle->text);
+	auto_process struct oci_process process;
+	auto_close int root =
+		open(bundle->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd, rc;
+
+	if (root < 0)
+		return err_set(err, -errno, "open %s", bundle->root);
+	rc = oci_process_read(json, "process", &process, err);
+	if (rc < 0)
+		return rc;
+	fd = oci_inside_open(root, json, &process, &decision->name, err);
+	if (fd >= 0 && !oci_inside_is_module(fd)) {
+		fd_close(&fd);
+		return err_set(err, -ENOEXEC, "%s is no WebAssembly module",
+			       process.program);
+	}
+	decision->module = fd;
+	return fd < 0 ? fd : 0;
+}
+
+int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
+	       struct err *err)
+{
+	struct err why = { 0 };
+	struct oci_wish wish;
+	int rc = oci_wish_read(bundle, &wish, err);
+
+	*decision = (struct oci_decision){ .module = -1 };
+	if (rc < 0 || (wish.is_told && wish.kind == OCI_ORDINARY))
+		return rc;
+	rc = kind_open(bundle, decision, &why);
+	if (rc < 0 && !wish.is_told && !wish.is_domain)
+		return 0; /* who runs it finds what is wrong with it */
+	if (rc < 0) {
+		if (err)
+			*err = why;
+		return err_wrap(err, "the annotations say a module");
+	}
+	decision->kind = wish.is_domain || wish.kind == OCI_DOMAIN ? OCI_DOMAIN
+								   : OCI_MODULE;
+	return 0;
+}

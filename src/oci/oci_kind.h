@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a bundle is: by the file that its process begins with, and by what its
+ * annotations say.
+ *
+ *	brood.kind		module, domain or program
+ *	brood.isolation		process or domain, for a module
+ *	module.wasm.image/variant	compat: a module, as other runtimes are
+ *				told; compat-smart: it may be one
+ *
+ * Without annotations a module is known by its first bytes.  All else, and a
+ * "program", is an ordinary container. */
+#pragma once
+#include "oci/oci_bundle.h"
+#include <stdbool.h>
+
+enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN };
+
+struct oci_decision {
+	enum oci_kind kind;
+	int module; /* opened for reading, -1: none */
+	char *name; /* its absolute path inside */
+};
+int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
+	       struct err *err);
+void oci_decision_close(struct oci_decision *decision);
+#define auto_decision __attribute__((cleanup(oci_decision_close)))
+
+/* The annotations alone, for what is in them and for tests. */
+struct oci_wish {
+	bool is_told; /* a kind is */
+	enum oci_kind kind;
+	bool is_domain; /* as the isolation says */
+};
+int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
+		  struct err *err);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/oci_rewrite.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "oci/oci_edit.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool rewrite_is(const char *json, const char *path, const char *word)
+{
+	auto_free char *text = json_get_text(json, path);
+
+	return text && strcmp(text, word) == 0;
+}
+
+static bool rewrite_is_dev(const char *mount)
+{
+	auto_free char *to = json_get_text(mount, "destination");
+	size_t len = to ? strlen(to) : 0;
+
+	while (len > 1 && to[len - 1] == '/')
+		len--;
+	return len == 4 && memcmp(to, "/dev", 4) == 0;
+}
+
+const char *oci_place(const char *config)
+{
+	bool is_tmpfs = false;
+	const char *list, *at;
+	size_t len;
+
+	list = json_get_value(config, "mounts", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; at; at = json_next(at, &len))
+		if (rewrite_is_dev(at))
+			is_tmpfs = rewrite_is(at, "type", "tmpfs");
+	return is_tmpfs ? "/dev/.brood" : "/.brood";
+}
+
+/* ---- the process -------------------------------------------------------------- */
+
+void oci_starter_fini(struct oci_starter *starter)
+{
+	for (int i = 0; i < 3; i++)
+		free(starter->own[i]);
+}
+
+static void starter_add(struct oci_starter *starter, const char *word)
+{
+	starter->word[starter->count++] = word;
+}
+
+int oci_starter_words(const struct oci_start *start,
+		      struct oci_starter *starter, struct err *err)
+{
+	*starter = (struct oci_starter){
+		.own = { file_join(start->place, "brood"),
+			 file_join(start->place, "code"),
+			 file_join(start->place, "kvm") },
+	};
+	if (!starter->own[0] || !starter->own[1] || !starter->own[2])
+		return err_set(err, -ENOMEM, "the starter's words");
+	starter_add(starter, starter->own[0]);
+	starter_add(starter, "run");
+	starter_add(starter, "--env-all");
+	starter_add(starter, "--dir");
+	starter_add(starter, "/::/");
+	starter_add(starter, "--cache");
+	starter_add(starter, "off");
+	if (start->code) {
+		starter_add(starter, "--code");
+		starter_add(starter, starter->own[1]);
+	}
+	if (start->in_domain) {
+		starter_add(starter, "--in");
+		starter_add(starter, "domain");
+		starter_add(starter, "--require-kvm");
+	}
+	if (start->in_domain && start->kvm) {
+		starter_add(starter, "--kvm");
+		starter_add(starter, starter->own[2]);
+	}
+	starter_add(starter, start->module);
+	return 0;
+}
+
+/* In JSON, without the brackets. */
+static void rewrite_words(const struct oci_starter *starter, struct buf *to)
+{
+	struct json json;
+
+	json_start(&json, to);
+	for (int i = 0; i < starter->count; i++)
+		json_text(&json, NULL, starter->word[i]);
+}
+
+int oci_rewrite_process(struct buf *json, const char *path,
+			const struct oci_start *start, struct err *err)
+{
+	auto_free char *args = file_format("%s%sargs", path, *path ? "." : "");
+	auto_starter struct oci_starter starter;
+	auto_buf struct buf words = { 0 };
+	const char *list, *first;
+	size_t len = 0, first_len = 0;
+
+	if (oci_starter_words(start, &starter, err) < 0 || !args)
+		return err_set(err, -ENOMEM, "rewrite a process");
+	list = json_get_value(buf_string(json), args, &len);
+	first = list ? json_first(list, &first_len) : NULL;
+	if (!first)
+		return err_set(err, -EPROTO, "%s: no words", args);
+	first += first_len;
+	buf_text(&words, "[");
+	rewrite_words(&starter, &words);
+	buf_add(&words, first, (size_t)(list + len - first));
+	return words.failed ? err_set(err, -ENOMEM, "rewrite a process")
+			    : oci_edit_set(json, path, "args", words.data, err);
+}
+
+/* ---- mounts and devices ---------------------------------------------------------- */
+
+static int rewrite_mount(struct buf *text, const char *source,
+			 const char *place, const char *name, struct err *err)
+{
+	static const char *const options[] = { "bind", "ro", "nosuid",
+					       "nodev" };
+	auto_free char *to = file_join(place, name);
+	auto_buf struct buf item = { 0 };
+	struct json json;
+
+	if (!to)
+		return err_set(err, -ENOMEM, "mount %s", source);
+	json_start(&json, &item);
+	json_open(&json, NULL);
+	json_text(&json, "destination", to);
+	json_text(&json, "type", "bind");
+	json_text(&json, "source", source);
+	json_list_open(&json, "options");
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		json_text(&json, NULL, options[i]);
+	json_list_close(&json);
+	json_close(&json);
+	return item.failed ? err_set(err, -ENOMEM, "mount %s", source)
+			   : oci_edit_add(text, "", "mounts", item.data, err);
+}
+
+/* What is mounted from beside config.json is looked for from where that was. */
+static int rewrite_source(struct oci_bundle *bundle, int number,
+			  const char *mount, struct err *err)
+{
+	auto_free char *source = NULL, *whole = NULL;
+	auto_buf struct buf value = { 0 };
+	char path[32];
+	struct json json;
+	int rc = oci_text(mount, "source", &source, err);
+
+	if (rc < 0 || !source || !*source || source[0] == '/' ||
+	    !strchr(source, '/'))
+		return rc;
+	snprintf(path, sizeof path, "mounts.%d", number);
+	whole = file_join(bundle->path, source);
+	json_start(&json, &value);
+	if (whole)
+		json_text(&json, NULL, whole);
+	return !whole || value.failed
+		       ? err_set(err, -ENOMEM, "mount %s", source)
+		       : oci_edit_set(&bundle->text, path, "source", value.data,
+				      err);
+}
+
+static int rewrite_sources(struct oci_bundle *bundle, struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0; i++) {
+		char path[32];
+		const char *mount;
+		size_t len;
+
+		snprintf(path, sizeof path, "mounts.%d", i);
+		mount = json_get_value(buf_string(&bundle->text), path, &len);
+		if (!mount)
+			break;
+		rc = rewrite_source(bundle, i, mount, err);
+	}
+	return rc;
+}
+
+static bool rewrite_has_kvm(const char *config)
+{
+	const char *list, *at;
+	size_t len;
+
+	list = json_get_value(config, "linux.devices", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; at; at = json_next(at, &len))
+		if (rewrite_is(at, "path", "/dev/kvm"))
+			return true;
+	return false;
+}
+
+/* Which user the process is does not matter: the device is for all in the
+ * container. */
+static int rewrite_kvm(struct buf *text, struct err *err)
+{
+	int rc = 0;
+
+	if (!rewrite_has_kvm(buf_string(text)))
+		rc = oci_edit_add(text, "linux", "devices",
+				  "{\"path\":\"/dev/kvm\",\"type\":\"c\","
+				  "\"major\":10,\"minor\":232,"
+				  "\"fileMode\":438,\"uid\":0,\"gid\":0}",
+				  err);
+	return rc < 0 ? rc
+		      : oci_edit_add(text, "linux.resources", "devices",
+				     "{\"allow\":true,\"type\":\"c\","
+				     "\"major\":10,\"minor\":232,"
+				     "\"access\":\"rw\"}",
+				     err);
+}
+
+static int rewrite_root(struct oci_bundle *bundle, struct err *err)
+{
+	auto_buf struct buf value = { 0 };
+	struct json json;
+
+	json_start(&json, &value);
+	json_text(&json, NULL, bundle->root);
+	return value.failed ? err_set(err, -ENOMEM, "root.path")
+			    : oci_edit_set(&bundle->text, "root", "path",
+					   value.data, err);
+}
+
+int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
+		struct err *err)
+{
+	struct buf *text = &bundle->text;
+	int rc = oci_rewrite_process(text, "process", start, err);
+
+	if (rc >= 0)
+		rc = rewrite_root(bundle, err);
+	if (rc >= 0)
+		rc = rewrite_sources(bundle, err);
+	if (rc >= 0)
+		rc = rewrite_mount(text, start->starter, start->place, "brood",
+				   err);
+	if (rc >= 0 && start->code)
+		rc = rewrite_mount(text, start->code, start->place, "code",
+				   err);
+	if (rc >= 0 && start->in_domain && start->kvm)
+		rc = rewrite_mount(text, start->kvm, start->place, "kvm", err);
+	if (rc >= 0 && start->in_domain)
+		rc = rewrite_kvm(text, err);
+	return rc;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bundle's config.json for a module: its process becomes our starter, which
+ * runs the module, and what that needs is mounted.  All walls stay as they
+ * were written.
+ *
+ *	PLACE/brood	the starter, static, read-only
+ *	PLACE/code	the module's compiled code, read-only
+ *	PLACE/kvm	of a domain: what KVM can do on this machine
+ *
+ * PLACE is /dev/.brood where the bundle mounts a tmpfs on /dev, as engines
+ * do, so that nothing is made in the root file system; else /.brood, for
+ * which the runtime makes a folder there. */
+#pragma once
+#include "oci/oci_bundle.h"
+#include <stdbool.h>
+
+struct oci_start {
+	const char *module;  /* its path inside */
+	const char *starter; /* "brood", outside */
+	const char *code;    /* the object, outside; NULL: none */
+	const char *kvm;     /* what KVM can do, outside; NULL: it is tried */
+	const char *place;   /* PLACE */
+	bool in_domain;
+};
+const char *oci_place(const char *config);
+/* The starter's words, the module's path the last of them. */
+struct oci_starter {
+	const char *word[16];
+	int count;
+	char *own[3];
+};
+int oci_starter_words(const struct oci_start *start,
+		      struct oci_starter *starter, struct err *err);
+void oci_starter_fini(struct oci_starter *starter);
+#define auto_starter __attribute__((cleanup(oci_starter_fini)))
+/* The process at "path" ("process", "" where it stands alone) starts the
+ * module; behind its first word, its words stay. */
+int oci_rewrite_process(struct buf *json, const char *path,
+			const struct oci_start *start, struct err *err);
+/* bundle->text becomes the config.json of a bundle anywhere. */
+int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
+		struct err *err);

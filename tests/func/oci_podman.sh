@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# brood-oci under podman: modules in images, started, watched, stopped and
+# removed as any container; and as the usual runtime of all.
+# needs: podman conmon runc
+# timeout: 300
+# shellcheck source=tests/lib/func.sh
+. "$(dirname "$0")/../lib/func.sh"
+# shellcheck source=tests/lib/oci.sh
+. "$here/../lib/oci.sh"
+
+# podman takes no long paths.
+pod=$(mktemp -d /tmp/brood-pod.XXXXXX) || exit 1
+cat >containers.conf <<END
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+runtime = "brood"
+[engine.runtimes]
+brood = ["$folder/brood-oci"]
+END
+# Not by --runtime-flag: podman forgets that when it cleans up.
+cat >brood-oci <<END
+#!/bin/sh
+exec "$OCI" --root "$root" "\$@"
+END
+chmod +x brood-oci
+export CONTAINERS_CONF=$folder/containers.conf
+podman=(--root "$pod/images" --runroot "$pod/run" --tmpdir "$pod/tmp"
+	--storage-driver vfs --network-config-dir "$pod/net")
+pod() { # WORD...; the status is in $status
+	timeout 60 podman "${podman[@]}" "$@" >out 2>err </dev/null
+	status=$?
+}
+end_podman() {
+	pod rm --force --all --time 0
+	end_containers
+	grep -o "${pod}[^ ]*" /proc/mounts | sort -r | xargs -r umount -l
+	rm -rf "$folder" "$pod"
+}
+trap end_podman EXIT
+
+image() { # NAME FILE...
+	python3 "$here/../lib/oci_image.py" "$1.tar" "localhost/$1:1" "${@:2}"
+	pod load --input "$1.tar"
+	[ $status = 0 ]
+}
+
+image hello hello.wasm seven.wasm && image forever forever.wasm hello.wasm &&
+	image copy copy.wasm && image variables variables.wasm
+ok $? "images of modules are loaded"
+pod run --rm localhost/hello:1 Podman
+[ $status = 0 ] && [ "$(cat out)" = "Hello, Podman!" ] && [ ! -s err ] && nothing_left
+ok $? "run: a module's output"
+pod run --rm --entrypoint /seven.wasm localhost/hello:1
+[ $status = 7 ]
+ok $? "its exit code"
+pod run --rm --env "WORD=a b" localhost/variables:1
+[ $status = 0 ] && tr '\0' '\n' <out | grep -qx 'WORD=a b' && tr '\0' '\n' <out | grep -qx FROM=image
+ok $? "variables of the image and of the command"
+head -c 200000 /dev/urandom >random
+timeout 60 podman "${podman[@]}" run --rm --interactive localhost/copy:1 \
+	<random >out 2>err
+status=$?
+[ $status = 0 ] && cmp -s random out
+ok $? "standard input and output"
+mkdir volume
+chmod 777 volume
+pod run --rm --user 1000:1000 --read-only --cap-drop all \
+	--volume "$folder/volume:/volume" --env BROOD_REPORT=/volume/report \
+	localhost/hello:1
+[ $status = 0 ] && [ "$(cat out)" = "Hello, you!" ] && grep -q '"way":"mapped"' volume/report
+ok $? "another user, a read-only root, no capabilities; its code is mapped"
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	rm volume/report
+	pod run --rm --annotation brood.kind=domain --user 1000:1000 \
+		--volume "$folder/volume:/volume" \
+		--env BROOD_REPORT=/volume/report localhost/hello:1 Domain
+	[ $status = 0 ] && [ "$(cat out)" = "Hello, Domain!" ] &&
+		grep -q '"isolation":"kvm"' volume/report
+	ok $? "in a domain, with podman's own seccomp filter"
+else
+	skip "in a domain" "no /dev/kvm"
+fi
+
+pod run --detach --name one localhost/forever:1
+[ $status = 0 ]
+ok $? "run --detach"
+pod ps --format '{{.Names}} {{.Status}}'
+[ $status = 0 ] && grep -q '^one Up' out
+ok $? "ps: it is up"
+pod inspect one --format '{{.OCIRuntime}} {{.State.Running}}'
+[ "$(cat out)" = "brood true" ]
+ok $? "inspect: our runtime has it"
+pod exec one /hello.wasm Exec
+[ $status = 0 ] && [ "$(cat out)" = "Hello, Exec!" ]
+ok $? "exec of a module"
+pod exec one /none
+[ $status = 127 ]
+ok $? "exec of what is not there: 127, as with any runtime"
+pod pause one && [ $status = 0 ] && pod unpause one && [ $status = 0 ]
+ok $? "pause and unpause"
+pod stop --time 20 one
+[ $status = 0 ] && pod inspect one --format '{{.State.ExitCode}} {{.State.Status}}' && [ "$(cat out)" = "143 exited" ]
+ok $? "stop: its signal ends it, and no other is needed"
+pod start one
+[ $status = 0 ] && pod kill --signal KILL one && pod wait one && [ "$(cat out)" = 137 ]
+ok $? "start again; kill"
+pod rm one
+[ $status = 0 ] && nothing_left
+ok $? "rm leaves nothing"
+pod run --name logged localhost/hello:1 Log
+pod logs logged
+[ "$(cat out)" = "Hello, Log!" ] && pod rm logged && [ $status = 0 ]
+ok $? "logs"
+
+printf '\0asm\1\0\0\0\377' >broken.wasm
+image broken broken.wasm
+pod run --rm localhost/broken:1
+[ $status = 126 ] && grep -q 'broken.wasm: at 0x8' err && nothing_left
+ok $? "a module that is none: podman tells our line"
+pod run --rm --annotation brood.kind=nothing localhost/hello:1
+[ $status = 126 ] && grep -q 'annotation brood.kind' err && nothing_left
+ok $? "so it does of annotations"
+
+if [ -x /bin/busybox ] && ! readelf -lW /bin/busybox | grep -q INTERP; then
+	cp /bin/busybox .
+	image native busybox
+	pod run --rm localhost/native:1 sh -c 'echo native; exit 3'
+	[ $status = 3 ] && [ "$(cat out)" = native ] && [ ! -e "$root.brood/native" ]
+	ok $? "an ordinary container under the same runtime"
+else
+	skip "an ordinary container under the same runtime" "no static busybox"
+fi
+
+for i in $(seq 12); do
+	timeout 100 podman "${podman[@]}" run --rm localhost/hello:1 N \
+		>"many.$i" 2>"many-err.$i" </dev/null &
+done
+wait
+status=$?
+[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "12 Hello, N!" ] && nothing_left
+ok $? "12 at once"
+pod ps --all --quiet
+[ $status = 0 ] && [ ! -s out ] && ! pgrep -f "conmon.*$pod" >/dev/null
+ok $? "no container and no monitor is left"
+echo "1..$count"
+[ $failed = 0 ]

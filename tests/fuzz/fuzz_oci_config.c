@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any text as a bundle's config.json: it is refused with a reason, or what is
+ * made of it is JSON again, starts with the starter, and has all its mounts. */
+#include "base/fd.h"
+#include "base/json.h"
+#include "oci/oci_bundle.h"
+#include "oci/oci_kind.h"
+#include "oci/oci_rewrite.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+	if (!holds)
+		__builtin_trap();
+}
+
+static void look_process(const struct oci_bundle *bundle)
+{
+	auto_process struct oci_process process;
+	struct err err = { 0 };
+
+	if (oci_process_read(buf_string(&bundle->text), "process", &process,
+			     &err) < 0)
+		must(err.text[0]);
+	else
+		must(process.cwd != NULL);
+}
+
+static void look_rewritten(struct oci_bundle *bundle)
+{
+	const struct oci_start start = { .module = "/m",
+					 .starter = "/s",
+					 .code = "/c",
+					 .place = oci_place(
+						 buf_string(&bundle->text)),
+					 .in_domain = true };
+	auto_free char *first = NULL;
+	struct err err = { 0 };
+
+	if (oci_rewrite(bundle, &start, &err) < 0) {
+		must(err.text[0]);
+		return;
+	}
+	must(json_check(bundle->text.data, bundle->text.len, NULL) == 0);
+	first = json_get_text(bundle->text.data, "process.args.0");
+	must(first && strncmp(first, start.place, strlen(start.place)) == 0);
+	must(strstr(bundle->text.data, "\"source\":\"/c\"") != NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	auto_bundle struct oci_bundle bundle = { .path = strdup("/b"),
+						 .root = strdup("/b/r") };
+	struct err err = { 0 };
+	struct oci_wish wish;
+
+	buf_add(&bundle.text, data, size);
+	if (json_check(buf_string(&bundle.text), bundle.text.len, NULL) < 0 ||
+	    strlen(buf_string(&bundle.text)) != size)
+		return 0;
+	if (oci_wish_read(&bundle, &wish, &err) < 0)
+		must(err.text[0]);
+	look_process(&bundle);
+	look_rewritten(&bundle);
+	return 0;
+}
