@@ -118,7 +118,7 @@ AOTC_CLANG ?= $(shell command -v clang-19)
 HAVE_AOTC := $(if $(LLVM_CONFIG),$(AOTC_CLANG))
 PRODUCTS += $(if $(HAVE_AOTC),$(BUILD)/brood-aotc)
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
-	image machine app doctor
+	image machine app node doctor
 
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -87,6 +87,7 @@ CLI_VERB(machine);
 CLI_VERB(machine_image); /* behind "machine" */
 CLI_VERB(image);
 CLI_VERB(app);
+CLI_VERB(node);
 CLI_VERB(doctor);
 CLI_VERB(man);
 CLI_VERB(completions);

@@ -21,6 +21,7 @@ const struct cli_verb cli_verbs[] = {
 	{ &machine_args,     machine_run,     false },
 	{ &app_args,	     app_run,	      false },
 	{ &image_args,	     image_run,	      false },
+	{ &node_args,	     node_run,	      false },
 	{ &doctor_args,	     doctor_run,      false },
 	{ &man_args,	     man_run,	      false },
 	{ &completions_args, completions_run, false },
