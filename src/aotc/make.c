@@ -197,6 +197,7 @@ static void make_set_options(void)
 		"-large-interval-size-threshold=50",
 		"-large-interval-freq-threshold=32",
 		"-tail-dup-size=4",
+		"-tail-dup-succ-size=66",
 		"-x86-cmov-converter-threshold=100",
 	};
 	static bool is_set;
