@@ -26,7 +26,7 @@ export BUILD BROOD="${BROOD:-$BUILD/brood}" TMPDIR="$folder/tmp"
 export HOME="$folder/home" XDG_CACHE_HOME="$folder/cache"
 export XDG_RUNTIME_DIR="$folder/run" XDG_DATA_HOME="$folder/data"
 export BROOD_IMAGES="$folder/images" KERNELS_IN="$folder/programs"
-export STARTS="${STARTS:-200}"
+export STARTS="${STARTS:-200}" BROOD_OPTIMISE=0
 unset BROOD_REPORT BROOD_APPS LD_LIBRARY_PATH
 mkdir -m 700 "$TMPDIR" "$HOME" "$XDG_CACHE_HOME" "$XDG_RUNTIME_DIR" \
 	"$XDG_DATA_HOME" "$KERNELS_IN"

@@ -19,7 +19,8 @@ it compiled before.  (10 %-90 %), the median over ours from the cache, and, for
 machines that do something else as well, CPU time.
 
 optimise: what that takes, beside wasmtime's compiler: CPU time, memory, and
-functions that were made.  One time each, since it takes long.
+functions that were made.  One time each, since it takes long.  What is hot in
+SQLite and CRuby is told by the work of "run", in kernels by their loops.
 
 run, CPU time of the whole process: the kernels of wasm.py, compiled; SQLite
 (programs/work.sql) and CRuby (programs/work.rb) from the cache.
@@ -90,6 +91,18 @@ def missing(name):
     return f"{name.upper()}= names none"
 
 
+def work(programs):
+    """{name: (words, what it reads)}"""
+    found = {}
+    if "sqlite" in programs:
+        found["sqlite"] = ([programs["sqlite"], ":memory:"],
+                           os.path.join(PROGRAMS, "work.sql"))
+    if "ruby" in programs:
+        with open(os.path.join(PROGRAMS, "work.rb")) as f:
+            found["ruby"] = [programs["ruby"], "-e", f.read()], "/dev/null"
+    return found
+
+
 class Places:
     """Programs, engines and the ways in which these start those."""
 
@@ -99,7 +112,9 @@ class Places:
         self.programs = {name: path for name in ("ruby", "sqlite")
                          if (path := program(name)) and fill(path)}
         self.init = os.environ.get("RUBY_INIT")
-        self.optimised = optimise.Optimised()
+        self.work = work(self.programs)
+        self.optimised = optimise.Optimised(
+            {words[0]: (words, stdin) for words, stdin in self.work.values()})
         self.others = others()
         self.wasmtime = next((e.command[0] for e in self.others
                               if e.name == "wasmtime"), None)
@@ -480,7 +495,7 @@ def kernel_engines(places):
     return ours + peers
 
 
-def run_program(places, row, words, stdin="/dev/null"):
+def run_program(places, row, words, stdin):
     """CPU time, of those that compile: what interprets is in bench-wasm."""
     commands, want = {}, None
     if row == "sqlite":
@@ -503,17 +518,8 @@ def run_program(places, row, words, stdin="/dev/null"):
 
 
 def bench_programs(places):
-    found = {}
-    if "sqlite" in places.programs:
-        found["sqlite"] = run_program(
-            places, "sqlite", [places.programs["sqlite"], ":memory:"],
-            os.path.join(PROGRAMS, "work.sql"))
-    if "ruby" in places.programs:
-        with open(os.path.join(PROGRAMS, "work.rb")) as f:
-            code = f.read()
-        found["ruby"] = run_program(places, "ruby",
-                                    [places.programs["ruby"], "-e", code])
-    return found
+    return {row: run_program(places, row, words, stdin)
+            for row, (words, stdin) in places.work.items()}
 
 
 def program_cell(row, name):

@@ -21,7 +21,7 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/brood-bench.XXXXXX") || exit 1
 export BUILD KERNEL BROOD="${BROOD:-$BUILD/brood}" TMPDIR="$folder/tmp"
 export HOME="$folder/home" XDG_CACHE_HOME="$folder/cache"
 export XDG_RUNTIME_DIR="$folder/run" XDG_DATA_HOME="$folder/data"
-export BROOD_IMAGES="$folder/images"
+export BROOD_IMAGES="$folder/images" BROOD_OPTIMISE=0
 unset BROOD_REPORT
 trap '"$BROOD" machine stop --all --now >/dev/null 2>&1
 	"$BROOD" stop --all >/dev/null 2>&1

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Part of cache.py: modules as "brood compile --optimise" leaves them, in a
 cache for each kind of it, and what that took.  It takes long, so that each
-module is done once; what is measured is that one time.  A run counts as
+module is done once; what is measured is that one time.  What is hot a profile tells,
+of two runs of the same work before, where there is some.  A run counts as
 optimised if it maps an object that has such functions, else it is a failure.
 The cache is named by BROOD_CACHE: brood run looks for small modules in none
 that is not.
@@ -23,6 +24,7 @@ BROOD = os.environ["BROOD"]
 KINDS = ("hot", "all")
 WANTED = os.environ.get("OPTIMISE", " ".join(KINDS)).split()
 LOOK_S = 0.05
+PROFILED_RUNS = 2
 NAMES = {"hot": "brood, hot", "all": "brood, optimised"}
 CRUBY_CPU_S, CRUBY_PEAK_MB = 30, 600
 
@@ -141,14 +143,24 @@ def mapped(kind, words):
 class Optimised:
     """What has been made so far: figures by (kind, path)."""
 
-    def __init__(self):
-        self.made, self.why = {}, missing()
+    def __init__(self, work):
+        """work: {path: (words, what it reads)}, to find what is hot"""
+        self.made, self.why, self.work = {}, missing(), work
         if self.why:
             say(f"the optimiser is left out: {self.why}")
         for kind in KINDS:
             os.makedirs(folder(kind))
 
+    def profile(self, path):
+        words, stdin = self.work[path]
+        for _ in range(PROFILED_RUNS):
+            run = Run(engine("hot").run(words), stdin)
+            if run.status != 0:
+                complain(f"{NAMES['hot']} cannot run {path}: {run.why}")
+
     def compile(self, kind, path):
+        if kind == "hot" and path in self.work:
+            self.profile(path)
         log = os.path.join(HERE, "optimise.log")
         run = Watched([f"BROOD_CACHE={folder(kind)}", BROOD, "compile",
                        f"--optimise={kind}", "--json", path], log)

@@ -4,6 +4,9 @@
 #include "aotc/aotc.h"
 #include <stdlib.h>
 
+/* Of a table's ways: an interpreter's; LLVM repeats none of more (make.c). */
+enum { CONTROL_TABLE_LEAST = 8, CONTROL_TABLE_MOST = 64 };
+
 static struct aotc_label *control_label(struct aotc_body *body, uint32_t depth)
 {
 	return &body->labels[body->label_count - 1 - depth];
@@ -280,6 +283,45 @@ static LLVMBasicBlockRef control_way(struct aotc_body *body, uint32_t depth)
 	return way;
 }
 
+static bool control_is_in_loop(const struct aotc_body *body)
+{
+	for (uint32_t i = 0; i < body->label_count; i++)
+		if (body->labels[i].kind == AOTC_LOOP)
+			return true;
+	return false;
+}
+
+/* All that are past the end are one of it: without a branch for these, what
+ * chooses the way is short, and LLVM can repeat it where it is gone to. */
+static LLVMValueRef control_clamp(struct aotc_body *body, LLVMValueRef index,
+				  uint32_t count)
+{
+	LLVMValueRef end = aotc_i32(body->aotc, count);
+	LLVMValueRef is_past =
+		LLVMBuildICmp(body->build, LLVMIntUGT, index, end, "");
+
+	return LLVMBuildSelect(body->build, is_past, end, index, "");
+}
+
+static LLVMValueRef control_switch(struct aotc_body *body, LLVMValueRef index,
+				   LLVMBasicBlockRef otherwise, uint32_t count)
+{
+	LLVMBasicBlockRef here = LLVMGetInsertBlock(body->build), nowhere;
+	LLVMValueRef table;
+
+	if (count < CONTROL_TABLE_LEAST || count > CONTROL_TABLE_MOST ||
+	    !control_is_in_loop(body))
+		return LLVMBuildSwitch(body->build, index, otherwise, count);
+	nowhere = aotc_block(body);
+	LLVMPositionBuilderAtEnd(body->build, nowhere);
+	LLVMBuildUnreachable(body->build);
+	LLVMPositionBuilderAtEnd(body->build, here);
+	index = control_clamp(body, index, count);
+	table = LLVMBuildSwitch(body->build, index, nowhere, count + 1);
+	LLVMAddCase(table, aotc_i32(body->aotc, count), otherwise);
+	return table;
+}
+
 static void control_table(struct aotc_body *body,
 			  const struct wasm_immediates *immediates)
 {
@@ -299,8 +341,7 @@ static void control_table(struct aotc_body *body,
 			if (!ways[depths[i]])
 				ways[depths[i]] = control_way(body, depths[i]);
 		}
-		table = LLVMBuildSwitch(body->build, index, ways[depths[count]],
-					count);
+		table = control_switch(body, index, ways[depths[count]], count);
 		for (uint32_t i = 0; i < count; i++)
 			LLVMAddCase(table, aotc_i32(body->aotc, i),
 				    ways[depths[i]]);

@@ -196,7 +196,9 @@ static void make_set_options(void)
 		"-enable-shrink-wrap=false",
 		"-large-interval-size-threshold=50",
 		"-large-interval-freq-threshold=32",
+		"-cgpp-huge-func=50", /* of blocks: looks only at new ones */
 		"-tail-dup-size=4",
+		"-tail-dup-succ-size=66",
 		"-x86-cmov-converter-threshold=100",
 	};
 	static bool is_set;

@@ -54,7 +54,8 @@ static const struct args_option compile_options[] = {
 	  .value = "TIME",
 	  .kind = ARGS_MS,
 	  .offset = offsetof(struct compile_options, optimise.chunk_ms),
-	  .help = "CPU time for one process of it (60s)" },
+	  .help = "CPU time for one process of it (60s; small ones have "
+		  "less)" },
 	{ .name = "--memory-limit",
 	  .value = "SIZE",
 	  .kind = ARGS_NUMBER,
@@ -100,8 +101,9 @@ const struct args_verb compile_args = {
 		"code that was there before; those that run keep theirs. "
 		"Modules with tail calls are not optimised. --optimise=hot "
 		"takes only the functions in which runs have spent their "
-		"time, and small ones that they call; where no run was long "
-		"enough to tell, those that have loops.\n\n"
+		"time, and small ones that they call, but not large ones that "
+		"are little used; where no run was long enough to tell, those "
+		"with the most loops, as many as take about 25 seconds.\n\n"
 		"That is also done by itself. \"brood run\" counts where the "
 		"time goes; when a second of CPU time has come together, and "
 		"what is hot is not optimised, it starts \"brood compile "
