@@ -51,7 +51,9 @@ static int aot_by_density(const void *a, const void *b)
 
 	if (l != r)
 		return l < r ? 1 : -1;
-	return left->function < right->function ? -1 : 1;
+	return left->function < right->function
+		       ? -1
+		       : left->function > right->function;
 }
 
 /* "worth": of all that are taken, at least, if there are as many. */

@@ -38,12 +38,12 @@ static const struct wasm_limits *access_limits(const struct aotc_body *body,
 	return &body->aotc->module->memories[memory].limits;
 }
 
-/* Does an access outside fault by itself? */
-static bool access_is_guarded(const struct aotc_body *body, uint32_t memory)
+bool aotc_is_guarded(const struct aotc *aotc, uint32_t memory)
 {
-	const struct wasm_limits *limits = access_limits(body, memory);
+	const struct wasm_limits *limits =
+		&aotc->module->memories[memory].limits;
 
-	return memory == 0 && !(body->aotc->options & CODE_CHECKED) &&
+	return memory == 0 && !(aotc->options & CODE_CHECKED) &&
 	       !limits->is64 && limits->page_log2 == 16;
 }
 
@@ -144,7 +144,7 @@ LLVMValueRef aotc_address(struct aotc_body *body, unsigned operation,
 					   aotc->i64, ""),
 		     at;
 
-	if (access_is_guarded(body, memory) && !is_atomic)
+	if (aotc_is_guarded(aotc, memory) && !is_atomic)
 		return access_guarded(body, index, immediates->value);
 	at = access_checked(body, index, immediates->value, width, memory);
 	if (is_atomic)

@@ -175,6 +175,8 @@ LLVMValueRef aotc_load(struct aotc_body *body, LLVMTypeRef type,
 /* Where an access is: the address is on the stack. */
 LLVMValueRef aotc_address(struct aotc_body *body, unsigned operation,
 			  const struct wasm_immediates *immediates);
+/* Does an access outside of the memory fault by itself? */
+bool aotc_is_guarded(const struct aotc *aotc, uint32_t memory);
 /* Of "width" bytes, all of them within. */
 LLVMValueRef aotc_place(struct aotc_body *body, LLVMValueRef index,
 			uint64_t width, uint32_t memory);

@@ -430,17 +430,20 @@ static bool body_is_arithmetic(unsigned operation)
 	case WASM_OP_F64_MUL:
 	case WASM_OP_F64_DIV:
 	case WASM_OP_F64_SQRT:
-	case WASM_OP_F32X4_SPLAT:
-	case WASM_OP_F64X2_SPLAT: return true;
+	case WASM_OP_F32X4_SPLAT: return true;
 	}
 	return body_is_vector_arithmetic(operation);
 }
 
+/* All of its result is from memory. */
 static bool body_loads(unsigned operation)
 {
 	const struct wasm_operation_info *info = &wasm_operations[operation];
 
-	return info->operands[0] == 'a' && info->results[0];
+	return info->operands[0] == 'a' && info->results[0] &&
+	       info->immediates[1] != WASM_IMM_LANE &&
+	       operation != WASM_OP_V128_LOAD32_ZERO &&
+	       operation != WASM_OP_V128_LOAD64_ZERO;
 }
 
 /* Arithmetic of floats that are not known has a result that is not, for what

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* LLVM's pipeline, by its own language, because there alone a pass can be put
+ * into the middle of it. */
 #include "aotc/passes.h"
 #include "aotc/ranges.hpp"
 #include <llvm/IR/Module.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Finds the loops whose accesses grow by constants, looks at the whole range
+ * of each in front of the loop, and makes two of it: one in which nothing can
+ * trap, and one as it was. */
 #include "aotc/ranges.hpp"
 #include <llvm/Analysis/ValueTracking.h>
 #include <llvm/IR/IntrinsicInst.h>
@@ -46,12 +49,22 @@ std::optional<int64_t> Ranged::distance(const Line &from, const Line &to) const
 	return constant->getAPInt().getSExtValue();
 }
 
+/* In front of the loop nothing may be divided that the loop would not. */
+bool Ranged::is_computable(const SCEV *value) const
+{
+	SCEVExpander expand(k.scev, k.function.getDataLayout(), "range");
+
+	return expand.isSafeToExpandAt(
+		value, loop.getLoopPreheader()->getTerminator());
+}
+
 namespace
 {
 
 constexpr unsigned loop_most = 400; /* instructions: it will be there twice */
 constexpr unsigned turns_least = 8;
-constexpr unsigned cost_most = 24; /* of the number of turns */
+constexpr unsigned cost_most = 24;	/* of the number of turns */
+constexpr int64_t turns_together = 256; /* that LLVM may unroll */
 
 /* ---- is it one ------------------------------------------------------------------ */
 
@@ -201,20 +214,61 @@ bool see(Ranged &of, Instruction &instruction)
 	return !instruction.mayHaveSideEffects();
 }
 
-/* Words that are stored and loaded as floats would be known to LLVM, neutral
- * ones too (body.c). */
-bool knows_floats(const Ranged &of)
+bool is_real(const Type *type)
 {
-	bool stores_words = false, loads_floats = false;
+	return type->getScalarType()->isFloatingPointTy();
+}
 
-	for (const Access &access : of.accesses)
-		if (const auto *store = dyn_cast<StoreInst>(access.instruction))
-			stores_words |= isa<Constant>(store->getValueOperand());
-		else
-			loads_floats |= access.instruction->getType()
-						->getScalarType()
-						->isFloatingPointTy();
-	return stores_words && loads_floats;
+bool is_of_reals(const Instruction &instruction)
+{
+	if (is_real(instruction.getType()) && !isa<LoadInst>(instruction))
+		return true;
+	return any_of(instruction.operands(),
+		      [](const Use &use) { return is_real(use->getType()); }) &&
+	       !isa<StoreInst>(instruction);
+}
+
+/* May one turn load what it, or one not far from it, has stored?  Further ones
+ * are not looked at together. */
+bool is_near(const Ranged &of, const Access &store, const Access &load)
+{
+	auto distance = of.distance(store.at, load.at);
+
+	return distance && std::abs(*distance) <=
+				   std::abs(load.at.step) * turns_together + 64;
+}
+
+/* A load of what was stored as the same type of float tells LLVM nothing. */
+bool is_told(const Access &store, const Access &load)
+{
+	const Type *type = load.instruction->getType();
+
+	return is_real(type) && !type->isVectorTy() &&
+	       type == getLoadStoreType(store.instruction);
+}
+
+/* Arithmetic on what is stored and loaded as another kind of number, or that
+ * is promoted and demoted on the way: LLVM would know what it must not
+ * (body.c). */
+bool knows_reals(const Ranged &of)
+{
+	bool has_reals = false, has_demotion = false;
+
+	for (BasicBlock *block : of.loop.blocks())
+		for (Instruction &instruction : *block) {
+			has_reals |= is_of_reals(instruction);
+			has_demotion |= isa<FPTruncInst>(instruction);
+		}
+	if (!has_reals)
+		return false;
+	for (const Access &store : of.accesses)
+		for (const Access &load : of.accesses)
+			if (isa<StoreInst>(store.instruction) &&
+			    isa<LoadInst>(load.instruction) &&
+			    (has_demotion || !is_told(store, load)) &&
+			    is_near(of, store, load))
+				return true;
+	return false;
 }
 
 bool is_counted(Ranged &of)
@@ -224,11 +278,24 @@ bool is_counted(Ranged &of)
 
 	if (!of.loop.getExitingBlock() || !of.loop.getUniqueExitBlock() ||
 	    of.loop.getExitingBlock() != of.loop.getLoopLatch() ||
+	    !isa<BranchInst>(of.loop.getLoopLatch()->getTerminator()) ||
 	    (most && most < turns_least))
 		return false;
 	of.turns = scev.getBackedgeTakenCount(&of.loop);
 	return !isa<SCEVCouldNotCompute>(of.turns) &&
 	       of.turns->getType()->getIntegerBitWidth() <= 64;
+}
+
+bool is_all_computable(const Ranged &of)
+{
+	return of.is_computable(of.turns) &&
+	       all_of(of.accesses,
+		      [&](const Access &access) {
+			      return of.is_computable(access.at.first);
+		      }) &&
+	       all_of(of.indices, [&](const Bundle &bundle) {
+		       return of.is_computable(bundle.line.first);
+	       });
 }
 
 bool find(Ranged &of)
@@ -241,7 +308,8 @@ bool find(Ranged &of)
 		for (Instruction &instruction : *block)
 			if (++count > loop_most || !see(of, instruction))
 				return false;
-	return !of.accesses.empty() && !knows_floats(of);
+	return !of.accesses.empty() && !knows_reals(of) &&
+	       is_all_computable(of);
 }
 
 /* ---- the check -------------------------------------------------------------------- */
@@ -270,7 +338,7 @@ struct Check {
 };
 
 /* From the first turn to the last one all is between "low" and "high".  Turns
- * have 32 bits, and so have steps. */
+ * have 32 bits, steps 30. */
 void check_bundle(Check &check, const Bundle &bundle, Value *most)
 {
 	IRBuilder<> &build = check.build;
@@ -396,8 +464,7 @@ void split(Ranged &of)
 
 	if (check.expand.isHighCostExpansion(of.turns, &of.loop, cost_most,
 					     &of.k.target,
-					     before->getTerminator()) ||
-	    !check.expand.isSafeToExpandAt(of.turns, before->getTerminator()))
+					     before->getTerminator()))
 		return;
 	check_all(check);
 	make_slow(of, before, check.all);

@@ -61,6 +61,8 @@ struct Ranged {
 	 * what is the same place by the value. */
 	void
 	set_places(llvm::function_ref<llvm::Value *(const Line &)> place) const;
+	/* In front of the loop, without a trap. */
+	bool is_computable(const llvm::SCEV *value) const;
 	/* From one to the other, where that is the same in each turn. */
 	std::optional<int64_t> distance(const Line &from, const Line &to) const;
 };

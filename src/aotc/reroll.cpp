@@ -23,6 +23,7 @@ constexpr int64_t copies_most = 16;
 struct Pair {
 	Instruction *first, *copy;
 	int64_t turn;
+	bool is_line; /* both are numbers on a line */
 
 	bool operator<(const Pair &other) const
 	{
@@ -42,8 +43,8 @@ struct Reroll {
 	Ranged &of;
 	BasicBlock &block;
 	int64_t copies = 0;
-	std::set<Pair> pairs = {};		  /* known to be so */
-	std::map<Instruction *, Line> lines = {}; /* first ones, of 64 bits */
+	std::set<Pair> pairs = {}, refused = {}; /* known to be so, or not */
+	std::vector<Pair> found = {};		 /* "pairs", in their order */
 	SmallVector<Instruction *, 8> later_stores = {};
 	SmallVector<Sum, 4> sums = {};
 };
@@ -87,8 +88,7 @@ bool is_further(Reroll &r, Instruction *first, Instruction *copy, int64_t turn)
 	if (!distance || distance->getAPInt().getSExtValue() !=
 				 step_of(r, from) / r.copies * turn)
 		return false;
-	r.lines[first] = { from->getStart(), step_of(r, from) };
-	return true;
+	return r.of.is_computable(from->getStart());
 }
 
 bool is_next_access(const Reroll &r, const Instruction *first,
@@ -101,6 +101,19 @@ bool is_next_access(const Reroll &r, const Instruction *first,
 		return false;
 	return r.of.distance(from->at, to->at) ==
 	       from->at.step / r.copies * turn;
+}
+
+void add_pair(Reroll &r, const Pair &pair)
+{
+	if (r.pairs.insert(pair).second)
+		r.found.push_back(pair);
+}
+
+/* What was found for a group that is none. */
+void forget_pairs(Reroll &r, size_t kept)
+{
+	for (; r.found.size() > kept; r.found.pop_back())
+		r.pairs.erase(r.found.back());
 }
 
 bool is_copy(Reroll &r, Value *first, Value *copy, int64_t turn);
@@ -125,8 +138,6 @@ bool are_copies_crossed(Reroll &r, Instruction *first, Instruction *copy,
 bool is_same_work(Reroll &r, Instruction *first, Instruction *copy,
 		  int64_t turn)
 {
-	if (is_further(r, first, copy, turn))
-		return true;
 	if (isa<PHINode>(first) || first->getType() != copy->getType() ||
 	    !first->isSameOperationAs(copy))
 		return false;
@@ -146,11 +157,15 @@ bool is_copy(Reroll &r, Value *first, Value *copy, int64_t turn)
 	if (!one || !other || r.of.loop.isLoopInvariant(one) ||
 	    r.of.loop.isLoopInvariant(other))
 		return false;
-	if (r.pairs.count({ one, other, turn }))
-		return true;
-	if (!is_same_work(r, one, other, turn))
+	Pair pair = { one, other, turn, is_further(r, one, other, turn) };
+
+	if (r.pairs.count(pair) || r.refused.count(pair))
+		return r.pairs.count(pair);
+	if (!pair.is_line && !is_same_work(r, one, other, turn)) {
+		r.refused.insert(pair);
 		return false;
-	r.pairs.insert({ one, other, turn });
+	}
+	add_pair(r, pair);
 	return true;
 }
 
@@ -180,10 +195,11 @@ bool take_copies(const Reroll &r, SmallVectorImpl<T> &left, const Is &is)
 /* "left": without the first.  Returns whether all are first ones or copies;
  * "is" tells whether one is the copy of another. */
 template <typename T, typename Is>
-bool group(const Reroll &r, SmallVector<T, 16> left, SmallVectorImpl<T> &firsts,
+bool group(Reroll &r, SmallVector<T, 16> left, SmallVectorImpl<T> &firsts,
 	   const Is &is)
 {
 	for (size_t i = 0; i < left.size();) {
+		size_t kept = r.found.size();
 		T first = left[i];
 
 		left.erase(left.begin() + (ptrdiff_t)i);
@@ -193,6 +209,7 @@ bool group(const Reroll &r, SmallVector<T, 16> left, SmallVectorImpl<T> &firsts,
 			firsts.push_back(first);
 			i = 0;
 		} else {
+			forget_pairs(r, kept);
 			left.insert(left.begin() + (ptrdiff_t)i, first);
 			i++;
 		}
@@ -213,7 +230,7 @@ bool group_stores(Reroll &r)
 		    !is_copy(r, first->getOperand(0), copy->getOperand(0),
 			     turn))
 			return false;
-		r.pairs.insert({ first, copy, turn });
+		add_pair(r, { first, copy, turn, false });
 		return true;
 	};
 
@@ -359,13 +376,27 @@ bool is_order_kept(const Reroll &r)
 	return true;
 }
 
+/* A first one is a number on a line for all of its copies, or for none. */
+bool are_lines_clear(const Reroll &r)
+{
+	std::map<const Instruction *, bool> is_line;
+
+	return all_of(r.found, [&](const Pair &pair) {
+		return is_line.try_emplace(pair.first, pair.is_line)
+			       .first->second == pair.is_line;
+	});
+}
+
 /* What is behind the loop may only know sums, and numbers that grow. */
 bool is_left_computable(const Reroll &r)
 {
 	for (const PHINode &phi : r.of.loop.getUniqueExitBlock()->phis()) {
 		Value *value = phi.getIncomingValueForBlock(&r.block);
 
-		if (!r.of.loop.isLoopInvariant(value) && !grown(r, value) &&
+		const auto *number = grown(r, value);
+
+		if (!r.of.loop.isLoopInvariant(value) &&
+		    !(number && r.of.is_computable(number->getStart())) &&
 		    none_of(r.sums,
 			    [&](const Sum &sum) { return sum.last == value; }))
 			return false;
@@ -377,7 +408,7 @@ bool is_rolled(Reroll &r)
 {
 	return group_stores(r) && group_phis(r) &&
 	       (!r.later_stores.empty() || !r.sums.empty()) &&
-	       is_order_kept(r) && is_left_computable(r);
+	       are_lines_clear(r) && is_order_kept(r) && is_left_computable(r);
 }
 
 /* ---- one turn ------------------------------------------------------------------------------ */
@@ -496,8 +527,24 @@ void delete_unused(BasicBlock &block)
 	}
 }
 
+/* First ones, and what they are. */
+std::map<Instruction *, Line> find_lines(const Reroll &r)
+{
+	std::map<Instruction *, Line> lines;
+
+	for (const Pair &pair : r.found)
+		if (pair.is_line) {
+			const auto *number = grown(r, pair.first);
+
+			lines[pair.first] = { number->getStart(),
+					      step_of(r, number) };
+		}
+	return lines;
+}
+
 void make_turn(Reroll &r)
 {
+	std::map<Instruction *, Line> lines = find_lines(r);
 	Turn turn(r);
 
 	leave_last(turn);
@@ -515,8 +562,8 @@ void make_turn(Reroll &r)
 	});
 	for (const Sum &sum : r.sums)
 		sum_up(turn, sum);
-	for (const auto &[instruction, line] : r.lines)
-		instruction->replaceAllUsesWith(value_in_turn(turn, line));
+	for (const auto &[first, line] : lines)
+		first->replaceAllUsesWith(value_in_turn(turn, line));
 	for (Instruction *store : r.later_stores)
 		store->eraseFromParent();
 	delete_unused(r.block);

@@ -383,14 +383,14 @@ static int unit_fail(struct err *err, const char *what, char *why)
 	return err->code;
 }
 
-/* Only memory 0 faults by itself; of one that threads share each access is
- * one. */
+/* Where it does not fault by itself it is looked at anyway; of one that threads
+ * share each access is one. */
 static bool unit_has_ranges(const struct aotc *aotc)
 {
 	const struct wasm_module *module = aotc->module;
 
-	return module->memory_count && !module->memories[0].limits.is_shared &&
-	       !(aotc->options & CODE_CHECKED);
+	return module->memory_count && aotc_is_guarded(aotc, 0) &&
+	       !module->memories[0].limits.is_shared;
 }
 
 /* In debug builds of ours, and by AOTC_CHECK, LLVM looks at what it is given. */

@@ -48,7 +48,7 @@ struct loop {
 	uint32_t turns, at[LINES], offset[LINES];
 	uint32_t odd; /* the copy that does something else; copies: none */
 	uint32_t order[COPIES_MOST], ends;
-	bool is_indexed, is_conditional;
+	bool is_indexed, is_conditional, is_masked;
 };
 
 /* Within, at the end, beyond it, or such that it wraps. */
@@ -98,6 +98,7 @@ static void choose(struct source *from, struct loop *loop)
 		.turns = 1 + below(from, one_in(from, 4) ? 8 : 150),
 		.is_indexed = one_in(from, 2),
 		.is_conditional = one_in(from, 6),
+		.is_masked = one_in(from, 5),
 		.ends = below(from, 4),
 	};
 	loop->step = (int32_t)loop->kind->bytes;
@@ -155,11 +156,16 @@ static void put_number(struct source *to, const struct loop *loop,
 
 	if (kind->is_real)
 		buf_format(to->text, "(%s.convert_i32_u ", kind->type);
-	else if (kind->bytes == 8 || strcmp(kind->type, "i64") == 0)
+	else if (strcmp(kind->type, "i64") == 0)
 		buf_text(to->text, "(i64.extend_i32_s ");
 	else
 		buf_text(to->text, "(i32.add (i32.const 7) ");
-	buf_format(to->text, "(i32.add (local.get $n) (i32.const %u)))", copy);
+	buf_format(to->text,
+		   loop->is_masked
+			   ? "(i32.and (i32.const -4) (i32.add (local.get $n)"
+			     " (i32.const %u))))"
+			   : "(i32.add (local.get $n) (i32.const %u)))",
+		   copy);
 }
 
 static void put_value(struct source *to, const struct loop *loop, uint32_t copy)
