@@ -178,6 +178,7 @@ struct index_change {
 	const char *name;
 	const struct layout_blob *manifest;
 	struct json *json;
+	int kept;
 	bool done;
 };
 
@@ -207,9 +208,10 @@ static int index_keep(const char *item, void *context, struct err *err)
 	struct index_change *change = context;
 
 	(void)err;
-	if (!index_has_name(item, change->name))
+	if (!index_has_name(item, change->name)) {
 		json_value(change->json, NULL, item);
-	else if (!change->done)
+		change->kept++;
+	} else if (!change->done)
 		index_put(change);
 	change->done = change->done || index_has_name(item, change->name);
 	return 0;
@@ -248,6 +250,8 @@ int index_set(const struct layout *layout, const char *name,
 		rc = index_each(layout, list, index_keep, &change, err);
 	if (rc < 0)
 		return rc;
+	if (change.kept >= INDEX_ENTRIES_MOST)
+		return index_wrong(layout, "too many manifests", err);
 	if (!change.done)
 		index_put(&change);
 	json_list_close(&json);

@@ -171,16 +171,17 @@ void layout_close(struct layout *layout)
 
 /* ---- files of JSON ---------------------------------------------------------- */
 
-static int layout_check_json(const struct buf *text, const char *what,
-			     struct err *err)
+int layout_check_json(const struct buf *text, const char *what, struct err *err)
 {
-	int rc = json_check(buf_string(text), text->len, err);
+	const char *at = buf_string(text);
+	int rc = json_check(at, text->len, err);
 
 	if (rc < 0)
 		return err_wrap(err, "%s", what);
-	return *buf_string(text) == '{' || strpbrk(buf_string(text), "{")
-		       ? 0
-		       : err_set(err, -EINVAL, "%s is no JSON object", what);
+	/* Those who read on go by where the text ends. */
+	if (strlen(at) != text->len || at[strspn(at, " \t\r\n")] != '{')
+		return err_set(err, -EINVAL, "%s is no JSON object", what);
+	return 0;
 }
 
 int layout_json(const struct layout *layout, const char *name, struct buf *text,

@@ -41,6 +41,9 @@ int layout_make(const char *path, struct layout *layout, struct err *err);
 void layout_close(struct layout *layout);
 #define auto_layout __attribute__((cleanup(layout_close)))
 
+/* Is it one object of JSON, whoever wrote it? */
+int layout_check_json(const struct buf *text, const char *what,
+		      struct err *err);
 /* A file of JSON in DIR; -ENOENT. */
 int layout_json(const struct layout *layout, const char *name, struct buf *text,
 		struct err *err);

@@ -197,8 +197,7 @@ int package_find(const struct layout *layout, const char *name,
 	if (rc >= 0)
 		rc = layout_get(layout, &manifest, "the manifest",
 				LAYOUT_JSON_MOST, &text, err);
-	if (rc >= 0 && (json_check(buf_string(&text), text.len, err) < 0 ||
-			strlen(buf_string(&text)) != text.len))
-		rc = err_set(err, -EINVAL, "the manifest is no JSON");
+	if (rc >= 0)
+		rc = layout_check_json(&text, "the manifest", err);
 	return rc < 0 ? rc : package_read(buf_string(&text), package, err);
 }

@@ -311,7 +311,7 @@ TEST(versions)
 	put_file("oci-layout", "{\"imageLayoutVersion\":\"2.0.0\"}");
 	refused("one", "no OCI layout of version 1.0.0");
 	CHECK_INT(make("two", "{}", "first", NULL), -EINVAL);
-	put_file("oci-layout", "[]");
+	put_file("oci-layout", "[{}]");
 	refused("one", "no JSON object");
 	put_file("oci-layout", "");
 	refused("one", "malformed");
@@ -374,8 +374,9 @@ TEST(descriptors)
 TEST(manifests)
 {
 	const char *const wrong[][2] = {
-		{ "nothing", "no JSON" },
-		{ "[]", "none of OCI" },
+		{ "nothing", "the manifest: JSON: malformed" },
+		{ "[{}]", "the manifest is no JSON object" },
+		{ "{}", "none of OCI" },
 		{ "{\"schemaVersion\":2}", "its config is no " CONFIG },
 		{ "{\"schemaVersion\":2,\"mediaType\":\"x\"}", "none of OCI" },
 		{ "{\"schemaVersion\":2,\"config\":7}", "its config is no" },
@@ -405,7 +406,7 @@ TEST(deep_and_long)
 	put_index(deep);
 	refused(NULL, "malformed");
 	put_manifest(deep);
-	refused(NULL, "no JSON");
+	refused(NULL, "the manifest: JSON: malformed");
 	memset(large, ' ', LAYOUT_JSON_MOST + 1);
 	large[LAYOUT_JSON_MOST + 1] = 0;
 	put_index(large);
@@ -418,6 +419,13 @@ TEST(deep_and_long)
 	buf_text(&many, "]}");
 	put_index(many.data);
 	refused(NULL, "too many manifests");
+	many.data[many.len - 5] = ' '; /* one ,{} less */
+	many.data[many.len - 4] = ' ';
+	many.data[many.len - 3] = ' ';
+	put_index(many.data);
+	refused(NULL, "has 1024 of them");
+	CHECK_INT(make("two", "{}", "first", NULL), -EINVAL);
+	refused(NULL, "has 1024 of them");
 }
 
 TEST(links_and_kinds)
