@@ -74,7 +74,7 @@ LIB_OBJECTS := $(call objects,host,src/base/*.c src/bare/*.c src/erofs/*.c src/w
 	src/launch/*.c \
 	src/store/*.c src/image/*.c src/cache/*.c src/aot/*.c src/vm/*.c \
 	src/domain/*.c \
-	src/machine/*.c src/tree/*.c src/share/*.c src/appliance/*.c \
+	src/machine/*.c src/tree/*.c src/share/*.c src/layout/*.c src/appliance/*.c \
 	src/oci/*.c src/agent/frames.c src/lib/*.c) $(WASM_OBJECTS) $(WAT_OBJECTS) \
 	$(JIT_OBJECTS) $(BUILD)/host/src/domain/guest_image.o \
 	$(BUILD)/host/src/domain/cpu_process_enter.o

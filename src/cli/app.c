@@ -17,6 +17,8 @@ const struct args_verb app_args = {
 	.summary = "applications on shared storage, installed as context only",
 	.text = "pack makes an appliance of a program or a folder: one file "
 		"that has the application, its manifest and an installer.\n\n"
+		"export puts it into an OCI image layout, which registries "
+		"carry, and import takes it out again.\n\n"
 		"install puts it on shared storage, where it is not yet, and "
 		"makes its start paths lead there; uninstall makes them what "
 		"they were. start starts one by its name.\n\n"
@@ -45,7 +47,8 @@ static const struct app_verb {
 	{ "upgrade", app_upgrade_run }, { "rollback", app_rollback_run },
 	{ "load", app_load_run },	{ "rejoin", app_rejoin_run },
 	{ "gc", app_gc_run },		{ "uninstall", app_uninstall_run },
-	{ "probe", app_probe_run },	{ NULL, NULL },
+	{ "probe", app_probe_run },	{ "export", app_export_run },
+	{ "import", app_import_run },	{ NULL, NULL },
 };
 
 int app_run(int argc, char **argv)
@@ -60,10 +63,12 @@ int app_run(int argc, char **argv)
 	while (verb->name && strcmp(verb->name, operands[0]) != 0)
 		verb++;
 	if (!verb->name)
-		return cli_wrong("no \"app %s\"; there are pack, install, "
-				 "start, ls, show, verify, upgrade, rollback, "
-				 "load, rejoin, gc, uninstall and probe",
-				 operands[0]);
+		return cli_wrong(
+			"no \"app %s\"; there are pack, install, "
+			"start, ls, show, verify, upgrade, rollback, "
+			"load, rejoin, gc, uninstall, probe, export and "
+			"import",
+			operands[0]);
 	/* What is installed is for others, whatever this user's files are; not
 	 * what is started. */
 	if (verb->run != app_start_run)

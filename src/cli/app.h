@@ -17,6 +17,8 @@ CLI_VERB(app_rejoin);
 CLI_VERB(app_rollback);
 CLI_VERB(app_gc);
 CLI_VERB(app_probe);
+CLI_VERB(app_export);
+CLI_VERB(app_import);
 int app_install_run(int argc, char **argv);
 int app_upgrade_run(int argc, char **argv);
 

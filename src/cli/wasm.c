@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/wasm_file.h"
 #include "cli/wasm_inspect.h"
+#include "cli/wasm_oci.h"
 #include "vm/vm.h"
 #include "wat/wat.h"
 #include <errno.h>
@@ -15,7 +16,8 @@
 #include <unistd.h>
 
 struct wasm_options {
-	const char *output;
+	const char *output, *oci, *name;
+	struct args_list annotations;
 	bool json;
 };
 
@@ -34,12 +36,27 @@ static const struct args_option wasm_options[] = {
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct wasm_options, json),
 	  .help = "inspect: one JSON object instead of a list" },
+	{ .name = "--oci",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct wasm_options, oci),
+	  .help = "export: the layout, made where there is none" },
+	{ .name = "--name",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct wasm_options, name),
+	  .help = "export: the image's (localhost/FILE:latest, without .wasm)" },
+	{ .name = "--annotation",
+	  .value = "KEY=VALUE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct wasm_options, annotations),
+	  .help = "export: of the image; again for more" },
 	{ .name = NULL }
 };
 
 const struct args_verb wasm_args = {
 	.name = "wasm",
-	.synopsis = "from-text|to-text|inspect|validate FILE [-o OUT] [--json]",
+	.synopsis = "from-text|to-text|inspect|validate|export FILE [OPTIONS]",
 	.summary = "look at a WebAssembly module, or change its form",
 	.text = "from-text makes a module of its text and writes it to OUT; "
 		"without -o to FILE with .wasm in place of .wat.\n\n"
@@ -52,6 +69,13 @@ const struct args_verb wasm_args = {
 		"exports with their types, memories and names.\n\n"
 		"validate is silent for a valid module, and tells of another "
 		"what is wrong and where.\n\n"
+		"export puts the module into a folder DIR that is an OCI image "
+		"layout, as an image whose process it is: podman, containerd "
+		"and skopeo copy it (oci:DIR:NAME), and run it with brood-oci. "
+		"The same module gives the same digests. What DIR has already "
+		"stays; a NAME that it has becomes this image. Annotations "
+		"such as brood.isolation=domain tell brood-oci what podman "
+		"hands on to it.\n\n"
 		"FILE may be - for standard input, and text or bytes for all "
 		"of them.\n\n"
 		"Exit codes: 0; 126 the file is not valid, or its text too "
@@ -186,14 +210,29 @@ static int wasm_validate(struct wasm_work *work)
 	return wasm_load(work);
 }
 
+static int wasm_export(struct wasm_work *work)
+{
+	const struct wasm_oci wish = {
+		.layout = work->options->oci,
+		.file = work->file,
+		.name = work->options->name,
+		.annotations = &work->options->annotations,
+	};
+	int code;
+
+	if (!wish.layout)
+		return cli_wrong("export: --oci names the folder");
+	code = wasm_load(work);
+	return code ? code : wasm_oci_export(&wish, &work->bytes);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct wasm_work *work);
 } wasm_deeds[] = {
-	{ "from-text", wasm_from_text },
-	{ "to-text", wasm_to_text },
-	{ "inspect", wasm_inspect },
-	{ "validate", wasm_validate },
+	{ "from-text", wasm_from_text }, { "to-text", wasm_to_text },
+	{ "inspect", wasm_inspect },	 { "validate", wasm_validate },
+	{ "export", wasm_export },
 };
 
 static int wasm_do(const char *deed, struct wasm_work *work)

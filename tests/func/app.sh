@@ -63,7 +63,7 @@ script() { # FILE TEXT
 # ---- words -------------------------------------------------------------------
 
 for verb in pack install start ls show verify upgrade rollback load rejoin \
-	gc uninstall; do
+	gc uninstall export import; do
 	app $verb --help
 	[ $status = 0 ] && grep -q "^usage: brood app $verb" out && [ ! -s err ]
 	ok $? "app $verb --help"

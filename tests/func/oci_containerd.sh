@@ -62,6 +62,12 @@ ok $? "images of modules are imported"
 start --rm docker.io/library/hello:1 c1 /hello.wasm ctr
 [ $status = 0 ] && [ "$(cat out)" = "Hello, ctr!" ] && [ -z "$(state_root)" ]
 ok $? "run: a module's output, and nothing is left"
+"$BROOD" wasm export hello.wasm --oci layout --name docker.io/library/exported:1 >out 2>err &&
+	tar -C layout -cf layout.tar . &&
+	c image import --snapshotter native layout.tar && [ $status = 0 ] &&
+	start --rm docker.io/library/exported:1 c1 /hello.wasm Layout &&
+	[ "$(cat out)" = "Hello, Layout!" ]
+ok $? "a module that was exported to a layout"
 start --rm docker.io/library/seven:1 c1
 [ $status = 7 ]
 ok $? "its exit code"

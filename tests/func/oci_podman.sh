@@ -118,6 +118,17 @@ pod logs logged
 [ "$(cat out)" = "Hello, Log!" ] && pod rm logged && [ $status = 0 ]
 ok $? "logs"
 
+"$BROOD" wasm export hello.wasm --oci layout --name localhost/exported:1 >out 2>err &&
+	pod pull --quiet oci:layout:localhost/exported:1 && [ $status = 0 ] &&
+	pod run --rm "$(cat out)" Layout && [ "$(cat out)" = "Hello, Layout!" ]
+ok $? "a module that was exported to a layout"
+"$BROOD" wasm export hello.wasm --oci layout --name localhost/noted:1 \
+	--annotation brood.kind=nothing >out 2>err &&
+	pod pull --quiet oci:layout:localhost/noted:1 && [ $status = 0 ] &&
+	pod run --rm "$(cat out)"
+[ $status = 126 ] && grep -q 'annotation brood.kind' err && nothing_left
+ok $? "an image's annotations reach the runtime"
+
 printf '\0asm\1\0\0\0\377' >broken.wasm
 image broken broken.wasm
 pod run --rm localhost/broken:1
