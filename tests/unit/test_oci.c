@@ -629,8 +629,8 @@ TEST(what_cannot_be_rewritten)
 		"{\"root\":{\"path\":\"root\"}}",
 		"{\"root\":{\"path\":\"root\"},\"process\":7}",
 		"{\"root\":{\"path\":\"root\"},\"process\":{\"args\":[]}}",
-		"{\"root\":{\"path\":\"root\"},\"process\":{\"args\":[\"a\"]},"
-		"\"mounts\":{}}",
+		("{\"root\":{\"path\":\"root\"},"
+		 "\"process\":{\"args\":[\"a\"]},\"mounts\":{}}"),
 	};
 	const struct oci_start start = { .module = "/a",
 					 .starter = "/s",
