@@ -633,7 +633,8 @@ env -i $(seq -f 'N%g=x' 100) A=1 B=2 "$BROOD" run --cache off --env-all \
 	--env A=3 --env C=4 variables.wat >out 2>err
 status=$?
 [ $status = 0 ] && [ "$(tr '\0' '\n' <out | grep -c '^N.*=x$')" = 100 ] &&
-	[ "$(tr '\0' ' ' <out | grep -o 'A=.*')" = "A=3 B=2 C=4 " ]
+	[ "$(tr '\0' '\n' <out | grep -a '^[ABC]=' | sort | tr '\n' ' ')" = \
+		"A=3 B=2 C=4 " ]
 ok $? "--env-all: all variables, and those of --env in their place"
 "$BROOD" wasm from-text hello.wat >out 2>err
 "$BROOD" compile --cache "$folder/given" hello.wasm >out 2>err
@@ -641,18 +642,27 @@ object=$(find given -maxdepth 1 -type f -name '?????????????????????????????????
 cp "$object" object
 chmod 666 object
 run --cache off --code object --verbose hello.wasm
-[ $status = 3 ] && [ "$(cat out)" = "hello, world" ] && grep -q ': mapped$' err
-ok $? "--code: what is given is mapped, whoever may write it"
-run --cache off --code object --verbose variables.wat
-[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
-ok $? "it is run in the place of FILE"
-head -c 100 object >short
-for code in short variables.wat . /none; do
-	run --cache off --code $code --verbose hello.wasm
-	[ $status = 3 ] && grep -q ': compiled$' err || break
-done
-[ $status = 3 ] && grep -q ': compiled$' err
-ok $? "what is no code, or not there, is passed over"
+if grep -q ': interpreted' err; then
+	for words in "--code: what is given is mapped, whoever may write it" \
+		"it is run in the place of FILE" \
+		"what is no code, or not there, is passed over"; do
+		skip "$words" "this brood interprets"
+	done
+else
+	[ $status = 3 ] && [ "$(cat out)" = "hello, world" ] &&
+		grep -q ': mapped' err
+	ok $? "--code: what is given is mapped, whoever may write it"
+	run --cache off --code object --verbose variables.wat
+	[ $status = 3 ] && [ "$(cat out)" = "hello, world" ]
+	ok $? "it is run in the place of FILE"
+	head -c 100 object >short
+	for code in short variables.wat . /none; do
+		run --cache off --code $code --verbose hello.wasm
+		[ $status = 3 ] && grep -q ': compiled' err || break
+	done
+	[ $status = 3 ] && grep -q ': compiled' err
+	ok $? "what is no code, or not there, is passed over"
+fi
 cat >proc.wat <<'END'
 (module
   (import "wasi_snapshot_preview1" "path_open" (func $open
