@@ -156,21 +156,13 @@ static bool call_is_of_objects(unsigned operation)
 bool aotc_out_operation(struct aotc_body *body, unsigned operation,
 			const struct wasm_immediates *immediates)
 {
-	const struct jit_shape *shape = &jit_shapes[operation];
+	struct jit_order out;
 	wasm_type result;
-	struct jit_order out = { .number = operation,
-				 .operands = shape->operands,
-				 .word_count = shape->words,
-				 .results = &result,
-				 .result_count =
-					 shape->result != JIT_SHAPE_NOTHING };
 
-	if (!shape->is_here || call_is_of_objects(operation))
+	if (call_is_of_objects(operation) ||
+	    !jit_order_of_shape(body->aotc->module, operation,
+				immediates->index, &out, &result))
 		return false;
-	memcpy(out.words, immediates->index, shape->words * sizeof(*out.words));
-	if (out.result_count)
-		result = jit_shape_result(body->aotc->module, operation,
-					  immediates->index[0]);
 	aotc_out(body, &out);
 	return true;
 }

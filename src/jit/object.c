@@ -4,10 +4,18 @@
 #include "jit/compile.h"
 #include "wasm/heap.h"
 
+/* What an operation takes and gives, where its types do not decide. */
+enum shape_result { GIVES_NOTHING, GIVES_A_REF, GIVES_AN_INDEX };
+struct shape {
+	uint8_t operands, words; /* its indices, in their order */
+	uint8_t result;
+	bool is_here;
+};
+
 /* clang-format off */
 #define SHAPE(operands, words, result) \
-	{ operands, words, JIT_SHAPE_##result, true }
-const struct jit_shape jit_shapes[WASM_OPERATIONS] = {
+	{ operands, words, GIVES_##result, true }
+static const struct shape shapes[WASM_OPERATIONS] = {
 	[WASM_OP_MEMORY_GROW] = SHAPE(1, 1, AN_INDEX),
 	[WASM_OP_MEMORY_FILL] = SHAPE(3, 1, NOTHING),
 	[WASM_OP_MEMORY_COPY] = SHAPE(3, 2, NOTHING),
@@ -43,37 +51,47 @@ static bool is_index64(const struct wasm_module *module, unsigned operation,
 	return module->tables[index].limits.is64;
 }
 
-wasm_type jit_shape_result(const struct wasm_module *module, unsigned operation,
-			   uint32_t index)
+static wasm_type shape_result(const struct wasm_module *module,
+			      unsigned operation, uint32_t index)
 {
-	enum jit_shape_result result = jit_shapes[operation].result;
+	enum shape_result result = shapes[operation].result;
 
-	if (result == JIT_SHAPE_A_REF)
+	if (result == GIVES_A_REF)
 		return WASM_ANYREF;
-	if (result == JIT_SHAPE_AN_INDEX &&
-	    is_index64(module, operation, index))
+	if (result == GIVES_AN_INDEX && is_index64(module, operation, index))
 		return WASM_I64;
 	return WASM_I32;
+}
+
+bool jit_order_of_shape(const struct wasm_module *module, unsigned operation,
+			const uint32_t *index, struct jit_order *order,
+			wasm_type *result)
+{
+	const struct shape *shape = &shapes[operation];
+
+	if (!shape->is_here)
+		return false;
+	*order = (struct jit_order){ .number = operation,
+				     .operands = shape->operands,
+				     .word_count = shape->words,
+				     .results = result,
+				     .result_count =
+					     shape->result != GIVES_NOTHING };
+	for (unsigned i = 0; i < shape->words; i++)
+		order->words[i] = index[i];
+	if (order->result_count)
+		*result = shape_result(module, operation, index[0]);
+	return true;
 }
 
 static bool shaped(struct jit_compiler *c, unsigned operation,
 		   const uint32_t *index)
 {
-	const struct jit_shape *shape = &jit_shapes[operation];
+	struct jit_order out;
 	wasm_type result;
-	struct jit_order out = { .number = operation,
-				 .operands = shape->operands,
-				 .word_count = shape->words,
-				 .results = &result,
-				 .result_count =
-					 shape->result != JIT_SHAPE_NOTHING };
 
-	if (!shape->is_here)
+	if (!jit_order_of_shape(c->module, operation, index, &out, &result))
 		return false;
-	if (shape->words)
-		memcpy(out.words, index, shape->words * sizeof(*index));
-	if (out.result_count)
-		result = jit_shape_result(c->module, operation, index[0]);
 	jit_out_call(c, &out);
 	if (operation == WASM_OP_THROW_REF)
 		jit_become_dead(c);

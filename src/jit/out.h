@@ -28,23 +28,6 @@ out_of_line jit_out_callee;
 out_of_line jit_out_ref_test;
 out_of_line jit_out_ref_cast;
 
-/* What an operation takes and gives, where its types do not decide. */
-enum jit_shape_result {
-	JIT_SHAPE_NOTHING,
-	JIT_SHAPE_AN_I32,
-	JIT_SHAPE_A_REF,
-	JIT_SHAPE_AN_INDEX
-};
-struct jit_shape {
-	uint8_t operands, words; /* its indices, in their order */
-	uint8_t result;
-	bool is_here;
-};
-extern const struct jit_shape jit_shapes[WASM_OPERATIONS];
-/* Of one that has a result; index: its first. */
-wasm_type jit_shape_result(const struct wasm_module *module, unsigned operation,
-			   uint32_t index);
-
 /* What a compiler asks for: operands are in slots, so will be the results. */
 struct jit_order {
 	uint32_t number; /* enum wasm_operation or jit_out */
@@ -54,6 +37,11 @@ struct jit_order {
 	uint32_t result_count;
 };
 struct wasm_immediates;
+/* Of memories, tables, segments and objects; "index" is the operation's.  The
+ * order names *result.  false: it is none of these. */
+bool jit_order_of_shape(const struct wasm_module *module, unsigned operation,
+			const uint32_t *index, struct jit_order *order,
+			wasm_type *result);
 /* Waiting and waking: an address and what goes with it. */
 struct jit_order jit_order_of_wait(unsigned operation,
 				   const struct wasm_immediates *immediates);
