@@ -55,7 +55,6 @@ struct server {
 	uint64_t lost;				    /* workers that died */
 	int backoff_ms;
 	bool stopping, released;
-	bool wants_more; /* workers: all that there are run */
 	char last_error[252];
 };
 
@@ -127,11 +126,33 @@ static int server_add(struct server *server, struct err *err)
 	return r;
 }
 
-static int server_add_all(struct server *server, struct err *err)
+/* Those that can take a launch, or soon can. */
+static uint32_t server_count_open(const struct server *server)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < SERVER_ALL; i++) {
+		const struct worker *worker = &server->workers[i];
+
+		count += worker->pid > 0 && !worker->is_draining &&
+			 worker->page->running < worker_most(&server->worker);
+	}
+	return count;
+}
+
+/* Whoever ends or is full may have been the last that others wait for: this is
+ * of what there is, and not of what was said. */
+static bool server_is_short(const struct server *server)
+{
+	return server_count_open(server) < server_least(server) &&
+	       server_count(server) < server_most(server);
+}
+
+static int server_fill(struct server *server, struct err *err)
 {
 	int r = 0;
 
-	while (r >= 0 && server_count(server) < server_least(server))
+	while (r >= 0 && server_is_short(server))
 		r = server_add(server, err);
 	return r;
 }
@@ -151,11 +172,8 @@ static void server_replace(struct server *server)
 	server->retry_at = SERVER_NEVER;
 	if (server->stopping)
 		return;
-	if (server_add_all(server, &err) < 0 ||
-	    (server->wants_more && server_add(server, &err) < 0))
+	if (server_fill(server, &err) < 0)
 		server_retry(server);
-	else
-		server->wants_more = false;
 }
 
 static void server_sum(struct server *server, const struct worker_page *page)
@@ -207,29 +225,13 @@ static bool server_worker_is_gone(const struct worker *worker)
 	return len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-static uint32_t server_waiting(const struct server *server)
-{
-	uint32_t waiting = 0;
-
-	for (int i = 0; i < SERVER_ALL; i++)
-		if (server->workers[i].pid > 0 &&
-		    !server->workers[i].is_draining)
-			waiting += server->workers[i].page->waiting;
-	return waiting;
-}
-
 static void server_obey_worker(struct server *server, struct worker *worker,
 			       char word)
 {
-	uint32_t least = server->plan->waiting ? server->plan->waiting : 1;
-
-	if (word == WORKER_ENDS && !worker->is_draining)
+	if (word == WORKER_ENDS)
 		worker->is_draining = true;
-	else if (word != WORKER_FULL || server_waiting(server) >= least ||
-		 server_count(server) >= server_most(server))
-		return;
-	server->wants_more = word == WORKER_FULL;
-	server_replace(server);
+	if (word == WORKER_ENDS || word == WORKER_FULL)
+		server_replace(server);
 }
 
 static void server_hear(struct server *server, struct worker *worker)
@@ -254,8 +256,8 @@ static void server_shrink(struct server *server)
 		struct worker *worker = &server->workers[i];
 
 		if (worker->pid > 0 && !worker->is_draining &&
-		    server_count(server) > server_least(server) &&
 		    !worker->page->running &&
+		    server_count_open(server) > server_least(server) &&
 		    clock_ns() - worker->page->used_ns >
 			    (uint64_t)SERVER_EXTRA_MS * 1000000)
 			server_drain(server, worker);
@@ -301,7 +303,7 @@ static int server_put_before(struct server *server,
 	for (int i = 0; i < SERVER_ALL; i++)
 		server->workers[i].is_draining |= server->workers[i].pid > 0;
 	server->worker = *next;
-	r = server_add_all(server, err);
+	r = server_fill(server, err);
 	if (r < 0)
 		server->worker = before;
 	for (int i = 0; i < SERVER_ALL; i++) {

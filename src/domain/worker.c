@@ -181,9 +181,7 @@ static int worker_make_alone(struct hive *hive, struct err *err)
 	struct domain_counts counts;
 	int r;
 
-	hive->most = worker_is_alone(ready) || hive->plan->is_shared
-			     ? 1
-			     : WORKER_RUNNERS;
+	hive->most = worker_most(hive->plan);
 	if (!worker_is_alone(ready))
 		return 0;
 	r = ready_start(ready, NULL, 0, &hive->alone, &outcome, err);

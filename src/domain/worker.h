@@ -79,6 +79,12 @@ static inline bool worker_is_alone(const struct ready *ready)
 {
 	return !ready->options.ground->has_kvm;
 }
+/* So many launches run in it at once. */
+static inline uint32_t worker_most(const struct worker_plan *plan)
+{
+	return worker_is_alone(plan->ready) || plan->is_shared ? 1
+							       : WORKER_RUNNERS;
+}
 /* Returns when it takes launches.  The ready has been started from once. */
 int worker_start(struct worker *worker, const struct worker_plan *plan,
 		 struct err *err);

@@ -153,6 +153,24 @@ def many(place):
              "all are counted", row())
 
 
+def held(place):
+    """Others hold what there is, and who took the last place traps."""
+    r, w = os.pipe()
+    runs = [subprocess.Popen([warm.BROOD, "launch", "app", "c"], stdin=r,
+                             stdout=subprocess.DEVNULL, env=place.env)
+            for _ in range(4)]
+    os.close(r)
+    warm.wait_until(lambda: row()["live"] == 4)
+    codes = []
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        for _ in range(20):
+            codes.append(place.launch("app", "t", timeout=10).status)
+    place.ok(codes == [134] * 20, "somebody always waits", codes)
+    os.close(w)
+    place.ok([run.wait(timeout=30) for run in runs] == [0] * 4,
+             "and those that were held end")
+
+
 def told(place):
     r = row()
     place.ok(r.get("name") == "app" and r["program"] == MODULE and
@@ -554,9 +572,10 @@ def main():
         del places[0]
     warm.brood("stop", "app")
     for place in places:
-        for step in (like_run, unchanged, many, told, granted, client_killed,
-                     worker_killed, server_killed, idle, stopped, refreshed,
-                     foreground, asks_first, shared, from_tip, hostile, wrong_use):
+        for step in (like_run, unchanged, held, many, told, granted,
+                     client_killed, worker_killed, server_killed, idle, stopped,
+                     refreshed, foreground, asks_first, shared, from_tip,
+                     hostile, wrong_use):
             try:
                 step(place)
             except Exception:
