@@ -61,6 +61,12 @@ static const struct args_option run_options[] = {
 	  .offset = offsetof(struct run_options, kvm),
 	  .help = "what KVM can do on this machine, believed and not tried; "
 		  "brood-oci has such files" },
+	{ .name = "--ready",
+	  .value = "FOLDER",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, ready),
+	  .help = "where the module's instance was kept for domains, and "
+		  "nothing is kept now; brood-oci has such folders" },
 	{ .name = "--invoke",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -719,8 +725,10 @@ static void run_report_to(const struct run *run, const char *path,
 		json_text(&json, "isolation_reason", run->ground.why);
 	json_number(&json, "compiled", run->told.compiled);
 	json_number(&json, "pid", getpid());
-	if (domain)
+	if (domain) {
+		json_bool(&json, "kept", run->is_from_kept);
 		run_report_exits(&json, domain);
+	}
 	json_close(&json);
 	cli_report(path, &line);
 }
@@ -842,6 +850,8 @@ static int run_check_tip(const struct run_options *options)
 		return cli_wrong("%s has no meaning with %s",
 				 options->init ? "--init" : "--invoke",
 				 options->from ? "--from" : "--save");
+	if (options->from && options->ready)
+		return cli_wrong("--ready and --from exclude each other");
 	if (options->from && (options->max_memory || options->via))
 		return cli_wrong("--max-memory and --via are what they were "
 				 "when the tip was made; they have no meaning "
@@ -858,10 +868,12 @@ static int run_check(const struct run *run)
 	if (!options->from && !run->word_count)
 		return cli_wrong("FILE is missing");
 	if (!run_is_in_domain(run) &&
-	    (options->start.count || options->require_kvm || options->kvm))
+	    (options->start.count || options->require_kvm || options->kvm ||
+	     options->ready))
 		return cli_wrong("%s needs --in domain",
 				 options->require_kvm ? "--require-kvm"
 				 : options->kvm	      ? "--kvm"
+				 : options->ready     ? "--ready"
 						      : "--start");
 	code = run_check_start(&options->start);
 	return code ? code : run_check_tip(options);

@@ -17,7 +17,7 @@ enum { RUN_VALUES = 64 };
 
 struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
-		*report, *image, *code, *kvm;
+		*report, *image, *code, *kvm, *ready;
 	bool verbose, require_kvm, env_all;
 	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;
@@ -41,6 +41,7 @@ struct run {
 	struct vm_code_told told;
 	struct ground ground;  /* of a domain */
 	const char *isolation; /* "process", "kvm" */
+	bool is_from_kept;     /* its domain: a kept instance or a tip */
 	bool is_told;
 	struct progress progress;
 	struct buf bytes;

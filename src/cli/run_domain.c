@@ -151,8 +151,12 @@ static int run_domain_prepare(struct run_domain *in, struct err *err)
 	};
 	const struct cache_options cache = { .place = options->cache };
 	const struct vm_snapshot *init = in->run->init.snapshot;
-	auto_free char *folder = init ? NULL : ready_folder(&cache);
-	int r = ready_open(&in->ready, &domain, &in->program, folder, err);
+	const char *given = init ? NULL : options->ready;
+	auto_free char *folder = init || given ? NULL : ready_folder(&cache);
+	int r = given ? ready_open_given(&in->ready, &domain, &in->program,
+					 given, err)
+		      : ready_open(&in->ready, &domain, &in->program, folder,
+				   err);
 
 	if (r >= 0)
 		r = ready_set_files(&in->ready, run_files(in->run), err);
@@ -171,6 +175,7 @@ static int run_domain_start(struct run_domain *in, struct err *err)
 				&in->outcome, err);
 	if (r >= 0)
 		in->run->isolation = domain_isolation(in->domain);
+	in->run->is_from_kept = in->ready.was_found;
 	return r;
 }
 
@@ -285,6 +290,7 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 	if (r < 0)
 		return run_domain_refused(in, &err);
 	run->isolation = domain_isolation(in->domain);
+	run->is_from_kept = true;
 	run_tell(run);
 	if (run_children_open(&in->children, run, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);

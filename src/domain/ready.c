@@ -446,6 +446,22 @@ int ready_open(struct ready *ready, const struct domain_options *options,
 	return 0;
 }
 
+int ready_open_given(struct ready *ready, const struct domain_options *options,
+		     struct program *program, const char *folder,
+		     struct err *err)
+{
+	int r = ready_open(ready, options, program, NULL, err);
+
+	if (r >= 0)
+		r = images_open(&ready->images, folder, false, err);
+	if (r < 0)
+		return r;
+	ready_find(ready);
+	if (!ready->has_snapshot)
+		ready_say(ready, "it is not in the folder that was given");
+	return 0;
+}
+
 void ready_close(struct ready *ready)
 {
 	if (ready->code)

@@ -52,6 +52,10 @@ int ready_sweep(const char *folder, const struct ready_sweep *options,
 /* Both stay as long as this.  folder NULL: nothing is kept, nor found. */
 int ready_open(struct ready *ready, const struct domain_options *options,
 	       struct program *program, const char *folder, struct err *err);
+/* The same of a folder that another has filled, and that is only read. */
+int ready_open_given(struct ready *ready, const struct domain_options *options,
+		     struct program *program, const char *folder,
+		     struct err *err);
 /* Of a warm tip (warm.h), which has its program with it: *program is set, and
  * stays; it describes traps by this VM, which has no module yet.  options
  * fuel: only where the tip's program was made for it; memory and stack are the

@@ -7,6 +7,7 @@
 #include "domain/ground.h"
 #include "domain/kvm_facts.h"
 #include "jit/jit.h"
+#include "oci/oci_ready.h"
 #include "store/store.h"
 #include "vm/vm.h"
 #include <errno.h>
@@ -20,7 +21,8 @@
 void oci_code_close(struct oci_code *code)
 {
 	free(code->path);
-	code->path = NULL;
+	free(code->ready);
+	code->path = code->ready = NULL;
 	fd_close(&code->lease);
 	buf_fini(&code->kvm);
 }
@@ -81,13 +83,27 @@ static void code_find(struct oci_code *code, struct vm *vm,
 		code->path = steal_ptr(&path);
 }
 
+static void code_make_ready(struct oci_code *code, struct vm *vm,
+			    struct wasm_module *module, struct ground *ground,
+			    const struct cache_options *cache)
+{
+	auto_free char *place = cache_folder(cache, NULL);
+
+	if (place && code->path)
+		code->ready =
+			oci_ready_make(vm, module, ground, place, code->path);
+}
+
+/* ground NULL: it is for a process. */
 static int code_make(struct oci_code *code, const struct oci_decision *decision,
-		     uint32_t without_features, struct err *err)
+		     struct ground *ground, struct err *err)
 {
 	const struct cache_options cache = { .place = code_place() };
 	const struct vm_options options = {
 		.cache = &cache,
-		.code = { .without_features = without_features },
+		.code = { .without_features =
+				  ground ? jit_features() & ~ground->features
+					 : 0 },
 	};
 	auto_buf struct buf bytes = { 0 };
 	struct wasm_module *module;
@@ -100,6 +116,8 @@ static int code_make(struct oci_code *code, const struct oci_decision *decision,
 		       err);
 	if (rc >= 0)
 		code_find(code, &vm, module);
+	if (rc >= 0 && ground)
+		code_make_ready(code, &vm, module, ground, &cache);
 	vm_fini(&vm);
 	return rc;
 }
@@ -108,16 +126,16 @@ int oci_code_make(struct oci_code *code, const struct oci_decision *decision,
 		  struct err *err)
 {
 	struct ground ground;
-	uint32_t features;
+	int rc;
 
 	*code = (struct oci_code){ .lease = -1 };
 	if (decision->kind != OCI_DOMAIN)
-		return code_make(code, decision, 0, err);
+		return code_make(code, decision, NULL, err);
 	if (ground_open(&ground, true, err) < 0)
 		return err_wrap(err, "a domain");
-	features = ground.features;
 	if (!kvm_facts_text(&ground.facts, &code->kvm))
 		buf_fini(&code->kvm);
+	rc = code_make(code, decision, &ground, err);
 	ground_close(&ground);
-	return code_make(code, decision, jit_features() & ~features, err);
+	return rc;
 }

@@ -9,6 +9,7 @@
 struct oci_code {
 	char *path;	/* the object's; NULL: there is no cache for it */
 	int lease;	/* while it is held, nobody removes the object */
+	char *ready;	/* of a domain: oci_ready.h; NULL: it boots */
 	struct buf kvm; /* what KVM can do, of a domain; empty: not told */
 };
 /* Validates the module, and compiles it where its code is not known yet.  Of

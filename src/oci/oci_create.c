@@ -44,6 +44,7 @@ static int create_rewrite(struct create *create, struct err *err)
 		.starter = starter,
 		.code = create->code.path,
 		.kvm = create->code.kvm.len ? kvm : NULL,
+		.ready = create->code.ready,
 		.place = place,
 		.in_domain = create->decision.kind == OCI_DOMAIN,
 	};
@@ -56,6 +57,7 @@ static int create_rewrite(struct create *create, struct err *err)
 	create->record.in_domain = start.in_domain;
 	create->record.has_code = start.code;
 	create->record.has_kvm = start.kvm;
+	create->record.has_ready = start.ready;
 	return oci_rewrite(&create->bundle, &start, err);
 }
 

@@ -131,6 +131,7 @@ static struct oci_start exec_start(const struct exec *exec)
 		.module = exec->name,
 		.code = is_its && record->has_code ? record->place : NULL,
 		.kvm = record->has_kvm ? record->place : NULL,
+		.ready = is_its && record->has_ready ? record->place : NULL,
 		.place = record->place,
 		.in_domain = record->in_domain,
 	};

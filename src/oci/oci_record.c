@@ -120,6 +120,7 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 	record->in_domain = json_get_number(json, "domain", 0);
 	record->has_code = json_get_number(json, "code", 0);
 	record->has_kvm = json_get_number(json, "kvm", 0);
+	record->has_ready = json_get_number(json, "ready", 0);
 	if (record->bundle && record->runtime && record->module &&
 	    record->place)
 		return 1;
@@ -157,6 +158,7 @@ static void record_text(const struct oci_record *record, struct buf *text)
 	json_bool(&json, "domain", record->in_domain);
 	json_bool(&json, "code", record->has_code);
 	json_bool(&json, "kvm", record->has_kvm);
+	json_bool(&json, "ready", record->has_ready);
 	json_close(&json);
 	buf_text(text, "\n");
 }

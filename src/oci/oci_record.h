@@ -32,7 +32,7 @@ struct oci_record {
 	char *runtime; /* that has the container */
 	char *module;  /* inside */
 	char *place;   /* of the starter, inside */
-	bool in_domain, has_code, has_kvm;
+	bool in_domain, has_code, has_kvm, has_ready;
 };
 void oci_record_fini(struct oci_record *record);
 #define auto_record_oci __attribute__((cleanup(oci_record_fini)))

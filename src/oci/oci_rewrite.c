@@ -42,9 +42,13 @@ const char *oci_place(const char *config)
 
 /* ---- the process -------------------------------------------------------------- */
 
+enum { OWN_BROOD, OWN_CODE, OWN_KVM, OWN_READY, OWN_COUNT };
+static const char *const own_names[OWN_COUNT] = { "brood", "code", "kvm",
+						  "ready" };
+
 void oci_starter_fini(struct oci_starter *starter)
 {
-	for (int i = 0; i < 3; i++)
+	for (size_t i = 0; i < OWN_COUNT; i++)
 		free(starter->own[i]);
 }
 
@@ -56,14 +60,13 @@ static void starter_add(struct oci_starter *starter, const char *word)
 int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err)
 {
-	*starter = (struct oci_starter){
-		.own = { file_join(start->place, "brood"),
-			 file_join(start->place, "code"),
-			 file_join(start->place, "kvm") },
-	};
-	if (!starter->own[0] || !starter->own[1] || !starter->own[2])
-		return err_set(err, -ENOMEM, "the starter's words");
-	starter_add(starter, starter->own[0]);
+	*starter = (struct oci_starter){ .count = 0 };
+	for (size_t i = 0; i < OWN_COUNT; i++) {
+		starter->own[i] = file_join(start->place, own_names[i]);
+		if (!starter->own[i])
+			return err_set(err, -ENOMEM, "the starter's words");
+	}
+	starter_add(starter, starter->own[OWN_BROOD]);
 	starter_add(starter, "run");
 	starter_add(starter, "--env-all");
 	starter_add(starter, "--dir");
@@ -72,7 +75,7 @@ int oci_starter_words(const struct oci_start *start,
 	starter_add(starter, "off");
 	if (start->code) {
 		starter_add(starter, "--code");
-		starter_add(starter, starter->own[1]);
+		starter_add(starter, starter->own[OWN_CODE]);
 	}
 	if (start->in_domain) {
 		starter_add(starter, "--in");
@@ -81,7 +84,11 @@ int oci_starter_words(const struct oci_start *start,
 	}
 	if (start->in_domain && start->kvm) {
 		starter_add(starter, "--kvm");
-		starter_add(starter, starter->own[2]);
+		starter_add(starter, starter->own[OWN_KVM]);
+	}
+	if (start->in_domain && start->ready) {
+		starter_add(starter, "--ready");
+		starter_add(starter, starter->own[OWN_READY]);
 	}
 	starter_add(starter, start->module);
 	return 0;
@@ -145,6 +152,24 @@ static int rewrite_mount(struct buf *text, const char *source,
 	json_close(&json);
 	return item.failed ? err_set(err, -ENOMEM, "mount %s", source)
 			   : oci_edit_add(text, "", "mounts", item.data, err);
+}
+
+static int rewrite_mounts(struct buf *text, const struct oci_start *start,
+			  struct err *err)
+{
+	const char *const sources[OWN_COUNT] = {
+		[OWN_BROOD] = start->starter,
+		[OWN_CODE] = start->code,
+		[OWN_KVM] = start->in_domain ? start->kvm : NULL,
+		[OWN_READY] = start->in_domain ? start->ready : NULL,
+	};
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < OWN_COUNT; i++)
+		if (sources[i])
+			rc = rewrite_mount(text, sources[i], start->place,
+					   own_names[i], err);
+	return rc;
 }
 
 /* What is mounted from beside config.json is looked for from where that was. */
@@ -245,13 +270,7 @@ int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 	if (rc >= 0)
 		rc = rewrite_sources(bundle, err);
 	if (rc >= 0)
-		rc = rewrite_mount(text, start->starter, start->place, "brood",
-				   err);
-	if (rc >= 0 && start->code)
-		rc = rewrite_mount(text, start->code, start->place, "code",
-				   err);
-	if (rc >= 0 && start->in_domain && start->kvm)
-		rc = rewrite_mount(text, start->kvm, start->place, "kvm", err);
+		rc = rewrite_mounts(text, start, err);
 	if (rc >= 0 && start->in_domain)
 		rc = rewrite_kvm(text, err);
 	return rc;

@@ -6,6 +6,7 @@
  *	PLACE/brood	the starter, static, read-only
  *	PLACE/code	the module's compiled code, read-only
  *	PLACE/kvm	of a domain: what KVM can do on this machine
+ *	PLACE/ready	of a domain: the module's instance, read-only
  *
  * PLACE is /dev/.brood where the bundle mounts a tmpfs on /dev, as engines
  * do, so that nothing is made in the root file system; else /.brood, for
@@ -19,15 +20,16 @@ struct oci_start {
 	const char *starter; /* "brood", outside */
 	const char *code;    /* the object, outside; NULL: none */
 	const char *kvm;     /* what KVM can do, outside; NULL: it is tried */
+	const char *ready;   /* the instance, outside; NULL: it boots */
 	const char *place;   /* PLACE */
 	bool in_domain;
 };
 const char *oci_place(const char *config);
 /* The starter's words, the module's path the last of them. */
 struct oci_starter {
-	const char *word[16];
+	const char *word[20];
 	int count;
-	char *own[3];
+	char *own[4];
 };
 int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err);

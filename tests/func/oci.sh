@@ -188,11 +188,42 @@ c['process']['env'].append('BROOD_REPORT=/volume/report')"
 	[ $status = 0 ] && [ "$(cat out)" = "Hello, Domain!" ] && nothing_left &&
 		grep -q '"isolation":"kvm"' volume/report
 	ok $? "in a domain: a virtual machine of its own inside the container"
+	grep -q '"kept":true' volume/report &&
+		[ "$(find "$BROOD_CACHE/ready" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ]
+	ok $? "which begins as its module's instance that was kept"
 	change domain "c['process']['args'] = ['/seven.wasm']"
 	oci run --bundle domain c1
 	[ $status = 7 ] && nothing_left
 	ok $? "its exit code"
+	bundle domain /starts.wasm
+	change domain "c['annotations'] = {'brood.isolation': 'domain'}
+c['mounts'].append({'destination': '/volume', 'type': 'bind', 'source': '$folder/volume', 'options': ['bind', 'rw']})
+c['process']['env'].append('BROOD_REPORT=/volume/report')"
+	rm -f volume/report
+	oci run --bundle domain c1
+	[ $status = 0 ] && nothing_left && grep -q '"kept":false' volume/report
+	ok $? "no guest runs outside to be kept: one with a start function"
+	bundle domain /hello.wasm User
+	change domain "c['annotations'] = {'brood.isolation': 'domain'}
+c['process']['user'] = {'uid': 4711, 'gid': 4712}
+c['mounts'].append({'destination': '/volume', 'type': 'bind', 'source': '$folder/volume', 'options': ['bind', 'rw']})
+c['process']['env'].append('BROOD_REPORT=/volume/report')"
+	rm -f volume/report
+	chmod 777 volume
+	oci run --bundle domain c1
+	[ $status = 0 ] && [ "$(cat out)" = "Hello, User!" ] && nothing_left &&
+		grep -q '"kept":true' volume/report
+	ok $? "whoever the container's user is"
+	chmod 755 volume
+	truncate -s 5000 "$(find "$BROOD_CACHE/ready" -size +100k | tail -1)"
+	oci run --bundle domain c1
+	[ $status = 0 ] && [ "$(cat out)" = "Hello, User!" ] && nothing_left
+	ok $? "what was kept and is damaged is not used"
 else
+	skip "which begins as its module's instance that was kept" "no /dev/kvm"
+	skip "no guest runs outside to be kept: one with a start function" "no /dev/kvm"
+	skip "whoever the container's user is" "no /dev/kvm"
+	skip "what was kept and is damaged is not used" "no /dev/kvm"
 	skip "in a domain" "no /dev/kvm"
 	skip "its exit code" "no /dev/kvm"
 fi

@@ -38,6 +38,9 @@ END
 module trap <<'END'
 (module (func (export "_start") unreachable))
 END
+module starts <<'END'
+(module (func $first) (start $first) (func (export "_start")))
+END
 module forever <<'END'
 (module (func (export "_start") (loop (br 0))))
 END
