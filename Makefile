@@ -125,7 +125,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) \
 	$(if $(HAVE_AOTC),$(OPTIMISED)) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
 .PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	bench-layers bench-domain bench-app lint fmt compdb install man tour clean help
+	bench-layers bench-domain bench-app bench-fleet lint fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
@@ -424,7 +424,7 @@ check-san: ## the tests under address and undefined-behaviour sanitizers
 claims: all ## the elements of the claims, from /proc
 	@BUILD=$(BUILD) VERBOSE=1 tests/run claims
 bench: bench-launch bench-wasm bench-cache bench-layers bench-domain \
-	bench-app ## all benchmarks
+	bench-app bench-fleet ## all benchmarks
 bench-launch: all ## warm starts against plain exec
 	@BUILD=$(BUILD) bench/launch.sh
 bench-wasm: all ## the byte-code engine against others
@@ -437,6 +437,8 @@ bench-domain: all ## byte code in micro-VMs against bare KVM and other engines
 	@BUILD=$(BUILD) bench/domain.sh
 bench-app: all ## applications from a share against copies, mounts and others
 	@BUILD=$(BUILD) bench/app.sh
+bench-fleet: all ## modules in containers beside runc's, under engines
+	@BUILD=$(BUILD) bench/fleet.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
 	@$(MAKE) --no-print-directory -s all

@@ -4,6 +4,8 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "oci/oci_bundle.h"
+#include "oci/oci_cgroup.h"
 #include "oci/oci_commands.h"
 #include "oci/oci_edit.h"
 #include "oci/oci_runtime.h"
@@ -77,6 +79,18 @@ static bool delete_seems_there(const struct oci_words *words)
 	return path && access(path, F_OK) == 0;
 }
 
+/* Of a container that the runtime does not know. */
+static int delete_left(const struct oci_words *words, struct err *err)
+{
+	auto_free char *path = oci_record_path(words, NULL);
+	auto_free char *config = path ? file_join(path, "config.json") : NULL;
+	auto_buf struct buf text = { 0 };
+
+	if (config && oci_json_read(config, &text, NULL) >= 0)
+		oci_cgroup_remove(buf_string(&text), words->id);
+	return oci_record_remove(words, err);
+}
+
 /* The runtime may never have had it, or lost it: then what is left of ours
  * goes, and that is a delete too. */
 static int delete_ours(const struct oci_words *words, const char *runtime,
@@ -93,7 +107,9 @@ static int delete_ours(const struct oci_words *words, const char *runtime,
 	gone = code < 0 ? 0 : oci_ask_state(words, runtime, &answer, err);
 	if (gone == 0 && !is_there)
 		code = ask_words(words, runtime, NULL, err);
-	if (gone > 0 || (code == 0 && !is_there))
+	if (gone > 0)
+		return delete_left(words, err) < 0 ? -EPROTO : code;
+	if (code == 0 && !is_there)
 		return oci_record_remove(words, err) < 0 ? -EPROTO : code;
 	return gone < 0 ? gone : code;
 }
