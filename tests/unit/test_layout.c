@@ -57,6 +57,7 @@ static int make(const char *name, const char *config, const char *layer,
 	const char *const notes[] = { "a=b", "c=\xc3\xbc \"d\"=" };
 	struct package package = { .config_kind = CONFIG,
 				   .layer_kind = LAYER,
+				   .layer_count = 1,
 				   .title = "t" };
 	int rc = layout_make(dir, &layout, err);
 
@@ -64,8 +65,8 @@ static int make(const char *name, const char *config, const char *layer,
 		rc = layout_put(&layout, config, strlen(config),
 				&package.config, err);
 	if (rc >= 0)
-		rc = layout_put(&layout, layer, strlen(layer), &package.layer,
-				err);
+		rc = layout_put(&layout, layer, strlen(layer),
+				&package.layers[0], err);
 	return rc < 0 ? rc
 		      : package_set(&layout, name, &package, notes, 2, err);
 }
@@ -74,7 +75,9 @@ static int make(const char *name, const char *config, const char *layer,
 static char *look(const char *name, struct err *err)
 {
 	auto_layout struct layout layout = LAYOUT_NONE;
-	struct package package = { .config_kind = CONFIG, .layer_kind = LAYER };
+	struct package package = { .config_kind = CONFIG,
+				   .layer_kind = LAYER,
+				   .layer_count = 1 };
 	auto_buf struct buf text = { 0 };
 
 	err_clear(err);
@@ -84,7 +87,7 @@ static char *look(const char *name, struct err *err)
 		       err) < 0)
 		return NULL;
 	buf_clear(&text);
-	return layout_get(&layout, &package.layer, "its layer", 100, &text,
+	return layout_get(&layout, &package.layers[0], "its layer", 100, &text,
 			  err) < 0
 		       ? NULL
 		       : buf_steal(&text);
