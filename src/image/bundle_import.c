@@ -383,10 +383,22 @@ static int bundle_check_names(const struct bundle_in *in, struct err *err)
 /* ---- objects ------------------------------------------------------------- */
 
 /* Those that are right here already are only leased. */
-static bool bundle_is_of_shape(const struct bundle_in *in,
-			       const struct layer_header *head)
+/* "head" is right by itself. */
+static const char *bundle_check_told(const struct bundle_in *in, uint32_t i,
+				     const struct layer_header *head)
 {
-	return !in->shape || memcmp(head->shape, in->shape, LAYER_ID) == 0;
+	const struct bundle_object *object = &in->objects[i];
+
+	if (head->kind != object->kind ||
+	    head->data_bytes != object->data_bytes ||
+	    head->hashes_at + head->hash_count * SHA256_BYTES !=
+		    object->table_bytes ||
+	    memcmp(head->id, object->id, LAYER_ID) != 0 ||
+	    head->ram_bytes > in->head.ram_bytes)
+		return "an object is not what the contents tell";
+	if (in->shape && memcmp(head->shape, in->shape, LAYER_ID) != 0)
+		return bundle_other;
+	return NULL;
 }
 
 static int bundle_find_there(struct bundle_in *in, struct err *err)
@@ -397,13 +409,16 @@ static int bundle_find_there(struct bundle_in *in, struct err *err)
 	for (uint32_t i = 0; i < in->head.object_count; i++) {
 		const struct bundle_object *object = &in->objects[i];
 		struct layer *layer = &in->layers[i];
+		const char *why = NULL;
 
-		if (layer_open(in->images, object->id, layer, NULL) >= 0)
+		if (layer_open(in->images, object->id, layer, NULL) >= 0) {
 			in->counts->there++;
-		else
+			why = bundle_check_told(in, i, &layer->head);
+		} else {
 			need += object->table_bytes + object->data_bytes;
-		if (layer->fd >= 0 && !bundle_is_of_shape(in, &layer->head))
-			return bundle_wrong(bundle_other, err);
+		}
+		if (why)
+			return bundle_wrong(why, err);
 	}
 	if (fstatvfs(in->images->root, &fs) < 0)
 		return 0;
@@ -445,20 +460,12 @@ static bool bundle_has_parent(const struct bundle_in *in, uint32_t i,
 static const char *bundle_check_layer(const struct bundle_in *in, uint32_t i,
 				      const struct layer_header *head)
 {
-	const struct bundle_object *object = &in->objects[i];
 	const char *why = layer_check_header(head, head->file_bytes);
 
+	if (!why)
+		why = bundle_check_told(in, i, head);
 	if (why)
 		return why;
-	if (head->kind != object->kind ||
-	    head->data_bytes != object->data_bytes ||
-	    head->hashes_at + head->hash_count * SHA256_BYTES !=
-		    object->table_bytes ||
-	    memcmp(head->id, object->id, LAYER_ID) != 0 ||
-	    head->ram_bytes > in->head.ram_bytes)
-		return "an object is not what the contents tell";
-	if (!bundle_is_of_shape(in, head))
-		return bundle_other;
 	if (!bundle_has_parent(in, i, head))
 		return "an object comes before its parent";
 	return NULL;
