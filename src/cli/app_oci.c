@@ -91,10 +91,11 @@ static int oci_put(const struct layout *layout,
 	int rc = appliance_read(appliance, MANIFEST_PATH, MANIFEST_MOST,
 				&manifest, err);
 
-	memcpy(package->layer.hex, appliance->hex, sizeof package->layer.hex);
-	package->layer.bytes = appliance->bytes;
+	memcpy(package->layers[0].hex, appliance->hex,
+	       sizeof package->layers[0].hex);
+	package->layers[0].bytes = appliance->bytes;
 	if (rc >= 0)
-		rc = layout_put_fd(layout, appliance->fd, &package->layer,
+		rc = layout_put_fd(layout, appliance->fd, &package->layers[0],
 				   progress, err);
 	if (rc >= 0)
 		rc = layout_put(layout, buf_string(&manifest), manifest.len,
@@ -110,6 +111,7 @@ static int oci_export(const struct oci_words *words, const char *name,
 	auto_free char *title = file_format("%s.app", appliance->record.name);
 	struct package package = { .config_kind = OCI_CONFIG,
 				   .layer_kind = OCI_LAYER,
+				   .layer_count = 1,
 				   .title = title };
 	int rc = title ? layout_make(words->oci, &layout, err)
 		       : err_set(err, -ENOMEM, "export %s", name);
@@ -197,7 +199,7 @@ static int oci_check_config(const struct layout *layout,
 	    memcmp(buf_string(&config), buf_string(&manifest), config.len) != 0)
 		return err_set(err, -EINVAL,
 			       "its config is not the appliance's manifest");
-	if (appliance->bytes != package->layer.bytes)
+	if (appliance->bytes != package->layers[0].bytes)
 		return err_set(err, -EINVAL,
 			       "its layer has more than the appliance");
 	return 0;
@@ -219,7 +221,8 @@ static int oci_take(const struct layout *layout, const char *name,
 		    struct appliance *appliance, struct err *err)
 {
 	struct package package = { .config_kind = OCI_CONFIG,
-				   .layer_kind = OCI_LAYER };
+				   .layer_kind = OCI_LAYER,
+				   .layer_count = 1 };
 	struct file_draft draft;
 	int rc = package_find(layout, name, &package, err);
 
@@ -227,7 +230,7 @@ static int oci_take(const struct layout *layout, const char *name,
 		return rc;
 	rc = file_draft_open(&draft, as, 0644, err);
 	if (rc >= 0)
-		rc = layout_get_fd(layout, &package.layer, "its layer",
+		rc = layout_get_fd(layout, &package.layers[0], "its layer",
 				   draft.fd, progress, err);
 	if (rc >= 0)
 		rc = oci_look(layout, &package, draft.fd, as, progress,

@@ -39,6 +39,21 @@ static const struct args_option image_words[] = {
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct image_words, replace),
 	  .help = "fold, import: another image of that name" },
+	{ .name = "--oci",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct image_words, oci),
+	  .help = "export, import: an OCI image layout" },
+	{ .name = "--name",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct image_words, name),
+	  .help = "in the layout (localhost/NAME:latest)" },
+	{ .name = "--annotation",
+	  .value = "KEY=VALUE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct image_words, annotations),
+	  .help = "export --oci: of the artifact; again for more" },
 	{ .name = "--dry-run",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct image_words, dry),
@@ -46,7 +61,8 @@ static const struct args_option image_words[] = {
 	{ .name = "--force",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct image_words, force),
-	  .help = "gc: although an image cannot be read" },
+	  .help = "gc: although an image cannot be read; import --oci: "
+		  "although its machine cannot go on here" },
 	{ .name = NULL }
 };
 
@@ -77,6 +93,12 @@ const struct args_verb image_args = {
 		"need into one file (\"-\": to stdout). import FILE [NAME] "
 		"reads it into a store, where what is there already is not "
 		"written again.\n\n"
+		"export NAME --oci DIR puts a machine's image into a layout "
+		"that skopeo and registries carry as an artifact, with each of "
+		"its layers as a blob, so that images share them there too. "
+		"import --oci DIR [NAME] takes it out; --name tells which one "
+		"where DIR has several. Each size and digest is checked. A "
+		"domain's image is refused: it is made on its node.\n\n"
 		"rm NAME... removes names. gc removes the layers that no name "
 		"needs and that nobody uses. While one image cannot be read "
 		"gc removes nothing.\n\n"
@@ -89,14 +111,6 @@ const struct args_verb image_args = {
 };
 
 /* ---- shared -------------------------------------------------------------- */
-
-const char *image_kind(uint32_t kind)
-{
-	static const char *const kinds[] = { "?",	"base",	 "diff",
-					     "working", "state", "disk" };
-
-	return kinds[kind < sizeof(kinds) / sizeof(*kinds) ? kind : 0];
-}
 
 uint64_t image_bytes(const struct layer *layer)
 {
@@ -486,10 +500,15 @@ static const struct image_task image_tasks[] = {
 	{ NULL, NULL, 0, 0, IMAGE_ANY },
 };
 
-static const struct image_task *image_find_task(const char *name)
-{
-	const struct image_task *task = image_tasks;
+static const struct image_task image_oci_tasks[] = {
+	{ "export", image_export_oci, 1, 1, IMAGE_STORE },
+	{ "import", image_import_oci, 0, 1, IMAGE_MAKES },
+	{ NULL, NULL, 0, 0, IMAGE_ANY },
+};
 
+static const struct image_task *image_find_task(const struct image_task *task,
+						const char *name)
+{
 	while (task->name && strcmp(task->name, name) != 0)
 		task++;
 	return task->name ? task : NULL;
@@ -521,7 +540,15 @@ int image_run(int argc, char **argv)
 	if (cli_parse(&image_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
 		return code;
-	task = image_find_task(operands[0]);
+	task = image_find_task(image_tasks, operands[0]);
+	if (task && words.oci)
+		task = image_find_task(image_oci_tasks, operands[0]);
+	else if (words.name || words.annotations.count)
+		return cli_wrong("--name and --annotation go with --oci");
+	if (!task && words.oci)
+		return cli_wrong("image %s: no --oci; see \"brood image "
+				 "--help\"",
+				 operands[0]);
 	if (!task)
 		return cli_wrong("no \"image %s\"; see \"brood image --help\"",
 				 operands[0]);

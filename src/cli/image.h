@@ -2,15 +2,18 @@
 /* brood image: what its sub-verbs share.  Each is a function of the work,
  * which has the store open and its words counted. */
 #pragma once
+#include "base/args.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "image/bundle.h"
 #include "image/tip.h"
 #include <stdbool.h>
 
 enum { IMAGE_DIFFERS = 1, IMAGE_WRONG = 1, IMAGE_SHOWN = 12 };
 
 struct image_words {
-	const char *store, *svg;
+	const char *store, *svg, *oci, *name;
+	struct args_list annotations;
 	bool json, all, list, replace, dry, force;
 };
 struct image_work {
@@ -22,15 +25,19 @@ struct image_work {
 };
 typedef int image_run_task(struct image_work *work); /* the exit code */
 image_run_task image_ls, image_show, image_diff, image_fold, image_verify_run,
-	image_export, image_import, image_rm, image_gc;
+	image_export, image_import, image_export_oci, image_import_oci,
+	image_rm, image_gc;
 
-const char *image_kind(uint32_t kind);
 /* The file's bytes that are no holes by its own tables. */
 uint64_t image_bytes(const struct layer *layer);
 uint64_t image_tip_bytes(const struct tip *tip);
 /* Opens a tip or tells why not: 0, or an exit code. */
 int image_open(const struct image_work *work, const char *name,
 	       struct tip *tip);
+/* How much was carried; and what was imported, of names one a line. */
+void image_carry_json(const struct bundle_counts *counts, struct json *json);
+int image_carry_imported(const struct image_work *work, struct buf *names,
+			 const struct bundle_counts *counts);
 /* What was built is printed whole. */
 int image_print(struct buf *out);
 

@@ -18,7 +18,7 @@ static bool carry_is_dash(const char *path)
 	return strcmp(path, "-") == 0;
 }
 
-static void carry_json(const struct bundle_counts *counts, struct json *json)
+void image_carry_json(const struct bundle_counts *counts, struct json *json)
 {
 	json_number(json, "objects", counts->objects);
 	json_number(json, "there", counts->there);
@@ -77,7 +77,7 @@ static int carry_told(const struct image_work *work, const char *path,
 		json_open(&json, NULL);
 		json_text(&json, "file", path);
 		json_number(&json, "images", counts->tips);
-		carry_json(counts, &json);
+		image_carry_json(counts, &json);
 		json_close(&json);
 		buf_text(&out, "\n");
 	} else {
@@ -113,9 +113,8 @@ static void carry_named(const char *name, void *context)
 	buf_format(context, "%s\n", name);
 }
 
-/* "names" has one a line. */
-static int carry_imported(const struct image_work *work, struct buf *names,
-			  const struct bundle_counts *counts)
+int image_carry_imported(const struct image_work *work, struct buf *names,
+			 const struct bundle_counts *counts)
 {
 	auto_buf struct buf out = { 0 };
 	char size[16], packed[16], *rest = buf_steal(names), *at = rest, *name;
@@ -137,7 +136,7 @@ static int carry_imported(const struct image_work *work, struct buf *names,
 	}
 	if (work->words->json) {
 		json_list_close(&json);
-		carry_json(counts, &json);
+		image_carry_json(counts, &json);
 		json_close(&json);
 		buf_text(&out, "\n");
 	} else {
@@ -177,7 +176,7 @@ int image_import(struct image_work *work)
 		return cli_fail(&err, rc == -EEXIST
 					      ? "another NAME, or --replace"
 					      : NULL);
-	return carry_imported(work, &names, &counts);
+	return image_carry_imported(work, &names, &counts);
 }
 
 /* ---- fold ---------------------------------------------------------------- */

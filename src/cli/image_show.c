@@ -185,7 +185,7 @@ static void image_show_layer(const struct tip *tip, uint32_t i,
 		cli_size(counts->live[i], live);
 	buf_format(out, "%c  %-8s %-*.*s %6s %6s %7lu %6s\n",
 		   image_map_letter(tip, (uint8_t)(i + 1)),
-		   image_kind(layer->head.kind), IMAGE_SHOWN, IMAGE_SHOWN,
+		   layer_kind_name(layer->head.kind), IMAGE_SHOWN, IMAGE_SHOWN,
 		   layer->hex, data, live,
 		   (unsigned long)layer->head.extent_count, zeros);
 }
@@ -195,7 +195,7 @@ static void image_show_file(const struct layer *layer, struct buf *out)
 	char size[16];
 
 	cli_size(layer->head.data_bytes, size);
-	buf_format(out, "%-10s %.*s, %s\n", image_kind(layer->head.kind),
+	buf_format(out, "%-10s %.*s, %s\n", layer_kind_name(layer->head.kind),
 		   IMAGE_SHOWN, layer->hex, size);
 }
 
@@ -250,7 +250,7 @@ static void image_json_layer(const struct layer *layer, const uint64_t *live,
 {
 	json_open(json, NULL);
 	json_text(json, "id", layer->hex);
-	json_text(json, "kind", image_kind(layer->head.kind));
+	json_text(json, "kind", layer_kind_name(layer->head.kind));
 	json_number(json, "data_bytes", (int64_t)layer->head.data_bytes);
 	json_number(json, "file_bytes", (int64_t)layer->head.file_bytes);
 	json_number(json, "extents", (int64_t)layer->head.extent_count);

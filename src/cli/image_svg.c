@@ -81,7 +81,7 @@ static void svg_legend(const struct tip *tip, uint64_t y, struct buf *out)
 		if (layer) {
 			cli_size(layer->head.data_bytes, size);
 			snprintf(text, sizeof(text), "%u %s %.*s, %s", cell - 1,
-				 image_kind(layer->head.kind), IMAGE_SHOWN,
+				 layer_kind_name(layer->head.kind), IMAGE_SHOWN,
 				 layer->hex, size);
 		}
 		svg_rect(out, SVG_EDGE, y, SVG_EDGE, SVG_EDGE, cell);

@@ -74,10 +74,10 @@ static int wasm_oci_blobs(const struct layout *layout, const char *entry,
 	int rc = tar_one(entry, module->data, module->len, &tar, err);
 
 	if (rc >= 0)
-		rc = layout_put(layout, tar.data, tar.len, &package->layer,
+		rc = layout_put(layout, tar.data, tar.len, &package->layers[0],
 				err);
 	if (rc >= 0)
-		rc = wasm_oci_config(entry, &package->layer, &config, err);
+		rc = wasm_oci_config(entry, &package->layers[0], &config, err);
 	if (rc >= 0)
 		rc = layout_put(layout, config.data, config.len,
 				&package->config, err);
@@ -90,7 +90,8 @@ static int wasm_oci_image(const struct wasm_oci *wish, const char *name,
 {
 	auto_layout struct layout layout = LAYOUT_NONE;
 	struct package package = { .config_kind = EXPORT_CONFIG,
-				   .layer_kind = EXPORT_LAYER };
+				   .layer_kind = EXPORT_LAYER,
+				   .layer_count = 1 };
 	int rc = layout_make(wish->layout, &layout, err);
 
 	if (rc >= 0)

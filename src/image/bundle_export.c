@@ -3,10 +3,8 @@
  * way: what rotted on disk is not carried on. */
 #include "base/fd.h"
 #include "base/sha256.h"
-#include "brood/bundle_format.h"
 #include "image/bundle.h"
 #include "image/chunks.h"
-#include "image/tip.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +21,7 @@ struct bundle_out {
 	size_t filled; /* of raw */
 	struct progress *progress;
 	/* What is in it. */
-	struct tip *tips;
+	struct tip *tips; /* owned */
 	int tip_count;
 	const struct layer *layers[BUNDLE_OBJECTS_MOST];
 	uint32_t layer_count;
@@ -194,14 +192,31 @@ static int bundle_collect_tip(struct bundle_out *out, const struct tip *tip,
 	return rc;
 }
 
+static struct bundle_header bundle_header(const struct bundle_out *out,
+					  int tip_count)
+{
+	return (struct bundle_header){ .magic = BUNDLE_MAGIC,
+				       .version = BUNDLE_VERSION,
+				       .header_bytes =
+					       sizeof(struct bundle_header),
+				       .data_bytes = out->total,
+				       .object_count = out->layer_count,
+				       .tip_count = (uint32_t)tip_count };
+}
+
+static struct bundle_object bundle_object(const struct layer *layer)
+{
+	struct bundle_object object = { .kind = layer->head.kind,
+					.table_bytes = layer->table_bytes,
+					.data_bytes = layer->head.data_bytes };
+
+	memcpy(object.id, layer->head.id, LAYER_ID);
+	return object;
+}
+
 static int bundle_put_header(struct bundle_out *out, struct err *err)
 {
-	struct bundle_header head = { .magic = BUNDLE_MAGIC,
-				      .version = BUNDLE_VERSION,
-				      .header_bytes = sizeof(head),
-				      .data_bytes = out->total,
-				      .object_count = out->layer_count,
-				      .tip_count = (uint32_t)out->tip_count };
+	struct bundle_header head = bundle_header(out, out->tip_count);
 	int rc;
 
 	for (int i = 0; i < out->tip_count; i++)
@@ -209,42 +224,49 @@ static int bundle_put_header(struct bundle_out *out, struct err *err)
 			head.ram_bytes = out->tips[i].ram_bytes;
 	rc = bundle_put(out, &head, sizeof(head), err);
 	for (uint32_t i = 0; rc >= 0 && i < out->layer_count; i++) {
-		const struct layer *layer = out->layers[i];
-		struct bundle_object object = {
-			.kind = layer->head.kind,
-			.table_bytes = layer->table_bytes,
-			.data_bytes = layer->head.data_bytes
-		};
+		struct bundle_object object = bundle_object(out->layers[i]);
 
-		memcpy(object.id, layer->head.id, LAYER_ID);
 		rc = bundle_put(out, &object, sizeof(object), err);
 	}
 	return rc;
 }
 
+/* Its words stay the tip's. */
+static void bundle_tell(const struct bundle_out *out, const struct tip *tip,
+			struct bundle_told *told)
+{
+	*told = (struct bundle_told){
+		.head = { .layer_count = tip->layer_count,
+			  .disk_count = tip->disk_count,
+			  .state = tip->state.fd < 0
+					   ? BUNDLE_NONE
+					   : bundle_find(out, &tip->state) },
+		.words = tip->words ? tip->words : (char[]){ "" },
+	};
+	told->head.words_bytes = (uint32_t)strlen(told->words);
+	memcpy(told->head.name, tip->name, sizeof(tip->name));
+	for (uint32_t i = 0; i < tip->layer_count; i++)
+		told->layers[i] = bundle_find(out, &tip->layers[i]);
+	for (uint32_t i = 0; i < tip->disk_count; i++)
+		told->disks[i] = bundle_find(out, &tip->disks[i]);
+}
+
 static int bundle_put_tip(struct bundle_out *out, const struct tip *tip,
 			  struct err *err)
 {
-	const char *words = tip->words ? tip->words : "";
-	struct bundle_tip head = {
-		.layer_count = tip->layer_count,
-		.disk_count = tip->disk_count,
-		.state = tip->state.fd < 0 ? BUNDLE_NONE
-					   : bundle_find(out, &tip->state),
-		.words_bytes = (uint32_t)strlen(words),
-	};
-	uint32_t numbers[LAYER_DEPTH_MOST + TIP_DISKS_MOST], count = 0;
+	struct bundle_told told;
 	int rc;
 
-	memcpy(head.name, tip->name, sizeof(tip->name));
-	for (uint32_t i = 0; i < tip->layer_count; i++)
-		numbers[count++] = bundle_find(out, &tip->layers[i]);
-	for (uint32_t i = 0; i < tip->disk_count; i++)
-		numbers[count++] = bundle_find(out, &tip->disks[i]);
-	rc = bundle_put(out, &head, sizeof(head), err);
+	bundle_tell(out, tip, &told);
+	rc = bundle_put(out, &told.head, sizeof(told.head), err);
 	if (rc >= 0)
-		rc = bundle_put(out, numbers, count * sizeof(*numbers), err);
-	return rc < 0 ? rc : bundle_put(out, words, head.words_bytes, err);
+		rc = bundle_put(out, told.layers,
+				tip->layer_count * sizeof(*told.layers), err);
+	if (rc >= 0)
+		rc = bundle_put(out, told.disks,
+				tip->disk_count * sizeof(*told.disks), err);
+	return rc < 0 ? rc
+		      : bundle_put(out, told.words, told.head.words_bytes, err);
 }
 
 static int bundle_put_end(struct bundle_out *out, struct err *err)
@@ -258,6 +280,39 @@ static int bundle_put_end(struct bundle_out *out, struct err *err)
 
 /* ---- all of it ----------------------------------------------------------- */
 
+static void bundle_close(struct bundle_out *out)
+{
+	if (!out)
+		return;
+	for (int i = 0; i < out->tip_count; i++)
+		tip_close(&out->tips[i]);
+	free(out->tips);
+	free(out->raw);
+	free(out->packed);
+	ZSTD_freeCCtx(out->zstd);
+	free(out);
+}
+
+static struct bundle_out *bundle_new(const struct bundle_options *options,
+				     struct err *err)
+{
+	struct bundle_out *out = calloc(1, sizeof(*out));
+
+	if (out) {
+		out->progress = options->progress;
+		out->raw = malloc(BUNDLE_PART);
+		out->packed = malloc(BUNDLE_PACKED_MOST);
+		out->zstd = ZSTD_createCCtx();
+		sha256_start(&out->sha);
+	}
+	if (!out || !out->raw || !out->packed || !out->zstd)
+		err_set(err, -ENOMEM, "write a bundle");
+	else
+		return out;
+	bundle_close(out);
+	return NULL;
+}
+
 static int bundle_open(struct bundle_out *out, const struct images *images,
 		       const char *const *names, int name_count,
 		       struct err *err)
@@ -267,10 +322,7 @@ static int bundle_open(struct bundle_out *out, const struct images *images,
 	if (name_count < 1 || name_count > BUNDLE_TIPS_MOST)
 		return err_set(err, -EINVAL, "%d tips in a bundle", name_count);
 	out->tips = calloc((size_t)name_count, sizeof(*out->tips));
-	out->raw = malloc(BUNDLE_PART);
-	out->packed = malloc(BUNDLE_PACKED_MOST);
-	out->zstd = ZSTD_createCCtx();
-	if (!out->tips || !out->raw || !out->packed || !out->zstd)
+	if (!out->tips)
 		return err_set(err, -ENOMEM, "write a bundle");
 	for (int i = 0; i < name_count; i++)
 		for (int k = 0; k < i; k++)
@@ -287,15 +339,12 @@ static int bundle_open(struct bundle_out *out, const struct images *images,
 	return rc;
 }
 
-static void bundle_close(struct bundle_out *out)
+static int bundle_put_object(struct bundle_out *out, const struct layer *layer,
+			     struct err *err)
 {
-	for (int i = 0; i < out->tip_count; i++)
-		tip_close(&out->tips[i]);
-	free(out->tips);
-	free(out->raw);
-	free(out->packed);
-	ZSTD_freeCCtx(out->zstd);
-	free(out);
+	int rc = bundle_put_tables(out, layer, err);
+
+	return rc < 0 ? rc : bundle_put_data(out, layer, err);
 }
 
 static int bundle_write(struct bundle_out *out, struct err *err)
@@ -304,11 +353,8 @@ static int bundle_write(struct bundle_out *out, struct err *err)
 
 	for (int i = 0; rc >= 0 && i < out->tip_count; i++)
 		rc = bundle_put_tip(out, &out->tips[i], err);
-	for (uint32_t i = 0; rc >= 0 && i < out->layer_count; i++) {
-		rc = bundle_put_tables(out, out->layers[i], err);
-		if (rc >= 0)
-			rc = bundle_put_data(out, out->layers[i], err);
-	}
+	for (uint32_t i = 0; rc >= 0 && i < out->layer_count; i++)
+		rc = bundle_put_object(out, out->layers[i], err);
 	return rc < 0 ? rc : bundle_put_end(out, err);
 }
 
@@ -316,15 +362,13 @@ int bundle_export(const struct images *images, const char *const *names,
 		  int name_count, int fd, const struct bundle_options *options,
 		  struct bundle_counts *counts, struct err *err)
 {
-	struct bundle_out *out = calloc(1, sizeof(*out));
+	struct bundle_out *out = bundle_new(options, err);
 	int rc;
 
 	*counts = (struct bundle_counts){ 0 };
 	if (!out)
-		return err_set(err, -ENOMEM, "write a bundle");
+		return -ENOMEM;
 	out->fd = fd;
-	out->progress = options->progress;
-	sha256_start(&out->sha);
 	rc = bundle_open(out, images, names, name_count, err);
 	if (rc >= 0)
 		rc = bundle_write(out, err);
@@ -337,4 +381,73 @@ int bundle_export(const struct images *images, const char *const *names,
 		};
 	bundle_close(out);
 	return rc;
+}
+
+/* ---- in parts ------------------------------------------------------------ */
+
+void bundle_contents_fini(struct bundle_contents *contents)
+{
+	free(contents->tip.words);
+	contents->tip.words = NULL;
+}
+
+static int bundle_tell_contents(const struct bundle_out *out,
+				const struct tip *tip,
+				struct bundle_contents *contents,
+				struct err *err)
+{
+	*contents = (struct bundle_contents){ .head = bundle_header(out, 1) };
+	contents->head.ram_bytes = tip->ram_bytes;
+	memcpy(contents->shape, tip->shape, LAYER_ID);
+	for (uint32_t i = 0; i < out->layer_count; i++)
+		contents->objects[i] = bundle_object(out->layers[i]);
+	bundle_tell(out, tip, &contents->tip);
+	contents->tip.words = strdup(contents->tip.words);
+	return contents->tip.words ? 0 : err_set(err, -ENOMEM, "tell of a tip");
+}
+
+static int bundle_write_part(struct bundle_out *out, uint32_t number,
+			     const struct bundle_parts *parts, struct err *err)
+{
+	uint8_t sum[SHA256_BYTES];
+	int rc;
+
+	out->fd = parts->open(parts->context, number, err);
+	if (out->fd < 0)
+		return out->fd;
+	out->bytes = 0;
+	sha256_start(&out->sha);
+	rc = bundle_put_object(out, out->layers[number], err);
+	if (rc < 0)
+		return rc;
+	sha256_end(&out->sha, sum);
+	return parts->close(parts->context, number, out->bytes, sum, err);
+}
+
+int bundle_export_parts(const struct tip *tip, const struct bundle_parts *parts,
+			struct bundle_contents *contents,
+			const struct bundle_options *options,
+			struct bundle_counts *counts, struct err *err)
+{
+	struct bundle_out *out = bundle_new(options, err);
+	int rc;
+
+	*contents = (struct bundle_contents){ 0 };
+	*counts = (struct bundle_counts){ .tips = 1 };
+	if (!out)
+		return -ENOMEM;
+	rc = bundle_collect_tip(out, tip, err);
+	if (rc >= 0)
+		rc = bundle_tell_contents(out, tip, contents, err);
+	for (uint32_t i = 0; rc >= 0 && i < out->layer_count; i++) {
+		rc = bundle_write_part(out, i, parts, err);
+		counts->there += rc > 0;
+		counts->packed_bytes += out->bytes;
+	}
+	counts->objects = out->layer_count;
+	counts->bytes = out->total;
+	bundle_close(out);
+	if (rc < 0)
+		bundle_contents_fini(contents);
+	return rc < 0 ? rc : 0;
 }

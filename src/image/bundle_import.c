@@ -6,10 +6,8 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/sha256.h"
-#include "brood/bundle_format.h"
 #include "image/bundle.h"
 #include "image/chunks.h"
-#include "image/tip.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +15,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include <zstd.h>
-
-struct bundle_told { /* a tip, as it is told */
-	struct bundle_tip head;
-	uint32_t layers[LAYER_DEPTH_MOST], disks[TIP_DISKS_MOST];
-	char *words;
-};
 
 struct bundle_in {
 	const struct images *images;
@@ -38,11 +30,16 @@ struct bundle_in {
 	struct layer *layers; /* leased until the tips are named */
 	struct bundle_told *told;
 	struct tip *tips;
+	/* In parts: else NULL. */
+	const struct bundle_parts *parts;
+	const uint8_t *shape; /* of all objects */
 };
+
+static const char bundle_other[] = "an object is of another machine";
 
 static int bundle_wrong(const char *why, struct err *err)
 {
-	return err_set(err, -EBADMSG, "the bundle is wrong: %s", why);
+	return err_set(err, -EBADMSG, "what is imported is wrong: %s", why);
 }
 
 /* ---- the stream ---------------------------------------------------------- */
@@ -138,23 +135,25 @@ static const char *bundle_check_object(const struct bundle_header *head,
 	return NULL;
 }
 
-static int bundle_get_objects(struct bundle_in *in, struct err *err)
+static int bundle_make_objects(struct bundle_in *in, struct err *err)
 {
 	size_t count = in->head.object_count;
-	uint64_t total = 0;
-	const char *why = NULL;
-	int rc;
 
 	in->objects = calloc(count, sizeof(*in->objects));
 	in->layers = calloc(count, sizeof(*in->layers));
 	for (size_t i = 0; in->layers && i < count; i++)
 		in->layers[i] = LAYER_NONE;
-	if (!in->objects || !in->layers)
-		return err_set(err, -ENOMEM, "read a bundle");
-	rc = bundle_get(in, in->objects, count * sizeof(*in->objects), err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; !why && i < count; i++) {
+	return in->objects && in->layers
+		       ? 0
+		       : err_set(err, -ENOMEM, "read a bundle");
+}
+
+static int bundle_check_objects(const struct bundle_in *in, struct err *err)
+{
+	uint64_t total = 0;
+	const char *why = NULL;
+
+	for (size_t i = 0; !why && i < in->head.object_count; i++) {
 		why = bundle_check_object(&in->head, &in->objects[i]);
 		/* At most 2^10 of 2^46 and less. */
 		total += in->objects[i].table_bytes + in->objects[i].data_bytes;
@@ -162,6 +161,17 @@ static int bundle_get_objects(struct bundle_in *in, struct err *err)
 	if (!why && total != in->head.data_bytes)
 		why = "its sizes do not come to its size";
 	return why ? bundle_wrong(why, err) : 0;
+}
+
+static int bundle_get_objects(struct bundle_in *in, struct err *err)
+{
+	int rc = bundle_make_objects(in, err);
+
+	if (rc >= 0)
+		rc = bundle_get(in, in->objects,
+				in->head.object_count * sizeof(*in->objects),
+				err);
+	return rc < 0 ? rc : bundle_check_objects(in, err);
 }
 
 static const char *bundle_check_tip(const struct bundle_in *in,
@@ -182,15 +192,31 @@ static const char *bundle_check_tip(const struct bundle_in *in,
 	return NULL;
 }
 
+static int bundle_check_numbers(const struct bundle_in *in,
+				const uint32_t *numbers, uint32_t count,
+				struct err *err)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (numbers[i] >= in->head.object_count)
+			return bundle_wrong("a tip names no object", err);
+	return 0;
+}
+
 static int bundle_get_numbers(struct bundle_in *in, uint32_t *numbers,
 			      uint32_t count, struct err *err)
 {
 	int rc = bundle_get(in, numbers, count * sizeof(*numbers), err);
 
-	for (uint32_t i = 0; rc >= 0 && i < count; i++)
-		if (numbers[i] >= in->head.object_count)
-			rc = bundle_wrong("a tip names no object", err);
-	return rc;
+	return rc < 0 ? rc : bundle_check_numbers(in, numbers, count, err);
+}
+
+static int bundle_check_words(const struct bundle_told *told, struct err *err)
+{
+	return strlen(told->words) == told->head.words_bytes &&
+			       json_check(told->words, told->head.words_bytes,
+					  NULL) >= 0
+		       ? 0
+		       : bundle_wrong("the words of a tip are damaged", err);
 }
 
 static int bundle_get_tip(struct bundle_in *in, struct bundle_told *told,
@@ -214,13 +240,17 @@ static int bundle_get_tip(struct bundle_in *in, struct bundle_told *told,
 	if (!told->words)
 		return err_set(err, -ENOMEM, "read a bundle");
 	rc = bundle_get(in, told->words, told->head.words_bytes, err);
-	if (rc < 0)
-		return rc;
-	return strlen(told->words) == told->head.words_bytes &&
-			       json_check(told->words, told->head.words_bytes,
-					  NULL) >= 0
-		       ? 0
-		       : bundle_wrong("the words of a tip are damaged", err);
+	return rc < 0 ? rc : bundle_check_words(told, err);
+}
+
+static int bundle_make_tips(struct bundle_in *in, struct err *err)
+{
+	in->told = calloc(in->head.tip_count, sizeof(*in->told));
+	in->tips = calloc(in->head.tip_count, sizeof(*in->tips));
+	for (uint32_t i = 0; in->tips && i < in->head.tip_count; i++)
+		in->tips[i] = TIP_EMPTY;
+	return in->told && in->tips ? 0
+				    : err_set(err, -ENOMEM, "read a bundle");
 }
 
 static int bundle_get_contents(struct bundle_in *in, struct err *err)
@@ -234,15 +264,52 @@ static int bundle_get_contents(struct bundle_in *in, struct err *err)
 	if (why)
 		return bundle_wrong(why, err);
 	rc = bundle_get_objects(in, err);
-	in->told = calloc(in->head.tip_count, sizeof(*in->told));
-	in->tips = calloc(in->head.tip_count, sizeof(*in->tips));
-	for (uint32_t i = 0; in->tips && i < in->head.tip_count; i++)
-		in->tips[i] = TIP_EMPTY;
-	if (rc >= 0 && (!in->told || !in->tips))
-		rc = err_set(err, -ENOMEM, "read a bundle");
+	if (rc >= 0)
+		rc = bundle_make_tips(in, err);
 	for (uint32_t i = 0; rc >= 0 && i < in->head.tip_count; i++)
 		rc = bundle_get_tip(in, &in->told[i], err);
 	return rc;
+}
+
+/* What was told apart is looked at as what is in a bundle. */
+static int bundle_take_contents(struct bundle_in *in,
+				const struct bundle_contents *contents,
+				struct err *err)
+{
+	struct bundle_told *told;
+	const char *why = bundle_check_header(&contents->head);
+	int rc;
+
+	if (!why && (contents->head.object_count > BUNDLE_PARTS_MOST ||
+		     contents->head.tip_count != 1))
+		why = "it has more than one tip can have";
+	if (why)
+		return bundle_wrong(why, err);
+	in->head = contents->head;
+	in->shape = contents->shape;
+	rc = bundle_make_objects(in, err);
+	if (rc >= 0)
+		rc = bundle_make_tips(in, err);
+	if (rc < 0)
+		return rc;
+	memcpy(in->objects, contents->objects,
+	       in->head.object_count * sizeof(*in->objects));
+	told = in->told;
+	*told = contents->tip;
+	told->words = strdup(contents->tip.words);
+	if (!told->words)
+		return err_set(err, -ENOMEM, "read a bundle");
+	rc = bundle_check_objects(in, err);
+	why = rc < 0 ? NULL : bundle_check_tip(in, &told->head);
+	if (why)
+		rc = bundle_wrong(why, err);
+	if (rc >= 0)
+		rc = bundle_check_numbers(in, told->layers,
+					  told->head.layer_count, err);
+	if (rc >= 0)
+		rc = bundle_check_numbers(in, told->disks,
+					  told->head.disk_count, err);
+	return rc < 0 ? rc : bundle_check_words(told, err);
 }
 
 /* ---- names --------------------------------------------------------------- */
@@ -316,6 +383,24 @@ static int bundle_check_names(const struct bundle_in *in, struct err *err)
 /* ---- objects ------------------------------------------------------------- */
 
 /* Those that are right here already are only leased. */
+/* "head" is right by itself. */
+static const char *bundle_check_told(const struct bundle_in *in, uint32_t i,
+				     const struct layer_header *head)
+{
+	const struct bundle_object *object = &in->objects[i];
+
+	if (head->kind != object->kind ||
+	    head->data_bytes != object->data_bytes ||
+	    head->hashes_at + head->hash_count * SHA256_BYTES !=
+		    object->table_bytes ||
+	    memcmp(head->id, object->id, LAYER_ID) != 0 ||
+	    head->ram_bytes > in->head.ram_bytes)
+		return "an object is not what the contents tell";
+	if (in->shape && memcmp(head->shape, in->shape, LAYER_ID) != 0)
+		return bundle_other;
+	return NULL;
+}
+
 static int bundle_find_there(struct bundle_in *in, struct err *err)
 {
 	uint64_t need = 0, room;
@@ -323,12 +408,17 @@ static int bundle_find_there(struct bundle_in *in, struct err *err)
 
 	for (uint32_t i = 0; i < in->head.object_count; i++) {
 		const struct bundle_object *object = &in->objects[i];
+		struct layer *layer = &in->layers[i];
+		const char *why = NULL;
 
-		if (layer_open(in->images, object->id, &in->layers[i], NULL) >=
-		    0)
+		if (layer_open(in->images, object->id, layer, NULL) >= 0) {
 			in->counts->there++;
-		else
+			why = bundle_check_told(in, i, &layer->head);
+		} else {
 			need += object->table_bytes + object->data_bytes;
+		}
+		if (why)
+			return bundle_wrong(why, err);
 	}
 	if (fstatvfs(in->images->root, &fs) < 0)
 		return 0;
@@ -370,18 +460,12 @@ static bool bundle_has_parent(const struct bundle_in *in, uint32_t i,
 static const char *bundle_check_layer(const struct bundle_in *in, uint32_t i,
 				      const struct layer_header *head)
 {
-	const struct bundle_object *object = &in->objects[i];
 	const char *why = layer_check_header(head, head->file_bytes);
 
+	if (!why)
+		why = bundle_check_told(in, i, head);
 	if (why)
 		return why;
-	if (head->kind != object->kind ||
-	    head->data_bytes != object->data_bytes ||
-	    head->hashes_at + head->hash_count * SHA256_BYTES !=
-		    object->table_bytes ||
-	    memcmp(head->id, object->id, LAYER_ID) != 0 ||
-	    head->ram_bytes > in->head.ram_bytes)
-		return "an object is not what the contents tell";
 	if (!bundle_has_parent(in, i, head))
 		return "an object comes before its parent";
 	return NULL;
@@ -532,6 +616,16 @@ static int bundle_name_object(struct bundle_in *in, uint32_t i,
 			     &in->layers[i], err);
 }
 
+/* Before the object gets its name. */
+static int bundle_end_part(struct bundle_in *in, uint32_t i, struct err *err)
+{
+	uint8_t sum[SHA256_BYTES];
+
+	in->counts->packed_bytes += in->bytes;
+	sha256_end(&in->sha, sum);
+	return in->parts->close(in->parts->context, i, in->bytes, sum, err);
+}
+
 static int bundle_get_new(struct bundle_in *in, uint32_t i, struct err *err)
 {
 	struct bundle_writing to = { 0 };
@@ -543,6 +637,8 @@ static int bundle_get_new(struct bundle_in *in, uint32_t i, struct err *err)
 		rc = bundle_map_tables(in, i, &to, err);
 	if (rc >= 0)
 		rc = bundle_get_data(in, i, &to, err);
+	if (rc >= 0 && in->parts)
+		rc = bundle_end_part(in, i, err);
 	if (rc >= 0)
 		rc = bundle_name_object(in, i, &to, err);
 	if (to.table)
@@ -559,6 +655,21 @@ static int bundle_get_object(struct bundle_in *in, uint32_t i, struct err *err)
 		return bundle_get_new(in, i, err);
 	rc = bundle_skip(in, in->objects[i].table_bytes, err);
 	return rc < 0 ? rc : bundle_skip(in, in->objects[i].data_bytes, err);
+}
+
+static int bundle_get_part(struct bundle_in *in, uint32_t i, struct err *err)
+{
+	if (in->layers[i].fd >= 0) {
+		in->done +=
+			in->objects[i].table_bytes + in->objects[i].data_bytes;
+		return 0;
+	}
+	in->fd = in->parts->open(in->parts->context, i, err);
+	if (in->fd < 0)
+		return in->fd;
+	in->bytes = 0;
+	sha256_start(&in->sha);
+	return bundle_get_new(in, i, err);
 }
 
 /* ---- the end ------------------------------------------------------------- */
@@ -624,6 +735,9 @@ static int bundle_compose(struct bundle_in *in, uint32_t t, struct err *err)
 	}
 	if (rc < 0)
 		return rc;
+	if (in->shape && (tip->ram_bytes != in->head.ram_bytes ||
+			  memcmp(tip->shape, in->shape, LAYER_ID) != 0))
+		return bundle_wrong(bundle_other, err);
 	tip->words = strdup(told->words);
 	return tip->words ? 0 : err_set(err, -ENOMEM, "read a bundle");
 }
@@ -648,20 +762,50 @@ static int bundle_publish(struct bundle_in *in, bundle_named *named,
 
 /* ---- all of it ----------------------------------------------------------- */
 
+static int bundle_prepare(struct bundle_in *in, struct err *err)
+{
+	int rc = bundle_check_names(in, err);
+
+	return rc < 0 ? rc : bundle_find_there(in, err);
+}
+
 static int bundle_read(struct bundle_in *in, bundle_named *named, void *context,
 		       struct err *err)
 {
 	int rc = bundle_get_contents(in, err);
 
 	if (rc >= 0)
-		rc = bundle_check_names(in, err);
-	if (rc >= 0)
-		rc = bundle_find_there(in, err);
+		rc = bundle_prepare(in, err);
 	for (uint32_t i = 0; rc >= 0 && i < in->head.object_count; i++)
 		rc = bundle_get_object(in, i, err);
 	if (rc >= 0)
 		rc = bundle_get_end(in, err);
 	return rc < 0 ? rc : bundle_publish(in, named, context, err);
+}
+
+static int bundle_read_parts(struct bundle_in *in,
+			     const struct bundle_contents *contents,
+			     struct err *err)
+{
+	int rc = bundle_take_contents(in, contents, err);
+
+	if (rc >= 0)
+		rc = bundle_prepare(in, err);
+	for (uint32_t i = 0; rc >= 0 && i < in->head.object_count; i++)
+		rc = bundle_get_part(in, i, err);
+	return rc < 0 ? rc : bundle_publish(in, NULL, NULL, err);
+}
+
+static int bundle_begin(struct bundle_in *in, struct err *err)
+{
+	*in->counts = (struct bundle_counts){ 0 };
+	in->zstd = ZSTD_createDCtx();
+	in->raw = malloc(BUNDLE_PART);
+	in->packed = malloc(BUNDLE_PACKED_MOST);
+	sha256_start(&in->sha);
+	return in->zstd && in->raw && in->packed
+		       ? 0
+		       : err_set(err, -ENOMEM, "read a bundle");
 }
 
 static void bundle_close(struct bundle_in *in)
@@ -686,24 +830,37 @@ int bundle_import(const struct images *images, int fd,
 		  const struct bundle_options *options, bundle_named *named,
 		  void *context, struct bundle_counts *counts, struct err *err)
 {
-	struct bundle_in in = { .images = images,
-				.options = options,
-				.counts = counts,
-				.fd = fd,
-				.zstd = ZSTD_createDCtx(),
-				.raw = malloc(BUNDLE_PART),
-				.packed = malloc(BUNDLE_PACKED_MOST) };
-	int rc = 0;
+	struct bundle_in in = {
+		.images = images, .options = options, .counts = counts, .fd = fd
+	};
+	int rc = bundle_begin(&in, err);
 
-	*counts = (struct bundle_counts){ 0 };
-	sha256_start(&in.sha);
-	if (!in.zstd || !in.raw || !in.packed)
-		rc = err_set(err, -ENOMEM, "read a bundle");
 	if (rc >= 0)
 		rc = bundle_read(&in, named, context, err);
 	counts->objects = in.head.object_count;
 	counts->bytes = in.done;
 	counts->packed_bytes = in.bytes;
+	bundle_close(&in);
+	return rc;
+}
+
+int bundle_import_parts(const struct images *images,
+			const struct bundle_contents *contents,
+			const struct bundle_parts *parts,
+			const struct bundle_options *options,
+			struct bundle_counts *counts, struct err *err)
+{
+	struct bundle_in in = { .images = images,
+				.options = options,
+				.counts = counts,
+				.fd = -1,
+				.parts = parts };
+	int rc = bundle_begin(&in, err);
+
+	if (rc >= 0)
+		rc = bundle_read_parts(&in, contents, err);
+	counts->objects = in.head.object_count;
+	counts->bytes = in.done;
 	bundle_close(&in);
 	return rc;
 }

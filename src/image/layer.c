@@ -31,6 +31,14 @@ bool layer_is_id(const uint8_t id[LAYER_ID])
 	return memcmp(id, none, sizeof(none)) != 0;
 }
 
+const char *layer_kind_name(uint32_t kind)
+{
+	static const char *const kinds[] = { "?",	"base",	 "diff",
+					     "working", "state", "disk" };
+
+	return kinds[kind < sizeof(kinds) / sizeof(*kinds) ? kind : 0];
+}
+
 static bool layer_is_memory(const struct layer_header *head)
 {
 	return head->kind != LAYER_STATE && head->kind != LAYER_DISK;

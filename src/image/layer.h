@@ -35,6 +35,7 @@ const char *layer_check_header(const struct layer_header *head,
 const char *layer_check_extents(const struct layer_header *head,
 				const struct layer_extent *extents);
 bool layer_is_id(const uint8_t id[LAYER_ID]); /* not all zero */
+const char *layer_kind_name(uint32_t kind);   /* "?": there is none such */
 
 /* A layer's making. */
 struct layer_plan {

@@ -267,9 +267,9 @@ static int layout_stream(int from, int to, uint64_t bytes,
 	return 0;
 }
 
-static int layout_open_blob(const struct layout *layout,
-			    const struct layout_blob *blob, const char *what,
-			    struct err *err)
+int layout_open_blob(const struct layout *layout,
+		     const struct layout_blob *blob, const char *what,
+		     struct err *err)
 {
 	struct stat st;
 	auto_close int fd =
@@ -289,6 +289,25 @@ static int layout_open_blob(const struct layout *layout,
 	return steal_fd(&fd);
 }
 
+static int layout_check_hex(const struct layout_blob *blob, const char *what,
+			    const char *hex, struct err *err)
+{
+	return strcmp(hex, blob->hex) == 0
+		       ? 0
+		       : err_set(err, -EBADMSG,
+				 "%s: blob %s has another digest: damaged",
+				 what, blob->hex);
+}
+
+int layout_check_sum(const struct layout_blob *blob, const char *what,
+		     const uint8_t *sum, struct err *err)
+{
+	char hex[LAYOUT_HEX + 1];
+
+	layout_hex(sum, hex);
+	return layout_check_hex(blob, what, hex, err);
+}
+
 int layout_get_fd(const struct layout *layout, const struct layout_blob *blob,
 		  const char *what, int to, struct progress *progress,
 		  struct err *err)
@@ -302,18 +321,13 @@ int layout_get_fd(const struct layout *layout, const struct layout_blob *blob,
 	rc = layout_stream(fd, to, blob->bytes, progress, hex, err);
 	if (rc < 0)
 		return err_wrap(err, "%s: blob %s", what, blob->hex);
-	return strcmp(hex, blob->hex) == 0
-		       ? 0
-		       : err_set(err, -EBADMSG,
-				 "%s: blob %s has another digest: damaged",
-				 what, blob->hex);
+	return layout_check_hex(blob, what, hex, err);
 }
 
 int layout_get(const struct layout *layout, const struct layout_blob *blob,
 	       const char *what, uint64_t most, struct buf *to, struct err *err)
 {
 	auto_close int fd = -1;
-	struct layout_blob read = { .bytes = blob->bytes };
 	uint8_t sum[SHA256_BYTES];
 	char *room;
 	int rc;
@@ -331,13 +345,10 @@ int layout_get(const struct layout *layout, const struct layout_blob *blob,
 	if (rc < 0)
 		return err_wrap(err, "%s: blob %s", what, blob->hex);
 	sha256_of(room, blob->bytes, sum);
-	layout_hex(sum, read.hex);
-	if (strcmp(read.hex, blob->hex) != 0)
-		return err_set(err, -EBADMSG,
-			       "%s: blob %s has another digest: damaged", what,
-			       blob->hex);
-	buf_used(to, blob->bytes);
-	return 0;
+	rc = layout_check_sum(blob, what, sum, err);
+	if (rc >= 0)
+		buf_used(to, blob->bytes);
+	return rc;
 }
 
 static bool layout_has(const struct layout *layout,
@@ -369,6 +380,34 @@ int layout_put_fd(const struct layout *layout, int fd,
 		rc = file_draft_publish(&draft, err);
 	file_draft_close(&draft);
 	return rc < 0 ? err_wrap(err, "write %s", path) : 0;
+}
+
+int layout_draft_open(const struct layout *layout, struct file_draft *draft,
+		      struct err *err)
+{
+	auto_free char *path = layout_blob_path(layout, "new");
+
+	*draft = (struct file_draft){ .fd = -1 };
+	return path ? file_draft_open(draft, path, 0666, err)
+		    : err_set(err, -ENOMEM, "write a blob");
+}
+
+int layout_draft_put(const struct layout *layout, struct file_draft *draft,
+		     const uint8_t *sum, uint64_t bytes,
+		     struct layout_blob *blob, struct err *err)
+{
+	int rc;
+
+	layout_hex(sum, blob->hex);
+	blob->bytes = bytes;
+	if (layout_has(layout, blob))
+		return 1;
+	free(draft->path);
+	draft->path = layout_blob_path(layout, blob->hex);
+	if (!draft->path)
+		return err_set(err, -ENOMEM, "write a blob");
+	rc = file_draft_publish(draft, err);
+	return rc < 0 ? err_wrap(err, "write %s", draft->path) : 0;
 }
 
 int layout_put(const struct layout *layout, const void *data, size_t len,

@@ -15,6 +15,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,22 @@ int layout_put(const struct layout *layout, const void *data, size_t len,
 int layout_put_fd(const struct layout *layout, int fd,
 		  const struct layout_blob *blob, struct progress *progress,
 		  struct err *err);
+/* One whose digest is known when it is written, through draft->fd.  sum: of
+ * all that was written.  1: the blob is there already, and right. */
+int layout_draft_open(const struct layout *layout, struct file_draft *draft,
+		      struct err *err);
+int layout_draft_put(const struct layout *layout, struct file_draft *draft,
+		     const uint8_t *sum, uint64_t bytes,
+		     struct layout_blob *blob, struct err *err);
+
+/* To be read by the caller, who then has to look at its digest: a file that
+ * has its size. */
+int layout_open_blob(const struct layout *layout,
+		     const struct layout_blob *blob, const char *what,
+		     struct err *err);
+/* Is that the digest of what was read? */
+int layout_check_sum(const struct layout_blob *blob, const char *what,
+		     const uint8_t *sum, struct err *err);
 /* what: for errors, as in "the config". */
 int layout_get(const struct layout *layout, const struct layout_blob *blob,
 	       const char *what, uint64_t most, struct buf *to,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Manifests of OCI, of one layer. */
+/* Manifests of OCI. */
 #include "layout/package.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -106,14 +106,17 @@ static void package_blob(struct json *json, const char *key, const char *kind,
 static void package_layers(struct json *json, const struct package *package)
 {
 	json_list_open(json, "layers");
-	package_blob(json, NULL, package->layer_kind, &package->layer);
-	if (package->title) {
-		json_open(json, "annotations");
-		json_text(json, "org.opencontainers.image.title",
-			  package->title);
+	for (uint32_t i = 0; i < package->layer_count; i++) {
+		package_blob(json, NULL, package->layer_kind,
+			     &package->layers[i]);
+		if (i == 0 && package->title) {
+			json_open(json, "annotations");
+			json_text(json, "org.opencontainers.image.title",
+				  package->title);
+			json_close(json);
+		}
 		json_close(json);
 	}
-	json_close(json);
 	json_list_close(json);
 }
 
@@ -165,13 +168,35 @@ static char *package_part(const char *text, const char *path)
 	return at ? strndup(at, len) : NULL;
 }
 
+static int package_read_layers(const char *text, struct package *package,
+			       struct err *err)
+{
+	size_t len;
+	const char *list = json_get_value(text, "layers", &len);
+	const char *at = list ? json_first(list, &len) : NULL;
+	uint32_t count = 0;
+	int rc = 0;
+
+	for (; rc >= 0 && at; at = json_next(at, &len)) {
+		auto_free char *layer = strndup(at, len);
+
+		if (count == package->layer_count)
+			return err_set(err, -EINVAL,
+				       "the manifest has layers more");
+		rc = package_blob_read(layer, package->layer_kind, "its layer",
+				       &package->layers[count++], err);
+	}
+	package->layer_count = count;
+	return rc < 0 || count ? rc
+			       : err_set(err, -EINVAL, "its layer is no %s",
+					 package->layer_kind);
+}
+
 static int package_read(const char *text, struct package *package,
 			struct err *err)
 {
 	auto_free char *kind = json_get_text(text, "mediaType");
 	auto_free char *config = package_part(text, "config");
-	auto_free char *layer = package_part(text, "layers.0");
-	size_t len;
 	int rc;
 
 	if (json_get_number(text, "schemaVersion", 0) != 2 ||
@@ -179,12 +204,7 @@ static int package_read(const char *text, struct package *package,
 		return err_set(err, -EINVAL, "the manifest is none of OCI");
 	rc = package_blob_read(config, package->config_kind, "its config",
 			       &package->config, err);
-	if (rc >= 0)
-		rc = package_blob_read(layer, package->layer_kind, "its layer",
-				       &package->layer, err);
-	if (rc >= 0 && json_get_value(text, "layers.1", &len))
-		rc = err_set(err, -EINVAL, "the manifest has layers more");
-	return rc;
+	return rc < 0 ? rc : package_read_layers(text, package, err);
 }
 
 int package_find(const struct layout *layout, const char *name,

@@ -48,7 +48,9 @@ static void put_index(const void *data, size_t len)
 
 static void look(const char *name)
 {
-	struct package package = { .config_kind = "c", .layer_kind = "l" };
+	struct package package = { .config_kind = "c",
+				   .layer_kind = "l",
+				   .layer_count = 1 };
 	struct err err = { 0 };
 
 	if (package_find(&layout, name, &package, &err) < 0) {
@@ -56,8 +58,8 @@ static void look(const char *name)
 		return;
 	}
 	must(strlen(package.config.hex) == LAYOUT_HEX);
-	must(strlen(package.layer.hex) == LAYOUT_HEX);
-	must(strspn(package.layer.hex, "0123456789abcdef") == LAYOUT_HEX);
+	must(strlen(package.layers[0].hex) == LAYOUT_HEX);
+	must(strspn(package.layers[0].hex, "0123456789abcdef") == LAYOUT_HEX);
 }
 
 /* What is added to an index that can be read can be found. */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const uint8_t images_shape[LAYER_ID] = { 5, 1, 7 };
+static uint8_t images_shape[LAYER_ID] = { 5, 1, 7 };
 
 struct made_images {
 	char folder[64];

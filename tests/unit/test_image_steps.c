@@ -30,8 +30,10 @@ enum outcome { DONE, FAILED, SILENT, KILLED, OVER };
 
 struct scene {
 	struct made_images made;
-	struct made_memory memory; /* of "long" */
-	int bundle;		   /* "other", of another memory */
+	struct made_memory memory;	 /* of "long" */
+	int bundle;			 /* "other", of another memory */
+	struct bundle_contents contents; /* the same in parts */
+	int part[BUNDLE_PARTS_MOST];
 	struct made_memory other;
 	int objects; /* that "long" needs */
 };
@@ -57,6 +59,45 @@ static int act_import(const struct scene *scene, struct err *err)
 	lseek(scene->bundle, 0, SEEK_SET);
 	return bundle_import(&scene->made.images, scene->bundle, &options, NULL,
 			     NULL, &counts, err);
+}
+
+static int open_part(void *context, uint32_t number, struct err *err)
+{
+	struct scene *scene = context;
+
+	if (lseek(scene->part[number], 0, SEEK_SET) < 0)
+		return err_set(err, -errno, "open a part");
+	return scene->part[number];
+}
+
+static int open_new_part(void *context, uint32_t number, struct err *err)
+{
+	struct scene *scene = context;
+
+	scene->part[number] = memfd_create("part", MFD_CLOEXEC);
+	return open_part(context, number, err);
+}
+
+static int close_part(void *context, uint32_t number, uint64_t bytes,
+		      const uint8_t *sum, struct err *err)
+{
+	(void)context;
+	(void)number;
+	(void)bytes;
+	(void)sum;
+	(void)err;
+	return 0;
+}
+
+static int act_import_parts(const struct scene *scene, struct err *err)
+{
+	const struct bundle_options options = { .name = "new" };
+	const struct bundle_parts parts = { (void *)scene, open_part,
+					    close_part };
+	struct bundle_counts counts;
+
+	return bundle_import_parts(&scene->made.images, &scene->contents,
+				   &parts, &options, &counts, err);
 }
 
 static int act_export(const struct scene *scene, struct err *err)
@@ -107,6 +148,7 @@ static void make_bundle(struct scene *scene)
 {
 	static const char *const names[] = { "other" };
 	const struct bundle_options options = { 0 };
+	const struct bundle_parts parts = { scene, open_new_part, close_part };
 	auto_made_images struct made_images from = made_images_new();
 	auto_memory struct made_memory before = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
@@ -123,6 +165,9 @@ static void make_bundle(struct scene *scene)
 	scene->bundle = memfd_create("bundle", MFD_CLOEXEC);
 	CHECK_INT(bundle_export(&from.images, names, 1, scene->bundle, &options,
 				&counts, &err),
+		  0);
+	CHECK_INT(bundle_export_parts(&tip, &parts, &scene->contents, &options,
+				      &counts, &err),
 		  0);
 }
 
@@ -143,6 +188,9 @@ static void scene_fini(struct scene *scene)
 	made_memory_fini(&scene->memory);
 	made_memory_fini(&scene->other);
 	fd_close(&scene->bundle);
+	for (uint32_t i = 0; i < scene->contents.head.object_count; i++)
+		fd_close(&scene->part[i]);
+	bundle_contents_fini(&scene->contents);
 }
 
 /* Layers that no tip names, for a sweep to remove. */
@@ -317,6 +365,18 @@ TEST(import_without_room)
 TEST(import_failing)
 {
 	everywhere(act_import, -EIO, true, false);
+}
+TEST(import_of_parts_killed)
+{
+	everywhere(act_import_parts, 0, true, false);
+}
+TEST(import_of_parts_without_room)
+{
+	everywhere(act_import_parts, -ENOSPC, true, false);
+}
+TEST(import_of_parts_failing)
+{
+	everywhere(act_import_parts, -EIO, true, false);
 }
 TEST(import_without_descriptors)
 {

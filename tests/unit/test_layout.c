@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "layout/index.h"
 #include "layout/package.h"
 #include "layout/tar.h"
@@ -57,6 +58,7 @@ static int make(const char *name, const char *config, const char *layer,
 	const char *const notes[] = { "a=b", "c=\xc3\xbc \"d\"=" };
 	struct package package = { .config_kind = CONFIG,
 				   .layer_kind = LAYER,
+				   .layer_count = 1,
 				   .title = "t" };
 	int rc = layout_make(dir, &layout, err);
 
@@ -64,8 +66,8 @@ static int make(const char *name, const char *config, const char *layer,
 		rc = layout_put(&layout, config, strlen(config),
 				&package.config, err);
 	if (rc >= 0)
-		rc = layout_put(&layout, layer, strlen(layer), &package.layer,
-				err);
+		rc = layout_put(&layout, layer, strlen(layer),
+				&package.layers[0], err);
 	return rc < 0 ? rc
 		      : package_set(&layout, name, &package, notes, 2, err);
 }
@@ -74,7 +76,9 @@ static int make(const char *name, const char *config, const char *layer,
 static char *look(const char *name, struct err *err)
 {
 	auto_layout struct layout layout = LAYOUT_NONE;
-	struct package package = { .config_kind = CONFIG, .layer_kind = LAYER };
+	struct package package = { .config_kind = CONFIG,
+				   .layer_kind = LAYER,
+				   .layer_count = 1 };
 	auto_buf struct buf text = { 0 };
 
 	err_clear(err);
@@ -84,7 +88,7 @@ static char *look(const char *name, struct err *err)
 		       err) < 0)
 		return NULL;
 	buf_clear(&text);
-	return layout_get(&layout, &package.layer, "its layer", 100, &text,
+	return layout_get(&layout, &package.layers[0], "its layer", 100, &text,
 			  err) < 0
 		       ? NULL
 		       : buf_steal(&text);
@@ -286,6 +290,74 @@ TEST(tars)
 	CHECK_INT(tar_one("m.wasm", one.data, 512, &two, NULL), 0);
 	CHECK_INT(two.len, 4 * 512);
 	CHECK_INT(tar_one(name, "abc", 3, &two, NULL), -EFBIG);
+}
+
+TEST(packages_of_many_layers)
+{
+	auto_layout struct layout layout = LAYOUT_NONE;
+	struct package package = { .config_kind = CONFIG, .layer_kind = LAYER };
+	struct package found = package;
+	struct err err = { 0 };
+	char text[16];
+
+	begin();
+	CHECK_INT(layout_make(dir, &layout, NULL), 0);
+	layout_put(&layout, "{}", 2, &package.config, NULL);
+	for (int i = 0; i < 5; i++) {
+		snprintf(text, sizeof text, "layer %d", i);
+		layout_put(&layout, text, strlen(text),
+			   &package.layers[package.layer_count++], NULL);
+	}
+	CHECK_INT(package_set(&layout, "five", &package, NULL, 0, NULL), 0);
+	found.layer_count = PACKAGE_LAYERS_MOST;
+	CHECK_INT(package_find(&layout, "five", &found, NULL), 0);
+	CHECK_INT(found.layer_count, 5);
+	for (int i = 0; i < 5; i++)
+		CHECK_TEXT(found.layers[i].hex, package.layers[i].hex);
+	found.layer_count = 4;
+	CHECK_INT(package_find(&layout, "five", &found, &err), -EINVAL);
+	CHECK(strstr(err.text, "layers more"));
+	package.layer_count = 0;
+	CHECK_INT(package_set(&layout, "none", &package, NULL, 0, NULL), 0);
+	found.layer_count = 4;
+	CHECK_INT(package_find(&layout, "none", &found, &err), -EINVAL);
+	CHECK(strstr(err.text, "its layer is no"));
+}
+
+TEST(blobs_whose_digest_comes_last)
+{
+	auto_layout struct layout layout = LAYOUT_NONE;
+	struct layout_blob blob, same;
+	struct file_draft draft;
+	auto_buf struct buf text = { 0 };
+	uint8_t sum[32];
+	struct err err = { 0 };
+	int fd;
+
+	begin();
+	sha256_of("first", 5, sum);
+	CHECK_INT(layout_make(dir, &layout, NULL), 0);
+	for (int there = 0; there < 2; there++) {
+		CHECK_INT(layout_draft_open(&layout, &draft, NULL), 0);
+		CHECK_INT(fd_write_all(draft.fd, "first", 5, NULL), 0);
+		CHECK_INT(layout_draft_put(&layout, &draft, sum, 5, &blob,
+					   NULL),
+			  there);
+		file_draft_close(&draft);
+	}
+	layout_put(&layout, "first", 5, &same, NULL);
+	CHECK_TEXT(blob.hex, same.hex);
+	CHECK_INT(layout_get(&layout, &blob, "it", 5, &text, NULL), 0);
+	CHECK_TEXT(buf_string(&text), "first");
+	fd = layout_open_blob(&layout, &blob, "it", NULL);
+	CHECK(fd >= 0);
+	close(fd);
+	CHECK_INT(layout_check_sum(&blob, "it", sum, NULL), 0);
+	sum[31] ^= 1;
+	CHECK_INT(layout_check_sum(&blob, "it", sum, &err), -EBADMSG);
+	CHECK(strstr(err.text, "it: blob"));
+	blob.bytes = 4;
+	CHECK_INT(layout_open_blob(&layout, &blob, "it", &err), -EINVAL);
 }
 
 /* ---- what is not ------------------------------------------------------------------ */

@@ -3,10 +3,11 @@
  * command: the first one is the base, each other one the next memory.
  *
  *	write_images STORE NAME [state=FILE] [disk=FILE] [working=FILE]
- *		MEMORY...
+ *		[shape=HEX] [words=JSON] MEMORY...
  *
- * Of a working set's file the pages that are not zero tell which ones it
- * has. */
+ * The shape is the first word.  Of a working set's file the pages that are
+ * not zero tell which ones it has.
+ */
 #include "images.h"
 
 struct made {
@@ -93,7 +94,11 @@ static int add(struct made *made, const char *word, bool memory)
 	const char *working = value(word, "working=");
 
 	if (memory)
-		return state || disk || working ? 0 : add_memory(made, word);
+		return strchr(word, '=') ? 0 : add_memory(made, word);
+	if (value(word, "words=")) {
+		made->tip.words = strdup(value(word, "words="));
+		return 0;
+	}
 	if (working)
 		return add_working(made, working);
 	return state || disk ? add_file(made, state ? state : disk, disk) : 0;
@@ -109,6 +114,9 @@ int main(int argc, char **argv)
 		return 100;
 	if (images_open(&made.images, argv[1], true, &err) < 0)
 		return fail(argv[1], &err);
+	/* All layers have it. */
+	if (value(argv[3], "shape="))
+		store_from_hex(value(argv[3], "shape="), images_shape);
 	for (int memory = 1; memory >= 0; memory--)
 		for (int i = 3; !rc && i < argc; i++)
 			rc = add(&made, argv[i], memory);
