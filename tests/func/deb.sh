@@ -241,7 +241,7 @@ purge() { # PACKAGE...
 }
 
 purge brood brood-aotc libbrood0 libbrood-dev
-[ $status = 0 ] && inside /tmp/bin/ls /; grep -qx debs out
+[ $status = 0 ] && inside /tmp/bin/ls / && grep -qx debs out
 ok $? "apt purges them; an application that was installed still starts"
 install "$(deb brood)"
 inside brood app uninstall ls
