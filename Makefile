@@ -14,16 +14,22 @@ CC := gcc
 endif
 BUILD ?= $(if $(SAN),build/san,build)
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 VERSION := 0.1.0
 comma := ,
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Werror
+# CPPFLAGS, CFLAGS and LDFLAGS, of who packages, are for what runs on a libc.
+# That no path of the build is in it holds for all.
+MAPPED := $(filter -ffile-prefix-map=%,$(CFLAGS))
 COMMON := -std=gnu17 -O2 -g -D_GNU_SOURCE $(WARNINGS) -fvisibility=hidden \
-	-MMD -MP -Isrc -Iinclude -Itests -I$(BUILD)/gen
+	-MMD -MP -Isrc -Iinclude -Itests -I$(BUILD)/gen $(MAPPED)
 SANITISE := $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=undefined)
-HOST := $(COMMON) $(SANITISE) -fPIC
+HOST := $(COMMON) $(SANITISE) -fPIC $(CPPFLAGS) $(CFLAGS)
 SHIM := $(COMMON) -fPIC -fno-stack-protector -U_FORTIFY_SOURCE -DBROOD_SHIM
 HATCH := $(COMMON) -fPIE -ffreestanding -fno-stack-protector \
 	-U_FORTIFY_SOURCE -fno-asynchronous-unwind-tables \
@@ -50,7 +56,7 @@ AGENT_LINK := -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,norelro \
 MUSL := $(if $(SAN),,$(shell command -v musl-gcc))
 ALONE_CC := $(or $(MUSL),$(CC))
 ALONE := -std=gnu17 -Os -g -D_GNU_SOURCE -DBROOD_ALONE $(WARNINGS) -ffunction-sections \
-	-fdata-sections -MMD -MP -Isrc -Iinclude -I$(BUILD)/gen $(SANITISE) \
+	-fdata-sections -MMD -MP -Isrc -Iinclude -I$(BUILD)/gen $(MAPPED) $(SANITISE) \
 	$(if $(MUSL),-idirafter /usr/include \
 	-idirafter /usr/include/x86_64-linux-gnu)
 # In one piece: each mapping, and each page of one, takes a start its time.
@@ -111,25 +117,26 @@ TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
 	$(BUILD)/brood-oci \
-	$(BUILD)/libbrood.a $(BUILD)/libbrood.so
+	$(BUILD)/libbrood.a $(BUILD)/public/libbrood.a $(BUILD)/libbrood.so
 # The optimiser is made where LLVM is; without it all else works.
 LLVM_CONFIG ?= $(shell command -v llvm-config-19)
 AOTC_CLANG ?= $(shell command -v clang-19)
 HAVE_AOTC := $(if $(LLVM_CONFIG),$(AOTC_CLANG))
 PRODUCTS += $(if $(HAVE_AOTC),$(BUILD)/brood-aotc)
 VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
-	image machine app node doctor
+	image machine app node doctor man completions version
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) \
 	$(if $(HAVE_AOTC),$(OPTIMISED)) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
-.PHONY: all check check-san claims bench bench-launch bench-wasm bench-cache \
-	bench-layers bench-domain bench-app bench-fleet lint fmt compdb install man tour clean help
+.PHONY: all products units dist deb check check-san claims bench bench-launch \
+	bench-wasm bench-cache bench-layers bench-domain bench-app bench-fleet lint \
+	fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
-FLAGS := $(CC) $(HOST) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
+FLAGS := $(CC) $(HOST) $(LDFLAGS) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
 	$(AGENT_LINK) / $(GUEST) $(GUEST_LINK) / $(ALONE_CC) $(ALONE)
 ifneq ($(FLAGS),$(file <$(STAMP)))
 $(shell mkdir -p $(BUILD))
@@ -258,15 +265,22 @@ $(BUILD)/host/src/domain/guest_image.o: src/domain/guest_image.S \
 $(BUILD)/libbrood.a: $(LIB_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
+# For other people's programs: no name in it that is not public.
+$(BUILD)/public/libbrood.a: $(LIB_OBJECTS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(LD) -r -o $(@D)/libbrood.o $^
+	objcopy --localize-hidden $(@D)/libbrood.o
+	ar rcs $@ $(@D)/libbrood.o
 $(BUILD)/libbrood.so: $(LIB_OBJECTS) src/lib/libbrood.map
-	$(CC) $(SANITISE) -shared -Wl,-soname,libbrood.so.0 \
+	$(CC) $(SANITISE) $(LDFLAGS) -shared -Wl,-soname,libbrood.so.0 \
 		-Wl,--version-script=src/lib/libbrood.map -o $@ \
 		$(LIB_OBJECTS) $(ZSTD)
 # Static: the dynamic linker would be half of the start of a small module.
 $(BUILD)/brood: $(CLI_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
+	$(CC) $(or $(SANITISE),-static-pie) $(LDFLAGS) -o $@ $^ $(ZSTD)
 $(BUILD)/brood-oci: $(BUILD)/host/src/oci/program/main.o $(BUILD)/libbrood.a
-	$(CC) $(or $(SANITISE),-static-pie) -o $@ $^ $(ZSTD)
+	$(CC) $(or $(SANITISE),-static-pie) $(LDFLAGS) -o $@ $^ $(ZSTD)
 # The operations, in bitcode of the one definition (tools/aot-operations).
 AOTC_GEN := $(BUILD)/gen/aotc
 $(AOTC_GEN)/operations_ir.c: src/wasm/operations.tab tools/aot-operations \
@@ -296,14 +310,14 @@ $(BUILD)/host/src/aotc/%.o: src/aotc/%.cpp $(STAMP)
 	$(AOTC_CXX) -std=c++17 -O2 -g1 -Wall -Wextra -Wshadow -Werror \
 		-fno-exceptions -fno-rtti -fvisibility=hidden \
 		-fvisibility-inlines-hidden $(SANITISE) -fPIC -MMD -MP \
-		-D_GNU_SOURCE -Isrc -Iinclude \
+		-D_GNU_SOURCE -Isrc -Iinclude $(MAPPED) \
 		-isystem $(shell $(LLVM_CONFIG) --includedir) -c $< -o $@
 AOTC_LOOPS := $(patsubst %.cpp,$(BUILD)/host/%.o,$(wildcard src/aotc/*.cpp))
 AOTC_OBJECTS := $(call objects,host,src/aotc/*.c) $(AOTC_GEN)/operations.o \
 	$(BUILD)/host/src/aotc/bitcode.o $(AOTC_LOOPS)
 AOTC_LIBS = $(shell $(LLVM_CONFIG) --ldflags) -lLLVM-19 -lstdc++
 $(BUILD)/brood-aotc: $(AOTC_OBJECTS) $(BUILD)/libbrood.a
-	$(CC) $(SANITISE) -o $@ $^ $(AOTC_LIBS) $(ZSTD)
+	$(CC) $(SANITISE) $(LDFLAGS) -o $@ $^ $(AOTC_LIBS) $(ZSTD)
 # In tests: all of it but its main function.
 AOTC_INSIDE := $(BUILD)/host/tests/optimise/optimise.o \
 	$(filter-out %/aotc/main.o,$(AOTC_OBJECTS))
@@ -453,37 +467,66 @@ compdb: ## compile_commands.json
 		>compile_commands.json
 man: $(BUILD)/brood $(BUILD)/brood-oci ## man pages and completions
 	@mkdir -p $(BUILD)/man
+	@$(BUILD)/brood man >$(BUILD)/man/brood.1
 	@for v in $(VERBS); do $(BUILD)/brood man $$v \
 		>$(BUILD)/man/brood-$$v.1 || exit 1; done
-	@$(BUILD)/brood completions >$(BUILD)/brood.bash
+	@for s in bash zsh fish; do $(BUILD)/brood completions $$s \
+		>$(BUILD)/brood.$$s || exit 1; done
 	@$(BUILD)/brood-oci --man >$(BUILD)/man/brood-oci.8
-install: all man ## into DESTDIR and PREFIX
+products: $(PRODUCTS) man ## what is installed, and no tests
+units: $(UNIT) $(TEST_PROGRAMS)
+SHARE = $(DESTDIR)$(PREFIX)/share
+# Units name the program by its path; in the tree it is looked for.
+UNITS := /usr/bin/env brood,$(PREFIX)/bin/brood
+install: products ## into DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/brood \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(LIBDIR)/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/brood \
-		$(DESTDIR)$(PREFIX)/share/man/man1 \
-		$(DESTDIR)$(PREFIX)/share/man/man8 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/systemd/user \
+		$(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(ZSHDIR) \
+		$(SHARE)/bash-completion/completions \
+		$(SHARE)/fish/vendor_completions.d
 	install $(BUILD)/brood $(BUILD)/brood-oci $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/brood-hatch $(BUILD)/brood-agent \
 		$(BUILD)/brood-start $(BUILD)/brood-installer \
-		$(wildcard $(BUILD)/brood-aotc) $(BUILD)/brood-shim.so \
-		$(DESTDIR)$(PREFIX)/lib/brood/
-	install -m 644 $(BUILD)/libbrood.a $(DESTDIR)$(PREFIX)/lib/
-	install $(BUILD)/libbrood.so $(DESTDIR)$(PREFIX)/lib/libbrood.so.0
-	ln -sf libbrood.so.0 $(DESTDIR)$(PREFIX)/lib/libbrood.so
+		$(wildcard $(BUILD)/brood-aotc) $(DESTDIR)$(PREFIX)/lib/brood/
+	install -m 644 $(BUILD)/brood-shim.so $(DESTDIR)$(PREFIX)/lib/brood/
+	install -m 644 $(BUILD)/public/libbrood.a $(DESTDIR)$(LIBDIR)/
+	install -m 644 $(BUILD)/libbrood.so $(DESTDIR)$(LIBDIR)/libbrood.so.0
+	ln -sf libbrood.so.0 $(DESTDIR)$(LIBDIR)/libbrood.so
 	install -m 644 include/brood/*.h $(DESTDIR)$(PREFIX)/include/brood/
 	install -m 644 include/wasm.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 $(BUILD)/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 $(BUILD)/man/*.1 $(SHARE)/man/man1/
+	install -m 644 $(BUILD)/man/*.8 $(SHARE)/man/man8/
 	install -m 644 $(BUILD)/brood.bash \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/brood
-	sed 's,@PREFIX@,$(PREFIX),;s,@VERSION@,$(VERSION),' \
+		$(SHARE)/bash-completion/completions/brood
+	install -m 644 $(BUILD)/brood.zsh $(DESTDIR)$(ZSHDIR)/_brood
+	install -m 644 $(BUILD)/brood.fish $(SHARE)/fish/vendor_completions.d/
+	for unit in packaging/*.socket packaging/*.service packaging/*.timer; do \
+		case $$unit in \
+		*@*) to=$(DESTDIR)$(PREFIX)/lib/systemd/user ;; \
+		*) to=$(DESTDIR)$(UNITDIR) ;; \
+		esac; \
+		sed 's,$(UNITS),' $$unit >$$to/$${unit##*/} || exit 1; \
+	done
+	install -m 644 packaging/brood.sysusers \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/brood.conf
+	install -m 644 packaging/brood.tmpfiles \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/brood.conf
+	sed -e 's,@PREFIX@,$(PREFIX),;s,@VERSION@,$(VERSION),' \
+		-e 's,@LIBDIR@,$(LIBDIR:$(PREFIX)/%=$${prefix}/%),' \
 		packaging/brood.pc.in \
-		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/brood.pc
+		>$(DESTDIR)$(LIBDIR)/pkgconfig/brood.pc
+dist: ## the sources as a tar, the same wherever it is made
+	@tools/dist $(VERSION) $(BUILD)/brood-$(VERSION).tar.xz
+deb: dist ## the Debian packages, of that tar, into BUILD/deb
+	@tools/deb $(VERSION) $(BUILD)/brood-$(VERSION).tar.xz $(BUILD)/deb
 clean: ## remove what was built
 	rm -rf build compile_commands.json
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' \
+	-print 2>/dev/null)

@@ -321,37 +321,3 @@ void args_man(const struct args_verb *verb, const char *program,
 	buf_text(out, "\n.SH EXIT STATUS\n0; of a started program, its own;\n"
 		      "100 wrong usage; 111 the system refused.\n");
 }
-
-static void args_complete_verb(const struct args_verb *verb, struct buf *out)
-{
-	buf_format(out, "\t%s) words='--help", verb->name);
-	for (const struct args_option *o = verb->options; o && o->name; o++)
-		buf_format(out, " %s", o->name);
-	buf_text(out, "' ;;\n");
-}
-
-void args_complete(const struct args_verb *const *verbs, const char *program,
-		   struct buf *out)
-{
-	buf_format(out,
-		   "# bash completion of %s\n_%s() {\n"
-		   "\tlocal words cur=${COMP_WORDS[COMP_CWORD]}\n"
-		   "\tcase $COMP_CWORD:${COMP_WORDS[1]} in\n\t1:*) words='",
-		   program, program);
-	for (int i = 0; verbs[i]; i++)
-		buf_format(out, "%s%s", i ? " " : "", verbs[i]->name);
-	buf_text(out, "' ;;\n");
-	for (int i = 0; verbs[i]; i++) {
-		buf_text(out, "\t*:");
-		struct buf line = { 0 };
-
-		args_complete_verb(verbs[i], &line);
-		buf_text(out, buf_string(&line) + 1);
-		buf_fini(&line);
-	}
-	buf_format(out,
-		   "\tesac\n"
-		   "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
-		   "\"$cur\")\n}\ncomplete -o default -F _%s %s\n",
-		   program, program);
-}

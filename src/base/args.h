@@ -46,5 +46,6 @@ void args_help(const struct args_verb *verb, const char *program,
 	       struct buf *out);
 void args_man(const struct args_verb *verb, const char *program,
 	      struct buf *out); /* roff, section 1 */
-void args_complete(const struct args_verb *const *verbs, const char *program,
-		   struct buf *out); /* bash */
+/* args_complete.c: a script for "bash", "zsh" or "fish"; -EINVAL: another. */
+int args_complete(const struct args_verb *const *verbs, const char *program,
+		  const char *shell, struct buf *out);

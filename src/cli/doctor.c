@@ -497,7 +497,7 @@ static void doctor_optimiser(struct doctor_finding *finding)
 
 	if (!path)
 		doctor_note(finding, DOCTOR_LESS,
-			    "apt install llvm-19-dev, and build anew",
+			    "apt install brood-aotc; or llvm-19-dev, and build anew",
 			    "none; byte code runs by the baseline compiler");
 	else if (aot_version(path, &version, &err) < 0)
 		doctor_note(finding, DOCTOR_LESS, "apt install libllvm19",

@@ -22,11 +22,14 @@ const struct args_verb man_args = {
 
 const struct args_verb completions_args = {
 	.name = "completions",
-	.synopsis = "[bash]",
+	.synopsis = "[bash|zsh|fish]",
 	.summary = "write the shell's completions",
-	.text = "Writes a bash script that completes verbs, options and their "
-		"words. To use it at once:\n\n"
-		"  source <(brood completions)",
+	.text = "Writes a script for the shell, bash if none is named, that "
+		"completes verbs, options and their words. To use it at once, "
+		"in bash or zsh:\n\n"
+		"  source <(brood completions zsh)\n\n"
+		"and in fish:\n\n"
+		"  brood completions fish | source",
 	.options = man_no_options,
 	.most = 1,
 };
@@ -128,12 +131,13 @@ int completions_run(int argc, char **argv)
 	if (cli_parse(&completions_args, argc, argv, NULL, &operands, &count,
 		      &code) < 0)
 		return code;
-	if (count && strcmp(operands[0], "bash") != 0)
-		return cli_wrong("no completions for \"%s\"; there is bash",
-				 operands[0]);
 	for (const struct cli_verb *verb = cli_verbs; verb->args; verb++)
 		if (!verb->hidden && n < 31)
 			verbs[n++] = verb->args;
-	args_complete(verbs, "brood", &script);
+	if (args_complete(verbs, "brood", count ? operands[0] : "bash",
+			  &script) < 0)
+		return cli_wrong("no completions for \"%s\"; there are bash, "
+				 "zsh and fish",
+				 operands[0]);
 	return cli_print(buf_string(&script));
 }

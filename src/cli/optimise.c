@@ -59,7 +59,7 @@ char *optimise_find(void)
 		return program;
 	err_wrap(&err, "there is no optimiser");
 	cli_fail(&err, program ? "apt install libllvm19"
-			       : "apt install llvm-19-dev, and build anew");
+			       : "apt install brood-aotc; or llvm-19-dev, and build anew");
 	free(program);
 	return NULL;
 }

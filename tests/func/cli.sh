@@ -104,7 +104,7 @@ wrong image
 wrong image nosuch
 wrong image show
 wrong man nosuchverb
-wrong completions fish
+wrong completions csh
 wrong keep
 
 run launch nosuchprogram-brood
@@ -202,12 +202,54 @@ bash -n "$folder/out" 2>"$folder/err"
 ok $? "completions are bash"
 # shellcheck disable=SC1091,SC2034
 (
+	set -e
 	source "$folder/out"
 	COMP_WORDS=(brood serve --refresh-l) COMP_CWORD=2
 	_brood
 	[ "${COMPREPLY[*]}" = --refresh-launches ]
+	COMP_WORDS=(brood launch --via h) COMP_CWORD=3
+	_brood
+	[ "${COMPREPLY[*]}" = hatch ]
+	COMP_WORDS=(brood unwr) COMP_CWORD=1
+	_brood
+	[ "${COMPREPLY[*]}" = unwrap ]
 ) 2>"$folder/err"
-ok $? "completions know the options"
+ok $? "completions know verbs, options and their words"
+if command -v zsh >/dev/null; then
+	run completions zsh
+	cp "$folder/out" "$folder/_brood"
+	# In a shell that somebody types into; -r waits for what it is given.
+	cat >"$folder/type" <<-'END'
+		zmodload zsh/zpty
+		zpty shell zsh -f -i
+		zpty -w shell "cd $1; fpath=($1 \$fpath); autoload -U compinit"
+		zpty -w shell "compinit -D -u; print rea""dy"
+		zpty -r shell text "*ready*"
+		zpty -w -n shell "brood launch --via h"$'\t'
+		zpty -r shell text "*via hatch*"
+		zpty -d shell
+		print completed
+	END
+	HOME=$folder timeout 60 zsh -f "$folder/type" "$folder" \
+		>"$folder/out" 2>"$folder/err" </dev/null
+	zsh -n "$folder/_brood" && grep -q completed "$folder/out"
+	ok $? "completions are zsh, and know the options' words"
+else
+	skip "completions of zsh" "no zsh"
+fi
+if command -v fish >/dev/null; then
+	run completions fish
+	# shellcheck disable=SC2016
+	HOME=$folder timeout 60 fish -c 'source $argv[1]
+		complete -C "brood launch --via h"
+		complete -C "brood unwr"' "$folder/out" \
+		>"$folder/fish" 2>"$folder/err" </dev/null
+	[ ! -s "$folder/err" ] &&
+		[ "$(cut -f 1 "$folder/fish" | tr '\n' ' ')" = 'hatch unwrap ' ]
+	ok $? "completions are fish, and know the options' words"
+else
+	skip "completions of fish" "no fish"
+fi
 
 # Stubs: ours are replaced and removed, other files never.
 program=$(command -v ld || command -v ls)
