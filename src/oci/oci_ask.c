@@ -119,8 +119,11 @@ int oci_delete(const struct oci_words *words, struct err *err)
 {
 	auto_record_oci struct oci_record record;
 	auto_free char *runtime = NULL;
-	int rc = oci_record_read(words, &record, NULL);
+	int rc = oci_record_read(words, &record, err);
 
+	if (rc == -EPERM)
+		return rc;
+	err_clear(err);
 	if (rc == 0) {
 		if (oci_words_check_id(words->id, NULL) == 0)
 			oci_record_remove(words, NULL);

@@ -157,8 +157,12 @@ static int create_ours(struct create *create, struct err *err)
 static int create_other(struct create *create, struct err *err)
 {
 	auto_record_oci struct oci_record left;
+	int rc = oci_record_read(create->words, &left, err);
 
-	if (oci_record_read(create->words, &left, NULL) == 0)
+	if (rc == -EPERM)
+		return rc;
+	err_clear(err);
+	if (rc == 0)
 		return oci_hand_over(create->words, err);
 	create->record.runtime = oci_runtime_find(err);
 	if (!create->record.runtime)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RECORD_WAIT_MS = 10000, RECORD_MAP_MOST = 65536 };
@@ -91,6 +92,21 @@ char *oci_record_path(const struct oci_words *words, struct err *err)
 
 /* ---- reading -------------------------------------------------------------------- */
 
+/* Who can write a record names the program that is started as its runtime. */
+static int record_check_owner(const struct oci_words *words, struct err *err)
+{
+	auto_free char *folder = oci_record_folder(words, err);
+	struct stat st;
+
+	if (!folder)
+		return err ? err->code : -ENOMEM;
+	if (lstat(folder, &st) < 0)
+		return err_set(err, -errno, "look at %s", folder);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return err_set(err, -EPERM, "%s is another user's", folder);
+	return 0;
+}
+
 int oci_record_read(const struct oci_words *words, struct oci_record *record,
 		    struct err *err)
 {
@@ -109,7 +125,9 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 		return -ENOMEM;
 	if (access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
-	rc = oci_json_read(path, &text, err);
+	rc = record_check_owner(words, err);
+	if (rc >= 0)
+		rc = oci_json_read(path, &text, err);
 	if (rc < 0)
 		return rc;
 	json = buf_string(&text);

@@ -389,6 +389,31 @@ BROOD_OCI_RUNTIME=$folder/fake oci create --bundle plain c9
 [ $status = 0 ] && BROOD_OCI_RUNTIME=$folder/fake oci state c9 &&
 	grep -q '"bundle":"x"' out && BROOD_OCI_RUNTIME=$folder/fake oci delete c9 && nothing_left
 ok $? "what was left of one is not taken for another's of its ID"
+# Who writes a record names a program that is started.
+cat >evil <<END
+#!/bin/sh
+touch "$folder/ran"
+END
+chmod +x evil
+BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
+sed -i "s|$folder/fake|$folder/evil|" "$root.brood/c9/record"
+chown -R 65534 "$root.brood"
+bad=0
+for words in "state c9" "delete --force c9" "kill c9" "create --bundle plain c9" "create --bundle hello c9"; do
+	# shellcheck disable=SC2086
+	BROOD_OCI_RUNTIME=$folder/fake oci $words
+	case $words in
+	kill*) ;;
+	*) [ $status = 1 ] && grep -q "another user's\|belong" err || bad=1 ;;
+	esac
+done
+[ $bad = 0 ] && [ ! -e ran ] && [ -e "$root.brood/c9/record" ]
+ok $? "a folder of records that is another user's is believed in nothing"
+chown -R 0 "$root.brood"
+sed -i "s|$folder/evil|$folder/fake|" "$root.brood/c9/record"
+BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
+[ $status = 0 ] && nothing_left
+ok $? "and removed by its owner"
 n=0 bad=0
 while :; do
 	n=$((n + 1))
