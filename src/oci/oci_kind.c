@@ -74,12 +74,35 @@ static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
 	return 0;
 }
 
+/* Engines of pods hold a pod's name spaces by a container of their own.  It has
+ * the annotations of the pod, which are not meant for it. */
+static bool wish_is_of_holder(const struct oci_bundle *bundle)
+{
+	static const char *const names[] = {
+		"io.kubernetes.cri.container-type",
+		"io.kubernetes.cri-o.ContainerType",
+	};
+	bool holds = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		auto_free char *type = NULL;
+
+		if (oci_annotation(bundle, names[i], &type, NULL) >= 0)
+			holds |= kind_is(type, "sandbox");
+	}
+	return holds;
+}
+
 int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 		  struct err *err)
 {
 	auto_free char *kind = NULL, *isolation = NULL, *variant = NULL;
 
 	*wish = (struct oci_wish){ .kind = OCI_ORDINARY };
+	if (wish_is_of_holder(bundle)) {
+		wish->is_told = true;
+		return 0;
+	}
 	if (oci_annotation(bundle, "brood.kind", &kind, err) < 0 ||
 	    oci_annotation(bundle, "brood.isolation", &isolation, err) < 0 ||
 	    oci_annotation(bundle, "module.wasm.image/variant", &variant, err) <

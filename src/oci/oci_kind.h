@@ -7,6 +7,10 @@
  *	module.wasm.image/variant	compat: a module, as other runtimes are
  *				told; compat-smart: it may be one
  *
+ * These are not read where io.kubernetes.cri.container-type, or
+ * io.kubernetes.cri-o.ContainerType, is sandbox: that is no container of a
+ * user's, and an ordinary one.
+ *
  * Without annotations a module is known by its first bytes.  All else, and a
  * "program", is an ordinary container. */
 #pragma once

@@ -15,8 +15,8 @@ chmod 755 "$place"
 mkdir "$place"/{control,n1,n2,bin,bundles}
 cp "$OCI" "$BROOD" "$place/bin/"
 for file in oci.conf prolog; do
-	sed "s|/usr/local/bin|$place/bin|; s|/run/brood-slurm|$place/run|
-s|/var/cache/brood/slurm|$place/cache|" "$here/../../packaging/slurm/$file" >"$place/$file"
+	sed "s|/usr/bin|$place/bin|; s|/run/brood-slurm|$place/run|
+s|/var/cache/brood/slurm|$place/cache|" "$here/../../packaging/examples/slurm/$file" >"$place/$file"
 done
 chmod +x "$place/prolog"
 
@@ -94,8 +94,7 @@ left() {
 }
 # Slurm cleans up behind the step, when srun has its answer.
 gone() {
-	local i
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		[ -z "$(left)$(steps)$(squeue --noheader)" ] && return
 		sleep 0.1
 	done
@@ -107,11 +106,10 @@ s() { # WORD...: of srun; the status is in $status
 	status=$?
 }
 forever() { # NODES WORD...: in the background, as $runner, when it runs on all
-	local i
 	timeout 60 "${@:2}" srun --quiet -N"$1" --job-name=forever --container="$at" \
 		/forever.wasm >out 2>err </dev/null &
 	runner=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		[ "$(running | wc -l)" -ge "$1" ] && return
 		sleep 0.1
 	done

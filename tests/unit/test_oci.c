@@ -455,6 +455,18 @@ TEST(kinds)
 	decided(MODULE, "\"brood.kind\":\"module\"", OCI_MODULE, NULL);
 	decided(MODULE, "\"brood.kind\":\"domain\"", OCI_DOMAIN, NULL);
 	decided(MODULE, "\"brood.kind\":\"program\"", OCI_ORDINARY, NULL);
+	decided(PROGRAM,
+		"\"brood.isolation\":\"domain\","
+		"\"io.kubernetes.cri.container-type\":\"sandbox\"",
+		OCI_ORDINARY, NULL);
+	decided(PROGRAM,
+		"\"brood.kind\":\"module\","
+		"\"io.kubernetes.cri-o.ContainerType\":\"sandbox\"",
+		OCI_ORDINARY, NULL);
+	decided(MODULE,
+		"\"brood.kind\":\"module\","
+		"\"io.kubernetes.cri.container-type\":\"container\"",
+		OCI_MODULE, NULL);
 	decided(MODULE, "\"brood.isolation\":\"domain\"", OCI_DOMAIN, NULL);
 	decided(MODULE, "\"brood.isolation\":\"process\"", OCI_MODULE, NULL);
 	decided(PROGRAM, "\"brood.isolation\":\"process\"", OCI_ORDINARY, NULL);
