@@ -57,7 +57,7 @@ image() { # NAME FILE...
 	c image import --snapshotter native "$1.tar"
 	[ $status = 0 ]
 }
-image hello hello.wasm && image seven seven.wasm && image forever forever.wasm hello.wasm
+image copy copy.wasm && image hello hello.wasm && image seven seven.wasm && image forever forever.wasm hello.wasm
 ok $? "images of modules are imported"
 start --rm docker.io/library/hello:1 c1 /hello.wasm ctr
 [ $status = 0 ] && [ "$(cat out)" = "Hello, ctr!" ] && [ -z "$(state_root)" ]
@@ -87,6 +87,24 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 else
 	skip "in a domain" "no /dev/kvm"
 fi
+start --detach docker.io/library/copy:1 c6
+mkfifo input
+timeout 60 ctr --address "$folder/c.sock" task attach c6 <input >attached 2>&1 &
+engine=$!
+exec 8>input
+echo attached >&8
+for _ in $(seq 100); do
+	[ -s attached ] && break
+	sleep 0.1
+done
+c task kill --signal TERM c6
+exec 8>&-
+wait $engine
+status=$?
+[ $status = 143 ] && [ "$(cat attached)" = attached ] && c task rm c6
+c container rm c6
+[ $status = 0 ] && [ -z "$(state_root)" ]
+ok $? "attach to one that runs: its streams and its exit code"
 start --detach docker.io/library/forever:1 c2
 [ $status = 0 ] && c task ls && grep -q '^c2 .*RUNNING' out
 ok $? "run --detach: the task runs"
@@ -122,7 +140,7 @@ if [ -x /bin/busybox ] && ! readelf -lW /bin/busybox | grep -q INTERP; then
 else
 	skip "an ordinary container under the same runtime" "no static busybox"
 fi
-for i in $(seq 12); do
+for i in $(seq 50); do
 	timeout 100 ctr --address "$folder/c.sock" run --rm --snapshotter native \
 		--runc-binary "$OCI" --runc-root "$root" \
 		--fifo-dir "$folder/fifo" docker.io/library/hello:1 "m$i" \
@@ -131,8 +149,8 @@ for i in $(seq 12); do
 done
 wait "${many[@]}"
 status=$?
-[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "12 Hello, N!" ] && [ -z "$(state_root)" ]
-ok $? "12 at once"
+[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "50 Hello, N!" ] && [ -z "$(state_root)" ]
+ok $? "50 at once"
 # The runtime is killed below containerd, while it makes containers and while it
 # ends them; KILLS=N for the long run.
 kill_ours() {

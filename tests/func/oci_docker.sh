@@ -13,10 +13,10 @@
 place=$(mktemp -d /tmp/brood-docker.XXXXXX) || exit 1
 had_folder=$([ -d /run/docker ] && echo yes)
 export DOCKER_HOST=unix://$place/sock DOCKER_CONFIG=$folder/config
-dockerd --data-root "$place/data" --exec-root "$place/exec" --host "$DOCKER_HOST" \
+sed "s|/usr/bin/brood-oci|$OCI|" "$here/../../packaging/examples/daemon.json" >daemon.json
+dockerd --config-file "$folder/daemon.json" --data-root "$place/data" --exec-root "$place/exec" --host "$DOCKER_HOST" \
 	--pidfile "$place/pid" --iptables=false --ip6tables=false --bridge=none \
-	--storage-driver vfs --default-ulimit nofile=1024:1024 \
-	--add-runtime "brood=$OCI" >daemon.log 2>&1 </dev/null &
+	--storage-driver vfs --default-ulimit nofile=1024:1024 >daemon.log 2>&1 </dev/null &
 daemon=$!
 
 d() { # WORD...; the status is in $status
@@ -100,6 +100,16 @@ ok $? "start again; kill"
 d rm one
 [ $status = 0 ] && [ -z "$(left)" ]
 ok $? "rm leaves nothing"
+start --name logged hello Log
+d logs logged
+[ "$(cat out)" = "Hello, Log!" ] && d rm logged && [ $status = 0 ]
+ok $? "logs"
+d create --interactive --network none --runtime brood --name attached copy
+d start attached
+echo attached | timeout 60 docker attach attached >out 2>err
+status=$?
+[ $status = 0 ] && [ "$(cat out)" = attached ] && d rm attached && [ $status = 0 ]
+ok $? "attach"
 printf '\0asm\1\0\0\0\377' >broken.wasm
 image broken broken.wasm
 start --rm broken
@@ -114,15 +124,15 @@ if [ -x /bin/busybox ] && ! readelf -lW /bin/busybox | grep -q INTERP; then
 else
 	skip "an ordinary container under the same runtime" "no static busybox"
 fi
-for i in $(seq 12); do
+for i in $(seq 50); do
 	timeout 100 docker run --rm --network none --runtime brood hello N \
 		>"many.$i" 2>"many-err.$i" </dev/null &
 	many[i]=$!
 done
 wait "${many[@]}"
 status=$?
-[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "12 Hello, N!" ] && [ -z "$(left)" ]
-ok $? "12 at once"
+[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "50 Hello, N!" ] && [ -z "$(left)" ]
+ok $? "50 at once"
 d ps --all --quiet
 [ $status = 0 ] && [ ! -s out ] && ! pgrep -f "containerd-shim.*$place" >/dev/null
 ok $? "no container and no shim is left"

@@ -11,17 +11,14 @@
 
 # podman takes no long paths.
 pod=$(mktemp -d /tmp/brood-pod.XXXXXX) || exit 1
-cat >containers.conf <<END
+# As it is packaged, with what is commented there, and what this machine needs.
+sed "s,^#\(\[engine\]\|runtime = \),\1,; s|/usr/bin/brood-oci|$folder/brood-oci|
+/^\[engine\]/a cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nlock_type = \"file\"" \
+	"$here/../../packaging/examples/containers.conf" >containers.conf
+cat >>containers.conf <<END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 netns = "none"
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-lock_type = "file"
-runtime = "brood"
-[engine.runtimes]
-brood = ["$folder/brood-oci"]
 END
 # Not by --runtime-flag: podman forgets that when it cleans up.
 cat >brood-oci <<END
@@ -117,6 +114,17 @@ pod run --name logged localhost/hello:1 Log
 pod logs logged
 [ "$(cat out)" = "Hello, Log!" ] && pod rm logged && [ $status = 0 ]
 ok $? "logs"
+pod create --interactive --name attached localhost/copy:1
+timeout 60 podman "${podman[@]}" start --attach --interactive attached \
+	<random >out 2>err
+status=$?
+[ $status = 0 ] && cmp -s random out && pod rm attached && [ $status = 0 ]
+ok $? "start --attach: its streams"
+pod run --detach --interactive --name attached localhost/copy:1
+echo attached | timeout 60 podman "${podman[@]}" attach attached >out 2>err
+status=$?
+[ $status = 0 ] && [ "$(cat out)" = attached ] && pod rm attached && [ $status = 0 ]
+ok $? "attach to one that runs"
 
 "$BROOD" wasm export hello.wasm --oci layout --name localhost/exported:1 >out 2>err &&
 	pod pull --quiet oci:layout:localhost/exported:1 && [ $status = 0 ] &&
@@ -148,14 +156,14 @@ else
 	skip "an ordinary container under the same runtime" "no static busybox"
 fi
 
-for i in $(seq 12); do
+for i in $(seq 50); do
 	timeout 100 podman "${podman[@]}" run --rm localhost/hello:1 N \
 		>"many.$i" 2>"many-err.$i" </dev/null &
 done
 wait
 status=$?
-[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "12 Hello, N!" ] && nothing_left
-ok $? "12 at once"
+[ "$(cat many.* | sort | uniq -c | sed 's/^ *//')" = "50 Hello, N!" ] && nothing_left
+ok $? "50 at once"
 pod ps --all --quiet
 [ $status = 0 ] && [ ! -s out ] && ! pgrep -f "conmon.*$pod" >/dev/null
 ok $? "no container and no monitor is left"
