@@ -25,7 +25,7 @@ static const struct {
 };
 
 static const char help_text[] =
-	"An OCI runtime for engines such as podman, containerd and Docker. "
+	"An OCI runtime for engines such as podman, containerd, Docker and Slurm. "
 	"Containers whose process is a WebAssembly module run in Brood; all "
 	"others are handed to the runtime that the machine has, with the words "
 	"unchanged, so that this one can be the usual one of a node.";
