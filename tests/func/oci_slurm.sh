@@ -94,8 +94,8 @@ left() {
 }
 # Slurm cleans up behind the step, when srun has its answer.
 gone() {
-	local i
-	for i in $(seq 100); do
+	local _
+	for _ in $(seq 100); do
 		[ -z "$(left)$(steps)$(squeue --noheader)" ] && return
 		sleep 0.1
 	done
@@ -107,11 +107,11 @@ s() { # WORD...: of srun; the status is in $status
 	status=$?
 }
 forever() { # NODES WORD...: in the background, as $runner, when it runs on all
-	local i
+	local _
 	timeout 60 "${@:2}" srun --quiet -N"$1" --job-name=forever --container="$at" \
 		/forever.wasm >out 2>err </dev/null &
 	runner=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		[ "$(running | wc -l)" -ge "$1" ] && return
 		sleep 0.1
 	done
