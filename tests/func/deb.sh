@@ -14,7 +14,8 @@
 # needs: mmdebstrap
 # needs: unshare
 # timeout: 580
-source "$(dirname "$0")/../lib/func.sh"
+# shellcheck source=tests/lib/func.sh
+. "$(dirname "$0")/../lib/func.sh"
 tree=$(realpath "$here/../..")
 version=$(sed -n 's/^VERSION := //p' "$tree/Makefile")
 tar=$BUILD/brood-$version.tar.xz

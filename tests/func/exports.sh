@@ -7,7 +7,8 @@
 # needs: gcc
 # timeout: 60
 # beside others
-source "$(dirname "$0")/../lib/func.sh"
+# shellcheck source=tests/lib/func.sh
+. "$(dirname "$0")/../lib/func.sh"
 library=$BUILD/libbrood.so
 include=$(realpath "$here/../../include")
 
