@@ -496,9 +496,10 @@ static void doctor_optimiser(struct doctor_finding *finding)
 	auto_free char *path = where_is_compiler(&err);
 
 	if (!path)
-		doctor_note(finding, DOCTOR_LESS,
-			    "apt install brood-aotc; or llvm-19-dev, and build anew",
-			    "none; byte code runs by the baseline compiler");
+		doctor_note(
+			finding, DOCTOR_LESS,
+			"apt install brood-aotc; or llvm-19-dev, and build anew",
+			"none; byte code runs by the baseline compiler");
 	else if (aot_version(path, &version, &err) < 0)
 		doctor_note(finding, DOCTOR_LESS, "apt install libllvm19",
 			    "none that runs: %.250s", err.text);

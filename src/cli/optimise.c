@@ -58,8 +58,10 @@ char *optimise_find(void)
 	if (program && aot_version(program, &version, &err) >= 0)
 		return program;
 	err_wrap(&err, "there is no optimiser");
-	cli_fail(&err, program ? "apt install libllvm19"
-			       : "apt install brood-aotc; or llvm-19-dev, and build anew");
+	cli_fail(
+		&err,
+		program ? "apt install libllvm19"
+			: "apt install brood-aotc; or llvm-19-dev, and build anew");
 	free(program);
 	return NULL;
 }

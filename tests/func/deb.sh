@@ -14,6 +14,7 @@
 # needs: mmdebstrap
 # needs: unshare
 # timeout: 580
+# shellcheck source=tests/lib/func.sh
 source "$(dirname "$0")/../lib/func.sh"
 tree=$(realpath "$here/../..")
 version=$(sed -n 's/^VERSION := //p' "$tree/Makefile")

@@ -7,6 +7,7 @@
 # needs: gcc
 # timeout: 60
 # beside others
+# shellcheck source=tests/lib/func.sh
 source "$(dirname "$0")/../lib/func.sh"
 library=$BUILD/libbrood.so
 include=$(realpath "$here/../../include")
