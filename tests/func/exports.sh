@@ -27,7 +27,7 @@ declared() {
 
 exported() { # FILE: names with their versions
 	nm -D --defined-only --with-symbol-versions "$1" |
-		awk '$2 != "A" { print $3 }' | sort
+		awk '$3 !~ /^BROOD_/ { print $3 }' | sort
 }
 
 declared >declared
