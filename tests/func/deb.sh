@@ -5,6 +5,7 @@
 #
 #	DEBS=FOLDER	packages that are there.  Without: those of "make deb",
 #			which are built here unless they are of these sources
+#			(some minutes; else the test takes two)
 #
 # Everything happens in name spaces of its own and below a folder of the test:
 # mounts and processes go with them.
@@ -13,9 +14,9 @@
 # needs: lintian
 # needs: mmdebstrap
 # needs: unshare
-# timeout: 580
+# timeout: 1200
 # shellcheck source=tests/lib/func.sh
-. "$(dirname "$0")/../lib/func.sh"
+source "$(dirname "$0")/../lib/func.sh"
 tree=$(realpath "$here/../..")
 version=$(sed -n 's/^VERSION := //p' "$tree/Makefile")
 tar=$BUILD/brood-$version.tar.xz

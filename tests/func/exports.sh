@@ -8,7 +8,7 @@
 # timeout: 60
 # beside others
 # shellcheck source=tests/lib/func.sh
-. "$(dirname "$0")/../lib/func.sh"
+source "$(dirname "$0")/../lib/func.sh"
 library=$BUILD/libbrood.so
 include=$(realpath "$here/../../include")
 
@@ -27,7 +27,7 @@ declared() {
 
 exported() { # FILE: names with their versions
 	nm -D --defined-only --with-symbol-versions "$1" |
-		awk '$2 != "A" { print $3 }' | sort
+		awk '$3 !~ /^BROOD_/ { print $3 }' | sort
 }
 
 declared >declared
