@@ -12,6 +12,7 @@ import time
 import xml.etree.ElementTree
 
 import warm
+from images import image, told
 
 TAP = warm.Tap()
 TMP = os.environ["TMPDIR"]
@@ -70,18 +71,6 @@ def write(name, *words, store=STORE):
     r = warm.run([WRITE, store, name, *words])
     assert r.status == 0, r
     return name
-
-
-def image(*words, **kw):
-    return warm.brood("image", *words, **kw)
-
-
-def told(*words):
-    r = image(*words, "--json")
-    try:
-        return json.loads(r.out)
-    except ValueError:
-        return {"wrong": repr(r)}
 
 
 def listed(*words):

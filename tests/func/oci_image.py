@@ -15,6 +15,7 @@ import time
 
 import machines as m
 import warm
+from images import image, told
 
 TAP = warm.Tap()
 TMP = os.environ["TMPDIR"]
@@ -29,18 +30,6 @@ PAGE, PAGES = 4096, 1024
 
 def path(name):
     return os.path.join(TMP, name)
-
-
-def image(*words, **kw):
-    return warm.brood("image", *words, **kw)
-
-
-def told(*words):
-    r = image(*words, "--json")
-    try:
-        return json.loads(r.out)
-    except ValueError:
-        return {"wrong": repr(r)}
 
 
 def names(store=STORE):

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "brood/bundle_format.h"
+#include "fuzz_images.h"
 #include "image/bundle.h"
 #include "image/chunks.h"
 #include "image/source.h"
@@ -23,35 +24,6 @@
 #include <zstd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* A store for all inputs, gone with the process. */
-static struct images images;
-static char folder[] = "/dev/shm/brood-fuzz-XXXXXX";
-static pid_t owner;
-
-static void require(int holds)
-{
-	if (!holds)
-		__builtin_trap();
-}
-
-static void end(void)
-{
-	if (getpid() != owner)
-		return;
-	images_close(&images);
-	file_remove_tree(folder, NULL);
-}
-
-static void start(void)
-{
-	if (images.folder)
-		return;
-	require(mkdtemp(folder) != NULL);
-	owner = getpid();
-	require(images_open(&images, folder, true, NULL) == 0);
-	atexit(end);
-}
 
 /* ---- changes ------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "fuzz_images.h"
 #include "image/contents.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -12,34 +13,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct images images;
-static char folder[] = "/dev/shm/brood-fuzz-XXXXXX";
-static pid_t owner;
-
-static void require(bool holds)
-{
-	if (!holds)
-		__builtin_trap();
-}
-
-static void end(void)
-{
-	if (getpid() != owner)
-		return;
-	images_close(&images);
-	file_remove_tree(folder, NULL);
-}
-
-static void start(void)
-{
-	if (images.folder)
-		return;
-	require(mkdtemp(folder) != NULL);
-	owner = getpid();
-	require(images_open(&images, folder, true, NULL) == 0);
-	atexit(end);
-}
 
 static int no_part(void *context, uint32_t number, struct err *err)
 {

@@ -87,6 +87,19 @@ static inline void made_fill(struct made_memory *memory, uint64_t from,
 	}
 }
 
+/* A memory at three times: pages filled, changed, cleared. */
+static inline void made_step(struct made_memory *memory, int step)
+{
+	made_fill(memory, 3, 300, 1);
+	made_fill(memory, 1200, 500, 2);
+	if (step > 0) {
+		made_fill(memory, 100, 40, 3);
+		made_fill(memory, 1300, 100, 0);
+	}
+	if (step > 1)
+		made_fill(memory, 120, 7, 4);
+}
+
 /* A base (before NULL), or what is different from before, on the parent. */
 static inline int made_layer(const struct images *images, enum layer_kind kind,
 			     const struct made_memory *now,

@@ -14,18 +14,6 @@
 
 enum { PAGES = 2048 };
 
-static void fill(struct made_memory *memory, int step)
-{
-	made_fill(memory, 3, 300, 1);
-	made_fill(memory, 1200, 500, 2);
-	if (step > 0) {
-		made_fill(memory, 100, 40, 3);
-		made_fill(memory, 1300, 100, 0);
-	}
-	if (step > 1)
-		made_fill(memory, 120, 7, 4);
-}
-
 /* "one" is a base and a difference, "two" has one more, a state, a disk and a
  * working set. */
 static void make(const struct images *images)
@@ -38,14 +26,14 @@ static void make(const struct images *images)
 	struct layer layer;
 	struct err err = { 0 };
 
-	fill(&memory, 0);
-	fill(&before, 0);
+	made_step(&memory, 0);
+	made_step(&before, 0);
 	CHECK_INT(made_base(images, &memory, &tip), 0);
-	fill(&memory, 1);
+	made_step(&memory, 1);
 	CHECK_INT(made_push(images, &tip, &memory, &before), 0);
 	CHECK_INT(made_publish(images, &tip, "one"), 0);
-	fill(&before, 1);
-	fill(&memory, 2);
+	made_step(&before, 1);
+	made_step(&memory, 2);
 	CHECK_INT(made_push(images, &tip, &memory, &before), 0);
 	memcpy(set.at + 5 * LAYER_PAGE, memory.at + 5 * LAYER_PAGE,
 	       9 * LAYER_PAGE);
@@ -62,7 +50,7 @@ static bool is_right(const struct images *images, const char *name, int step)
 {
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 
-	fill(&memory, step);
+	made_step(&memory, step);
 	return made_is(images, name, &memory);
 }
 

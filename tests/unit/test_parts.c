@@ -75,18 +75,6 @@ static int get_close(void *context, uint32_t number, uint64_t bytes,
 		       : err_set(err, -EBADMSG, "another sum");
 }
 
-static void fill(struct made_memory *memory, int step)
-{
-	made_fill(memory, 3, 300, 1);
-	made_fill(memory, 1200, 500, 2);
-	if (step > 0) {
-		made_fill(memory, 100, 40, 3);
-		made_fill(memory, 1300, 100, 0);
-	}
-	if (step > 1)
-		made_fill(memory, 120, 7, 4);
-}
-
 /* "one" is a base and a difference, "two" one more, with a state and the same
  * disk twice. */
 static void make(const struct images *images)
@@ -95,14 +83,14 @@ static void make(const struct images *images)
 	auto_memory struct made_memory before = made_memory_new(PAGES);
 	auto_tip struct tip tip = TIP_EMPTY;
 
-	fill(&memory, 0);
-	fill(&before, 0);
+	made_step(&memory, 0);
+	made_step(&before, 0);
 	CHECK_INT(made_base(images, &memory, &tip), 0);
-	fill(&memory, 1);
+	made_step(&memory, 1);
 	CHECK_INT(made_push(images, &tip, &memory, &before), 0);
 	CHECK_INT(made_publish(images, &tip, "one"), 0);
-	fill(&before, 1);
-	fill(&memory, 2);
+	made_step(&before, 1);
+	made_step(&memory, 2);
 	CHECK_INT(made_push(images, &tip, &memory, &before), 0);
 	CHECK_INT(made_state(images, &tip, 12345), 0);
 	CHECK_INT(made_disk(images, &tip, 70000), 0);
@@ -157,7 +145,7 @@ static bool is_right(const struct images *images, const char *name, int step)
 {
 	auto_memory struct made_memory memory = made_memory_new(PAGES);
 
-	fill(&memory, step);
+	made_step(&memory, step);
 	return made_is(images, name, &memory);
 }
 
