@@ -6,9 +6,9 @@
  *	live	<- starters		workers accept, in their jails
  *	control <- ps, stop, refresh	the server answers
  *
- *  1. Who connects to "live" finds a worker that waits; when all run, one more
- *     is started, up to SERVER_WORKERS,
- *     or SERVER_ALONE.
+ *  1. Who connects to "live" finds a worker that can take a launch: where fewer
+ *     can than shall, because they are full or end, more are started, up to
+ *     SERVER_WORKERS, or SERVER_ALONE.
  *  2. A refresh opens the program anew and makes workers of it on a socket of
  *     their own; only when those take launches it gets the name, and the
  *     workers before end when nothing runs in them any more.
