@@ -120,13 +120,12 @@ static bool ready_fill(const char *folder, struct program *program,
 {
 	const struct domain_options options = { .ground = ground };
 	struct ready ready;
-	bool was_there, is_there;
+	bool is_there;
 
 	if (ready_open(&ready, &options, program, folder, NULL) < 0)
 		return false;
-	was_there = ready.has_snapshot;
-	is_there = ready_make_in(&ready) &&
-		   (was_there || ready_open_to_all(folder));
+	/* Who made it may have been killed before it was open. */
+	is_there = ready_make_in(&ready) && ready_open_to_all(folder);
 	ready_close(&ready);
 	return is_there;
 }
