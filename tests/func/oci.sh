@@ -215,18 +215,83 @@ c['process']['env'].append('BROOD_REPORT=/volume/report')"
 		grep -q '"kept":true' volume/report
 	ok $? "whoever the container's user is"
 	chmod 755 volume
-	truncate -s 5000 "$(find "$BROOD_CACHE/ready" -size +100k | tail -1)"
+	kept() { # made anew: its files
+		rm -rf "$BROOD_CACHE/ready"
+		oci run --bundle domain c1
+		find "$BROOD_CACHE/ready" -type f -size +0 | sort
+	}
+	bad=0 tried=0
+	for n in $(seq "$(kept | wc -l)"); do
+		for damage in 'f.truncate(size // 2)' 'f.truncate(0)' 'flip(40)' 'flip(size // 2)'; do
+			python3 - "$(kept | sed -n "${n}p")" "$damage" <<'END' || bad=1
+import os, sys
+def flip(at):
+    f.seek(at)
+    byte = f.read(1)[0]
+    f.seek(at)
+    f.write(bytes([byte ^ 64]))
+with open(sys.argv[1], "r+b") as f:
+    size = os.path.getsize(sys.argv[1])
+    exec(sys.argv[2])
+END
+			oci run --bundle domain c1
+			[ $status = 0 ] && [ "$(cat out)" = "Hello, User!" ] &&
+				nothing_left || bad=1
+			tried=$((tried + 1))
+		done
+	done
+	[ $bad = 0 ] && [ $tried -gt 15 ]
+	ok $? "what was kept and is damaged, in $tried ways, is not used"
+	chmod 700 "$BROOD_CACHE"/ready/* "$BROOD_CACHE"/ready/*/tips
+	rm -f volume/report
+	chmod 777 volume
 	oci run --bundle domain c1
-	[ $status = 0 ] && [ "$(cat out)" = "Hello, User!" ] && nothing_left
-	ok $? "what was kept and is damaged is not used"
+	[ $status = 0 ] && grep -q '"kept":true' volume/report
+	ok $? "one whose maker was killed before it was open to all is opened"
+	chmod 755 volume
 else
 	skip "which begins as its module's instance that was kept" "no /dev/kvm"
 	skip "no guest runs outside to be kept: one with a start function" "no /dev/kvm"
 	skip "whoever the container's user is" "no /dev/kvm"
 	skip "what was kept and is damaged is not used" "no /dev/kvm"
+	skip "one whose maker was killed before it was open to all is opened" "no /dev/kvm"
 	skip "in a domain" "no /dev/kvm"
 	skip "its exit code" "no /dev/kvm"
 fi
+
+# ---- what is not the runtime's any more ---------------------------------------------
+
+groups() { # of that name, in whatever hierarchies there are
+	find /sys/fs/cgroup -type d -path "*$1*" 2>/dev/null
+}
+# As a runtime does that is killed when it has made the group.
+forget() { # ID
+	kill -9 "$(cat pid)"
+	stopped "$1"
+	rm -rf "${root:?}/$1"
+}
+bundle forgotten /forever.wasm
+change forgotten "c['linux']['cgroupsPath'] = '/brood-test-$$/c9'"
+oci create --bundle forgotten --pid-file pid c9
+[ $status = 0 ] && [ -n "$(groups "brood-test-$$/c9")" ] && forget c9 &&
+	[ -n "$(groups "brood-test-$$/c9")" ]
+ok $? "a group stays of a container that its runtime has forgotten"
+oci delete --force c9
+[ $status = 0 ] && [ -z "$(groups "brood-test-$$/c9")" ] && nothing_left
+ok $? "and goes with a delete"
+oci create --bundle forgotten --pid-file pid c9
+forget c9
+mkdir -p "$(groups "brood-test-$$/c9" | head -1)/others"
+oci delete --force c9
+[ $status = 0 ] && [ "$(groups "brood-test-$$/c9" | wc -l)" = 2 ] && nothing_left
+ok $? "but for one that has another in it"
+groups "brood-test-$$" | sort -r | xargs -r rmdir
+change forgotten "c['linux'].pop('cgroupsPath')"
+oci create --bundle forgotten --pid-file pid "brood-test-$$"
+forget "brood-test-$$"
+[ -n "$(groups "brood-test-$$")" ] && oci delete --force "brood-test-$$" &&
+	[ $status = 0 ] && [ -z "$(groups "brood-test-$$")" ]
+ok $? "and one whose name the runtime has chosen"
 
 # ---- what is not ours --------------------------------------------------------------
 
@@ -433,8 +498,7 @@ BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
 [ $bad = 0 ] && [ $n -gt 5 ] && nothing_left
 ok $? "create again, and a plain delete, do too"
 # One step of a life, by chance, is killed at a chance moment; KILLS=1000 for the
-# long run.  What runc leaves when it is killed itself, an empty cgroup, is its
-# own matter.
+# long run.
 life() { # STEP-TO-KILL WORD...
 	if [ "$step" != "$1" ]; then
 		timeout 20 "$OCI" --root "$root" "${@:2}" >/dev/null 2>&1 </dev/null
