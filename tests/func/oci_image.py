@@ -385,6 +385,11 @@ def hostile(lay):
                 blob_late(i, lambda _, file: os.unlink(file)))
         refused(f"a {what} that is a link", "symbolic link", nothing,
                 blob_late(i, to_link))
+    def renamed(d, file):
+        os.rename(file, os.path.join(os.path.dirname(file), "5" * 64))
+        d.update(digest="sha256:" + "5" * 64)
+    refused("a right layer under another digest", "another digest", nothing,
+            blob_late(1, renamed))
     refused("a digest that leads out", "no digest", nothing,
             blob_late(0, lambda d, _: d.update(digest="sha256:../../x")))
 
