@@ -14,8 +14,11 @@ and under the engines that are here, each with its own folders.
   cycles    CYCLES lives - create, start, kill, delete - in which a command is
             killed at any time, and delete --force: what is left of processes,
             mounts, cgroups and files; and for runc itself, a quarter as many
+  slurm     an array of TASKS jobs on a cluster of two nodes, ROUNDS times in
+            turns: "srun" of an empty program, of "brood run" with an empty
+            module, and of containers of both; until the last has ended
 
-  STARTS=20 COUNT=200 CYCLES=1000
+  STARTS=20 COUNT=200 CYCLES=1000 TASKS=200 ROUNDS=3
   RUBY=FILE.wasm    CRuby as a command that takes -e CODE
   words: parts alone; --json: all figures as one object"""
 
@@ -24,18 +27,22 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import time
 
-from common import (BUILD, FILES, HERE, STARTS, complain, find, finish, goal,
-                    measure, memory, say, show_table, time_cell, unknown,
+from common import (BUILD, FILES, HERE, STARTS, complain, finish, goal, measure,
+                    memory, say, show_table, span, time_cell, unknown,
                     words_told)
 from fleet_engines import DOMAIN, OCI, engines, run
+from fleet_slurm import cluster
 
-PARTS = ("runtime", "engines", "many", "cycles")
+PARTS = ("runtime", "engines", "many", "cycles", "slurm")
 BROOD = os.environ["BROOD"]
 COUNT = int(os.environ.get("COUNT", "200"))
 CYCLES = int(os.environ.get("CYCLES", "1000"))
+TASKS = int(os.environ.get("TASKS", "200"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 RUNC = shutil.which("runc")
 HOST_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 CGROUPS = "/sys/fs/cgroup"
@@ -105,7 +112,7 @@ def domain_goal(where, got):
 # ---- the runtime alone -------------------------------------------------------
 
 def ruby_commands():
-    ruby, native = os.environ.get("RUBY"), find("ruby", quiet=True)
+    ruby, native = os.environ.get("RUBY"), shutil.which("ruby")
     if not ruby or not native:
         say("CRuby is left out: RUBY= names no module" if not ruby else
             "CRuby is left out: ruby is not here")
@@ -394,6 +401,64 @@ def tell_cycles():
     share = got["runc"]["cgroups"] / got["runc"]["lives"] * CYCLES
     goals.append(goal(f"the same: empty cgroups left (runc's own: "
                       f"{share:.0f})", got["ours"]["cgroups"], 0, unit=""))
+
+
+# ---- Slurm -------------------------------------------------------------------
+
+def slurm_rows(one):
+    """{name: the words of a task}"""
+    native = os.path.join(BUILD, "bench/nothing")
+    module = place("empty.wasm")
+    bundles = {"handed to runc, native": bundle("s-native", [native],
+                                                ["/none"]),
+               "module": bundle("s-module", [module], ["/none"])}
+    if has_kvm:
+        bundles["module, domain"] = bundle("s-domain", [module], ["/none"],
+                                           domain=True)
+    rows = {"srun, native": one.srun(native),
+            "srun, brood run": one.srun(BROOD, "run", module)}
+    for name, folder in bundles.items():
+        file = "/nothing" if "native" in name else "/empty.wasm"
+        rows["container, " + name] = one.srun(f"--container={folder}", file)
+    return rows
+
+
+def tell_slurm_of(one):
+    rows = slurm_rows(one)
+    for words in rows.values():
+        one.array(4, words)
+    taken = {name: [] for name in rows}
+    for _ in range(ROUNDS):
+        for name, words in rows.items():
+            taken[name].append(one.array(TASKS, words))
+    got = {name: {"us_low": min(all) * 1e6, "us_high": max(all) * 1e6,
+                  "us": statistics.median(all) * 1e6}
+           for name, all in taken.items()}
+    first = taken["srun, native"]
+    ratios = {name: sorted(a / b for a, b in zip(all, first))
+              for name, all in taken.items()}
+    show_table(f"Slurm: an array of {TASKS}, two nodes", list(got),
+               ["ms", "over the first"],
+               lambda row, column: time_cell(got[row]) if column == "ms" else
+               span(ratios[row][0], statistics.median(ratios[row]),
+                    ratios[row][-1]), (34, 30))
+    result["slurm"] = got
+    for name, words in (("srun, brood run", "a module by brood run"),
+                        ("container, module", "a module in a container")):
+        goals.append(goal(f"Slurm: {words} over srun of an empty program",
+                          statistics.median(ratios[name]), 1.2,
+                          low=ratios[name][0], high=ratios[name][-1]))
+
+
+def tell_slurm():
+    one = cluster()
+    if not one:
+        goals.append(unknown("an array of Slurm's", "Slurm is not here"))
+        return
+    try:
+        tell_slurm_of(one)
+    finally:
+        one.end()
 
 
 # ---- all ---------------------------------------------------------------------

@@ -11,47 +11,8 @@
 
 # Sockets have no long paths, and users have to get there.
 place=$(mktemp -d /tmp/brood-slurm.XXXXXX) || exit 1
-chmod 755 "$place"
-mkdir "$place"/{control,n1,n2,bin,bundles}
-cp "$OCI" "$BROOD" "$place/bin/"
-for file in oci.conf prolog; do
-	sed "s|/usr/bin|$place/bin|; s|/run/brood-slurm|$place/run|
-s|/var/cache/brood/slurm|$place/cache|" "$here/../../packaging/examples/slurm/$file" >"$place/$file"
-done
-chmod +x "$place/prolog"
-
-read -r -a port < <(python3 -c 'import socket
-s = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(x.getsockname()[1] for x in s))')
-cat >"$place/slurm.conf" <<END
-ClusterName=brood
-SlurmctldHost=localhost(127.0.0.1)
-SlurmUser=root
-SlurmctldPort=${port[0]}
-AuthType=auth/none
-CredType=cred/none
-StateSaveLocation=$place/control
-SlurmdSpoolDir=$place/%n
-SlurmctldPidFile=$place/control.pid
-SlurmdPidFile=$place/%n.pid
-SlurmctldLogFile=$place/control.log
-SlurmdLogFile=$place/%n.log
-Prolog=$place/prolog
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-MpiDefault=none
-JobAcctGatherType=jobacct_gather/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-ReturnToService=2
-KillWait=2
-SlurmdParameters=config_overrides
-SchedulerParameters=batch_sched_delay=0,sched_interval=1
-NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port=${port[1]} CPUs=32
-NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=${port[2]} CPUs=32
-PartitionName=all Nodes=n1,n2 Default=YES State=UP
-END
+mkdir "$place/bundles"
+python3 "$here/../lib/slurm.py" "$place" "$OCI" "$BROOD" || exit 1
 export SLURM_CONF=$place/slurm.conf
 slurmctld -D >control.out 2>&1 </dev/null &
 daemons=($!)
