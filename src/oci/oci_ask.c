@@ -52,6 +52,14 @@ int oci_ask_state(const struct oci_words *words, const char *runtime,
 	return oci_runtime_run(runtime, (char *const *)argv, answer, true, err);
 }
 
+bool oci_seems_there(const struct oci_words *words)
+{
+	auto_free char *root = oci_record_root(words);
+	auto_free char *path = root ? file_join(root, words->id) : NULL;
+
+	return path && access(path, F_OK) == 0;
+}
+
 static int ask_words(const struct oci_words *words, const char *runtime,
 		     struct buf *answer, struct err *err)
 {
@@ -68,16 +76,6 @@ static int ask_print(const struct buf *text, struct err *err)
 }
 
 /* ---- delete ---------------------------------------------------------------------- */
-
-/* By its name in the runtime's folder.  That is a guess, but asking the runtime
- * each time would take as long as what is asked for. */
-static bool delete_seems_there(const struct oci_words *words)
-{
-	auto_free char *root = oci_record_root(words);
-	auto_free char *path = root ? file_join(root, words->id) : NULL;
-
-	return path && access(path, F_OK) == 0;
-}
 
 /* Of a container that the runtime does not know. */
 static int delete_left(const struct oci_words *words, struct err *err)
@@ -97,7 +95,7 @@ static int delete_ours(const struct oci_words *words, const char *runtime,
 		       struct err *err)
 {
 	auto_buf struct buf answer = { 0 };
-	bool is_there = delete_seems_there(words);
+	bool is_there = oci_seems_there(words);
 	int code = 0, gone;
 
 	if (is_there)

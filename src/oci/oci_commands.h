@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "oci/oci_record.h"
 #include "oci/oci_words.h"
+#include <stdbool.h>
 
 typedef int oci_command(const struct oci_words *words, struct err *err);
 
@@ -16,6 +17,9 @@ int oci_list(const struct oci_words *words, struct err *err);
 /* All else, and what is none of ours. */
 int oci_hand_over(const struct oci_words *words, struct err *err);
 
+/* Has the runtime such a container, by a name in its folder?  That is a guess,
+ * but asking it each time takes as long as what is asked for. */
+bool oci_seems_there(const struct oci_words *words);
 /* What the container's runtime tells of it: its exit code.  Not 0: it knows
  * none of this ID. */
 int oci_ask_state(const struct oci_words *words, const char *runtime,

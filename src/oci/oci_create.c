@@ -115,15 +115,27 @@ static char **create_words(const struct oci_words *words, const char *runtime,
 	return more;
 }
 
-/* What the runtime does not know, because it failed or is done, is gone. */
+/* What the runtime does not know, because it failed or is done, is gone.  One
+ * that ran to its end here is, as a rule. */
+static bool create_is_over(const struct create *create, int code)
+{
+	const struct oci_words *words = create->words;
+	auto_buf struct buf answer = { 0 };
+	bool stays = words->detach || strcmp(words->command, "create") == 0;
+
+	if (stays && code == 0)
+		return false;
+	if (!stays && !oci_seems_there(words))
+		return true;
+	return oci_ask_state(words, create->record.runtime, &answer, NULL) != 0;
+}
+
 static int create_run(const struct create *create, struct err *err)
 {
 	auto_free char *path = oci_record_path(create->words, err);
 	auto_free char *own = NULL;
 	auto_free char **argv = NULL;
-	auto_buf struct buf answer = { 0 };
 	const char *runtime = create->record.runtime;
-	bool stays = strcmp(create->words->command, "create") == 0;
 	int code;
 
 	if (!path)
@@ -132,8 +144,7 @@ static int create_run(const struct create *create, struct err *err)
 	if (!argv)
 		return err_set(err, -ENOMEM, "words for %s", runtime);
 	code = oci_runtime_run(runtime, argv, NULL, false, err);
-	if ((code != 0 || !stays) &&
-	    oci_ask_state(create->words, runtime, &answer, NULL) != 0)
+	if (create_is_over(create, code))
 		oci_record_remove(create->words, NULL);
 	return code;
 }

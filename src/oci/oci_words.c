@@ -33,6 +33,7 @@ static const struct words_option words_options[] = {
 	{ "create run exec restore", "console-socket", NULL, WORDS_TEXT, 0, 0 },
 	{ "create run exec", "pidfd-socket", NULL, WORDS_TEXT, 0, 0 },
 	{ "create run exec restore", "pid-file", NULL, WORDS_TEXT, 0, 0 },
+	{ "run", "detach", "d", WORDS_FLAG, OF(detach), 0 },
 	{ "create run exec", "preserve-fds", NULL, WORDS_TEXT, 0, 0 },
 	{ "exec", "process", "p", WORDS_PLACED, OF(process), OF(process_at) },
 	{ "exec", "cwd", NULL, WORDS_TEXT, OF(cwd), 0 },

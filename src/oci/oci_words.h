@@ -26,6 +26,7 @@ struct oci_words {
 	int bundle_at, process_at;
 	const char *cwd; /* of exec */
 	bool help, version;
+	bool detach;	/* run does not wait for the end */
 	bool json;	/* the log is */
 	bool json_list; /* list --format json */
 };

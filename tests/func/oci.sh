@@ -177,6 +177,26 @@ wait $runner
 status=$?
 [ $status = 143 ] && nothing_left
 ok $? "a signal to run is handed on, and 128 and its number is the code"
+for word in -d --detach; do
+	oci run $word --bundle forever c3
+	[ $status = 0 ] && [ -e "$root.brood/c3" ] && oci kill c3 KILL && stopped c3 &&
+		oci delete c3 && [ $status = 0 ] && nothing_left
+	ok $? "run $word: it is there until it is deleted"
+done
+# Without a word of it, the runtime goes and the container stays.
+"$OCI" --root "$root" run --bundle forever c3 >out 2>err </dev/null &
+for _ in $(seq 100); do
+	pgrep -f "^[^ ]*runc --root $root run .* c3" >pid && break
+	sleep 0.1
+done
+for _ in $(seq 100); do
+	"$OCI" --root "$root" state c3 2>/dev/null | grep -q running && break
+	sleep 0.1
+done
+xargs -r kill -9 <pid
+wait $!
+[ -s pid ] && [ -e "$root.brood/c3" ] && oci delete --force c3 && [ $status = 0 ] && nothing_left
+ok $? "run whose runtime is killed: the container is there until it is deleted"
 
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	bundle domain /hello.wasm Domain
