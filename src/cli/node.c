@@ -51,7 +51,9 @@ const struct args_verb node_args = {
 		"have.\n\n"
 		"--write is for the text collector of a node exporter; run it "
 		"by a timer. --listen answers each request anew; \"systemd\" "
-		"is the socket that a socket unit hands in. Nothing that it "
+		"is the socket that a socket unit hands in. While it listens it "
+		"has an idle machine of KVM's, without which the kernel "
+		"switches KVM on and off for each domain. Nothing that it "
 		"answers is secret but the names of programs: listen where "
 		"only those can ask who may know.",
 	.options = node_options,

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/listen.h"
 #include "cli/node.h"
+#include "domain/kvm.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -272,6 +273,37 @@ static int serve_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* ---- all ------------------------------------------------------------------------- */
+
+/* While there is one machine others begin and end faster (domain/kvm.h), so a
+ * node that is looked after has one; where it cannot be, that is all. */
+struct serve_idle {
+	struct kvm kvm;
+	struct kvm_sentinel sentinel;
+};
+
+static void serve_idle_close(struct serve_idle *idle)
+{
+	kvm_sentinel_close(&idle->sentinel);
+	kvm_close(&idle->kvm);
+}
+
+static void serve_idle_open(struct serve_idle *idle)
+{
+	idle->sentinel = (struct kvm_sentinel){ .vm.fd = -1, .cpu.fd = -1 };
+	if (kvm_open(&idle->kvm, NULL) >= 0)
+		kvm_sentinel_open(&idle->kvm, &idle->sentinel, NULL);
+}
+
+static int serve_all(struct serve *serve)
+{
+	__attribute__((cleanup(serve_idle_close))) struct serve_idle idle;
+
+	serve_idle_open(&idle);
+	serve_say_ready();
+	return serve_loop(serve);
+}
+
 int node_serve(const char *word, struct err *err)
 {
 	struct serve *serve = calloc(1, sizeof *serve);
@@ -286,8 +318,7 @@ int node_serve(const char *word, struct err *err)
 		rc = err_set(err, -errno, "--listen %s", word);
 	if (rc >= 0) {
 		serve->signals = serve_signals();
-		serve_say_ready();
-		rc = serve->signals < 0 ? -errno : serve_loop(serve);
+		rc = serve->signals < 0 ? -errno : serve_all(serve);
 		if (rc < 0)
 			err_set(err, rc, "--listen %s", word);
 		fd_close(&serve->signals);

@@ -26,7 +26,7 @@ static void run_domain_close(struct run_domain *in)
 {
 	run_children_close(in->children);
 	run_tell_end(in->run, in->domain);
-	domain_close(in->domain);
+	domain_leave(in->domain);
 	ready_close(&in->ready);
 	program_close(&in->program);
 }

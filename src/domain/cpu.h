@@ -65,6 +65,8 @@ struct cpu_kind {
 	 * next one, ends with CPU_KICKED. */
 	void (*kick)(struct cpu *cpu);
 	void (*close)(struct cpu *cpu);
+	/* The same where the process exits now, and does not wait for it. */
+	void (*leave)(struct cpu *cpu);
 };
 
 struct cpu {

@@ -398,6 +398,16 @@ static void cpu_kvm_close(struct cpu *it)
 	free(cpu);
 }
 
+static void cpu_kvm_leave(struct cpu *it)
+{
+	struct cpu_kvm *cpu = cpu_kvm_of(it);
+
+	if (kvm_leave(&cpu->vm, &cpu->vcpu) < 0)
+		cpu_kvm_close(it);
+	else
+		free(cpu);
+}
+
 const struct cpu_kind cpu_kvm_kind = {
 	.name = "kvm",
 	.place = cpu_kvm_place,
@@ -408,6 +418,7 @@ const struct cpu_kind cpu_kvm_kind = {
 	.settle = cpu_kvm_settle,
 	.kick = cpu_kvm_kick,
 	.close = cpu_kvm_close,
+	.leave = cpu_kvm_leave,
 };
 
 int cpu_open_kvm(struct cpu **opened, struct kvm *kvm, uint8_t *system,

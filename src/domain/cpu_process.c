@@ -286,6 +286,7 @@ const struct cpu_kind cpu_process_kind = {
 	.settle = cpu_process_settle,
 	.kick = cpu_process_kick,
 	.close = cpu_process_close,
+	.leave = cpu_process_close,
 };
 
 /* What XSAVE needs for all that the system has switched on. */

@@ -148,6 +148,18 @@ void domain_close(struct domain *domain)
 	free(domain);
 }
 
+void domain_leave(struct domain *domain)
+{
+	if (!domain)
+		return;
+	domain_timers_close(domain);
+	if (domain->cpu)
+		domain->cpu->kind->leave(domain->cpu);
+	space_forget(&domain->space);
+	free(domain->codes);
+	free(domain);
+}
+
 void domain_set_wasi(struct domain *domain, struct wasi *wasi)
 {
 	domain->wasi = wasi;

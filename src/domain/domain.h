@@ -37,6 +37,9 @@ int domain_boot(struct domain **domain, const struct domain_options *options,
 		struct err *err);
 int domain_open_store(struct domain *domain, struct err *err);
 void domain_close(struct domain *domain); /* NULL: nothing */
+/* The same as the last thing before an exit, which is not held up by it: what
+ * the kernel has to end of it, it may end behind. */
+void domain_leave(struct domain *domain);
 
 /* What serves the guest's calls from now on; NULL: nothing, each is ENOSYS.
  * It stays the caller's. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -265,6 +266,33 @@ int kvm_run(const struct kvm_cpu *cpu)
 {
 	return ioctl(cpu->fd, KVM_RUN, 0) < 0 ? -errno
 					      : (int)cpu->run->exit_reason;
+}
+
+/* ---- left behind ---------------------------------------------------------- */
+
+/* KVM ends a machine when the last descriptor goes, and waits there until no
+ * CPU of the host can see it any more: the longer the busier the host is, and
+ * who waits for a process that exits waits for that, too.  So the descriptors
+ * are left in the queue of a socket that nobody can reach, for it is in the
+ * queue itself.  The kernel looks for such queues when a socket is closed; it
+ * drops what is in them in a thread of its own since 6.10, and at once before,
+ * which costs what closing them would have.
+ *
+ * The other end stays open until the exit, which closes it behind the machine's
+ * own descriptors: their numbers are lower. */
+int kvm_leave(const struct kvm_vm *vm, const struct kvm_cpu *cpu)
+{
+	int ends[2], left[3] = { vm->fd, cpu->fd };
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	left[2] = ends[1];
+	r = fd_send(ends[0], "", 1, left, 3, NULL);
+	fd_close(&ends[1]);
+	if (r < 0)
+		fd_close(&ends[0]);
+	return r;
 }
 
 /* ---- ring 3 --------------------------------------------------------------- */

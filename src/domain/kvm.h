@@ -72,6 +72,11 @@ void kvm_cpu_close(struct kvm_cpu *cpu); /* fd -1: nothing */
  * to be asked once more; who did not wish it runs it again. */
 int kvm_run(const struct kvm_cpu *cpu);
 
+/* In place of closing both, before an exit: who waits for this process does
+ * not wait for KVM's end of them.  They stay open.  Negative: it cannot be
+ * had, and they are to be closed. */
+int kvm_leave(const struct kvm_vm *vm, const struct kvm_cpu *cpu);
+
 /* Selectors of the descriptor table that a guest has at kvm_tables.gdt. */
 enum kvm_selector {
 	KVM_CODE_0 = 0x08,

@@ -498,6 +498,11 @@ void space_fini(struct space *space)
 	files_unmap(space);
 	for (uint32_t i = 0; i < space->region_count; i++)
 		munmap(space->regions[i].mapped, space->regions[i].length);
+	space_forget(space);
+}
+
+void space_forget(struct space *space)
+{
 	free(space->regions);
 	free(space->parts);
 	*space = (struct space){ 0 };

@@ -51,6 +51,8 @@ struct space {
 int space_init(struct space *space, const struct cpu_kind *kind,
 	       struct err *err);
 void space_fini(struct space *space);
+/* The same, but that its memory stays, until the process exits. */
+void space_forget(struct space *space);
 /* The parts that there are, and all later ones, are this CPU's. */
 int space_attach(struct space *space, struct cpu *cpu, struct err *err);
 /* A region more: the next window.  Its number in regions. */
