@@ -50,12 +50,22 @@ char *cache_folder(const struct cache_options *options, struct err *err)
 	return folder;
 }
 
+/* The system's is for all to read. */
+static mode_t cache_place_mode(const char *folder)
+{
+	return geteuid() == 0 && strcmp(folder, cache_system_folder()) == 0
+		       ? 0755
+		       : 0700;
+}
+
 int cache_place_use(struct cache *cache, bool make, struct err *err)
 {
 	if (cache->root >= 0)
 		return 0;
-	cache->root = make ? store_folder_make(cache->folder, err)
-			   : store_folder_open(cache->folder, false, err);
+	cache->root =
+		make ? store_folder_make(cache->folder,
+					 cache_place_mode(cache->folder), err)
+		     : store_folder_open(cache->folder, false, err);
 	if (cache->root < 0) {
 		int code = cache->root;
 

@@ -66,7 +66,7 @@ int images_open(struct images *images, const char *folder, bool make,
 	if (!images->folder)
 		return err && err->code ? err->code : -ENOMEM;
 	rc = images->root =
-		make ? store_folder_make(images->folder, err)
+		make ? store_folder_make(images->folder, 0700, err)
 		     : store_folder_open(images->folder, false, err);
 	if (rc >= 0)
 		rc = images_open_tips(images, make, err);

@@ -40,7 +40,7 @@ static const char *code_place(void)
 	if ((told && *told) || geteuid() != 0 ||
 	    file_make_dirs(parent, 0755, NULL) < 0)
 		return NULL;
-	fd = store_folder_make(place, NULL);
+	fd = store_folder_make(place, 0700, NULL);
 	return fd < 0 ? NULL : place;
 }
 

@@ -58,13 +58,13 @@ int store_folder_open(const char *folder, bool system, struct err *err)
 	return steal_fd(&fd);
 }
 
-int store_folder_make(const char *folder, struct err *err)
+int store_folder_make(const char *folder, mode_t mode, struct err *err)
 {
 	int fd = store_folder_open(folder, false, err), rc;
 
 	if (fd >= 0 || fd != -ENOENT)
 		return fd;
-	rc = file_make_dirs(folder, 0700, err);
+	rc = file_make_dirs(folder, mode, err);
 	return rc < 0 ? rc : store_folder_open(folder, false, err);
 }
 

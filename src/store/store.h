@@ -46,7 +46,8 @@ void store_from_hex(const char *hex, uint8_t id[STORE_ID_BYTES]);
 bool store_trusts(const struct stat *st, bool system);
 /* One that only its trusted owner writes; -ENOENT: there is none. */
 int store_folder_open(const char *folder, bool system, struct err *err);
-int store_folder_make(const char *folder, struct err *err); /* and opens it */
+int store_folder_make(const char *folder, mode_t mode,
+		      struct err *err); /* and opens it */
 /* Of one below it, not through a link; NULL and errno. */
 DIR *store_folder_list(int root, const char *name);
 

@@ -113,10 +113,12 @@ def system():
         return
     path, want = module("system.wat", 11)
     folder = os.path.join(HERE, "system")
-    r = warm.brood("compile", "--cache", folder, path)
-    os.chmod(folder, 0o755)
     env = {"BROOD_SYSTEM_CACHE": folder,
            "XDG_CACHE_HOME": os.path.join(HERE, "empty")}
+    r = warm.brood("compile", "--cache", folder, path,
+                   env=dict(os.environ, **env))
+    TAP.ok(r.status == 0 and os.stat(folder).st_mode & 0o777 == 0o755,
+           "the system's folder is made for all to read", r)
     r, told = run(path, **env)
     TAP.ok(r.out == want and "cache.map" in told and
            not os.path.exists(env["XDG_CACHE_HOME"]),
