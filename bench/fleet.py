@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The goals of modules in containers: brood-oci beside runc, in turns, alone
-and under the engines that are here, each with its own folders.
+and under the engines that are here, each with its own folders, on a node where "brood
+node --listen" runs, as packaging/ has it.
 
   runtime   "run" of a bundle, from the command's begin to its end: runc with
             an empty static program; brood-oci with the same, with an empty
@@ -22,6 +23,7 @@ and under the engines that are here, each with its own folders.
   RUBY=FILE.wasm    CRuby as a command that takes -e CODE
   words: parts alone; --json: all figures as one object"""
 
+import contextlib
 import json
 import os
 import random
@@ -463,6 +465,19 @@ def tell_slurm():
 
 # ---- all ---------------------------------------------------------------------
 
+@contextlib.contextmanager
+def node():
+    path = place("node.sock")
+    one = subprocess.Popen([BROOD, "node", "--listen", "unix:" + path],
+                           stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: os.path.exists(path))
+        yield
+    finally:
+        one.terminate()
+        one.wait()
+
+
 def main():
     parts, as_json = words_told(PARTS)
     os.mkdir(place("engines"))
@@ -470,8 +485,9 @@ def main():
         f.write(EMPTY)
     run(BROOD, "wasm", "from-text", place("empty.wat"), "-o",
         place("empty.wasm"))
-    for part in parts:
-        globals()["tell_" + part]()
+    with node():
+        for part in parts:
+            globals()["tell_" + part]()
     result["goals"] = goals
     finish(result, as_json, "goals")
 
