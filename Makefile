@@ -114,7 +114,10 @@ EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
-PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
+# The handlers take a third of all work, in two pieces: the build begins with
+# them.
+HANDLED := $(BUILD)/host/src/wasm/exec.o $(BUILD)/guest/src/wasm/exec.o
+PRODUCTS := $(HANDLED) $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
 	$(BUILD)/brood-oci \
 	$(BUILD)/libbrood.a $(BUILD)/public/libbrood.a $(BUILD)/libbrood.so
@@ -130,14 +133,15 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) \
 	$(if $(HAVE_AOTC),$(OPTIMISED)) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
-.PHONY: all products units dist deb check check-san claims bench bench-launch \
+.PHONY: all products units fuzz dist deb check check-san claims bench bench-launch \
 	bench-wasm bench-cache bench-layers bench-domain bench-app bench-fleet lint \
 	fmt compdb install man tour clean help
 
 # A changed compiler or flag rebuilds all.
 STAMP := $(BUILD)/flags
-FLAGS := $(CC) $(HOST) $(LDFLAGS) / $(SHIM) $(SHIM_LINK) / $(HATCH) $(HATCH_LINK) \
-	$(AGENT_LINK) / $(GUEST) $(GUEST_LINK) / $(ALONE_CC) $(ALONE)
+FLAGS := $(subst $(BUILD)/,,$(CC) $(HOST) $(LDFLAGS) / $(SHIM) $(SHIM_LINK) / \
+	$(HATCH) $(HATCH_LINK) $(AGENT_LINK) / $(GUEST) $(GUEST_LINK) / \
+	$(ALONE_CC) $(ALONE))
 ifneq ($(FLAGS),$(file <$(STAMP)))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
@@ -162,15 +166,25 @@ WASM_CC ?= $(if $(shell command -v clang-19),clang-19,$(CC))
 HANDLERS := $(filter-out -g -fsanitize% -fno-sanitize%,$(HOST)) $(ENGINE) -g1 \
 	-fno-stack-protector -fcf-protection=none -fno-strict-aliasing \
 	$(if $(findstring clang,$(WASM_CC)),-falign-functions=32,-fno-ipa-icf)
+GUEST_HANDLERS := $(filter-out -g -fPIC,$(HANDLERS)) $(filter-out -g,$(GUEST)) \
+	-g1
+# Another build, which HANDLERS_FROM names, lends its own if they are made of
+# the same.
+HANDLERS_FROM ?=
+compile_handlers = tools/handlers-object $(BUILD) "$(HANDLERS_FROM)" $@ \
+	$(WASM_CC)
+HANDLERS_STAMP := $(BUILD)/handlers
+HANDLERS_FLAGS := $(subst $(BUILD)/,,$(WASM_CC) $(HANDLERS) / $(GUEST_HANDLERS))
+ifneq ($(HANDLERS_FLAGS),$(file <$(HANDLERS_STAMP)))
+$(file >$(HANDLERS_STAMP),$(HANDLERS_FLAGS))
+endif
 $(HANDLERS_MADE) &: src/wasm/operations.tab src/wasm/exec.c tools/handlers \
 		tools/operations
 	@mkdir -p $(@D)
 	tools/handlers $(BUILD)/gen/wasm src/wasm/exec.c <$<
-$(BUILD)/host/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
+$(BUILD)/host/src/wasm/exec.o: src/wasm/exec.c $(HANDLERS_STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	@echo "handlers: compiled by $(WASM_CC)"
-	$(WASM_CC) $(HANDLERS) -c $< -o $@
-	tools/handlers-check $@
+	$(compile_handlers) $(HANDLERS) -c $< -o $@
 $(BUILD)/gen/wasm/operations.h: src/wasm/operations.tab tools/operations
 	@mkdir -p $(@D)
 	tools/operations header <$< >$@
@@ -238,11 +252,9 @@ $(BUILD)/guest/guest/mem.o: guest/mem.c $(STAMP)
 	@mkdir -p $(@D)
 	$(CC) $(GUEST) $(ENGINE) -ffreestanding $(if $(findstring clang,$(CC)),, \
 		-fno-tree-loop-distribute-patterns) -c $< -o $@
-$(BUILD)/guest/src/wasm/exec.o: src/wasm/exec.c $(STAMP) | $(WASM_MADE)
+$(BUILD)/guest/src/wasm/exec.o: src/wasm/exec.c $(HANDLERS_STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
-	$(WASM_CC) $(filter-out -g -fPIC,$(HANDLERS)) $(filter-out -g,$(GUEST)) \
-		-g1 -c $< -o $@
-	tools/handlers-check $@
+	$(compile_handlers) $(GUEST_HANDLERS) -c $< -o $@
 $(BUILD)/guest/gen/%.o: $(BUILD)/gen/%.c $(STAMP) | $(WASM_MADE)
 	@mkdir -p $(@D)
 	$(CC) $(GUEST) $(ENGINE) -Wno-unused-variable -c $< -o $@
@@ -475,6 +487,7 @@ man: $(BUILD)/brood $(BUILD)/brood-oci ## man pages and completions
 	@$(BUILD)/brood-oci --man >$(BUILD)/man/brood-oci.8
 products: $(PRODUCTS) man ## what is installed, and no tests
 units: $(UNIT) $(TEST_PROGRAMS)
+fuzz: $(FUZZ)
 SHARE = $(DESTDIR)$(PREFIX)/share
 # Units name the program by its path; in the tree it is looked for.
 UNITS := /usr/bin/env brood,$(PREFIX)/bin/brood
@@ -528,5 +541,6 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
--include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -type f -name '*.d' \
-	-print 2>/dev/null)
+# Not of other builds, which may have their folder in this one, and be at work.
+-include $(shell find $(addprefix $(BUILD)/,host guest shim hatch alone gen \
+	tests bench examples) -type f -name '*.d' 2>/dev/null)
