@@ -15,6 +15,7 @@
 # needs: mmdebstrap
 # needs: unshare
 # timeout: 1200
+# beside others
 # shellcheck source=tests/lib/func.sh
 source "$(dirname "$0")/../lib/func.sh"
 tree=$(realpath "$here/../..")

@@ -10,6 +10,7 @@
 # What differs is kept in /tmp/brood-differential, to be made again by
 # "differential make FOLDER N 1 FEATURES".
 # timeout: 36000
+# beside others
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=$(cd "${BUILD:-$here/../../build}" && pwd)
 tool=$BUILD/tests/fuzz/differential

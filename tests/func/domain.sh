@@ -4,6 +4,7 @@
 # of WASI again, with all of their programs in domains, compiled and
 # interpreted, with KVM and without.
 # timeout: 600
+# beside others
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$here/../../build}
 real=$(realpath "${BROOD:-$BUILD/brood}")

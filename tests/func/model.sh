@@ -4,6 +4,7 @@
 # finds what is wrong with those that lack one.
 # needs: spin gcc
 # timeout: 180
+# beside others
 # shellcheck source=tests/lib/func.sh
 . "$(dirname "$0")/../lib/func.sh"
 model=$here/../model/lease.pml

@@ -3,6 +3,7 @@
 # Generated modules with optimised code against the interpreter, some at each
 # run (tests/fuzz/optimised.c; it takes any number of them).
 # timeout: 300
+# beside others
 BUILD=${BUILD:-$(dirname "$0")/../../build}
 failed=0
 

@@ -6,6 +6,7 @@
 # package registries when this runs, or from $PROGRAMS, where they are kept if
 # that is set.  WORK=full adds the large ones.
 # timeout: 1500
+# beside others
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$here/../../build}
 BROOD=${BROOD:-$BUILD/brood}
