@@ -114,10 +114,7 @@ EXAMPLES := $(call programs,examples/*.c)
 TEST_LIBS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/programs/lib*.c))
 TEST_PROGRAMS := $(filter-out $(TEST_LIBS:.so=), \
 	$(call programs,tests/programs/*.c))
-# The handlers take a third of all work, in two pieces: the build begins with
-# them.
-HANDLED := $(BUILD)/host/src/wasm/exec.o $(BUILD)/guest/src/wasm/exec.o
-PRODUCTS := $(HANDLED) $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
+PRODUCTS := $(BUILD)/brood $(BUILD)/brood-shim.so $(BUILD)/brood-hatch \
 	$(BUILD)/brood-agent $(BUILD)/brood-start $(BUILD)/brood-installer \
 	$(BUILD)/brood-oci \
 	$(BUILD)/libbrood.a $(BUILD)/public/libbrood.a $(BUILD)/libbrood.so
@@ -133,7 +130,7 @@ VERBS := serve launch ps top stop refresh wrap unwrap run wasm compile cache \
 .SECONDARY:
 all: $(PRODUCTS) $(UNIT) $(FUZZ) $(FAULT) $(CLAIMS) $(SPEC_RUNNER) \
 	$(if $(HAVE_AOTC),$(OPTIMISED)) $(TEST_PROGRAMS) $(BENCH) $(EXAMPLES) ## build everything (the default)
-.PHONY: all products units fuzz dist deb check check-san claims bench bench-launch \
+.PHONY: all products handlers units fuzz dist deb check check-san claims bench bench-launch \
 	bench-wasm bench-cache bench-layers bench-domain bench-app bench-fleet lint \
 	fmt compdb install man tour clean help
 
@@ -486,6 +483,9 @@ man: $(BUILD)/brood $(BUILD)/brood-oci ## man pages and completions
 		>$(BUILD)/brood.$$s || exit 1; done
 	@$(BUILD)/brood-oci --man >$(BUILD)/man/brood-oci.8
 products: $(PRODUCTS) man ## what is installed, and no tests
+# A third of all work, in two pieces: who makes them before the rest waits for
+# none of them at the end.
+handlers: $(BUILD)/host/src/wasm/exec.o $(BUILD)/guest/src/wasm/exec.o
 units: $(UNIT) $(TEST_PROGRAMS)
 fuzz: $(FUZZ)
 SHARE = $(DESTDIR)$(PREFIX)/share

@@ -25,6 +25,9 @@ root=$folder/root
 status=0
 touch out err
 
+# What is thrown away need not be on the disk.
+export DPKG_FORCE=security-mac,downgrade,unsafe-io
+
 trap 'cd /; rm -rf --one-file-system "$folder"' EXIT
 
 finish() {
@@ -110,7 +113,7 @@ inside() { # WORD...
 		done
 		cd / && exec chroot "$@"' sh "$root" env -i PATH="$path" \
 		HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		"$@" >out 2>err </dev/null
+		DPKG_FORCE=$DPKG_FORCE "$@" >out 2>err </dev/null
 	status=$?
 }
 
