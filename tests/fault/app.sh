@@ -4,6 +4,6 @@
 # them in every way: the shared one, an independent one, or 75 and one line,
 # in time, and nothing left behind.
 # timeout: 600
-# waits
+# alone
 exec /usr/bin/env PYTHONPATH="$(dirname "$0")/../lib" \
 	python3 "$(dirname "$0")/app.py"
