@@ -303,29 +303,108 @@ static char **plan_keep_environment(void)
 	return copy;
 }
 
+/* Words and variables, the latter in environ. */
+static int plan_make(struct plan *plan, const struct context *context,
+		     const struct record *record,
+		     const struct record_entry *entry, const char *root,
+		     struct err *err)
+{
+	int rc;
+
+	*plan = (struct plan){ .context = context,
+			       .entry = entry,
+			       .root = root,
+			       .path = file_join(root, entry->path) };
+	if (!plan->path)
+		return err_set(err, -ENOMEM, "start %s", entry->name);
+	rc = plan_environment(plan, record, err);
+	return rc < 0 ? rc : kinds[entry->kind].plan(plan, err);
+}
+
 int plan_become(const struct context *context, const struct record *record,
 		const struct record_entry *entry, const char *root,
 		char *const *argv, struct err *err)
 {
-	struct plan plan = { .context = context,
-			     .entry = entry,
-			     .root = root,
-			     .path = file_join(root, entry->path) };
 	char **before = plan_keep_environment();
+	struct plan plan;
 	int rc;
 
-	if (!plan.path || !before) {
-		free(before);
-		plan_fini(&plan);
+	if (!before)
 		return err_set(err, -ENOMEM, "start %s", entry->name);
-	}
-	rc = plan_environment(&plan, record, err);
-	if (rc >= 0)
-		rc = kinds[entry->kind].plan(&plan, err);
+	rc = plan_make(&plan, context, record, entry, root, err);
 	if (rc >= 0)
 		rc = plan_exec(&plan, argv, err);
 	/* What is started instead is another program. */
 	environ = before;
 	plan_fini(&plan);
+	return rc;
+}
+
+/* ---- told ---------------------------------------------------------------------- */
+
+void plan_told_fini(struct plan_told *told)
+{
+	for (char **at = told->word; at && *at; at++)
+		free(*at);
+	for (char **at = told->variable; at && *at; at++)
+		free(*at);
+	free(told->word);
+	free(told->variable);
+	*told = (struct plan_told){ NULL, NULL };
+}
+
+static char **plan_copy(const char *const *list, size_t count)
+{
+	char **copy = calloc(count + 1, sizeof *copy);
+
+	for (size_t i = 0; copy && i < count; i++) {
+		copy[i] = strdup(list[i]);
+		if (!copy[i]) {
+			while (i)
+				free(copy[--i]);
+			free(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+static int plan_told_take(struct plan_told *told, const struct plan *plan,
+			  struct err *err)
+{
+	size_t count = 0;
+
+	while (environ[count])
+		count++;
+	told->word = plan_copy(plan->word, (size_t)plan->count);
+	told->variable = plan_copy((const char *const *)environ, count);
+	return told->word && told->variable
+		       ? 0
+		       : err_set(err, -ENOMEM, "start %s", plan->entry->name);
+}
+
+int plan_tell(const struct context *inside, const struct record *record,
+	      const struct record_entry *entry, const char *root,
+	      const char *libraries, struct plan_told *told, struct err *err)
+{
+	char *none[1] = { NULL };
+	char **before = plan_keep_environment();
+	struct plan plan = { .context = inside };
+	int rc = 0;
+
+	*told = (struct plan_told){ NULL, NULL };
+	if (!before)
+		return err_set(err, -ENOMEM, "start %s", entry->name);
+	environ = none;
+	if (libraries && setenv("LD_LIBRARY_PATH", libraries, 1) < 0)
+		rc = err_set(err, -ENOMEM, "the library path");
+	if (rc >= 0)
+		rc = plan_make(&plan, inside, record, entry, root, err);
+	if (rc >= 0)
+		rc = plan_told_take(told, &plan, err);
+	environ = before;
+	plan_fini(&plan);
+	if (rc < 0)
+		plan_told_fini(told);
 	return rc;
 }
