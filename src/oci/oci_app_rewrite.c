@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bundle's config.json for an application: what its payload needs is mounted,
+ * its process is the entry's program. */
+#include "appliance/plan.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "oci/oci_app.h"
+#include "oci/oci_edit.h"
+#include "oci/oci_inside.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char app_libraries[] = "LD_LIBRARY_PATH";
+
+/* ---- variables ------------------------------------------------------------------ */
+
+/* Is it a variable of the name that "variable", NAME=VALUE, has? */
+static bool app_is_named(const char *text, const char *variable)
+{
+	size_t len = strcspn(variable, "=");
+
+	return strncmp(text, variable, len) == 0 && text[len] == '=';
+}
+
+static bool app_is_set(const char *text, char *const *variable)
+{
+	for (; *variable; variable++)
+		if (app_is_named(text, *variable))
+			return true;
+	return false;
+}
+
+/* The last of them counts, as it does for runtimes. */
+static int app_read_libraries(const char *json, char **value, struct err *err)
+{
+	const char *list, *at;
+	size_t len;
+	int rc = 0;
+
+	*value = NULL;
+	list = json_get_value(json, "process.env", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; rc >= 0 && at; at = json_next(at, &len)) {
+		auto_free char *text = NULL;
+
+		rc = oci_text(at, "", &text, err);
+		if (!text || !app_is_named(text, app_libraries))
+			continue;
+		free(*value);
+		*value = strdup(text + sizeof app_libraries);
+	}
+	return rc;
+}
+
+/* Others of these names go. */
+static int app_set_variables(struct buf *json, char *const *variable,
+			     struct err *err)
+{
+	auto_buf struct buf value = { 0 };
+	const char *list, *at;
+	struct json out;
+	size_t len;
+	int rc = 0;
+
+	if (!*variable)
+		return 0;
+	json_start(&out, &value);
+	json_list_open(&out, NULL);
+	list = json_get_value(buf_string(json), "process.env", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; rc >= 0 && at; at = json_next(at, &len)) {
+		auto_free char *text = NULL;
+
+		rc = oci_text(at, "", &text, err);
+		if (text && !app_is_set(text, variable))
+			json_text(&out, NULL, text);
+	}
+	for (; *variable; variable++)
+		json_text(&out, NULL, *variable);
+	json_list_close(&out);
+	if (rc < 0)
+		return rc;
+	return value.failed
+		       ? err_set(err, -ENOMEM, "the environment")
+		       : oci_edit_set(json, "process", "env", value.data, err);
+}
+
+/* ---- mounts --------------------------------------------------------------------- */
+
+static bool app_is_mounted(const char *json, const char *at)
+{
+	const char *list, *mount;
+	size_t len;
+
+	list = json_get_value(json, "mounts", &len);
+	mount = list ? json_first(list, &len) : NULL;
+	for (; mount; mount = json_next(mount, &len)) {
+		auto_free char *to = json_get_text(mount, "destination");
+		size_t to_len = to ? strlen(to) : 0;
+
+		while (to_len > 1 && to[to_len - 1] == '/')
+			to_len--;
+		if (to_len == strlen(at) && memcmp(to, at, to_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is written there goes with the container, whose memory it is. */
+static int app_mount_data(struct buf *text, const char *place, const char *name,
+			  struct err *err)
+{
+	static const char item[] =
+		"{\"destination\":\"%s\",\"type\":\"tmpfs\","
+		"\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"nodev\","
+		"\"mode=1777\"]}";
+	auto_free char *all = file_join(place, "data");
+	auto_free char *at = all ? file_join(all, name) : NULL;
+	auto_buf struct buf mount = { 0 };
+
+	if (!at)
+		return err_set(err, -ENOMEM, "mount %s", name);
+	if (app_is_mounted(buf_string(text), all) ||
+	    app_is_mounted(buf_string(text), at))
+		return 0;
+	buf_format(&mount, item, at);
+	return mount.failed ? err_set(err, -ENOMEM, "mount %s", name)
+			    : oci_edit_add(text, "", "mounts", mount.data, err);
+}
+
+static int app_mounts(struct buf *text, const struct oci_app *app,
+		      const char *place, const char *folder, struct err *err)
+{
+	const struct record *record = &app->loaded.record;
+	auto_free char *settings = file_join(folder, "settings");
+	int rc = oci_rewrite_bind(text, app->loaded.root, place, "app", err);
+
+	if (!settings)
+		return err_set(err, -ENOMEM, "mount the settings");
+	if (rc >= 0 && app->settings.count)
+		rc = oci_rewrite_bind(text, settings, place, "settings", err);
+	for (int i = 0; rc >= 0 && i < record->writable_count; i++)
+		rc = app_mount_data(text, place, record->writable[i], err);
+	return rc;
+}
+
+/* ---- the process ----------------------------------------------------------------- */
+
+/* Of links that lead from one mount into another only the kernel knows where
+ * they end: what may come from a volume is not judged. */
+static bool app_may_be_mounted(const char *json, const char *path)
+{
+	static const char *const systems[] = { "/usr", "/lib", "/bin",
+					       "/sbin" };
+	size_t len, first = 1 + strcspn(path + 1, "/");
+	const char *list = json_get_value(json, "mounts", &len);
+	const char *at = list ? json_first(list, &len) : NULL;
+
+	for (; at; at = json_next(at, &len)) {
+		auto_free char *to = json_get_text(at, "destination");
+
+		if (to && strncmp(to, path, first) == 0)
+			return true;
+		for (size_t i = 0; to && i < 4; i++)
+			if (strncmp(to, systems[i], strlen(systems[i])) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* Its C library is the container's, as it is the host's elsewhere. */
+static int app_check_needs(const struct oci_bundle *bundle,
+			   const struct oci_app *app, struct err *err)
+{
+	struct oci_process process = { .program = app->needs,
+				       .cwd = (char *)"/" };
+	auto_close int root = -1, fd = -1;
+	auto_free char *name = NULL;
+
+	if (!app->needs || app->needs[0] != '/' ||
+	    app_may_be_mounted(buf_string(&bundle->text), app->needs))
+		return 0;
+	root = open(bundle->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_set(err, -errno, "open %s", bundle->root);
+	fd = oci_inside_open(root, buf_string(&bundle->text), &process, &name,
+			     NULL);
+	return fd < 0 ? err_set(err, -EINVAL,
+				"%s of %s needs %s, which the container does "
+				"not have",
+				app->name, app->context.name, app->needs)
+		      : 0;
+}
+
+static int app_count(char *const *list)
+{
+	int count = 0;
+
+	while (list[count])
+		count++;
+	return count;
+}
+
+static int app_program(struct oci_bundle *bundle, const struct oci_app *app,
+		       const struct plan_told *told, struct err *err)
+{
+	int rc = app_check_needs(bundle, app, err);
+
+	if (rc >= 0)
+		rc = oci_rewrite_words(&bundle->text, "process",
+				       (const char *const *)told->word,
+				       app_count(told->word), err);
+	return rc < 0 ? rc : oci_rewrite_paths(bundle, err);
+}
+
+/* What the entry's own words are: options of "brood run". */
+static int app_module(struct oci_bundle *bundle, const struct oci_app *app,
+		      const struct oci_start *start, struct err *err)
+{
+	struct oci_start its = *start;
+
+	its.option = app->entry->argument;
+	its.options = app->entry->argument_count;
+	return oci_rewrite(bundle, &its, err);
+}
+
+int oci_app_rewrite(struct oci_bundle *bundle, const struct oci_app *app,
+		    const struct oci_start *start, const char *folder,
+		    struct err *err)
+{
+	/* Modules are started by another, and these words are not used. */
+	const struct context inside = { .folder = (char *)start->place,
+					.name = app->context.name,
+					.brood = start->starter };
+	auto_free char *root = file_join(start->place, "app");
+	auto_free char *libraries = NULL;
+	auto_told struct plan_told told = { NULL, NULL };
+	int rc = root ? app_read_libraries(buf_string(&bundle->text),
+					   &libraries, err)
+		      : err_set(err, -ENOMEM, "rewrite a bundle");
+
+	if (rc >= 0)
+		rc = plan_tell(&inside, &app->loaded.record, app->entry, root,
+			       libraries, &told, err);
+	if (rc >= 0)
+		rc = app_set_variables(&bundle->text, told.variable, err);
+	if (rc >= 0)
+		rc = app->entry->kind == RECORD_PROGRAM
+			     ? app_program(bundle, app, &told, err)
+			     : app_module(bundle, app, start, err);
+	return rc < 0 ? rc
+		      : app_mounts(&bundle->text, app, start->place, folder,
+				   err);
+}
