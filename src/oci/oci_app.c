@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/oci_app.h"
 #include "appliance/mount.h"
-#include "appliance/need.h"
 #include "appliance/obtain.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -24,10 +23,10 @@ void oci_app_close(struct oci_app *app)
 	context_fini(&app->context);
 	loaded_fini(&app->loaded);
 	free(app->name);
-	free(app->needs);
+	need_fini(&app->need);
 	fd_close(&app->hold);
 	oci_files_fini(&app->settings);
-	app->name = app->needs = NULL;
+	app->name = NULL;
 }
 
 /* ---- which ------------------------------------------------------------------- */
@@ -320,7 +319,7 @@ int oci_app_obtain(struct oci_app *app, struct oci_decision *decision,
 		rc = app_kind(app, decision, err);
 	if (rc >= 0)
 		rc = need_read(&app->context, app->loaded.root, app->entry,
-			       app_left_ms(app, began_ns), &app->needs, err);
+			       app_left_ms(app, began_ns), &app->need, err);
 	if (rc >= 0)
 		rc = app_open_module(app, place, decision, err);
 	return rc < 0 ? rc : app_read_settings(app, place, err);

@@ -10,6 +10,9 @@
  *				stand for the node's
  *	PLACE/data/NAME		what it may write: a tmpfs, where the bundle
  *				mounts nothing there
+ *	/usr, /lib64, ...	the payload's folders, read-only, for children
+ *				of a program, which look for them there: where
+ *				the container has no system of its own
  *
  *  1. Nothing of the bundle but that name is believed, and that only names
  *     what the context has: a wrong one changes no state of the node.
@@ -19,6 +22,7 @@
 #pragma once
 #include "appliance/context.h"
 #include "appliance/load.h"
+#include "appliance/need.h"
 #include "oci/oci_kind.h"
 #include "oci/oci_record.h"
 #include "oci/oci_rewrite.h"
@@ -28,7 +32,7 @@ struct oci_app {
 	struct loaded loaded;
 	char *name;			  /* of the entry */
 	const struct record_entry *entry; /* of the record that was loaded */
-	char *needs; /* a loader that the container has to have; or NULL */
+	struct need need;
 	int hold;
 	struct oci_files settings;
 	const struct oci_words *words;

@@ -8,6 +8,7 @@
 #include "oci/oci_app.h"
 #include "oci/oci_edit.h"
 #include "oci/oci_inside.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -148,53 +149,133 @@ static int app_mounts(struct buf *text, const struct oci_app *app,
 	return rc;
 }
 
-/* ---- the process ----------------------------------------------------------------- */
+/* ---- what the container has itself -------------------------------------------------- */
+
+/* Is something of the bundle's mounted at that folder of the root's, of so
+ * many bytes, or below it? */
+static bool app_is_mounted_below(const char *json, const char *folder,
+				 size_t count)
+{
+	const char *list, *at;
+	size_t len;
+
+	list = json_get_value(json, "mounts", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; at; at = json_next(at, &len)) {
+		auto_free char *text = json_get_text(at, "destination");
+		const char *to = text ? text + strspn(text, "/") : "";
+
+		if (strncmp(to, folder, count) == 0 &&
+		    (!to[count] || to[count] == '/'))
+			return true;
+	}
+	return false;
+}
+
+/* One that is empty was made for a mount. */
+static bool app_has_folder(int root, const char *name)
+{
+	int fd = openat(root, name,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC |
+				O_NONBLOCK);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	int count = 0;
+
+	if (fd < 0)
+		return errno != ENOENT;
+	while (folder && count < 3 && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return !folder || count > 2;
+}
+
+/* It is a system of its own, with which ours would not mix. */
+static bool app_has_system(const struct oci_bundle *bundle, int root)
+{
+	static const char *const names[] = { "usr", "lib", "lib64", "bin",
+					     "sbin" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (app_has_folder(root, names[i]) ||
+		    app_is_mounted_below(buf_string(&bundle->text), names[i],
+					 strlen(names[i])))
+			return true;
+	return false;
+}
+
+/* Those are the runtime's. */
+static bool app_is_kept(const char *name)
+{
+	static const char *const names[] = { "dev", "proc", "sys", "run",
+					     "tmp" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int app_show_one(struct oci_bundle *bundle, const struct oci_app *app,
+			int root, const char *path, struct err *err)
+{
+	const char *name = file_base(path);
+	auto_free char *source = file_join(app->loaded.root, path);
+
+	if (!source)
+		return err_set(err, -ENOMEM, "mount %s", name);
+	if (app_is_kept(name) || app_has_folder(root, name) ||
+	    app_is_mounted_below(buf_string(&bundle->text), name, strlen(name)))
+		return 0;
+	return oci_rewrite_bind(&bundle->text, source, "", name, err);
+}
+
+static int app_show(struct oci_bundle *bundle, const struct oci_app *app,
+		    int root, struct err *err)
+{
+	const char *path = app->need.folders;
+	int rc = 0;
+
+	if (app_has_system(bundle, root))
+		return 0;
+	for (; rc >= 0 && path && *path; path += strlen(path) + 1)
+		rc = app_show_one(bundle, app, root, path, err);
+	return rc;
+}
 
 /* Of links that lead from one mount into another only the kernel knows where
  * they end: what may come from a volume is not judged. */
 static bool app_may_be_mounted(const char *json, const char *path)
 {
-	static const char *const systems[] = { "/usr", "/lib", "/bin",
-					       "/sbin" };
-	size_t len, first = 1 + strcspn(path + 1, "/");
-	const char *list = json_get_value(json, "mounts", &len);
-	const char *at = list ? json_first(list, &len) : NULL;
-
-	for (; at; at = json_next(at, &len)) {
-		auto_free char *to = json_get_text(at, "destination");
-
-		if (to && strncmp(to, path, first) == 0)
-			return true;
-		for (size_t i = 0; to && i < 4; i++)
-			if (strncmp(to, systems[i], strlen(systems[i])) == 0)
-				return true;
-	}
-	return false;
+	return app_is_mounted_below(json, path + 1, strcspn(path + 1, "/")) ||
+	       app_is_mounted_below(json, "usr", 3) ||
+	       app_is_mounted_below(json, "lib", 3);
 }
 
 /* Its C library is the container's, as it is the host's elsewhere. */
 static int app_check_needs(const struct oci_bundle *bundle,
-			   const struct oci_app *app, struct err *err)
+			   const struct oci_app *app, int root, struct err *err)
 {
-	struct oci_process process = { .program = app->needs,
+	const char *needs = app->need.interpreter;
+	struct oci_process process = { .program = (char *)needs,
 				       .cwd = (char *)"/" };
-	auto_close int root = -1, fd = -1;
 	auto_free char *name = NULL;
+	auto_close int fd = -1;
 
-	if (!app->needs || app->needs[0] != '/' ||
-	    app_may_be_mounted(buf_string(&bundle->text), app->needs))
+	if (!needs || needs[0] != '/' ||
+	    app_may_be_mounted(buf_string(&bundle->text), needs) ||
+	    (app->need.has_it && !app_has_system(bundle, root)))
 		return 0;
-	root = open(bundle->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_set(err, -errno, "open %s", bundle->root);
 	fd = oci_inside_open(root, buf_string(&bundle->text), &process, &name,
 			     NULL);
 	return fd < 0 ? err_set(err, -EINVAL,
 				"%s of %s needs %s, which the container does "
 				"not have",
-				app->name, app->context.name, app->needs)
+				app->name, app->context.name, needs)
 		      : 0;
 }
+
+/* ---- the process ----------------------------------------------------------------- */
 
 static int app_count(char *const *list)
 {
@@ -208,8 +289,13 @@ static int app_count(char *const *list)
 static int app_program(struct oci_bundle *bundle, const struct oci_app *app,
 		       const struct plan_told *told, struct err *err)
 {
-	int rc = app_check_needs(bundle, app, err);
+	auto_close int root =
+		open(bundle->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int rc = root < 0 ? err_set(err, -errno, "open %s", bundle->root)
+			  : app_check_needs(bundle, app, root, err);
 
+	if (rc >= 0)
+		rc = app_show(bundle, app, root, err);
 	if (rc >= 0)
 		rc = oci_rewrite_words(&bundle->text, "process",
 				       (const char *const *)told->word,

@@ -88,8 +88,8 @@ one" ] && [ ! -s err ] && left
 ok $? "run: the program, its words and its exit code, and nothing is left"
 [ "$(last way)" = shared ] && [ "$(last entry)" = tool ]
 ok $? "it was loaded from the share"
-[ -z "$(find plain/rootfs -mindepth 1 ! -name dev ! -name proc ! -name sys)" ]
-ok $? "its root file system is empty but for what the runtime needs"
+[ "$(cd plain/rootfs && find . -mindepth 1 | sort | xargs)" = "./bin ./dev ./proc ./sys" ]
+ok $? "its root file system is empty but for folders that were mounted over"
 bundle_of plain first/other -c 'cat; exit 3'
 head -c 300000 /dev/urandom >random
 timeout 30 "$OCI" --root "$root" run --bundle plain p1 <random >out 2>err
@@ -131,6 +131,28 @@ oci run --bundle plain p1
 [ $status = 0 ] && [ "$(cat out)" = "0
 x" ] && left
 ok $? "the same in a name space of users"
+if setpriv --reuid 65534 --regid 65534 --clear-groups unshare -U true 2>/dev/null; then
+	mkdir -m 755 rootless user bin2
+	cp "$OCI" "$BROOD" bin2/
+	chown 65534:65534 user
+	(cd rootless && runc spec --rootless && mkdir rootfs)
+	change rootless "c['process'].update(terminal=False, args=['x', '-c', 'id -u; cat \$APP/release; echo x >\$STORE/x && cat \$STORE/x'])
+c['process'].pop('rlimits', None)
+c['annotations'] = {'brood.app': 'first'}
+c['linux']['uidMappings'][0]['hostID'] = c['linux']['gidMappings'][0]['hostID'] = 65534"
+	chmod 644 rootless/config.json
+	chown 65534:65534 rootless/rootfs
+	(cd / && HOME=$folder/user XDG_RUNTIME_DIR=$folder/user BROOD_CACHE='' BROOD_REPORT='' \
+		timeout 30 setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$folder/bin2/brood-oci" run --bundle "$folder/rootless" p1) >out 2>err </dev/null
+	status=$?
+	[ $status = 0 ] && [ "$(tail -n 3 out)" = "0
+one
+x" ] && [ ! -e "$folder/user/runc.brood/p1" ]
+	ok $? "of a user without rights, what root has loaded"
+else
+	skip "of a user without rights, what root has loaded" "no name space of users for it"
+fi
 bundle_of plain first -c 'echo "$APP"; cat "$APP/release"'
 change plain "c['mounts'] = [m for m in c['mounts'] if m['type'] == 'proc']"
 oci run --bundle plain p1
@@ -234,14 +256,29 @@ END
 }
 cat >words.c <<'END'
 #include <stdio.h>
-int main(int argc, char **argv) { printf("%d %s\n", argc, argv[1]); return 5; }
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	if (argc == 2)
+		execl(argv[0], argv[0], argv[1], "again", NULL);
+	printf("%d %s\n", argc, argv[1]);
+	return 5;
+}
 END
 if cc -o words words.c 2>err; then
 	app pack ./words --name own --own-libc --as own.app && install own.app
+	bundle_of plain own xyz word
+	oci run --bundle plain p1
+	[ $status = 5 ] && [ "$(cat out)" = "3 xyz" ]
+	ok $? "a program with a C library of its own, by its own loader"
 	bundle_of plain own xyz
 	oci run --bundle plain p1
+	[ $status = 5 ] && [ "$(cat out)" = "3 xyz" ] && oci run --bundle plain p1 && [ $status = 5 ]
+	ok $? "it finds them when it starts itself, and so does the next one"
+	mkdir plain/rootfs/opt plain/rootfs/usr/x
+	oci run --bundle plain p1
 	[ $status = 5 ] && [ "$(cat out)" = "2 xyz" ]
-	ok $? "a program with a C library of its own, by its own loader"
+	ok $? "not in a container that has a system of its own"
 	app uninstall own
 	app pack ./words --name foreign --as foreign.app && install foreign.app
 	bundle_of plain foreign xyz
@@ -249,11 +286,13 @@ if cc -o words words.c 2>err; then
 	ok $? "one without, in a container that has none"
 	change plain "c['mounts'] += [{'destination': d, 'type': 'bind', 'source': d, 'options': ['rbind', 'ro']} for d in ('/lib64', '/lib', '/usr/lib')]"
 	oci run --bundle plain p1
-	[ $status = 5 ] && [ "$(cat out)" = "2 xyz" ]
+	[ $status = 5 ] && [ "$(cat out)" = "3 xyz" ]
 	ok $? "and in one that has"
 	app uninstall foreign
 else
 	skip "a program with a C library of its own" "no compiler"
+	skip "it finds them when it starts itself" "no compiler"
+	skip "not in a container that has a system of its own" "no compiler"
 	skip "one without" "no compiler"
 	skip "and in one that has" "no compiler"
 fi
@@ -269,6 +308,13 @@ oci run --bundle plain p1
 [ $status = 0 ] && [ "$(cat out)" = script ]
 ok $? "and one whose it has"
 app uninstall script
+cp "$(command -v busybox)" script/bin/sh
+app pack script --name whole --entry run=bin/run --as whole.app && install whole.app
+bundle_of plain whole
+oci run --bundle plain p1
+[ $status = 0 ] && [ "$(cat out)" = script ]
+ok $? "and one that has it itself"
+app uninstall whole
 
 # ---- modules, domains, machines ------------------------------------------------------------
 
