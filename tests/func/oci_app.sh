@@ -5,6 +5,7 @@
 # happens without the share, hostile annotations, and kills at any step.
 # needs: runc busybox python3
 # timeout: 400
+TMPDIR=/tmp # other users look into it
 # shellcheck source=tests/lib/func.sh disable=SC2016
 . "$(dirname "$0")/../lib/func.sh"
 # shellcheck source=tests/lib/oci.sh
