@@ -233,8 +233,13 @@ TEST(told_for_another_root)
 	entry->libraries = "lib";
 	tells(NULL, "[/R/tool][-B]|A=/R:/F/data:/F/settings"
 		    "|LD_LIBRARY_PATH=/R/lib");
-	tells("/old", "[/R/tool][-B]|LD_LIBRARY_PATH=/R/lib:/old"
-		      "|A=/R:/F/data:/F/settings");
+	tells("/old", "[/R/tool][-B]|A=/R:/F/data:/F/settings"
+		      "|LD_LIBRARY_PATH=/R/lib:/old");
+	record.environment[1] = "LD_LIBRARY_PATH=/its";
+	record.environment_count = 2;
+	tells("/old", "[/R/tool][-B]|A=/R:/F/data:/F/settings"
+		      "|LD_LIBRARY_PATH=/R/lib:/its");
+	record.environment_count = 1;
 	entry->loader = "loader";
 	tells(NULL, "[/R/loader][--argv0][/R/tool][--library-path][/R/lib]"
 		    "[/R/tool][-B]|A=/R:/F/data:/F/settings");
