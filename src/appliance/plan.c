@@ -15,7 +15,8 @@
 
 extern char **environ;
 
-enum { PLAN_WORDS = 16 + RECORD_WORDS };
+/* Variables are those of the record, and that of the libraries. */
+enum { PLAN_WORDS = 16 + RECORD_WORDS, PLAN_VARIABLES = RECORD_WORDS + 1 };
 
 /* The words in front of the caller's; the caller's own are from argv[1] on. */
 struct plan {
@@ -28,6 +29,9 @@ struct plan {
 	const char *word[PLAN_WORDS];
 	int count;
 	struct buf libraries;
+	struct plan_told *told; /* its variables, all along */
+	bool is_elsewhere;	/* where variables are not ours: */
+	const char *before;	/* LD_LIBRARY_PATH there */
 };
 
 static void plan_fini(struct plan *plan)
@@ -48,10 +52,81 @@ static void plan_arguments(struct plan *plan)
 		plan_word(plan, plan->entry->argument[i]);
 }
 
+void plan_told_fini(struct plan_told *told)
+{
+	for (char **at = told->word; at && *at; at++)
+		free(*at);
+	for (char **at = told->variable; at && *at; at++)
+		free(*at);
+	free(told->word);
+	free(told->variable);
+	*told = (struct plan_told){ NULL, NULL };
+}
+
 /* ---- environment --------------------------------------------------------------- */
 
-static int plan_environment(const struct plan *plan,
-			    const struct record *record, struct err *err)
+/* Where the variable of that name is, or can be. */
+static char **plan_find(const struct plan_told *told, const char *name)
+{
+	size_t len = strlen(name);
+	char **at = told->variable;
+
+	while (*at && (strncmp(*at, name, len) != 0 || (*at)[len] != '='))
+		at++;
+	return at;
+}
+
+static int plan_set(struct plan *plan, const char *name, const char *value)
+{
+	char **at = plan_find(plan->told, name);
+	char *text = file_format("%s=%s", name, value);
+
+	if (!text)
+		return -1;
+	free(*at);
+	*at = text;
+	return 0;
+}
+
+static const char *plan_get(const struct plan *plan, const char *name)
+{
+	const char *set = *plan_find(plan->told, name);
+
+	return set ? set + strlen(name) + 1 : getenv(name);
+}
+
+static const char *plan_get_libraries(const struct plan *plan)
+{
+	const char *set = *plan_find(plan->told, "LD_LIBRARY_PATH");
+
+	return plan->is_elsewhere && !set ? plan->before
+					  : plan_get(plan, "LD_LIBRARY_PATH");
+}
+
+/* Ours, but for those that are set, and these: malloced, the texts are others'.
+ */
+static char **plan_merge(const struct plan *plan)
+{
+	size_t count = 0, at = 0;
+	char **merged;
+
+	while (environ[count])
+		count++;
+	merged = calloc(count + PLAN_VARIABLES + 1, sizeof *merged);
+	for (size_t i = 0; merged && i < count; i++) {
+		auto_free char *name =
+			strndup(environ[i], strcspn(environ[i], "="));
+
+		if (name && !*plan_find(plan->told, name))
+			merged[at++] = environ[i];
+	}
+	for (char **set = plan->told->variable; merged && *set; set++)
+		merged[at++] = *set;
+	return merged;
+}
+
+static int plan_environment(struct plan *plan, const struct record *record,
+			    struct err *err)
 {
 	const struct expand_word known[] = {
 		{ "${app}", plan->root, "" },
@@ -69,7 +144,7 @@ static int plan_environment(const struct plan *plan,
 		value = name ? strchr(name, '=') : NULL;
 		if (value)
 			*value++ = 0;
-		if (!value || setenv(name, value, 1) < 0) {
+		if (!value || plan_set(plan, name, value) < 0) {
 			free(name);
 			return err_set(err, -ENOMEM, "the environment");
 		}
@@ -95,12 +170,12 @@ static void plan_library_path(struct plan *plan)
 
 static int plan_add_libraries(struct plan *plan, struct err *err)
 {
-	const char *before = getenv("LD_LIBRARY_PATH");
+	const char *before = plan_get_libraries(plan);
 
 	if (before && *before)
 		buf_format(&plan->libraries, ":%s", before);
 	if (plan->libraries.failed ||
-	    setenv("LD_LIBRARY_PATH", buf_string(&plan->libraries), 1) < 0)
+	    plan_set(plan, "LD_LIBRARY_PATH", buf_string(&plan->libraries)) < 0)
 		return err_set(err, -ENOMEM, "the library path");
 	return 0;
 }
@@ -128,12 +203,13 @@ static int plan_loader(struct plan *plan, struct err *err)
 }
 
 /* The template's entry, where this user has one for the program. */
-static char *plan_template(const char *program)
+static char *plan_template(const struct plan *plan)
 {
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	const char *cache = plan_get(plan, "XDG_CACHE_HOME");
+	const char *home = plan_get(plan, "HOME");
 	const char *below = cache && *cache == '/' ? "" : "/.cache";
 	const char *base = *below ? home : cache;
-	const struct key_parts parts = { .program = program };
+	const struct key_parts parts = { .program = plan->path };
 	char key[17];
 
 	if (!base || *base != '/' || key_make(&parts, key) < 0)
@@ -144,12 +220,13 @@ static char *plan_template(const char *program)
 /* What makes the template is nobody's child, and says nothing. */
 static void plan_serve(const struct plan *plan)
 {
-	const char *path = getenv("LD_LIBRARY_PATH");
+	const char *path = plan_get_libraries(plan);
+	auto_free char **merged = plan_merge(plan);
 	auto_free char *variable =
 		file_format("LD_LIBRARY_PATH=%s", path ? path : "");
 	char *words[] = { (char *)"brood", (char *)"serve", (char *)"--env",
 			  variable,	   plan->path,	    NULL };
-	pid_t child = variable ? fork() : -1;
+	pid_t child = variable && merged ? fork() : -1;
 	int null;
 
 	if (child > 0)
@@ -162,7 +239,7 @@ static void plan_serve(const struct plan *plan)
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);
-	execve(plan->context->brood, words, environ);
+	execve(plan->context->brood, words, merged);
 	_exit(127);
 }
 
@@ -183,7 +260,7 @@ static void plan_cold(struct plan *plan)
 
 static int plan_warm(struct plan *plan, struct err *err)
 {
-	plan->helper = plan_template(plan->path);
+	plan->helper = plan_template(plan);
 	if (!plan->helper)
 		return err_set(err, -ENOENT, "find the templates of programs");
 	if (access(plan->helper, R_OK) < 0) {
@@ -271,61 +348,90 @@ int plan_machine(struct plan *plan, struct err *err)
 static int plan_exec(const struct plan *plan, char *const *argv,
 		     struct err *err)
 {
+	auto_free char **merged = plan_merge(plan);
+	auto_free char **words = NULL;
 	size_t given = 0;
-	char **words;
-	int rc;
 
 	while (argv[given])
 		given++;
 	words = calloc((size_t)plan->count + given + 1, sizeof *words);
-	if (!words)
+	if (!words || !merged)
 		return err_set(err, -ENOMEM, "start %s", plan->program);
 	for (int i = 0; i < plan->count; i++)
 		words[i] = (char *)plan->word[i];
 	for (size_t i = 1; i < given; i++)
 		words[(size_t)plan->count + i - 1] = argv[i];
-	execve(plan->program, words, environ);
-	rc = -errno;
-	free(words);
-	return err_set(err, rc, "start %s", plan->program);
+	execve(plan->program, words, merged);
+	return err_set(err, -errno, "start %s", plan->program);
 }
 
-static char **plan_keep_environment(void)
+/* Words and variables. */
+static int plan_make(struct plan *plan, const struct record *record,
+		     struct err *err)
 {
-	size_t count = 0;
-	char **copy;
+	const struct record_entry *entry = plan->entry;
+	int rc;
 
-	while (environ[count])
-		count++;
-	copy = calloc(count + 1, sizeof *copy);
-	if (copy)
-		memcpy(copy, environ, count * sizeof *copy);
-	return copy;
+	plan->path = file_join(plan->root, entry->path);
+	plan->told->variable =
+		calloc(PLAN_VARIABLES + 1, sizeof *plan->told->variable);
+	if (!plan->path || !plan->told->variable)
+		return err_set(err, -ENOMEM, "start %s", entry->name);
+	rc = plan_environment(plan, record, err);
+	return rc < 0 ? rc : kinds[entry->kind].plan(plan, err);
 }
 
 int plan_become(const struct context *context, const struct record *record,
 		const struct record_entry *entry, const char *root,
 		char *const *argv, struct err *err)
 {
-	struct plan plan = { .context = context,
-			     .entry = entry,
-			     .root = root,
-			     .path = file_join(root, entry->path) };
-	char **before = plan_keep_environment();
-	int rc;
+	auto_told struct plan_told told = { NULL, NULL };
+	struct plan plan = {
+		.context = context, .entry = entry, .root = root, .told = &told
+	};
+	int rc = plan_make(&plan, record, err);
 
-	if (!plan.path || !before) {
-		free(before);
-		plan_fini(&plan);
-		return err_set(err, -ENOMEM, "start %s", entry->name);
-	}
-	rc = plan_environment(&plan, record, err);
-	if (rc >= 0)
-		rc = kinds[entry->kind].plan(&plan, err);
 	if (rc >= 0)
 		rc = plan_exec(&plan, argv, err);
-	/* What is started instead is another program. */
-	environ = before;
 	plan_fini(&plan);
+	return rc;
+}
+
+/* ---- told ---------------------------------------------------------------------- */
+
+static int plan_tell_words(struct plan *plan, const struct record *record,
+			   struct err *err)
+{
+	struct plan_told *told = plan->told;
+	int rc = plan_make(plan, record, err);
+
+	for (int i = 0; rc >= 0 && i < plan->count; i++) {
+		told->word[i] = strdup(plan->word[i]);
+		if (!told->word[i])
+			rc = err_set(err, -ENOMEM, "start %s",
+				     plan->entry->name);
+	}
+	return rc;
+}
+
+int plan_tell(const struct context *inside, const struct record *record,
+	      const struct record_entry *entry, const char *root,
+	      const char *libraries, struct plan_told *told, struct err *err)
+{
+	struct plan plan = { .context = inside,
+			     .entry = entry,
+			     .root = root,
+			     .told = told,
+			     .is_elsewhere = true,
+			     .before = libraries };
+	int rc;
+
+	*told = (struct plan_told){ NULL, NULL };
+	told->word = calloc(PLAN_WORDS + 1, sizeof *told->word);
+	rc = told->word ? plan_tell_words(&plan, record, err)
+			: err_set(err, -ENOMEM, "start %s", entry->name);
+	plan_fini(&plan);
+	if (rc < 0)
+		plan_told_fini(told);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "launch/install.h"
+#include "oci/oci_app.h"
 #include "oci/oci_bundle.h"
 #include "oci/oci_code.h"
 #include "oci/oci_commands.h"
@@ -19,6 +20,7 @@ struct create {
 	const struct oci_words *words;
 	struct oci_bundle bundle;
 	struct oci_decision decision;
+	struct oci_app app;
 	struct oci_code code;
 	struct oci_record record;
 	int lock; /* the ID's */
@@ -28,9 +30,32 @@ static void create_close(struct create *create)
 {
 	oci_bundle_close(&create->bundle);
 	oci_decision_close(&create->decision);
+	oci_app_close(&create->app);
 	oci_code_close(&create->code);
 	oci_record_fini(&create->record);
 	fd_close(&create->lock);
+}
+
+/* Of its kind is known what the share has. */
+static int create_obtain(struct create *create, struct err *err)
+{
+	const char *place = oci_place(buf_string(&create->bundle.text));
+
+	return create->decision.kind == OCI_APP
+		       ? oci_app_obtain(&create->app, &create->decision,
+					create->words, place, err)
+		       : 0;
+}
+
+static int create_rewrite_app(struct create *create,
+			      const struct oci_start *start, const char *folder,
+			      struct err *err)
+{
+	create->record.has_no_starter = create->decision.module < 0;
+	if (create->app.settings.count)
+		create->record.settings = &create->app.settings;
+	return oci_app_rewrite(&create->bundle, &create->app, start, folder,
+			       err);
 }
 
 static int create_rewrite(struct create *create, struct err *err)
@@ -58,7 +83,8 @@ static int create_rewrite(struct create *create, struct err *err)
 	create->record.has_code = start.code;
 	create->record.has_kvm = start.kvm;
 	create->record.has_ready = start.ready;
-	return oci_rewrite(&create->bundle, &start, err);
+	return create->app.entry ? create_rewrite_app(create, &start, path, err)
+				 : oci_rewrite(&create->bundle, &start, err);
 }
 
 /* An ID that is there, and whose container is not, was left by who was
@@ -156,6 +182,8 @@ static int create_ours(struct create *create, struct err *err)
 	if (rc >= 0 && !(create->record.runtime = oci_runtime_find(err)))
 		rc = err ? err->code : -ENOENT;
 	if (rc >= 0)
+		rc = create_obtain(create, err);
+	if (rc >= 0 && create->decision.module >= 0)
 		rc = oci_code_make(&create->code, &create->decision, err);
 	if (rc >= 0)
 		rc = create_rewrite(create, err);
@@ -187,6 +215,7 @@ int oci_create(const struct oci_words *words, struct err *err)
 {
 	struct create create = { .words = words,
 				 .decision = { .module = -1 },
+				 .app = OCI_APP_NONE,
 				 .code = { .lease = -1 },
 				 .lock = -1 };
 	int rc = oci_bundle_open(&create.bundle,

@@ -205,7 +205,7 @@ static int exec_ours(struct exec *exec, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	if (!exec_is_module(exec))
+	if (exec->record.has_no_starter || !exec_is_module(exec))
 		return oci_hand_over(exec->words, err);
 	return exec->words->process ? exec_by_file(exec, err)
 				    : exec_by_words(exec, err);

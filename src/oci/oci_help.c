@@ -26,8 +26,9 @@ static const struct {
 
 static const char help_text[] =
 	"An OCI runtime for engines such as podman, containerd, Docker and Slurm. "
-	"Containers whose process is a WebAssembly module run in Brood; all "
-	"others are handed to the runtime that the machine has, with the words "
+	"Containers whose process is a WebAssembly module run in Brood, and "
+	"those that name an application of the node have that; all others are "
+	"handed to the runtime that the machine has, with the words "
 	"unchanged, so that this one can be the usual one of a node.";
 
 static const char *const help_more[] = {
@@ -45,6 +46,13 @@ static const char *const help_more[] = {
 	"variables, arguments and standard streams. What is written over with "
 	"another module after create is not noticed: it is the code of the "
 	"first one that runs.",
+	"brood.app names an application that root has installed on this node "
+	"(brood app install), NAME or NAME/ENTRY; brood.kind may say app. Its "
+	"payload is loaded as its start path would load it, outside, and "
+	"mounted read-only as /dev/.brood/app; the process is its program, "
+	"with the words behind the first one. Without the share it goes on "
+	"from the node's copy, or the container fails with one line. "
+	"BROOD_APPS names another folder of applications than the usual one.",
 	"Options are the runtime's own: --root, --log, --log-format, "
 	"--systemd-cgroup, --debug before the command; --bundle, --pid-file, "
 	"--console-socket, --preserve-fds and all others behind it.",
@@ -94,12 +102,13 @@ void oci_help_man(struct buf *text)
 {
 	const size_t count = sizeof(help_commands) / sizeof(*help_commands);
 
-	buf_text(text,
-		 ".TH BROOD\\-OCI 8 2026-11-24 \"brood " HELP_VERSION "\"\n"
-		 ".SH NAME\nbrood\\-oci \\- an OCI runtime for WebAssembly "
-		 "modules\n.SH SYNOPSIS\n.B brood\\-oci\n[\\fIOPTION\\fR...] "
-		 "\\fICOMMAND\\fR [\\fIOPTION\\fR...] [\\fIID\\fR] "
-		 "[\\fIWORD\\fR...]\n.SH DESCRIPTION\n");
+	buf_text(
+		text,
+		".TH BROOD\\-OCI 8 2026-11-24 \"brood " HELP_VERSION "\"\n"
+		".SH NAME\nbrood\\-oci \\- an OCI runtime for WebAssembly "
+		"modules and applications\n.SH SYNOPSIS\n.B brood\\-oci\n[\\fIOPTION\\fR...] "
+		"\\fICOMMAND\\fR [\\fIOPTION\\fR...] [\\fIID\\fR] "
+		"[\\fIWORD\\fR...]\n.SH DESCRIPTION\n");
 	help_roff(text, help_text);
 	for (size_t i = 0; i < sizeof(help_more) / sizeof(*help_more); i++) {
 		buf_text(text, "\n.PP\n");

@@ -12,7 +12,14 @@ void oci_decision_close(struct oci_decision *decision)
 {
 	fd_close(&decision->module);
 	free(decision->name);
-	decision->name = NULL;
+	free(decision->app);
+	decision->name = decision->app = NULL;
+}
+
+void oci_wish_fini(struct oci_wish *wish)
+{
+	free(wish->app);
+	wish->app = NULL;
 }
 
 /* ---- annotations ------------------------------------------------------------- */
@@ -32,10 +39,30 @@ static int wish_read_kind(const char *kind, struct oci_wish *wish,
 		wish->kind = OCI_MODULE;
 	else if (kind_is(kind, "domain"))
 		wish->kind = OCI_DOMAIN;
+	else if (kind_is(kind, "app"))
+		wish->kind = OCI_APP;
 	else if (!kind_is(kind, "program"))
 		return err_set(err, -EINVAL,
-			       "annotation brood.kind: none of module, domain "
-			       "and program");
+			       "annotation brood.kind: none of module, domain, "
+			       "program and app");
+	return 0;
+}
+
+/* Of the two one may be missing, but not say another thing. */
+static int wish_check_app(struct oci_wish *wish, struct err *err)
+{
+	if (!wish->app && wish->kind == OCI_APP)
+		return err_set(err, -EINVAL,
+			       "annotation brood.kind says an app, and "
+			       "brood.app names none");
+	if (wish->app && wish->is_told && wish->kind != OCI_APP)
+		return err_set(err, -EINVAL,
+			       "annotation brood.app names an application, "
+			       "brood.kind says another kind");
+	if (wish->app) {
+		wish->is_told = true;
+		wish->kind = OCI_APP;
+	}
 	return 0;
 }
 
@@ -49,6 +76,10 @@ static int wish_read_variant(const char *variant, struct oci_wish *wish,
 		return err_set(err, -EINVAL,
 			       "annotation brood.kind says a program, "
 			       "module.wasm.image/variant a module");
+	if (wish->kind == OCI_APP)
+		return err_set(err, -EINVAL,
+			       "annotation brood.app names an application, "
+			       "module.wasm.image/variant says a module");
 	if (!wish->is_told)
 		wish->kind = OCI_MODULE;
 	wish->is_told = true;
@@ -65,6 +96,7 @@ static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
 			       "annotation brood.isolation: neither process "
 			       "nor domain");
 	wish->is_domain = kind_is(isolation, "domain");
+	wish->is_process = !wish->is_domain;
 	if (wish->is_told && (wish->is_domain ? wish->kind == OCI_ORDINARY
 					      : wish->kind == OCI_DOMAIN))
 		return err_set(err, -EINVAL,
@@ -104,11 +136,13 @@ int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 		return 0;
 	}
 	if (oci_annotation(bundle, "brood.kind", &kind, err) < 0 ||
+	    oci_annotation(bundle, "brood.app", &wish->app, err) < 0 ||
 	    oci_annotation(bundle, "brood.isolation", &isolation, err) < 0 ||
 	    oci_annotation(bundle, "module.wasm.image/variant", &variant, err) <
 		    0)
 		return -EPROTO;
 	if (wish_read_kind(kind, wish, err) < 0 ||
+	    wish_check_app(wish, err) < 0 ||
 	    wish_read_variant(variant, wish, err) < 0 ||
 	    wish_read_isolation(isolation, wish, err) < 0)
 		return -EINVAL;
@@ -145,10 +179,17 @@ int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	       struct err *err)
 {
 	struct err why = { 0 };
-	struct oci_wish wish;
+	auto_wish struct oci_wish wish;
 	int rc = oci_wish_read(bundle, &wish, err);
 
 	*decision = (struct oci_decision){ .module = -1 };
+	if (rc >= 0 && wish.kind == OCI_APP) {
+		decision->kind = OCI_APP;
+		decision->app = steal_ptr(&wish.app);
+		decision->wants_domain = wish.is_domain;
+		decision->wants_process = wish.is_process;
+		return 0;
+	}
 	if (rc < 0 || (wish.is_told && wish.kind == OCI_ORDINARY))
 		return rc;
 	rc = kind_open(bundle, decision, &why);

@@ -2,7 +2,9 @@
 /* What a bundle is: by the file that its process begins with, and by what its
  * annotations say.
  *
- *	brood.kind		module, domain or program
+ *	brood.kind		module, domain, program or app
+ *	brood.app		NAME or NAME/ENTRY: an application of this
+ *				node (oci_app.h), whatever the file is
  *	brood.isolation		process or domain, for a module
  *	module.wasm.image/variant	compat: a module, as other runtimes are
  *				told; compat-smart: it may be one
@@ -17,12 +19,14 @@
 #include "oci/oci_bundle.h"
 #include <stdbool.h>
 
-enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN };
+enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN, OCI_APP };
 
 struct oci_decision {
 	enum oci_kind kind;
 	int module; /* opened for reading, -1: none */
 	char *name; /* its absolute path inside */
+	char *app;  /* of OCI_APP: NAME or NAME/ENTRY, as it was told */
+	bool wants_domain, wants_process; /* of OCI_APP, as it was told */
 };
 int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	       struct err *err);
@@ -33,7 +37,10 @@ void oci_decision_close(struct oci_decision *decision);
 struct oci_wish {
 	bool is_told; /* a kind is */
 	enum oci_kind kind;
-	bool is_domain; /* as the isolation says */
+	bool is_domain, is_process; /* as the isolation says */
+	char *app;		    /* NULL: none is named */
 };
 int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 		  struct err *err);
+void oci_wish_fini(struct oci_wish *wish);
+#define auto_wish __attribute__((cleanup(oci_wish_fini)))

@@ -17,8 +17,8 @@ static void log_plain(char *text)
 			*at = '?';
 }
 
-static void log_line(const struct oci_words *words, const char *text,
-		     struct buf *line)
+static void log_line(const struct oci_words *words, const char *level,
+		     const char *text, struct buf *line)
 {
 	time_t now = time(NULL);
 	char when[32] = "";
@@ -30,18 +30,19 @@ static void log_line(const struct oci_words *words, const char *text,
 	json_start(&json, line);
 	if (words->json) {
 		json_open(&json, NULL);
-		json_text(&json, "level", "error");
+		json_text(&json, "level", level);
 		json_text(&json, "msg", text);
 		json_text(&json, "time", when);
 		json_close(&json);
 	} else {
-		buf_format(line, "time=\"%s\" level=error msg=", when);
+		buf_format(line, "time=\"%s\" level=%s msg=", when, level);
 		json_text(&json, NULL, text);
 	}
 	buf_text(line, "\n");
 }
 
-void oci_log_error(const struct oci_words *words, const struct err *err)
+static void log_write(const struct oci_words *words, const char *level,
+		      const struct err *err)
 {
 	struct err plain = *err;
 	auto_buf struct buf line = { 0 };
@@ -53,7 +54,17 @@ void oci_log_error(const struct oci_words *words, const struct err *err)
 		return;
 	fd = open(words->log,
 		  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-	log_line(words, plain.text, &line);
+	log_line(words, level, plain.text, &line);
 	if (fd >= 0 && !line.failed)
 		fd_write_all(fd, line.data, line.len, NULL);
+}
+
+void oci_log_error(const struct oci_words *words, const struct err *err)
+{
+	log_write(words, "error", err);
+}
+
+void oci_log_warning(const struct oci_words *words, const struct err *err)
+{
+	log_write(words, "warning", err);
 }

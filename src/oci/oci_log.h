@@ -6,3 +6,5 @@
 #include "oci/oci_words.h"
 
 void oci_log_error(const struct oci_words *words, const struct err *err);
+/* The same of what is no failure. */
+void oci_log_warning(const struct oci_words *words, const struct err *err);

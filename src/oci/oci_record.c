@@ -25,6 +25,16 @@ void oci_record_fini(struct oci_record *record)
 	*record = (struct oci_record){ 0 };
 }
 
+void oci_files_fini(struct oci_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		free(files->item[i].name);
+		buf_fini(&files->item[i].text);
+	}
+	free(files->item);
+	*files = (struct oci_files){ NULL, 0 };
+}
+
 /* ---- names -------------------------------------------------------------------- */
 
 /* Who is root in a name space of users only has no right to /run. */
@@ -139,6 +149,7 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 	record->has_code = json_get_number(json, "code", 0);
 	record->has_kvm = json_get_number(json, "kvm", 0);
 	record->has_ready = json_get_number(json, "ready", 0);
+	record->has_no_starter = json_get_number(json, "no_starter", 0);
 	if (record->bundle && record->runtime && record->module &&
 	    record->place)
 		return 1;
@@ -177,6 +188,7 @@ static void record_text(const struct oci_record *record, struct buf *text)
 	json_bool(&json, "code", record->has_code);
 	json_bool(&json, "kvm", record->has_kvm);
 	json_bool(&json, "ready", record->has_ready);
+	json_bool(&json, "no_starter", record->has_no_starter);
 	json_close(&json);
 	buf_text(text, "\n");
 }
@@ -189,6 +201,23 @@ static int record_put(const char *draft, const char *name,
 	return path && !text->failed ? file_replace(path, buf_string(text),
 						    text->len, mode, err)
 				     : err_set(err, -ENOMEM, "write %s", draft);
+}
+
+/* For any user of the container, as what KVM can do is. */
+static int record_put_settings(const char *draft, const struct oci_files *files,
+			       struct err *err)
+{
+	auto_free char *folder = file_join(draft, "settings");
+	int rc = 0;
+
+	if (!folder)
+		return err_set(err, -ENOMEM, "write %s", draft);
+	if (mkdir(folder, 0755) < 0 || chmod(folder, 0755) < 0)
+		return err_set(err, -errno, "make %s", folder);
+	for (size_t i = 0; rc >= 0 && i < files->count; i++)
+		rc = record_put(folder, files->item[i].name,
+				&files->item[i].text, 0444, err);
+	return rc;
 }
 
 /* Who reads what KVM can do may be any user of the container. */
@@ -205,6 +234,8 @@ static int record_write(const char *draft, const struct oci_record *record,
 	rc = record_put(draft, "config.json", config, 0600, err);
 	if (rc >= 0 && kvm->len)
 		rc = record_put(draft, "kvm", kvm, 0444, err);
+	if (rc >= 0 && record->settings)
+		rc = record_put_settings(draft, record->settings, err);
 	return rc < 0 ? rc : record_put(draft, "record", &text, 0600, err);
 }
 

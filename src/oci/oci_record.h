@@ -5,6 +5,7 @@
  *	ID/config.json	the rewritten one: ID is the bundle that the runtime
  *			is given
  *	ID/kvm		of a domain: what KVM can do (domain/kvm_facts.h)
+ *	ID/settings/	of an application: its settings (oci_app.h)
  *	ID/record	one JSON object: the engine's bundle, and which
  *			runtime has the container
  *	.draft		an ID that is being written or removed
@@ -27,12 +28,24 @@
 #include "oci/oci_words.h"
 #include <stdbool.h>
 
+struct oci_file {
+	char *name;
+	struct buf text;
+};
+struct oci_files {
+	struct oci_file *item;
+	size_t count;
+};
+void oci_files_fini(struct oci_files *files);
+
 struct oci_record {
 	char *bundle;  /* the engine's */
 	char *runtime; /* that has the container */
 	char *module;  /* inside */
 	char *place;   /* of the starter, inside */
 	bool in_domain, has_code, has_kvm, has_ready;
+	bool has_no_starter;		  /* a program is in it, no module */
+	const struct oci_files *settings; /* to be published; NULL: none */
 };
 void oci_record_fini(struct oci_record *record);
 #define auto_record_oci __attribute__((cleanup(oci_record_fini)))

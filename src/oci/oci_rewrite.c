@@ -42,6 +42,7 @@ const char *oci_place(const char *config)
 
 /* ---- the process -------------------------------------------------------------- */
 
+enum { REWRITE_OPTIONS = 32 };
 enum { OWN_BROOD, OWN_CODE, OWN_KVM, OWN_READY, OWN_COUNT };
 static const char *const own_names[OWN_COUNT] = { "brood", "code", "kvm",
 						  "ready" };
@@ -90,30 +91,31 @@ int oci_starter_words(const struct oci_start *start,
 		starter_add(starter, "--ready");
 		starter_add(starter, starter->own[OWN_READY]);
 	}
+	for (int i = 0; i < start->options && i < REWRITE_OPTIONS; i++)
+		starter_add(starter, start->option[i]);
 	starter_add(starter, start->module);
 	return 0;
 }
 
 /* In JSON, without the brackets. */
-static void rewrite_words(const struct oci_starter *starter, struct buf *to)
+static void rewrite_words(const char *const *word, int count, struct buf *to)
 {
 	struct json json;
 
 	json_start(&json, to);
-	for (int i = 0; i < starter->count; i++)
-		json_text(&json, NULL, starter->word[i]);
+	for (int i = 0; i < count; i++)
+		json_text(&json, NULL, word[i]);
 }
 
-int oci_rewrite_process(struct buf *json, const char *path,
-			const struct oci_start *start, struct err *err)
+int oci_rewrite_words(struct buf *json, const char *path,
+		      const char *const *word, int count, struct err *err)
 {
 	auto_free char *args = file_format("%s%sargs", path, *path ? "." : "");
-	auto_starter struct oci_starter starter;
 	auto_buf struct buf words = { 0 };
 	const char *list, *first;
 	size_t len = 0, first_len = 0;
 
-	if (oci_starter_words(start, &starter, err) < 0 || !args)
+	if (!args)
 		return err_set(err, -ENOMEM, "rewrite a process");
 	list = json_get_value(buf_string(json), args, &len);
 	first = list ? json_first(list, &first_len) : NULL;
@@ -121,16 +123,27 @@ int oci_rewrite_process(struct buf *json, const char *path,
 		return err_set(err, -EPROTO, "%s: no words", args);
 	first += first_len;
 	buf_text(&words, "[");
-	rewrite_words(&starter, &words);
+	rewrite_words(word, count, &words);
 	buf_add(&words, first, (size_t)(list + len - first));
 	return words.failed ? err_set(err, -ENOMEM, "rewrite a process")
 			    : oci_edit_set(json, path, "args", words.data, err);
 }
 
+int oci_rewrite_process(struct buf *json, const char *path,
+			const struct oci_start *start, struct err *err)
+{
+	auto_starter struct oci_starter starter;
+	int rc = oci_starter_words(start, &starter, err);
+
+	return rc < 0 ? rc
+		      : oci_rewrite_words(json, path, starter.word,
+					  starter.count, err);
+}
+
 /* ---- mounts and devices ---------------------------------------------------------- */
 
-static int rewrite_mount(struct buf *text, const char *source,
-			 const char *place, const char *name, struct err *err)
+int oci_rewrite_bind(struct buf *text, const char *source, const char *place,
+		     const char *name, struct err *err)
 {
 	static const char *const options[] = { "bind", "ro", "nosuid",
 					       "nodev" };
@@ -167,8 +180,8 @@ static int rewrite_mounts(struct buf *text, const struct oci_start *start,
 
 	for (size_t i = 0; rc >= 0 && i < OWN_COUNT; i++)
 		if (sources[i])
-			rc = rewrite_mount(text, sources[i], start->place,
-					   own_names[i], err);
+			rc = oci_rewrite_bind(text, sources[i], start->place,
+					      own_names[i], err);
 	return rc;
 }
 
@@ -259,6 +272,13 @@ static int rewrite_root(struct oci_bundle *bundle, struct err *err)
 					   value.data, err);
 }
 
+int oci_rewrite_paths(struct oci_bundle *bundle, struct err *err)
+{
+	int rc = rewrite_root(bundle, err);
+
+	return rc < 0 ? rc : rewrite_sources(bundle, err);
+}
+
 int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 		struct err *err)
 {
@@ -266,9 +286,7 @@ int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 	int rc = oci_rewrite_process(text, "process", start, err);
 
 	if (rc >= 0)
-		rc = rewrite_root(bundle, err);
-	if (rc >= 0)
-		rc = rewrite_sources(bundle, err);
+		rc = oci_rewrite_paths(bundle, err);
 	if (rc >= 0)
 		rc = rewrite_mounts(text, start, err);
 	if (rc >= 0 && start->in_domain)

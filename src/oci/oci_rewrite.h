@@ -23,11 +23,13 @@ struct oci_start {
 	const char *ready;   /* the instance, outside; NULL: it boots */
 	const char *place;   /* PLACE */
 	bool in_domain;
+	const char *const *option; /* more words for the starter */
+	int options;
 };
 const char *oci_place(const char *config);
 /* The starter's words, the module's path the last of them. */
 struct oci_starter {
-	const char *word[20];
+	const char *word[64];
 	int count;
 	char *own[4];
 };
@@ -35,10 +37,18 @@ int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err);
 void oci_starter_fini(struct oci_starter *starter);
 #define auto_starter __attribute__((cleanup(oci_starter_fini)))
+/* These words come in the place of the first one at "path", a list. */
+int oci_rewrite_words(struct buf *json, const char *path,
+		      const char *const *word, int count, struct err *err);
 /* The process at "path" ("process", "" where it stands alone) starts the
  * module; behind its first word, its words stay. */
 int oci_rewrite_process(struct buf *json, const char *path,
 			const struct oci_start *start, struct err *err);
+/* One bind mount more, read-only: of source, as PLACE/name. */
+int oci_rewrite_bind(struct buf *text, const char *source, const char *place,
+		     const char *name, struct err *err);
+/* What is told by where config.json lies is told by whole paths. */
+int oci_rewrite_paths(struct oci_bundle *bundle, struct err *err);
 /* bundle->text becomes the config.json of a bundle anywhere. */
 int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 		struct err *err);

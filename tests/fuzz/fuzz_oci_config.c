@@ -63,6 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (oci_wish_read(&bundle, &wish, &err) < 0)
 		must(err.text[0]);
+	must(wish.kind != OCI_APP || wish.app || err.code);
+	oci_wish_fini(&wish);
 	look_process(&bundle);
 	look_rewritten(&bundle);
 	return 0;

@@ -443,7 +443,8 @@ static void decided(const char *program, const char *annotations, int kind,
 	if (!words)
 		CHECK_INT(decision.kind, kind);
 	if (!words)
-		CHECK_INT(decision.module >= 0, kind != OCI_ORDINARY);
+		CHECK_INT(decision.module >= 0,
+			  kind == OCI_MODULE || kind == OCI_DOMAIN);
 	drop_place();
 }
 
@@ -480,6 +481,17 @@ TEST(kinds)
 	decided(PROGRAM, "\"module.wasm.image/variant\":\"else\"", OCI_ORDINARY,
 		NULL);
 	decided(PROGRAM, "\"brood\":{\"kind\":\"module\"}", OCI_ORDINARY, NULL);
+	decided(PROGRAM, "\"brood.app\":\"python\"", OCI_APP, NULL);
+	decided(MODULE, "\"brood.app\":\"python/python3\"", OCI_APP, NULL);
+	decided("/none", "\"brood.kind\":\"app\",\"brood.app\":\"python\"",
+		OCI_APP, NULL);
+	decided(PROGRAM,
+		"\"brood.app\":\"python\",\"brood.isolation\":\"domain\"",
+		OCI_APP, NULL);
+	decided(PROGRAM,
+		"\"brood.app\":\"python\","
+		"\"io.kubernetes.cri.container-type\":\"sandbox\"",
+		OCI_ORDINARY, NULL);
 }
 
 TEST(kinds_that_are_refused)
@@ -506,6 +518,17 @@ TEST(kinds_that_are_refused)
 		"\"brood.kind\":\"program\","
 		"\"module.wasm.image/variant\":\"compat\"",
 		0, "says a program");
+	decided(MODULE, "\"brood.kind\":\"app\"", 0, "brood.app names none");
+	decided(MODULE, "\"brood.app\":7", 0, "is no text");
+	decided(MODULE, "\"brood.app\":\"a\\u0000\"", 0, "is no text");
+	decided(MODULE, "\"brood.kind\":\"module\",\"brood.app\":\"a\"", 0,
+		"says another kind");
+	decided(MODULE, "\"brood.kind\":\"program\",\"brood.app\":\"a\"", 0,
+		"says another kind");
+	decided(MODULE,
+		"\"brood.app\":\"a\","
+		"\"module.wasm.image/variant\":\"compat\"",
+		0, "says a module");
 }
 
 /* ---- rewriting ------------------------------------------------------------------------- */

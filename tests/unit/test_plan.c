@@ -203,6 +203,57 @@ TEST(a_start_that_fails_leaves_the_environment_as_it_was)
 	apps_end();
 }
 
+static void tells(const char *libraries, const char *wanted)
+{
+	const struct context inside = { .folder = (char *)"/F", .name = "app" };
+	auto_told struct plan_told told;
+	auto_buf struct buf said = { 0 };
+	struct err err = { 0 };
+
+	plan_tell(&inside, &record, entry, "/R", libraries, &told, &err);
+	CHECK_TEXT(err.text, "");
+	for (char **word = told.word; word && *word; word++)
+		buf_format(&said, "[%s]", *word);
+	for (char **word = told.variable; word && *word; word++)
+		buf_format(&said, "|%s", *word);
+	CHECK_TEXT(buf_string(&said), wanted);
+}
+
+TEST(told_for_another_root)
+{
+	start();
+	setenv("A", "mine", 1);
+	setenv("LD_LIBRARY_PATH", "/mine", 1);
+	tells(NULL, "[/R/tool]");
+	record.environment[0] = "A=${app}:${data}:${settings}";
+	record.environment_count = 1;
+	entry->argument[0] = "-B";
+	entry->argument_count = 1;
+	tells(NULL, "[/R/tool][-B]|A=/R:/F/data:/F/settings");
+	entry->libraries = "lib";
+	tells(NULL, "[/R/tool][-B]|A=/R:/F/data:/F/settings"
+		    "|LD_LIBRARY_PATH=/R/lib");
+	tells("/old", "[/R/tool][-B]|A=/R:/F/data:/F/settings"
+		      "|LD_LIBRARY_PATH=/R/lib:/old");
+	record.environment[1] = "LD_LIBRARY_PATH=/its";
+	record.environment_count = 2;
+	tells("/old", "[/R/tool][-B]|A=/R:/F/data:/F/settings"
+		      "|LD_LIBRARY_PATH=/R/lib:/its");
+	record.environment_count = 1;
+	entry->loader = "loader";
+	tells(NULL, "[/R/loader][--argv0][/R/tool][--library-path][/R/lib]"
+		    "[/R/tool][-B]|A=/R:/F/data:/F/settings");
+	entry->warm = true; /* there is no template */
+	entry->loader = entry->libraries = NULL;
+	tells(NULL, "[/R/tool][-B]|A=/R:/F/data:/F/settings");
+	/* Who asks stays who it is. */
+	CHECK_TEXT(getenv("A"), "mine");
+	CHECK_TEXT(getenv("LD_LIBRARY_PATH"), "/mine");
+	unsetenv("LD_LIBRARY_PATH");
+	unsetenv("A");
+	apps_end();
+}
+
 TEST(what_cannot_be_executed)
 {
 	start();
