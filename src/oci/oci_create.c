@@ -10,6 +10,7 @@
 #include "oci/oci_kind.h"
 #include "oci/oci_rewrite.h"
 #include "oci/oci_runtime.h"
+#include "oci/oci_tip.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct create {
 	struct oci_bundle bundle;
 	struct oci_decision decision;
 	struct oci_code code;
+	struct oci_tip tip;
 	struct oci_record record;
 	int lock; /* the ID's */
 };
@@ -29,8 +31,16 @@ static void create_close(struct create *create)
 	oci_bundle_close(&create->bundle);
 	oci_decision_close(&create->decision);
 	oci_code_close(&create->code);
+	oci_tip_close(&create->tip);
 	oci_record_fini(&create->record);
 	fd_close(&create->lock);
+}
+
+/* What KVM can do. */
+static const struct buf *create_kvm(const struct create *create)
+{
+	return create->decision.kind == OCI_TIP ? &create->tip.kvm
+						: &create->code.kvm;
 }
 
 static int create_rewrite(struct create *create, struct err *err)
@@ -43,10 +53,12 @@ static int create_rewrite(struct create *create, struct err *err)
 		.module = create->decision.name,
 		.starter = starter,
 		.code = create->code.path,
-		.kvm = create->code.kvm.len ? kvm : NULL,
+		.kvm = create_kvm(create)->len ? kvm : NULL,
 		.ready = create->code.ready,
+		.tip = create->tip.folder,
+		.folders = &create->tip.folders,
 		.place = place,
-		.in_domain = create->decision.kind == OCI_DOMAIN,
+		.in_domain = oci_kind_is_domain(create->decision.kind),
 	};
 
 	if (!starter || !kvm)
@@ -88,8 +100,8 @@ static int create_publish(struct create *create, struct err *err)
 	for (int i = 0; rc == -EEXIST && i < 8; i++) {
 		err_clear(err);
 		rc = oci_record_publish(create->words, &create->record,
-					&create->bundle.text, &create->code.kvm,
-					&create->lock, err);
+					&create->bundle.text,
+					create_kvm(create), &create->lock, err);
 		if (rc == -EEXIST && create_clear(create, err) < 0)
 			return err ? err->code : -EPROTO;
 	}
@@ -138,6 +150,16 @@ static int create_run(const struct create *create, struct err *err)
 	return code;
 }
 
+static int create_make(struct create *create, struct err *err)
+{
+	const struct oci_decision *decision = &create->decision;
+
+	return decision->kind == OCI_TIP
+		       ? oci_tip_make(&create->tip, &create->bundle,
+				      decision->name, err)
+		       : oci_code_make(&create->code, decision, err);
+}
+
 static int create_ours(struct create *create, struct err *err)
 {
 	int rc = oci_words_check_id(create->words->id, err);
@@ -145,7 +167,7 @@ static int create_ours(struct create *create, struct err *err)
 	if (rc >= 0 && !(create->record.runtime = oci_runtime_find(err)))
 		rc = err ? err->code : -ENOENT;
 	if (rc >= 0)
-		rc = oci_code_make(&create->code, &create->decision, err);
+		rc = create_make(create, err);
 	if (rc >= 0)
 		rc = create_rewrite(create, err);
 	if (rc >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/oci_kind.h"
 #include "base/fd.h"
+#include "image/images.h"
 #include "oci/oci_inside.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,27 @@ static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
 	return 0;
 }
 
+/* It is of a domain.  Others' word for a module contradicts it too: that is the
+ * image's own process, which does not run. */
+static int wish_read_tip(const char *tip, const char *isolation,
+			 struct oci_wish *wish, struct err *err)
+{
+	if (!tip)
+		return 0;
+	if ((wish->is_told && wish->kind != OCI_DOMAIN) ||
+	    kind_is(isolation, "process"))
+		return err_set(err, -EINVAL,
+			       "annotation brood.tip says a domain, another "
+			       "one does not");
+	if (!images_is_name(tip))
+		return err_set(err, -EINVAL,
+			       "annotation brood.tip: no name of a tip: "
+			       "letters, digits, \"._-\", at most 64");
+	wish->is_told = true;
+	wish->kind = OCI_TIP;
+	return 0;
+}
+
 /* Engines of pods hold a pod's name spaces by a container of their own.  It has
  * the annotations of the pod, which are not meant for it. */
 static bool wish_is_of_holder(const struct oci_bundle *bundle)
@@ -97,6 +119,7 @@ int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 		  struct err *err)
 {
 	auto_free char *kind = NULL, *isolation = NULL, *variant = NULL;
+	auto_free char *tip = NULL;
 
 	*wish = (struct oci_wish){ .kind = OCI_ORDINARY };
 	if (wish_is_of_holder(bundle)) {
@@ -105,12 +128,14 @@ int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 	}
 	if (oci_annotation(bundle, "brood.kind", &kind, err) < 0 ||
 	    oci_annotation(bundle, "brood.isolation", &isolation, err) < 0 ||
+	    oci_annotation(bundle, "brood.tip", &tip, err) < 0 ||
 	    oci_annotation(bundle, "module.wasm.image/variant", &variant, err) <
 		    0)
 		return -EPROTO;
 	if (wish_read_kind(kind, wish, err) < 0 ||
 	    wish_read_variant(variant, wish, err) < 0 ||
-	    wish_read_isolation(isolation, wish, err) < 0)
+	    wish_read_isolation(isolation, wish, err) < 0 ||
+	    wish_read_tip(tip, isolation, wish, err) < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -151,6 +176,11 @@ int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	*decision = (struct oci_decision){ .module = -1 };
 	if (rc < 0 || (wish.is_told && wish.kind == OCI_ORDINARY))
 		return rc;
+	if (wish.kind == OCI_TIP) {
+		decision->kind = OCI_TIP;
+		return oci_annotation(bundle, "brood.tip", &decision->name,
+				      err);
+	}
 	rc = kind_open(bundle, decision, &why);
 	if (rc < 0 && !wish.is_told && !wish.is_domain)
 		return 0; /* who runs it finds what is wrong with it */

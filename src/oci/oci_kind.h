@@ -4,6 +4,8 @@
  *
  *	brood.kind		module, domain or program
  *	brood.isolation		process or domain, for a module
+ *	brood.tip		the name of a domain's warm tip, that the node
+ *				has; whatever the process is
  *	module.wasm.image/variant	compat: a module, as other runtimes are
  *				told; compat-smart: it may be one
  *
@@ -17,12 +19,18 @@
 #include "oci/oci_bundle.h"
 #include <stdbool.h>
 
-enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN };
+enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN, OCI_TIP };
+
+/* A virtual machine: it needs KVM. */
+static inline bool oci_kind_is_domain(enum oci_kind kind)
+{
+	return kind == OCI_DOMAIN || kind == OCI_TIP;
+}
 
 struct oci_decision {
 	enum oci_kind kind;
 	int module; /* opened for reading, -1: none */
-	char *name; /* its absolute path inside */
+	char *name; /* its absolute path inside; of a tip, its name */
 };
 int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	       struct err *err);
