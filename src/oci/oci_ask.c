@@ -69,9 +69,7 @@ static int ask_print(const struct buf *text, struct err *err)
 
 /* ---- delete ---------------------------------------------------------------------- */
 
-/* By its name in the runtime's folder.  That is a guess, but asking the runtime
- * each time would take as long as what is asked for. */
-static bool delete_seems_there(const struct oci_words *words)
+bool oci_seems_there(const struct oci_words *words)
 {
 	auto_free char *root = oci_record_root(words);
 	auto_free char *path = root ? file_join(root, words->id) : NULL;
@@ -97,7 +95,7 @@ static int delete_ours(const struct oci_words *words, const char *runtime,
 		       struct err *err)
 {
 	auto_buf struct buf answer = { 0 };
-	bool is_there = delete_seems_there(words);
+	bool is_there = oci_seems_there(words);
 	int code = 0, gone;
 
 	if (is_there)

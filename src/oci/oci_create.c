@@ -127,13 +127,23 @@ static char **create_words(const struct oci_words *words, const char *runtime,
 	return more;
 }
 
+/* Where the root is told, both runtimes have a folder for it there. */
+static bool create_is_gone(const struct create *create)
+{
+	auto_buf struct buf answer = { 0 };
+
+	if (create->words->root && !oci_seems_there(create->words))
+		return true;
+	return oci_ask_state(create->words, create->record.runtime, &answer,
+			     NULL) != 0;
+}
+
 /* What the runtime does not know, because it failed or is done, is gone. */
 static int create_run(const struct create *create, struct err *err)
 {
 	auto_free char *path = oci_record_path(create->words, err);
 	auto_free char *own = NULL;
 	auto_free char **argv = NULL;
-	auto_buf struct buf answer = { 0 };
 	const char *runtime = create->record.runtime;
 	bool stays = strcmp(create->words->command, "create") == 0;
 	int code;
@@ -144,8 +154,7 @@ static int create_run(const struct create *create, struct err *err)
 	if (!argv)
 		return err_set(err, -ENOMEM, "words for %s", runtime);
 	code = oci_runtime_run(runtime, argv, NULL, false, err);
-	if ((code != 0 || !stays) &&
-	    oci_ask_state(create->words, runtime, &answer, NULL) != 0)
+	if ((code != 0 || !stays) && create_is_gone(create))
 		oci_record_remove(create->words, NULL);
 	return code;
 }
