@@ -48,6 +48,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 RUNC = shutil.which("runc")
 HOST_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 CGROUPS = "/sys/fs/cgroup"
+STATE = os.environ["STATE"]
 EMPTY = '(module (func (export "_start")))'
 has_kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
 goals, result = [], {}
@@ -86,7 +87,7 @@ def bundle(name, files, words, domain=False, host=False, cgroups=None,
 
 
 def runs(runtime, folder):
-    return [runtime, "--root", place(os.path.basename(runtime) + ".root"),
+    return [runtime, "--root", os.path.join(STATE, os.path.basename(runtime)),
             "run", "--bundle", folder, "bench"]
 
 
