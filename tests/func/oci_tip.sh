@@ -283,6 +283,8 @@ refused "brood run --in domain --until stdin --save nnnn" create --bundle told c
 ok $? "no such tip: how to make one is told"
 HOME=/nowhere refused "no tip nnnn" create --bundle told c1
 ok $? "nor is there a folder of them"
+HOME='' refused "in /root/.local/share/brood/images" create --bundle told c1
+ok $? "without a home they are root's"
 head -c 1048576 /dev/urandom >memory
 "$BUILD/tests/unit/write_images" "$store" machine words='{"kind":"machine"}' memory >out 2>err
 change told "c['annotations'] = {'brood.tip': 'machine'}"
