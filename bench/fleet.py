@@ -6,7 +6,9 @@ node --listen" runs, as packaging/ has it.
   runtime   "run" of a bundle, from the command's begin to its end: runc with
             an empty static program; brood-oci with the same, with an empty
             module in a process and in a domain; both with a program that
-            prints a line; CRuby where RUBY= names one, beside ruby in PATH
+            prints a line; CRuby where RUBY= names one, beside ruby in PATH:
+            with its script among the words, and with that on its input, where
+            ours goes on from a warm tip that waits for it
   engines   "podman run --rm" and "ctr run --rm" with the same: what a
             container costs there whatever is in it, and what ours adds
   many      COUNT containers at once of one module that waits for input: how
@@ -48,6 +50,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 RUNC = shutil.which("runc")
 HOST_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 CGROUPS = "/sys/fs/cgroup"
+STATE = os.environ["STATE"]
 EMPTY = '(module (func (export "_start")))'
 has_kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
 goals, result = [], {}
@@ -59,7 +62,8 @@ def place(name):
 
 # ---- bundles ---------------------------------------------------------------
 
-def bundle(name, files, words, domain=False, host=False, cgroups=None):
+def bundle(name, files, words, domain=False, host=False, cgroups=None,
+           tip=None):
     """Its folder; host: the machine's own programs are in it, read-only."""
     folder = place(name)
     os.makedirs(folder + "/rootfs")
@@ -72,6 +76,8 @@ def bundle(name, files, words, domain=False, host=False, cgroups=None):
     config["process"].pop("rlimits", None)
     if domain:
         config["annotations"] = dict([DOMAIN.split("=")])
+    if tip:
+        config["annotations"] = {"brood.tip": tip}
     if cgroups:
         config["linux"]["cgroupsPath"] = cgroups
     for path in HOST_FOLDERS if host else ():
@@ -83,7 +89,7 @@ def bundle(name, files, words, domain=False, host=False, cgroups=None):
 
 
 def runs(runtime, folder):
-    return [runtime, "--root", place(os.path.basename(runtime) + ".root"),
+    return [runtime, "--root", os.path.join(STATE, os.path.basename(runtime)),
             "run", "--bundle", folder, "bench"]
 
 
@@ -121,17 +127,63 @@ def ruby_commands():
         goals.append(unknown("CRuby in a container over native ruby in one",
                              "RUBY= and ruby are not both here"))
         return {}
-    words = ["--disable=gems", "-e", "puts 1"]
+    words = ["-e", "puts 1"]
     name = "/" + os.path.basename(ruby)
     commands = {
         "runc, native ruby": runs(RUNC, bundle(
-            "ruby-native", [], [native, *words], host=True)),
+            "ruby-native", [], [native, "--disable=gems", *words], host=True)),
         "ruby": runs(OCI, bundle("ruby", [ruby], [name, *words])),
     }
     if has_kvm:
         commands["ruby, domain"] = runs(OCI, bundle(
             "ruby-domain", [ruby], [name, *words], domain=True))
     return commands
+
+
+def with_input(name, command, text):
+    """The same by a shell, with this on its standard input."""
+    with open(place(name + ".in"), "w") as f:
+        f.write(text)
+    with open(place(name + ".sh"), "w") as f:
+        f.write(f"exec env BROOD_IMAGES={place('images')} "
+                f"{' '.join(command)} <{place(name + '.in')}\n")
+    return ["/bin/sh", place(name + ".sh")]
+
+
+def tip_commands():
+    """Both are told their script by their input."""
+    ruby, native = os.environ["RUBY"], shutil.which("ruby")
+    words = ["-e", "eval(STDIN.read)"]
+    if not has_kvm:
+        goals.append(unknown("CRuby from a tip over native ruby", "no KVM"))
+        return {}
+    run(BROOD, "run", "--in", "domain", "--until", "stdin", "--save", "ruby",
+        ruby, *words, env=dict(os.environ, BROOD_IMAGES=place("images")))
+    return {
+        "runc, native ruby": with_input("ruby-eval", runs(RUNC, bundle(
+            "ruby-eval", [], [native, "--disable=gems", *words], host=True)),
+            "puts 1"),
+        "ruby, tip": with_input("ruby-tip", runs(OCI, bundle(
+            "ruby-tip", [], ["ruby"], tip="ruby")), "puts 1"),
+    }
+
+
+def tell_ruby():
+    commands = ruby_commands()
+    if not commands:
+        return
+    compare("runtime: CRuby", commands, {
+        ("ruby", "runc, native ruby"):
+            ("runtime: CRuby over native ruby by runc", 1.0)})
+    commands = tip_commands()
+    for name, command in commands.items():
+        said = run(*command)
+        if not said.endswith("1\n"):
+            complain(f"{name}: {said[-200:]}")
+    if commands:
+        compare("runtime: CRuby, script on its input", commands, {
+            ("ruby, tip", "runc, native ruby"):
+                ("runtime: CRuby from a tip over native ruby by runc", 1.0)})
 
 
 def tell_runtime():
@@ -153,11 +205,7 @@ def tell_runtime():
         ("module", "runc, native"):
             ("runtime: an empty module over runc's empty program", 1.15)})
     domain_goal("runtime", got)
-    ruby = ruby_commands()
-    if ruby:
-        compare("runtime: CRuby", ruby, {
-            ("ruby", "runc, native ruby"):
-                ("runtime: CRuby over native ruby by runc", 1.0)})
+    tell_ruby()
 
 
 # ---- under engines -----------------------------------------------------------

@@ -8,9 +8,15 @@ if [ "$(id -u)" != 0 ] || ! command -v runc >/dev/null; then
 fi
 # shellcheck source=bench/kernels.sh
 . "$(dirname "$0")/kernels.sh"
-trap 'cut -d" " -f2 /proc/self/mounts | grep "^$folder/" | tac |
+# Engines have the state of containers in /run, which is in memory.
+for STATE in /run /dev/shm "$folder"; do
+	[ "$(stat --file-system --format %T "$STATE")" = tmpfs ] && break
+done
+STATE=$(mktemp -d "$STATE/brood-bench.XXXXXX") || exit 1
+export STATE
+trap 'cut -d" " -f2 /proc/self/mounts | grep "^$folder/\|^$STATE/" | tac |
 	xargs -r umount -l
-	rm -rf --one-file-system "$folder"' EXIT
+	rm -rf --one-file-system "$folder" "$STATE"' EXIT
 export BROOD_CACHE="$folder/code"
 # Engines hand variables on, and containers have none of these folders.
 unset XDG_RUNTIME_DIR

@@ -67,6 +67,12 @@ static const struct args_option run_options[] = {
 	  .offset = offsetof(struct run_options, ready),
 	  .help = "where the module's instance was kept for domains, and "
 		  "nothing is kept now; brood-oci has such folders" },
+	{ .name = "--given",
+	  .value = "FOLDER",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct run_options, given),
+	  .help = "with --from: where that tip is, believed and not looked "
+		  "through; brood-oci has such folders" },
 	{ .name = "--invoke",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -842,6 +848,9 @@ static int run_check_tip(const struct run_options *options)
 	if (!options->save != !options->until)
 		return cli_wrong("--until says up to where, --save under which "
 				 "name: one needs the other");
+	if (options->given && (!options->from || options->save))
+		return cli_wrong("--given is where --from finds a tip, and "
+				 "nothing is kept there");
 	if (!options->from && !options->save)
 		return 0;
 	if (options->in && strcmp(options->in, "process") == 0)

@@ -17,7 +17,7 @@ enum { RUN_VALUES = 64 };
 
 struct run_options {
 	const char *in, *from, *until, *save, *invoke, *init, *via, *cache,
-		*report, *image, *code, *kvm, *ready;
+		*report, *image, *code, *kvm, *ready, *given;
 	bool verbose, require_kvm, env_all;
 	struct args_list folders, read_only, environment, listen, start;
 	long fuel, timeout_ms, max_memory;

@@ -307,6 +307,15 @@ static int run_domain_tip(struct run_domain *in, const struct images *images)
 	return run_domain_end(in);
 }
 
+static int run_domain_images(const struct run *run, struct images *images,
+			     struct err *err)
+{
+	const char *given = run->options->given;
+
+	return given ? images_open_given(images, given, err)
+		     : images_open(images, NULL, false, err);
+}
+
 int run_from_tip(struct run *run)
 {
 	struct run_domain in = { .run = run };
@@ -314,7 +323,7 @@ int run_from_tip(struct run *run)
 	struct err err = { 0 };
 	int code;
 
-	if (images_open(&images, NULL, false, &err) < 0)
+	if (run_domain_images(run, &images, &err) < 0)
 		return run_fail(run, &err, CLI_SYSTEM);
 	code = run_domain_tip(&in, &images);
 	run_domain_close(&in);

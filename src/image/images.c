@@ -75,6 +75,26 @@ int images_open(struct images *images, const char *folder, bool make,
 	return rc < 0 ? rc : 0;
 }
 
+int images_open_given(struct images *images, const char *folder,
+		      struct err *err)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	int rc;
+
+	*images = IMAGES_NONE;
+	images->is_given = true;
+	images->folder = strdup(folder);
+	images->root = open(folder, flags);
+	images->tips = images->root < 0 ? -1
+					: openat(images->root, "tips",
+						 flags | O_NOFOLLOW);
+	if (images->folder && images->tips >= 0)
+		return 0;
+	rc = err_set(err, images->folder ? -errno : -ENOMEM, "open %s", folder);
+	images_close(images);
+	return rc;
+}
+
 static void images_made_path(const uint8_t id[STORE_ID_BYTES],
 			     char path[8 + STORE_HEX])
 {

@@ -20,11 +20,16 @@
 struct images {
 	char *folder;
 	int root, tips; /* tips: -1 while there is no such folder */
+	bool is_given;
 };
 /* folder NULL: BROOD_IMAGES, or $XDG_DATA_HOME/brood/images.  A folder that
  * is not there is made if "make", else -ENOENT. */
 int images_open(struct images *images, const char *folder, bool make,
 		struct err *err);
+/* One that another has looked through and gives: it is believed, whoever it
+ * belongs to and whatever its layers' sums would be, and only read. */
+int images_open_given(struct images *images, const char *folder,
+		      struct err *err);
 void images_close(struct images *images); /* also of IMAGES_NONE */
 #define IMAGES_NONE ((struct images){ .root = -1, .tips = -1 })
 #define auto_images __attribute__((cleanup(images_close)))

@@ -376,13 +376,16 @@ static int layer_open_file(const struct images *images, const char *hex,
 
 	*layer = LAYER_NONE;
 	memcpy(layer->hex, hex, sizeof(layer->hex));
-	layer->fd = store_object_open(images->root, hex, false, &st, why);
+	layer->fd =
+		images->is_given
+			? store_object_open_given(images->root, hex, &st, why)
+			: store_object_open(images->root, hex, false, &st, why);
 	if (layer->fd < 0) {
 		rc = layer->fd;
 		*why = *why ? *why : "there is none";
 		return rc;
 	}
-	rc = store_object_lease(layer->fd);
+	rc = store_object_lease_named(images->root, hex, layer->fd);
 	if (rc < 0) {
 		*why = "it is being removed";
 		return rc;
@@ -399,6 +402,12 @@ static int layer_open_file(const struct images *images, const char *hex,
 	return rc;
 }
 
+static bool layer_is_known(const struct images *images, const char *hex,
+			   const struct file_stamp *stamp)
+{
+	return images->is_given || store_seen(images->root, hex, stamp);
+}
+
 static int layer_open_hex(const struct images *images, const char *hex,
 			  bool again, struct layer *layer, struct err *err)
 {
@@ -406,7 +415,7 @@ static int layer_open_hex(const struct images *images, const char *hex,
 	struct file_stamp stamp;
 	int rc = layer_open_file(images, hex, layer, &stamp, &why);
 
-	if (rc >= 0 && (again || !store_seen(images->root, hex, &stamp))) {
+	if (rc >= 0 && (again || !layer_is_known(images, hex, &stamp))) {
 		rc = layer_check_data(layer, &why);
 		if (rc < 0)
 			why = "it cannot be read";

@@ -121,7 +121,9 @@ static int tip_load(const struct images *images, const char *name,
 	if (images->tips < 0)
 		return err_set(err, -ENOENT, "tip %s in %s", name,
 			       images->folder);
-	fd = store_object_open(images->tips, name, false, &st, &why);
+	fd = images->is_given
+		     ? store_object_open_given(images->tips, name, &st, &why)
+		     : store_object_open(images->tips, name, false, &st, &why);
 	if (fd < 0 && !why)
 		return err_set(err, -ENOENT, "tip %s in %s", name,
 			       images->folder);

@@ -30,7 +30,7 @@ void oci_code_close(struct oci_code *code)
 /* Of root one for all engines, whatever home they give us: but nobody else
  * reads it, for what is in images may be nobody's business.  Who is root only
  * in a name space of users cannot write there, and has a cache of his own. */
-static const char *code_place(void)
+const char *oci_code_place(void)
 {
 	static const char parent[] = "/var/cache/brood";
 	static const char place[] = "/var/cache/brood/oci";
@@ -98,7 +98,7 @@ static void code_make_ready(struct oci_code *code, struct vm *vm,
 static int code_make(struct oci_code *code, const struct oci_decision *decision,
 		     struct ground *ground, struct err *err)
 {
-	const struct cache_options cache = { .place = code_place() };
+	const struct cache_options cache = { .place = oci_code_place() };
 	const struct vm_options options = {
 		.cache = &cache,
 		.code = { .without_features =

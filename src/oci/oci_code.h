@@ -12,6 +12,8 @@ struct oci_code {
 	char *ready;	/* of a domain: oci_ready.h; NULL: it boots */
 	struct buf kvm; /* what KVM can do, of a domain; empty: not told */
 };
+/* Where the node's cache is, NULL: as everybody's. */
+const char *oci_code_place(void);
 /* Validates the module, and compiles it where its code is not known yet.  Of
  * a domain, whose KVM has to be there, the code is what that can run. */
 int oci_code_make(struct oci_code *code, const struct oci_decision *decision,

@@ -11,6 +11,7 @@
 #include "oci/oci_kind.h"
 #include "oci/oci_rewrite.h"
 #include "oci/oci_runtime.h"
+#include "oci/oci_tip.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct create {
 	struct oci_decision decision;
 	struct oci_app app;
 	struct oci_code code;
+	struct oci_tip tip;
 	struct oci_record record;
 	int lock; /* the ID's */
 };
@@ -32,6 +34,7 @@ static void create_close(struct create *create)
 	oci_decision_close(&create->decision);
 	oci_app_close(&create->app);
 	oci_code_close(&create->code);
+	oci_tip_close(&create->tip);
 	oci_record_fini(&create->record);
 	fd_close(&create->lock);
 }
@@ -58,6 +61,13 @@ static int create_rewrite_app(struct create *create,
 			       err);
 }
 
+/* What KVM can do. */
+static const struct buf *create_kvm(const struct create *create)
+{
+	return create->decision.kind == OCI_TIP ? &create->tip.kvm
+						: &create->code.kvm;
+}
+
 static int create_rewrite(struct create *create, struct err *err)
 {
 	auto_free char *starter = install_find("brood", err);
@@ -68,10 +78,12 @@ static int create_rewrite(struct create *create, struct err *err)
 		.module = create->decision.name,
 		.starter = starter,
 		.code = create->code.path,
-		.kvm = create->code.kvm.len ? kvm : NULL,
+		.kvm = create_kvm(create)->len ? kvm : NULL,
 		.ready = create->code.ready,
+		.tip = create->tip.folder,
+		.folders = &create->tip.folders,
 		.place = place,
-		.in_domain = create->decision.kind == OCI_DOMAIN,
+		.in_domain = oci_kind_is_domain(create->decision.kind),
 	};
 
 	if (!starter || !kvm)
@@ -114,8 +126,8 @@ static int create_publish(struct create *create, struct err *err)
 	for (int i = 0; rc == -EEXIST && i < 8; i++) {
 		err_clear(err);
 		rc = oci_record_publish(create->words, &create->record,
-					&create->bundle.text, &create->code.kvm,
-					&create->lock, err);
+					&create->bundle.text,
+					create_kvm(create), &create->lock, err);
 		if (rc == -EEXIST && create_clear(create, err) < 0)
 			return err ? err->code : -EPROTO;
 	}
@@ -175,6 +187,19 @@ static int create_run(const struct create *create, struct err *err)
 	return code;
 }
 
+/* A program of an application's has neither. */
+static int create_make(struct create *create, struct err *err)
+{
+	const struct oci_decision *decision = &create->decision;
+
+	if (decision->kind == OCI_TIP)
+		return oci_tip_make(&create->tip, &create->bundle,
+				    decision->name, err);
+	return decision->module < 0
+		       ? 0
+		       : oci_code_make(&create->code, decision, err);
+}
+
 static int create_ours(struct create *create, struct err *err)
 {
 	int rc = oci_words_check_id(create->words->id, err);
@@ -183,8 +208,8 @@ static int create_ours(struct create *create, struct err *err)
 		rc = err ? err->code : -ENOENT;
 	if (rc >= 0)
 		rc = create_obtain(create, err);
-	if (rc >= 0 && create->decision.module >= 0)
-		rc = oci_code_make(&create->code, &create->decision, err);
+	if (rc >= 0)
+		rc = create_make(create, err);
 	if (rc >= 0)
 		rc = create_rewrite(create, err);
 	if (rc >= 0)

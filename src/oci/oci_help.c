@@ -53,6 +53,13 @@ static const char *const help_more[] = {
 	"with the words behind the first one. Without the share it goes on "
 	"from the node's copy, or the container fails with one line. "
 	"BROOD_APPS names another folder of applications than the usual one.",
+	"With the annotation brood.tip the process is a warm tip of a domain "
+	"that the user who runs this has kept under that name (brood run "
+	"--save): it goes on from there, with the container's arguments behind "
+	"the first, variables and streams, whatever is in its root. Of "
+	"folders it has those that it was made with, by their names. The tip "
+	"is found by create; what is removed after that stays in the "
+	"container.",
 	"Options are the runtime's own: --root, --log, --log-format, "
 	"--systemd-cgroup, --debug before the command; --bundle, --pid-file, "
 	"--console-socket, --preserve-fds and all others behind it.",
@@ -125,7 +132,8 @@ void oci_help_man(struct buf *text)
 		"that makes the containers, in PATH or by its path; else runc "
 		"or crun in PATH\n.TP\n.B BROOD_CACHE\nwhere compiled code is "
 		"kept; else /var/cache/brood/oci for root, and "
-		"$XDG_CACHE_HOME/brood/code\n"
+		"$XDG_CACHE_HOME/brood/code\n.TP\n.B BROOD_IMAGES\nwhere "
+		"tips are looked for; else where brood run keeps them\n"
 		".SH FILES\n.TP\n.I ROOT.brood\nwhat is kept of each container, "
 		"beside the runtime's ROOT: the bundle that it was given, and "
 		"the one that was given\n"

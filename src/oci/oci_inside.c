@@ -191,6 +191,60 @@ int oci_inside_open(int root, const char *json,
 		       : fd;
 }
 
+/* ---- folders ----------------------------------------------------------------- */
+
+static bool inside_is_folder(int root, const char *path)
+{
+	auto_close int fd = inside_path(root, path);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The runtime makes folders for what it mounts. */
+static bool inside_is_above_mount(const char *json, const char *path)
+{
+	const char *list, *at;
+	size_t len;
+
+	list = json_get_value(json, "mounts", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; at; at = json_next(at, &len)) {
+		auto_free char *to = json_get_text(at, "destination");
+
+		if (to && inside_covered(to, path))
+			return true;
+	}
+	return false;
+}
+
+/* What is in a mount that is none of a folder's shows when it is there. */
+static bool inside_has_mounted(const char *source, const char *path)
+{
+	auto_close int fd = -1;
+
+	if (!source || source[0] != '/')
+		return true;
+	fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && (!*path || inside_is_folder(fd, path));
+}
+
+bool oci_inside_has_folder(int root, const char *json,
+			   const struct oci_process *process, const char *name)
+{
+	auto_free char *path =
+		name[0] == '/' ? strdup(name) : file_join(process->cwd, name);
+	auto_free char *source = NULL;
+	size_t covered;
+
+	if (!path || inside_mount(json, path, &source, &covered, NULL) < 0)
+		return false;
+	if (covered)
+		return inside_has_mounted(source, path + covered);
+	return inside_is_folder(root, path) ||
+	       inside_is_above_mount(json, path);
+}
+
 int oci_inside_is_module(int fd)
 {
 	char magic[4];

@@ -4,6 +4,7 @@
 #pragma once
 #include "base/err.h"
 #include "oci/oci_bundle.h"
+#include <stdbool.h>
 
 /* The regular file that the process would execute, opened for reading.  *name
  * is its absolute path inside (malloced).  -ENOENT: there is none; bind mounts
@@ -11,5 +12,9 @@
 int oci_inside_open(int root, const char *json,
 		    const struct oci_process *process, char **name,
 		    struct err *err);
+/* Will the process find a folder there, as far as that can be told before the
+ * runtime has mounted what the bundle names? */
+bool oci_inside_has_folder(int root, const char *json,
+			   const struct oci_process *process, const char *name);
 /* Does it begin as a module does, with "\0asm"? */
 int oci_inside_is_module(int fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/oci_kind.h"
 #include "base/fd.h"
+#include "image/images.h"
 #include "oci/oci_inside.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +107,27 @@ static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
 	return 0;
 }
 
+/* It is of a domain.  Others' word for a module contradicts it too: that is the
+ * image's own process, which does not run. */
+static int wish_read_tip(const char *tip, const char *isolation,
+			 struct oci_wish *wish, struct err *err)
+{
+	if (!tip)
+		return 0;
+	if ((wish->is_told && wish->kind != OCI_DOMAIN) ||
+	    kind_is(isolation, "process"))
+		return err_set(err, -EINVAL,
+			       "annotation brood.tip says a domain, another "
+			       "one does not");
+	if (!images_is_name(tip))
+		return err_set(err, -EINVAL,
+			       "annotation brood.tip: no name of a tip: "
+			       "letters, digits, \"._-\", at most 64");
+	wish->is_told = true;
+	wish->kind = OCI_TIP;
+	return 0;
+}
+
 /* Engines of pods hold a pod's name spaces by a container of their own.  It has
  * the annotations of the pod, which are not meant for it. */
 static bool wish_is_of_holder(const struct oci_bundle *bundle)
@@ -129,6 +151,7 @@ int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 		  struct err *err)
 {
 	auto_free char *kind = NULL, *isolation = NULL, *variant = NULL;
+	auto_free char *tip = NULL;
 
 	*wish = (struct oci_wish){ .kind = OCI_ORDINARY };
 	if (wish_is_of_holder(bundle)) {
@@ -138,13 +161,15 @@ int oci_wish_read(const struct oci_bundle *bundle, struct oci_wish *wish,
 	if (oci_annotation(bundle, "brood.kind", &kind, err) < 0 ||
 	    oci_annotation(bundle, "brood.app", &wish->app, err) < 0 ||
 	    oci_annotation(bundle, "brood.isolation", &isolation, err) < 0 ||
+	    oci_annotation(bundle, "brood.tip", &tip, err) < 0 ||
 	    oci_annotation(bundle, "module.wasm.image/variant", &variant, err) <
 		    0)
 		return -EPROTO;
 	if (wish_read_kind(kind, wish, err) < 0 ||
 	    wish_check_app(wish, err) < 0 ||
 	    wish_read_variant(variant, wish, err) < 0 ||
-	    wish_read_isolation(isolation, wish, err) < 0)
+	    wish_read_isolation(isolation, wish, err) < 0 ||
+	    wish_read_tip(tip, isolation, wish, err) < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -192,6 +217,11 @@ int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	}
 	if (rc < 0 || (wish.is_told && wish.kind == OCI_ORDINARY))
 		return rc;
+	if (wish.kind == OCI_TIP) {
+		decision->kind = OCI_TIP;
+		return oci_annotation(bundle, "brood.tip", &decision->name,
+				      err);
+	}
 	rc = kind_open(bundle, decision, &why);
 	if (rc < 0 && !wish.is_told && !wish.is_domain)
 		return 0; /* who runs it finds what is wrong with it */

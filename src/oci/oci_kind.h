@@ -6,6 +6,8 @@
  *	brood.app		NAME or NAME/ENTRY: an application of this
  *				node (oci_app.h), whatever the file is
  *	brood.isolation		process or domain, for a module
+ *	brood.tip		the name of a domain's warm tip, that the node
+ *				has; whatever the process is
  *	module.wasm.image/variant	compat: a module, as other runtimes are
  *				told; compat-smart: it may be one
  *
@@ -19,12 +21,18 @@
 #include "oci/oci_bundle.h"
 #include <stdbool.h>
 
-enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN, OCI_APP };
+enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN, OCI_TIP, OCI_APP };
+
+/* A virtual machine: it needs KVM. */
+static inline bool oci_kind_is_domain(enum oci_kind kind)
+{
+	return kind == OCI_DOMAIN || kind == OCI_TIP;
+}
 
 struct oci_decision {
 	enum oci_kind kind;
 	int module; /* opened for reading, -1: none */
-	char *name; /* its absolute path inside */
+	char *name; /* its absolute path inside; of a tip, its name */
 	char *app;  /* of OCI_APP: NAME or NAME/ENTRY, as it was told */
 	bool wants_domain, wants_process; /* of OCI_APP, as it was told */
 };

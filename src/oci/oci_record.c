@@ -193,14 +193,20 @@ static void record_text(const struct oci_record *record, struct buf *text)
 	buf_text(text, "\n");
 }
 
+/* Nobody looks into a draft: it is the folder that gets its name at once. */
 static int record_put(const char *draft, const char *name,
 		      const struct buf *text, mode_t mode, struct err *err)
 {
 	auto_free char *path = file_join(draft, name);
+	auto_close int fd = -1;
 
-	return path && !text->failed ? file_replace(path, buf_string(text),
-						    text->len, mode, err)
-				     : err_set(err, -ENOMEM, "write %s", draft);
+	if (!path || text->failed)
+		return err_set(err, -ENOMEM, "write %s", draft);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		  0600);
+	if (fd < 0 || fchmod(fd, mode) < 0)
+		return err_set(err, -errno, "write %s", path);
+	return fd_write_all(fd, text->data, text->len, err);
 }
 
 /* For any user of the container, as what KVM can do is. */

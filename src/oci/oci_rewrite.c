@@ -42,15 +42,16 @@ const char *oci_place(const char *config)
 
 /* ---- the process -------------------------------------------------------------- */
 
-enum { REWRITE_OPTIONS = 32 };
-enum { OWN_BROOD, OWN_CODE, OWN_KVM, OWN_READY, OWN_COUNT };
+enum { OWN_BROOD, OWN_CODE, OWN_KVM, OWN_READY, OWN_TIP, OWN_COUNT };
 static const char *const own_names[OWN_COUNT] = { "brood", "code", "kvm",
-						  "ready" };
+						  "ready", "tip" };
 
 void oci_starter_fini(struct oci_starter *starter)
 {
 	for (size_t i = 0; i < OWN_COUNT; i++)
 		free(starter->own[i]);
+	while (starter->folder_count)
+		free(starter->folder[--starter->folder_count]);
 }
 
 static void starter_add(struct oci_starter *starter, const char *word)
@@ -58,9 +59,81 @@ static void starter_add(struct oci_starter *starter, const char *word)
 	starter->word[starter->count++] = word;
 }
 
+static void starter_add_own(struct oci_starter *starter, const char *option,
+			    int own)
+{
+	starter_add(starter, option);
+	starter_add(starter, starter->own[own]);
+}
+
+static int starter_add_folder(struct oci_starter *starter, const char *name,
+			      struct err *err)
+{
+	char *word = file_format("%s::%s", name, name);
+
+	if (!word)
+		return err_set(err, -ENOMEM, "the starter's words");
+	if (starter->folder_count == OCI_FOLDERS_MOST || strstr(name, "::") ||
+	    !*name) {
+		free(word);
+		return err_set(err, -EINVAL,
+			       "the folder \"%.64s\" cannot be granted", name);
+	}
+	starter->folder[starter->folder_count++] = word;
+	starter_add(starter, "--dir");
+	starter_add(starter, word);
+	return 0;
+}
+
+/* A tip's program has what it had; a module the whole of the container. */
+static int starter_add_folders(struct oci_starter *starter,
+			       const struct oci_start *start, struct err *err)
+{
+	const char *at = start->folders ? start->folders->data : NULL;
+	const char *end = at ? at + start->folders->len : NULL;
+	int rc = 0;
+
+	if (!start->tip) {
+		starter_add(starter, "--dir");
+		starter_add(starter, "/::/");
+	}
+	for (; rc >= 0 && at < end; at += strlen(at) + 1)
+		rc = starter_add_folder(starter, at, err);
+	return rc;
+}
+
+static void starter_add_domain(struct oci_starter *starter,
+			       const struct oci_start *start)
+{
+	starter_add(starter, "--in");
+	starter_add(starter, "domain");
+	starter_add(starter, "--require-kvm");
+	if (start->kvm)
+		starter_add_own(starter, "--kvm", OWN_KVM);
+	if (start->ready)
+		starter_add_own(starter, "--ready", OWN_READY);
+}
+
+/* What it goes on from is no word in front of the arguments, which may begin
+ * as options do. */
+static void starter_add_program(struct oci_starter *starter,
+				const struct oci_start *start)
+{
+	if (!start->tip) {
+		starter_add(starter, start->module);
+		return;
+	}
+	starter_add_own(starter, "--given", OWN_TIP);
+	starter_add(starter, "--from");
+	starter_add(starter, start->module);
+	starter_add(starter, "--");
+}
+
 int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err)
 {
+	int rc;
+
 	*starter = (struct oci_starter){ .count = 0 };
 	for (size_t i = 0; i < OWN_COUNT; i++) {
 		starter->own[i] = file_join(start->place, own_names[i]);
@@ -70,30 +143,18 @@ int oci_starter_words(const struct oci_start *start,
 	starter_add(starter, starter->own[OWN_BROOD]);
 	starter_add(starter, "run");
 	starter_add(starter, "--env-all");
-	starter_add(starter, "--dir");
-	starter_add(starter, "/::/");
+	rc = starter_add_folders(starter, start, err);
+	if (rc < 0)
+		return rc;
 	starter_add(starter, "--cache");
 	starter_add(starter, "off");
-	if (start->code) {
-		starter_add(starter, "--code");
-		starter_add(starter, starter->own[OWN_CODE]);
-	}
-	if (start->in_domain) {
-		starter_add(starter, "--in");
-		starter_add(starter, "domain");
-		starter_add(starter, "--require-kvm");
-	}
-	if (start->in_domain && start->kvm) {
-		starter_add(starter, "--kvm");
-		starter_add(starter, starter->own[OWN_KVM]);
-	}
-	if (start->in_domain && start->ready) {
-		starter_add(starter, "--ready");
-		starter_add(starter, starter->own[OWN_READY]);
-	}
-	for (int i = 0; i < start->options && i < REWRITE_OPTIONS; i++)
+	if (start->code)
+		starter_add_own(starter, "--code", OWN_CODE);
+	if (start->in_domain)
+		starter_add_domain(starter, start);
+	for (int i = 0; i < start->options && i < OCI_OPTIONS_MOST; i++)
 		starter_add(starter, start->option[i]);
-	starter_add(starter, start->module);
+	starter_add_program(starter, start);
 	return 0;
 }
 
@@ -175,6 +236,7 @@ static int rewrite_mounts(struct buf *text, const struct oci_start *start,
 		[OWN_CODE] = start->code,
 		[OWN_KVM] = start->in_domain ? start->kvm : NULL,
 		[OWN_READY] = start->in_domain ? start->ready : NULL,
+		[OWN_TIP] = start->tip,
 	};
 	int rc = 0;
 

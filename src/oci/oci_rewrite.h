@@ -7,6 +7,8 @@
  *	PLACE/code	the module's compiled code, read-only
  *	PLACE/kvm	of a domain: what KVM can do on this machine
  *	PLACE/ready	of a domain: the module's instance, read-only
+ *	PLACE/tip	of a warm tip, which has no module and no code beside
+ *			it: all that it is made of, read-only
  *
  * PLACE is /dev/.brood where the bundle mounts a tmpfs on /dev, as engines
  * do, so that nothing is made in the root file system; else /.brood, for
@@ -16,22 +18,29 @@
 #include <stdbool.h>
 
 struct oci_start {
-	const char *module;  /* its path inside */
+	const char *module;  /* its path inside; of a tip, its name */
 	const char *starter; /* "brood", outside */
 	const char *code;    /* the object, outside; NULL: none */
 	const char *kvm;     /* what KVM can do, outside; NULL: it is tried */
 	const char *ready;   /* the instance, outside; NULL: it boots */
-	const char *place;   /* PLACE */
+	const char *tip;     /* the tip's folder, outside; NULL: it is none */
+	/* Of a tip: the folders that its program has, each name with a 0 behind
+	 * it. */
+	const struct buf *folders;
+	const char *place; /* PLACE */
 	bool in_domain;
 	const char *const *option; /* more words for the starter */
 	int options;
 };
 const char *oci_place(const char *config);
-/* The starter's words, the module's path the last of them. */
+/* The starter's words, up to where the program's arguments begin. */
+enum { OCI_FOLDERS_MOST = 64, OCI_OPTIONS_MOST = 32 };
 struct oci_starter {
-	const char *word[64];
+	const char *word[20 + OCI_OPTIONS_MOST + 2 * OCI_FOLDERS_MOST];
 	int count;
-	char *own[4];
+	char *own[5];
+	char *folder[OCI_FOLDERS_MOST];
+	int folder_count;
 };
 int oci_starter_words(const struct oci_start *start,
 		      struct oci_starter *starter, struct err *err);

@@ -66,6 +66,22 @@ static int store_link_fd(int root, int fd, const char *hex)
 	return linkat(fd, "", root, hex, AT_EMPTY_PATH) == 0 ? 0 : -errno;
 }
 
+/* Where the kernel copies nothing from one file system to the other, we do. */
+static ssize_t store_copy_part(int from, int to, off_t at, off_t len)
+{
+	char part[65536];
+	off_t in = at, out = at;
+	ssize_t done = copy_file_range(from, &in, to, &out, (size_t)len, 0);
+
+	if (done >= 0 || (errno != EXDEV && errno != EOPNOTSUPP &&
+			  errno != ENOSYS && errno != EINVAL))
+		return done;
+	if (len > (off_t)sizeof part)
+		len = sizeof part;
+	done = pread(from, part, (size_t)len, at);
+	return done > 0 ? pwrite(to, part, (size_t)done, at) : done;
+}
+
 /* What is data in it; holes stay holes. */
 static int store_copy(int from, int to, struct err *err)
 {
@@ -78,9 +94,7 @@ static int store_copy(int from, int to, struct err *err)
 		if (hole < 0)
 			break;
 		while (at < hole) {
-			off_t in = at, out = at;
-			ssize_t done = copy_file_range(from, &in, to, &out,
-						       (size_t)(hole - at), 0);
+			ssize_t done = store_copy_part(from, to, at, hole - at);
 
 			if (done <= 0)
 				return err_set(err, done ? -errno : -EIO,
@@ -130,6 +144,30 @@ int store_draft_link(int root, struct store_draft *draft, const char *hex,
 	if (rc == 0 && fsync(root) < 0 && errno != EINVAL)
 		return err_set(err, -errno, "sync the folder");
 	return rc;
+}
+
+static int store_bring_copy(int root, const char *hex, int fd, struct err *err)
+{
+	struct store_draft draft;
+	int rc = store_draft_open(root, &draft, err);
+
+	if (rc >= 0)
+		rc = store_copy(fd, draft.fd, err);
+	if (rc >= 0)
+		rc = store_draft_sync(&draft, err);
+	if (rc >= 0)
+		rc = store_draft_link(root, &draft, hex, err);
+	store_draft_close(root, &draft);
+	return rc == -EEXIST ? 0 : rc;
+}
+
+/* What cannot be linked - another file system, another's file - is copied. */
+int store_object_bring(int root, const char *hex, int fd, struct err *err)
+{
+	int rc = store_link_fd(root, fd, hex);
+
+	return rc == 0 || rc == -EEXIST ? 1
+					: store_bring_copy(root, hex, fd, err);
 }
 
 /* A link replaces nothing, so an unnamed file gets a hidden name first. */

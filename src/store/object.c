@@ -7,8 +7,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-int store_object_open(int root, const char *hex, bool system, struct stat *st,
-		      const char **why)
+int store_object_open_given(int root, const char *hex, struct stat *st,
+			    const char **why)
 {
 	auto_close int fd = openat(
 		root, hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -24,7 +24,17 @@ int store_object_open(int root, const char *hex, bool system, struct stat *st,
 		*why = "it is a link";
 	else if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
 		*why = "it is not a regular file";
-	else if (st->st_mode & (S_IWGRP | S_IWOTH))
+	return *why ? -EPERM : steal_fd(&fd);
+}
+
+int store_object_open(int root, const char *hex, bool system, struct stat *st,
+		      const char **why)
+{
+	auto_close int fd = store_object_open_given(root, hex, st, why);
+
+	if (fd < 0)
+		return fd;
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
 		*why = "others may write it";
 	else if (!store_trusts(st, system))
 		*why = "it belongs to another user";
@@ -51,6 +61,18 @@ static bool store_is_named(int root, const char *hex, const struct stat *ours)
 
 	return fstatat(root, hex, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       named.st_dev == ours->st_dev && named.st_ino == ours->st_ino;
+}
+
+int store_object_lease_named(int root, const char *hex, int fd)
+{
+	int rc = store_object_lease(fd);
+	struct stat st;
+
+	if (rc < 0)
+		return rc;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return store_is_named(root, hex, &st) ? 0 : -ENOENT;
 }
 
 /* A link, a socket, or what this user may not read, is in nobody's use; no

@@ -55,9 +55,17 @@ DIR *store_folder_list(int root, const char *name);
  * it cannot be trusted. */
 int store_object_open(int root, const char *hex, bool system, struct stat *st,
 		      const char **why);
+/* Whoever it belongs to: of a folder that was given to be believed. */
+int store_object_open_given(int root, const char *hex, struct stat *st,
+			    const char **why);
 /* Of an opened object, held until its descriptor, and all copies of that,
  * are closed.  -ENOENT: it was removed meanwhile. */
 int store_object_lease(int fd);
+/* The same, and it has the name still: another folder may have it too. */
+int store_object_lease_named(int root, const char *hex, int fd);
+/* The same object in another folder: linked (1) where that can be, else copied
+ * (0), holes and all.  One that has the name stays. */
+int store_object_bring(int root, const char *hex, int fd, struct err *err);
 /* Unless somebody has a lease: -EBUSY. */
 int store_object_remove(int root, const char *hex);
 

@@ -73,6 +73,12 @@ int wasi_state_save(const struct wasi *wasi, struct buf *out, struct err *err);
 int wasi_state_restore(struct wasi *wasi, const void *bytes, size_t len,
 		       struct err *err);
 
+/* The folders that such a guest was granted, in their order, each name with a 0
+ * behind it, at the end of names.  -EINVAL, and what: it was granted more than
+ * streams and folders. */
+int wasi_state_folders(const void *bytes, size_t len, struct buf *names,
+		       struct err *err);
+
 /* Bits of the standard streams 1 and 2 whose writes may be done a little
  * later: files and pipes that wait, and nobody looks on. */
 uint32_t wasi_can_wait(const struct wasi *wasi);

@@ -386,3 +386,42 @@ int wasi_state_restore(struct wasi *wasi, const void *bytes, size_t len,
 		wasi_restore_install(&restoring);
 	return r;
 }
+
+/* ---- what a guest has to be granted */
+
+static int wasi_folders_add(struct wasi_restore *state,
+			    const struct wasi_state_grant *was,
+			    struct buf *names, struct err *err)
+{
+	const char *text = wasi_restore_text(state, was->text_bytes);
+
+	if (!text || was->kind == WASI_NOT_GRANTED ||
+	    was->kind >= WASI_GRANT_KINDS)
+		return wasi_restore_bad("what was granted makes no sense", err);
+	if (was->kind == WASI_GRANT_STREAM)
+		return 0;
+	if (was->kind != WASI_GRANT_FOLDER)
+		return err_set(err, -EINVAL, "it was made with %s",
+			       was->kind == WASI_GRANT_IMAGE
+				       ? "an image of files"
+				       : "a socket");
+	buf_add(names, text, was->text_bytes);
+	buf_add(names, "", 1);
+	return 0;
+}
+
+int wasi_state_folders(const void *bytes, size_t len, struct buf *names,
+		       struct err *err)
+{
+	struct wasi_restore state = { 0 };
+	int r = wasi_restore_parts(&state, bytes, len, err);
+	struct wasi_state_grant was;
+
+	for (uint32_t i = 0; r >= 0 && i < state.head.grant_count; i++) {
+		memcpy(&was, state.grants + i * sizeof was, sizeof was);
+		r = wasi_folders_add(&state, &was, names, err);
+	}
+	return r < 0 || !names->failed
+		       ? r
+		       : err_set(err, -ENOMEM, "folders of a warm state");
+}

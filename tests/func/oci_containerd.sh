@@ -84,7 +84,16 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	[ $status = 0 ] && [ "$(cat out)" = "Hello, you!" ] &&
 		grep -q '"isolation":"kvm"' volume/report
 	ok $? "in a domain"
+	# What it says when it is warm is another word.
+	sed 's/(func (export "_start")/(func (export "warm") (i32.store8 (i32.const 64) (i32.const 74)))\n&/' \
+		hello.wat >greets.wat
+	timeout 60 "$BROOD" run --in domain --until warm --save greets greets.wat \
+		>out 2>err </dev/null
+	start --rm --annotation brood.tip=greets docker.io/library/seven:1 c1 first Tip
+	[ $status = 0 ] && [ "$(cat out)" = "Jello, Tip!" ] && [ -z "$(state_root)" ]
+	ok $? "from a warm tip"
 else
+	skip "from a warm tip" "no /dev/kvm"
 	skip "in a domain" "no /dev/kvm"
 fi
 start --detach docker.io/library/copy:1 c6

@@ -80,7 +80,18 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	[ $status = 0 ] && [ "$(cat out)" = "Hello, Domain!" ] &&
 		grep -q '"isolation":"kvm"' volume/report
 	ok $? "in a domain, with podman's own seccomp filter"
+	timeout 60 "$BROOD" run --in domain --until stdin --save copied \
+		copy.wasm >out 2>err </dev/null
+	timeout 60 podman "${podman[@]}" run --rm --interactive --user 1000:1000 \
+		--annotation brood.tip=copied localhost/hello:1 <random >out 2>err
+	status=$?
+	[ $status = 0 ] && cmp -s random out && nothing_left
+	ok $? "from a warm tip, whatever the image's process is"
+	pod run --rm --annotation brood.tip=none localhost/hello:1
+	[ $status = 126 ] || [ $status = 125 ] && grep -q 'no tip none' err
+	ok $? "one that is not there is told"
 else
+	skip "from a warm tip" "no /dev/kvm"
 	skip "in a domain" "no /dev/kvm"
 fi
 

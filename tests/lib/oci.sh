@@ -8,6 +8,8 @@ OCI=$BUILD/brood-oci
 root=$folder/oci-root
 export BROOD_CACHE=$folder/code BROOD_SYSTEM_CACHE=$folder/none
 unset BROOD_OCI_RUNTIME
+# Engines hand on a home, and none of these.
+unset BROOD_IMAGES XDG_DATA_HOME
 
 skip_all() { # WHY
 	echo "ok 1 - all # SKIP $1"

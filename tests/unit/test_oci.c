@@ -415,6 +415,42 @@ TEST(what_is_mounted_over_a_name_counts)
 	drop_place();
 }
 
+static bool has_folder(const char *json, const char *cwd, const char *name)
+{
+	struct oci_process process = { .cwd = (char *)cwd };
+	auto_free char *path = file_join(place, "root");
+	auto_close int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return oci_inside_has_folder(root, json, &process, name);
+}
+
+TEST(folders_are_found)
+{
+	auto_free char *json = NULL;
+
+	make_inside();
+	put("volume/in/other", magic, sizeof magic - 1);
+	json = file_format("{\"mounts\":[{\"destination\":\"/data\","
+			   "\"type\":\"bind\",\"source\":\"%s/volume\"},"
+			   "{\"destination\":\"/run/a/b\",\"type\":\"tmpfs\","
+			   "\"source\":\"tmpfs\"}]}",
+			   place);
+	CHECK(has_folder(json, "/", "/"));
+	CHECK(has_folder(json, "/", "/data"));
+	CHECK(has_folder(json, "/", "/data/in"));
+	CHECK(has_folder(json, "/data", "in"));
+	CHECK(has_folder(json, "/", "/run/a"));
+	CHECK(has_folder(json, "/", "/run/a/b/later"));
+	CHECK(has_folder("{}", "/", "/bin"));
+	CHECK(has_folder("{}", "/bin", "."));
+	CHECK(!has_folder(json, "/", "/data/none"));
+	CHECK(!has_folder(json, "/", "/data/in/other"));
+	CHECK(!has_folder("{}", "/", "/data"));
+	CHECK(!has_folder("{}", "/", "/run/a"));
+	CHECK(!has_folder("{}", "/", "/app.wasm"));
+	drop_place();
+}
+
 /* ---- kinds --------------------------------------------------------------------------- */
 
 #define MODULE	"/app.wasm"
@@ -445,6 +481,8 @@ static void decided(const char *program, const char *annotations, int kind,
 	if (!words)
 		CHECK_INT(decision.module >= 0,
 			  kind == OCI_MODULE || kind == OCI_DOMAIN);
+	if (!words && kind == OCI_TIP)
+		CHECK_TEXT(decision.name, "warm-1");
 	drop_place();
 }
 
@@ -492,6 +530,31 @@ TEST(kinds)
 		"\"brood.app\":\"python\","
 		"\"io.kubernetes.cri.container-type\":\"sandbox\"",
 		OCI_ORDINARY, NULL);
+}
+
+#define TIP "\"brood.tip\":\"warm-1\""
+
+TEST(tips_are_of_domains)
+{
+	decided(PROGRAM, TIP, OCI_TIP, NULL);
+	decided("", TIP, OCI_TIP, NULL);
+	decided(MODULE, TIP ",\"brood.kind\":\"domain\"", OCI_TIP, NULL);
+	decided("/none", TIP ",\"brood.isolation\":\"domain\"", OCI_TIP, NULL);
+	decided(PROGRAM,
+		TIP ",\"io.kubernetes.cri.container-type\":\"sandbox\"",
+		OCI_ORDINARY, NULL);
+	decided(MODULE, TIP ",\"brood.kind\":\"module\"", 0, "brood.tip says");
+	decided(MODULE, TIP ",\"brood.kind\":\"program\"", 0, "brood.tip says");
+	decided(MODULE, TIP ",\"brood.isolation\":\"process\"", 0,
+		"brood.tip says");
+	decided(MODULE, TIP ",\"module.wasm.image/variant\":\"compat\"", 0,
+		"brood.tip says");
+	decided(MODULE, TIP ",\"brood.app\":\"python\"", 0, "brood.tip says");
+	decided(MODULE, "\"brood.tip\":\"../x\"", 0, "no name of a tip");
+	decided(MODULE, "\"brood.tip\":\"\"", 0, "no name of a tip");
+	decided(MODULE, "\"brood.tip\":\"a/b\"", 0, "no name of a tip");
+	decided(MODULE, "\"brood.tip\":\"x\\u0000\"", 0, "is no text");
+	decided(MODULE, "\"brood.tip\":[]", 0, "is no text");
 }
 
 TEST(kinds_that_are_refused)
@@ -543,6 +606,16 @@ static void is_text(const char *json, const char *path, const char *wanted)
 		CHECK(!text);
 }
 
+static void check_words(const char *json, const char *const *words)
+{
+	char path[32];
+
+	for (int i = 0; !i || words[i - 1]; i++) {
+		snprintf(path, sizeof path, "process.args.%d", i);
+		is_text(json, path, words[i]);
+	}
+}
+
 static const char rewritten[] =
 	"{\"ociVersion\":\"1.0.2\",\"x\":{\"unknown\":[1, 2]},"
 	"\"root\":{\"path\":\"root\",\"readonly\":true},"
@@ -587,14 +660,10 @@ TEST(a_module_is_rewritten)
 	auto_bundle struct oci_bundle bundle;
 	auto_free char *source = NULL;
 	const char *json;
-	char path[32];
 
 	rewrite(&bundle, rewritten, "/cache/0123", false);
 	json = bundle.text.data;
-	for (int i = 0; i < COUNT(words); i++) {
-		snprintf(path, sizeof path, "process.args.%d", i);
-		is_text(json, path, words[i]);
-	}
+	check_words(json, words);
 	is_text(json, "root.path", bundle.root);
 	source = file_format("%s/./vol", bundle.path);
 	is_text(json, "mounts.1.source", source);
@@ -625,6 +694,57 @@ TEST(a_domain_gets_its_device)
 	CHECK_INT(json_get_number(json, "linux.resources.devices.0.minor", 0),
 		  232);
 	CHECK(strstr(json, "/dev/.brood/code") == NULL);
+}
+
+/* Arguments that look as options do are the program's. */
+TEST(a_tip_is_given)
+{
+	static const char *const words[] = { "/dev/.brood/brood",
+					     "run",
+					     "--env-all",
+					     "--dir",
+					     "/data::/data",
+					     "--dir",
+					     "near::near",
+					     "--cache",
+					     "off",
+					     "--in",
+					     "domain",
+					     "--require-kvm",
+					     "--kvm",
+					     "/dev/.brood/kvm",
+					     "--given",
+					     "/dev/.brood/tip",
+					     "--from",
+					     "warm",
+					     "--",
+					     "a \"",
+					     "--b",
+					     NULL };
+	auto_bundle struct oci_bundle bundle;
+	auto_buf struct buf folders = { 0 };
+	const struct oci_start start = { .module = "warm",
+					 .starter = "/usr/bin/brood",
+					 .kvm = "/kvm",
+					 .tip = "/cache/warm.0",
+					 .folders = &folders,
+					 .place = "/dev/.brood",
+					 .in_domain = true };
+	struct err err = { 0 };
+
+	buf_add(&folders, "/data\0near", sizeof "/data\0near");
+	make_place();
+	CHECK_INT(open_bundle(&bundle, rewritten, strlen(rewritten), &err), 0);
+	CHECK_INT(oci_rewrite(&bundle, &start, &err), 0);
+	check_words(bundle.text.data, words);
+	is_text(bundle.text.data, "mounts.4.destination", "/dev/.brood/tip");
+	is_text(bundle.text.data, "mounts.4.source", "/cache/warm.0");
+	is_text(bundle.text.data, "mounts.4.options.1", "ro");
+	is_text(bundle.text.data, "linux.devices.0.path", "/dev/kvm");
+	buf_add(&folders, "a::b", sizeof "a::b");
+	CHECK_INT(oci_rewrite(&bundle, &start, &err), -EINVAL);
+	CHECK(strstr(err.text, "a::b"));
+	drop_place();
 }
 
 TEST(a_device_is_there_once)

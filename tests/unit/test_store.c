@@ -203,7 +203,7 @@ static void link_and_replace(struct here *here)
 	CHECK_INT(draft_of(here, "one", &draft), 0);
 	CHECK_INT(store_draft_link(here->root, &draft, hex, NULL), 0);
 	CHECK(fstat(draft.fd, &st) == 0 && st.st_nlink == 1);
-	CHECK_INT(st.st_mode & 07777, 0444);
+	CHECK_INT(st.st_mode & 0222, 0);
 	store_draft_close(here->root, &draft);
 	check_text(here, hex, "one");
 	CHECK_INT(draft_of(here, "two", &draft), 0);
@@ -281,6 +281,68 @@ TEST(removed_when_nobody_uses_it)
 	CHECK(mknodat(here.root, hex, S_IFSOCK | 0400, 0) == 0);
 	CHECK_INT(store_object_remove(here.root, hex), 0);
 	CHECK_INT(entries(&here), 0);
+}
+
+static void check_brought(const struct here *from, const struct here *to,
+			  nlink_t links)
+{
+	auto_close int fd = -1, there = -1;
+	struct stat st;
+	const char *why;
+	char text[2];
+
+	put(from, hex, "x");
+	fd = store_object_open(from->root, hex, false, &st, &why);
+	CHECK(fd >= 0 && store_object_lease_named(from->root, hex, fd) == 0);
+	CHECK_INT(store_object_bring(to->root, hex, fd, NULL), links - 1);
+	/* It is there, and that is no error. */
+	CHECK_INT(store_object_bring(to->root, hex, fd, NULL), 1);
+	there = store_object_open(to->root, hex, false, &st, &why);
+	CHECK_INT(st.st_nlink, links);
+	CHECK_INT(st.st_mode & 0222, 0);
+	CHECK(there >= 0 && read(there, text, 2) == 1 && text[0] == 'x');
+	CHECK_INT(entries(to), 1);
+	CHECK_INT(unlinkat(from->root, hex, 0), 0);
+	/* Another folder has it still. */
+	CHECK_INT(store_object_lease_named(from->root, hex, fd), -ENOENT);
+	CHECK(is_there(to, hex));
+}
+
+TEST(brought_to_another_folder)
+{
+	auto_here struct here from = here_open(), to = here_open();
+
+	check_brought(&from, &to, 2);
+}
+
+TEST(copied_to_another_file_system)
+{
+	auto_here struct here from = here_open();
+	auto_here struct here to = { strdup("/dev/shm/brood-test-XXXXXX"), -1 };
+	struct stat here, there;
+
+	CHECK(mkdtemp(to.folder) != NULL);
+	to.root = store_folder_open(to.folder, false, NULL);
+	CHECK(fstat(from.root, &here) == 0 && fstat(to.root, &there) == 0);
+	check_brought(&from, &to, here.st_dev == there.st_dev ? 2 : 1);
+}
+
+TEST(given_by_whoever)
+{
+	auto_here struct here here = here_open();
+	auto_close int fd = -1;
+	struct stat st;
+	const char *why;
+
+	put(&here, hex, "x");
+	CHECK_INT(fchmodat(here.root, hex, 0666, 0), 0);
+	CHECK_INT(store_object_open(here.root, hex, false, &st, &why), -EPERM);
+	CHECK_TEXT(why, "others may write it");
+	fd = store_object_open_given(here.root, hex, &st, &why);
+	CHECK(fd >= 0 && !why);
+	unlinkat(here.root, hex, 0);
+	CHECK(symlinkat("/etc/passwd", here.root, hex) == 0);
+	CHECK_INT(store_object_open_given(here.root, hex, &st, &why), -EPERM);
 }
 
 /* Two removers and one who makes it anew: what is leased keeps its name. */

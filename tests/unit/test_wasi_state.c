@@ -494,6 +494,50 @@ TEST(the_folder_that_gives_the_rights_is_taken)
 	guest_end(&guest);
 }
 
+static int folders_of(const void *bytes, size_t len, struct buf *names)
+{
+	buf_clear(names);
+	last = (struct err){ 0 };
+	return wasi_state_folders(bytes, len, names, &last);
+}
+
+TEST(the_folders_that_it_needs_are_told)
+{
+	struct wasi_folder folders[2] = { { "/", "/", false },
+					  { "/", "here", true } };
+	struct wasi_options options = { .folders = folders,
+					.folder_count = 2,
+					.stdio = { -1, 1, -1 } };
+	auto_buf struct buf state = { 0 }, names = { 0 };
+	struct wasi *wasi;
+
+	CHECK_INT(wasi_open(&wasi, &options, NULL), 0);
+	CHECK_INT(wasi_state_save(wasi, &state, NULL), 0);
+	CHECK_INT(folders_of(state.data, state.len, &names), 0);
+	CHECK_INT(names.len, 7);
+	CHECK(names.len == 7 && memcmp(names.data, "/\0here", 7) == 0);
+	for (size_t len = 0; len < state.len; len++)
+		CHECK_INT(folders_of(state.data, len, &names), -EBADMSG);
+	wasi_close(wasi);
+}
+
+TEST(what_it_needs_beside_folders_is_told)
+{
+	int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct wasi_options options = { .sockets = &socket_fd,
+					.socket_count = 1,
+					.stdio = { -1, -1, -1 } };
+	auto_buf struct buf state = { 0 }, names = { 0 };
+	struct wasi *wasi;
+
+	CHECK_INT(wasi_open(&wasi, &options, NULL), 0);
+	CHECK_INT(wasi_state_save(wasi, &state, NULL), 0);
+	CHECK_INT(folders_of(state.data, state.len, &names), -EINVAL);
+	CHECK_TEXT(last.text, "it was made with a socket");
+	wasi_close(wasi);
+	close(socket_fd);
+}
+
 /* ---- bytes that are none ---------------------------------------------------- */
 
 static void small_state(struct guest *guest, struct buf *state)
@@ -543,7 +587,7 @@ TEST(cut_off_anywhere_it_is_none)
 TEST(with_any_byte_other_it_does_no_harm)
 {
 	struct granted granted = granted_as_usual();
-	auto_buf struct buf state = { 0 };
+	auto_buf struct buf state = { 0 }, names = { 0 };
 	struct guest guest;
 	int fds = open_fds(), refused = 0, taken = 0;
 
@@ -557,6 +601,9 @@ TEST(with_any_byte_other_it_does_no_harm)
 		CHECK_INT(restore_exact(&guest, other.data, other.len),
 			  -EBADMSG);
 		seal_state(other.data, other.len);
+		if (wasi_state_folders(other.data, other.len, &names, &last) <
+		    0)
+			CHECK(last.text[0] && !strchr(last.text, '\n'));
 		if (restore_exact(&guest, other.data, other.len) < 0) {
 			CHECK(last.text[0] && !strchr(last.text, '\n'));
 			refused++;
