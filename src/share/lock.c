@@ -6,6 +6,7 @@
  * alone looks at the share, so that a server sees as many waiters as there
  * are hosts. */
 #include "share/lock.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -153,6 +154,8 @@ void lock_watch_see(struct lock_watch *watch, uint64_t epoch,
 	} else {
 		watch->still_ns +=
 			passed < ttl / LOCK_LOOKS ? passed : ttl / LOCK_LOOKS;
+		if (watch->still_ns > ttl)
+			watch->still_ns = ttl;
 	}
 	watch->seen_ns = now;
 	watch->is_dead = watch->still_ns >= ttl;
@@ -275,6 +278,46 @@ static void lock_queue_leave(int *queue)
 	fd_close(queue);
 }
 
+/* ---- what a host has seen --------------------------------------------------- */
+
+/* A wait may be shorter than the TTL: then it could be repeated for ever, and
+ * none would follow a dead holder.  So what it saw stays in the queue's file,
+ * whose lock one waiter of the host has, and the next wait goes on from there.
+ * A file that is half written tells of a record that nobody has. */
+#define LOCK_SEEN "brood-watch 1 %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n"
+enum { LOCK_SEEN_LEN = 14 + 3 * 17 };
+
+static void lock_watch_keep(int queue, const struct lock_watch *watch)
+{
+	auto_buf struct buf text = { 0 };
+
+	if (queue < 0 || !watch->record.len)
+		return;
+	buf_format(&text, LOCK_SEEN, watch->epoch, watch->still_ns,
+		   watch->seen_ns);
+	buf_add(&text, watch->record.text, watch->record.len);
+	if (!text.failed && ftruncate(queue, 0) == 0 &&
+	    pwrite(queue, text.data, text.len, 0) != (ssize_t)text.len)
+		(void)!ftruncate(queue, 0);
+}
+
+static void lock_watch_recall(int queue, struct lock_watch *watch)
+{
+	char text[LOCK_SEEN_LEN + LOCK_RECORD_MOST + 1];
+	struct lock_watch seen = { 0 };
+	ssize_t n = queue < 0 ? 0 : pread(queue, text, sizeof text - 1, 0);
+
+	if (n <= LOCK_SEEN_LEN)
+		return;
+	text[n] = 0;
+	if (sscanf(text, "brood-watch 1 %16" SCNx64 " %16" SCNx64 " %16" SCNx64,
+		   &seen.epoch, &seen.still_ns, &seen.seen_ns) != 3)
+		return;
+	seen.record.len = (size_t)n - LOCK_SEEN_LEN;
+	memcpy(seen.record.text, text + LOCK_SEEN_LEN, seen.record.len);
+	*watch = seen;
+}
+
 /* ---- the lock ---------------------------------------------------------------- */
 
 int lock_folder(const struct share *share, struct err *err)
@@ -349,6 +392,7 @@ static int lock_poll(struct share_lock *lock, struct lock_wait *wait,
 	uint64_t most_us = (uint64_t)share->ttl_ms * 1000 / (2 * LOCK_LOOKS);
 	int rc;
 
+	lock_watch_recall(lock->queue, &watch);
 	lock_wait_start(wait, most_us < LOCK_POLL_MOST_US ? most_us
 							  : LOCK_POLL_MOST_US);
 	for (;;) {
@@ -356,8 +400,10 @@ static int lock_poll(struct share_lock *lock, struct lock_wait *wait,
 		if (rc != 0)
 			break;
 		lock->was_held |= watch.holder.held;
-		if ((rc = lock_wait_more(wait)) < 0)
+		if ((rc = lock_wait_more(wait)) < 0) {
+			lock_watch_keep(lock->queue, &watch);
 			return lock_gave_up(share, rc, &watch.holder, err);
+		}
 	}
 	if (rc < 0)
 		err_wrap(err, "lock share %s", share->path);

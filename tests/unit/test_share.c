@@ -716,6 +716,56 @@ TEST(a_dead_holder_is_followed)
 	killed_holder(SHARE_OFD, true);
 }
 
+/* No wait alone is as long as the TTL. */
+TEST(a_dead_holder_is_followed_by_short_waits)
+{
+	auto_here struct here here = here_with(SHARE_LEASE, 1000);
+	struct share_lock lock;
+	struct other other;
+	int rc = -EWOULDBLOCK, waits = 0;
+
+	here.share.local = here.folder;
+	other = other_holds(&here, releases_late);
+	kill(other.pid, SIGKILL);
+	CHECK_INT(wait_for(other.pid), -SIGKILL);
+	for (; rc == -EWOULDBLOCK && waits < 40; waits++)
+		rc = take(&here, 250, &lock, NULL);
+	CHECK_INT(rc, 0);
+	CHECK(waits > 2);
+	CHECK_INT(share_lock_release(&lock, NULL), 0);
+}
+
+/* What is kept of them is only what was seen. */
+TEST(short_waits_break_no_holder_that_beats)
+{
+	auto_here struct here here = here_with(SHARE_LEASE, 1000);
+	struct share_lock lock, second;
+	auto_free char *queue =
+		file_format("%s/share-%s.lock", here.folder, here.share.id);
+	int rc = -EWOULDBLOCK;
+	pid_t pid;
+
+	CHECK_INT(take(&here, 0, &lock, NULL), 0);
+	here.share.local = here.folder;
+	CHECK_INT(file_replace(queue, "brood-watch 1 x", 15, 0600, NULL), 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; rc == -EWOULDBLOCK && i < 16; i++)
+			rc = take(&here, 250, &second, NULL);
+		_exit(rc == -EWOULDBLOCK);
+	}
+	for (int status; waitpid(pid, &status, WNOHANG) == 0;) {
+		CHECK_INT(share_lock_beat(&lock, NULL), 0);
+		clock_sleep_ms(20);
+		if (lock.beat > 400)
+			break;
+	}
+	CHECK(lock.beat >= 3);
+	CHECK_INT(share_lock_check(&lock, NULL), 0);
+	CHECK_INT(share_lock_release(&lock, NULL), 0);
+}
+
 /* A holder that stirs is not broken, however long it needs. */
 TEST(a_holder_that_beats_stays)
 {
