@@ -3,6 +3,7 @@
  * is given in its place. */
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "launch/install.h"
 #include "oci/oci_app.h"
 #include "oci/oci_bundle.h"
@@ -187,6 +188,24 @@ static int create_run(const struct create *create, struct err *err)
 	return code;
 }
 
+/* For who keeps a node: a line for each container of ours, as it is given to
+ * the runtime. */
+static void create_tell(const struct create *create)
+{
+	static const char *const kinds[] = {
+		[OCI_ORDINARY] = "program", [OCI_MODULE] = "module",
+		[OCI_DOMAIN] = "domain",    [OCI_TIP] = "tip",
+		[OCI_APP] = "app",
+	};
+	const struct oci_record *record = &create->record;
+
+	log_event("oci.create",
+		  "\"id\":\"%s\",\"kind\":\"%s\",\"code\":%s,\"ready\":%s",
+		  create->words->id, kinds[create->decision.kind],
+		  record->has_code ? "true" : "false",
+		  record->has_ready || create->tip.folder ? "true" : "false");
+}
+
 /* A program of an application's has neither. */
 static int create_make(struct create *create, struct err *err)
 {
@@ -214,7 +233,10 @@ static int create_ours(struct create *create, struct err *err)
 		rc = create_rewrite(create, err);
 	if (rc >= 0)
 		rc = create_publish(create, err);
-	return rc < 0 ? rc : create_run(create, err);
+	if (rc < 0)
+		return rc;
+	create_tell(create);
+	return create_run(create, err);
 }
 
 /* What one of ours left behind that had its ID would be taken for its own. */

@@ -23,6 +23,10 @@ bundle hello /hello.wasm World
 oci run --bundle hello c1
 [ $status = 0 ] && [ "$(cat out)" = "Hello, World!" ] && [ ! -s err ] && nothing_left
 ok $? "run: a module's output, and nothing is left"
+BROOD_EVENTS=$folder/events oci run --bundle hello c1
+[ $status = 0 ] && [ "$(grep -c . events)" = "$(grep -c '"event":"' events)" ] &&
+	grep '"event":"oci.create"' events | grep -q '"id":"c1","kind":"module","code":true,"ready":false}$'
+ok $? "a line of JSON for it, where one is wished"
 [ "$(cd hello/rootfs && find . -type f | sort)" = "$(cd "$folder" && find . -maxdepth 1 -name '*.wasm' | sort)" ] &&
 	[ -z "$(ls -A hello/rootfs/dev)" ] && [ ! -e hello/rootfs/.brood ]
 ok $? "its root file system is as it was"
