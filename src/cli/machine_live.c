@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/maps.h"
+#include "cli/first.h"
 #include "cli/machine.h"
 #include "machine/half.h"
 #include "machine/virtiofsd.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { LIVE_AGENT_MS = 10000, LIVE_STOP_MS = 10000, LIVE_TIMEOUT = 124 };
 
@@ -23,6 +25,7 @@ static const struct args_option live_no_options[] = { { .name = NULL } };
 struct exec_words {
 	const char *store;
 	long timeout_ms;
+	bool env_all, cold, given;
 	struct args_list env;
 };
 static const struct args_option exec_options[] = {
@@ -36,6 +39,20 @@ static const struct args_option exec_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct exec_words, env),
 	  .help = "a variable for the command" },
+	{ .name = "--env-all",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct exec_words, env_all),
+	  .help = "all variables that are set here, but PATH, HOME, and what "
+		  "begins with XDG_ or BROOD_" },
+	{ .name = "--cold",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct exec_words, cold),
+	  .help = "of a tip: none that waits is taken, and QEMU is executed" },
+	{ .name = "--given",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct exec_words, given),
+	  .help = "what --store names is believed and not looked through; "
+		  "brood-oci has such folders" },
 	{ .name = "--store",
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
@@ -83,13 +100,18 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 
 /* One that was waiting has nobody whose death would end it: so it is marked as
  * one to be ended, for whoever comes by. */
-static int exec_begin(const struct images *images, const char *tip,
+static int exec_begin(const struct exec_words *words,
+		      const struct images *images, const char *tip,
 		      struct place *place, struct half *half, struct err *err)
 {
-	const struct machine_start start = { .tip = tip, .ends_with_us = true };
+	const struct machine_start start = { .tip = tip,
+					     .ends_with_us = true,
+					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
-	int rc = machine_unpark(images, &start, place, &report, err);
+	int rc = words->cold
+			 ? 0
+			 : machine_unpark(images, &start, place, &report, err);
 
 	if (rc < 0)
 		return rc;
@@ -100,6 +122,11 @@ static int exec_begin(const struct images *images, const char *tip,
 		      : half_begin(place, HALF_END, machine.pid, half, err);
 }
 
+static bool exec_has_tip(const struct images *images, const char *tip)
+{
+	return images->tips >= 0 && faccessat(images->tips, tip, F_OK, 0) == 0;
+}
+
 static int exec_in_new(const struct exec_words *words, const char *tip,
 		       const struct talk_exec *exec, int *status,
 		       struct err *err)
@@ -107,12 +134,16 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	auto_machine_place struct place place = { .lock = -1 };
 	struct images images;
 	struct half half = HALF_NONE;
-	int rc = images_open(&images, words->store, false, NULL);
+	bool is_missing;
+	int rc = words->given ? images_open_given(&images, words->store, NULL)
+			      : images_open(&images, words->store, false, NULL);
 
 	if (rc >= 0)
-		rc = exec_begin(&images, tip, &place, &half, err);
+		rc = exec_begin(words, &images, tip, &place, &half, err);
+	is_missing = rc == -ENOENT && !exec_has_tip(&images, tip);
 	images_close(&images);
-	if (rc == -ENOENT) {
+	if (is_missing) {
+		err_clear(err);
 		err_set(err, -EINVAL,
 			"no machine %.64s runs (\"brood machine ps\" lists "
 			"those that do), and no tip has that name",
@@ -127,11 +158,40 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	return rc;
 }
 
+/* Where our own things are found is no matter of the command's. */
+static bool exec_is_ours(const char *variable)
+{
+	static const char *const names[] = { "PATH=", "HOME=", "XDG_",
+					     "BROOD_" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strncmp(variable, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* The list alone is malloced. */
+static char **exec_environment(const struct exec_words *words)
+{
+	size_t count = 0, used = 0;
+	char **list;
+
+	while (environ[count])
+		count++;
+	list = calloc(count + (size_t)words->env.count + 1, sizeof(*list));
+	for (size_t i = 0; list && words->env_all && i < count; i++)
+		if (!exec_is_ours(environ[i]))
+			list[used++] = environ[i];
+	for (int i = 0; list && i < words->env.count; i++)
+		list[used++] = (char *)words->env.item[i];
+	return list;
+}
+
 int machine_exec_run(int argc, char **argv)
 {
 	struct exec_words words = { 0 };
 	auto_machine_place struct place place = { .lock = -1 };
-	char *environment[33] = { NULL };
+	auto_free char **environment = NULL;
 	struct talk_exec exec = { .out = 1, .errors = 2 };
 	struct err err = { 0 };
 	int count, code, rc, status = 0;
@@ -140,15 +200,18 @@ int machine_exec_run(int argc, char **argv)
 	if (cli_parse(&machine_exec_args, argc, argv, &words, &operands, &count,
 		      &code) < 0)
 		return code;
+	if (words.given && !words.store)
+		return cli_wrong("--given is of --store");
 	exec.argv = operands + 1;
 	if (strcmp(operands[1], "--") == 0)
 		exec.argv++;
 	if (!exec.argv[0])
 		return cli_wrong("no command to run in %s", operands[0]);
-	for (int i = 0; i < words.env.count; i++)
-		environment[i] = (char *)words.env.item[i];
-	exec.environment = environment;
+	exec.environment = environment = exec_environment(&words);
+	if (!environment)
+		return cli_wrong("no memory");
 	exec.timeout_ms = words.timeout_ms ? (int)words.timeout_ms : -1;
+	first_take_signals();
 	signal(SIGPIPE, SIG_IGN);
 	rc = place_find(operands[0], &place, &err);
 	if (rc >= 0)

@@ -19,22 +19,6 @@ static const char app_libraries[] = "LD_LIBRARY_PATH";
 
 /* ---- variables ------------------------------------------------------------------ */
 
-/* Is it a variable of the name that "variable", NAME=VALUE, has? */
-static bool app_is_named(const char *text, const char *variable)
-{
-	size_t len = strcspn(variable, "=");
-
-	return strncmp(text, variable, len) == 0 && text[len] == '=';
-}
-
-static bool app_is_set(const char *text, char *const *variable)
-{
-	for (; *variable; variable++)
-		if (app_is_named(text, *variable))
-			return true;
-	return false;
-}
-
 /* The last of them counts, as it does for runtimes. */
 static int app_read_libraries(const char *json, char **value, struct err *err)
 {
@@ -49,45 +33,12 @@ static int app_read_libraries(const char *json, char **value, struct err *err)
 		auto_free char *text = NULL;
 
 		rc = oci_text(at, "", &text, err);
-		if (!text || !app_is_named(text, app_libraries))
+		if (!text || !oci_is_variable(text, app_libraries))
 			continue;
 		free(*value);
 		*value = strdup(text + sizeof app_libraries);
 	}
 	return rc;
-}
-
-/* Others of these names go. */
-static int app_set_variables(struct buf *json, char *const *variable,
-			     struct err *err)
-{
-	auto_buf struct buf value = { 0 };
-	const char *list, *at;
-	struct json out;
-	size_t len;
-	int rc = 0;
-
-	if (!*variable)
-		return 0;
-	json_start(&out, &value);
-	json_list_open(&out, NULL);
-	list = json_get_value(buf_string(json), "process.env", &len);
-	at = list ? json_first(list, &len) : NULL;
-	for (; rc >= 0 && at; at = json_next(at, &len)) {
-		auto_free char *text = NULL;
-
-		rc = oci_text(at, "", &text, err);
-		if (text && !app_is_set(text, variable))
-			json_text(&out, NULL, text);
-	}
-	for (; *variable; variable++)
-		json_text(&out, NULL, *variable);
-	json_list_close(&out);
-	if (rc < 0)
-		return rc;
-	return value.failed
-		       ? err_set(err, -ENOMEM, "the environment")
-		       : oci_edit_set(json, "process", "env", value.data, err);
 }
 
 /* ---- mounts --------------------------------------------------------------------- */
@@ -333,7 +284,7 @@ int oci_app_rewrite(struct oci_bundle *bundle, const struct oci_app *app,
 		rc = plan_tell(&inside, &app->loaded.record, app->entry, root,
 			       libraries, &told, err);
 	if (rc >= 0)
-		rc = app_set_variables(&bundle->text, told.variable, err);
+		rc = oci_rewrite_variables(&bundle->text, told.variable, err);
 	if (rc >= 0)
 		rc = app->entry->kind == RECORD_PROGRAM
 			     ? app_program(bundle, app, &told, err)

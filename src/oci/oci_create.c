@@ -10,6 +10,7 @@
 #include "oci/oci_code.h"
 #include "oci/oci_commands.h"
 #include "oci/oci_kind.h"
+#include "oci/oci_machine.h"
 #include "oci/oci_rewrite.h"
 #include "oci/oci_runtime.h"
 #include "oci/oci_tip.h"
@@ -96,8 +97,13 @@ static int create_rewrite(struct create *create, struct err *err)
 	create->record.has_code = start.code;
 	create->record.has_kvm = start.kvm;
 	create->record.has_ready = start.ready;
-	return create->app.entry ? create_rewrite_app(create, &start, path, err)
-				 : oci_rewrite(&create->bundle, &start, err);
+	if (create->app.entry)
+		return create_rewrite_app(create, &start, path, err);
+	if (create->decision.kind == OCI_MACHINE) {
+		create->record.has_no_starter = true;
+		return oci_machine_rewrite(&create->bundle, &start, err);
+	}
+	return oci_rewrite(&create->bundle, &start, err);
 }
 
 /* An ID that is there, and whose container is not, was left by who was
@@ -195,7 +201,7 @@ static void create_tell(const struct create *create)
 	static const char *const kinds[] = {
 		[OCI_ORDINARY] = "program", [OCI_MODULE] = "module",
 		[OCI_DOMAIN] = "domain",    [OCI_TIP] = "tip",
-		[OCI_APP] = "app",
+		[OCI_APP] = "app",	    [OCI_MACHINE] = "machine",
 	};
 	const struct oci_record *record = &create->record;
 
@@ -211,6 +217,8 @@ static int create_make(struct create *create, struct err *err)
 {
 	const struct oci_decision *decision = &create->decision;
 
+	if (decision->kind == OCI_MACHINE)
+		return oci_tip_make_machine(&create->tip, decision->name, err);
 	if (decision->kind == OCI_TIP)
 		return oci_tip_make(&create->tip, &create->bundle,
 				    decision->name, err);

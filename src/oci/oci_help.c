@@ -34,7 +34,7 @@ static const char help_text[] =
 static const char *const help_more[] = {
 	"A bundle is a module's where the file that process.args begins with "
 	"has a module's first bytes, or where its annotations say so: "
-	"brood.kind is module, domain or program; brood.isolation is process "
+	"brood.kind is module, domain, machine or program; brood.isolation is process "
 	"or domain; module.wasm.image/variant is compat. In a domain the "
 	"module has a virtual machine of its own inside the container, and "
 	"needs KVM. A program is an ordinary container.",
@@ -59,7 +59,11 @@ static const char *const help_more[] = {
 	"the first, variables and streams, whatever is in its root. Of "
 	"folders it has those that it was made with, by their names. The tip "
 	"is found by create; what is removed after that stays in the "
-	"container.",
+	"container. With brood.kind machine it is one of a machine's (brood "
+	"machine save), and the container's words run in that as by brood "
+	"machine exec, by the node's QEMU.",
+	"BROOD_EVENTS names a file that gets a line of JSON for each of these "
+	"containers.",
 	"Options are the runtime's own: --root, --log, --log-format, "
 	"--systemd-cgroup, --debug before the command; --bundle, --pid-file, "
 	"--console-socket, --preserve-fds and all others behind it.",

@@ -40,12 +40,14 @@ static int wish_read_kind(const char *kind, struct oci_wish *wish,
 		wish->kind = OCI_MODULE;
 	else if (kind_is(kind, "domain"))
 		wish->kind = OCI_DOMAIN;
+	else if (kind_is(kind, "machine"))
+		wish->kind = OCI_MACHINE;
 	else if (kind_is(kind, "app"))
 		wish->kind = OCI_APP;
 	else if (!kind_is(kind, "program"))
 		return err_set(err, -EINVAL,
 			       "annotation brood.kind: none of module, domain, "
-			       "program and app");
+			       "machine, program and app");
 	return 0;
 }
 
@@ -107,14 +109,23 @@ static int wish_read_isolation(const char *isolation, struct oci_wish *wish,
 	return 0;
 }
 
-/* It is of a domain.  Others' word for a module contradicts it too: that is the
- * image's own process, which does not run. */
+/* It is of a domain, unless the kind is machine.  Others' word for a module
+ * contradicts it too: that is the image's own process, which does not run. */
 static int wish_read_tip(const char *tip, const char *isolation,
 			 struct oci_wish *wish, struct err *err)
 {
+	bool is_machine = wish->is_told && wish->kind == OCI_MACHINE;
+
 	if (!tip)
-		return 0;
-	if ((wish->is_told && wish->kind != OCI_DOMAIN) ||
+		return is_machine ? err_set(err, -EINVAL,
+					    "annotation brood.kind says a "
+					    "machine, and brood.tip names none")
+				  : 0;
+	if (is_machine && isolation)
+		return err_set(err, -EINVAL,
+			       "annotation brood.kind says a machine, "
+			       "brood.isolation is for a module");
+	if ((wish->is_told && wish->kind != OCI_DOMAIN && !is_machine) ||
 	    kind_is(isolation, "process"))
 		return err_set(err, -EINVAL,
 			       "annotation brood.tip says a domain, another "
@@ -124,7 +135,7 @@ static int wish_read_tip(const char *tip, const char *isolation,
 			       "annotation brood.tip: no name of a tip: "
 			       "letters, digits, \"._-\", at most 64");
 	wish->is_told = true;
-	wish->kind = OCI_TIP;
+	wish->kind = is_machine ? OCI_MACHINE : OCI_TIP;
 	return 0;
 }
 
@@ -217,8 +228,8 @@ int oci_decide(const struct oci_bundle *bundle, struct oci_decision *decision,
 	}
 	if (rc < 0 || (wish.is_told && wish.kind == OCI_ORDINARY))
 		return rc;
-	if (wish.kind == OCI_TIP) {
-		decision->kind = OCI_TIP;
+	if (wish.kind == OCI_TIP || wish.kind == OCI_MACHINE) {
+		decision->kind = wish.kind;
 		return oci_annotation(bundle, "brood.tip", &decision->name,
 				      err);
 	}

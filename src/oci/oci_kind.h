@@ -2,12 +2,13 @@
 /* What a bundle is: by the file that its process begins with, and by what its
  * annotations say.
  *
- *	brood.kind		module, domain, program or app
+ *	brood.kind		module, domain, machine, program or app
  *	brood.app		NAME or NAME/ENTRY: an application of this
  *				node (oci_app.h), whatever the file is
  *	brood.isolation		process or domain, for a module
  *	brood.tip		the name of a domain's warm tip, that the node
- *				has; whatever the process is
+ *				has, or with kind machine of a machine's;
+ *				whatever the process is
  *	module.wasm.image/variant	compat: a module, as other runtimes are
  *				told; compat-smart: it may be one
  *
@@ -21,7 +22,14 @@
 #include "oci/oci_bundle.h"
 #include <stdbool.h>
 
-enum oci_kind { OCI_ORDINARY, OCI_MODULE, OCI_DOMAIN, OCI_TIP, OCI_APP };
+enum oci_kind {
+	OCI_ORDINARY,
+	OCI_MODULE,
+	OCI_DOMAIN,
+	OCI_TIP,
+	OCI_APP,
+	OCI_MACHINE
+};
 
 /* A virtual machine: it needs KVM. */
 static inline bool oci_kind_is_domain(enum oci_kind kind)

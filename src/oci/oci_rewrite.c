@@ -201,6 +201,55 @@ int oci_rewrite_process(struct buf *json, const char *path,
 					  starter.count, err);
 }
 
+/* ---- variables ------------------------------------------------------------------ */
+
+bool oci_is_variable(const char *text, const char *variable)
+{
+	size_t len = strcspn(variable, "=");
+
+	return strncmp(text, variable, len) == 0 && text[len] == '=';
+}
+
+static bool rewrite_is_set(const char *text, char *const *variable)
+{
+	for (; *variable; variable++)
+		if (oci_is_variable(text, *variable))
+			return true;
+	return false;
+}
+
+int oci_rewrite_variables(struct buf *json, char *const *variable,
+			  struct err *err)
+{
+	auto_buf struct buf value = { 0 };
+	const char *list, *at;
+	struct json out;
+	size_t len;
+	int rc = 0;
+
+	if (!*variable)
+		return 0;
+	json_start(&out, &value);
+	json_list_open(&out, NULL);
+	list = json_get_value(buf_string(json), "process.env", &len);
+	at = list ? json_first(list, &len) : NULL;
+	for (; rc >= 0 && at; at = json_next(at, &len)) {
+		auto_free char *text = NULL;
+
+		rc = oci_text(at, "", &text, err);
+		if (text && !rewrite_is_set(text, variable))
+			json_text(&out, NULL, text);
+	}
+	for (; *variable; variable++)
+		json_text(&out, NULL, *variable);
+	json_list_close(&out);
+	if (rc < 0)
+		return rc;
+	return value.failed
+		       ? err_set(err, -ENOMEM, "the environment")
+		       : oci_edit_set(json, "process", "env", value.data, err);
+}
+
 /* ---- mounts and devices ---------------------------------------------------------- */
 
 int oci_rewrite_bind(struct buf *text, const char *source, const char *place,
@@ -302,9 +351,7 @@ static bool rewrite_has_kvm(const char *config)
 	return false;
 }
 
-/* Which user the process is does not matter: the device is for all in the
- * container. */
-static int rewrite_kvm(struct buf *text, struct err *err)
+int oci_rewrite_kvm(struct buf *text, struct err *err)
 {
 	int rc = 0;
 
@@ -352,6 +399,6 @@ int oci_rewrite(struct oci_bundle *bundle, const struct oci_start *start,
 	if (rc >= 0)
 		rc = rewrite_mounts(text, start, err);
 	if (rc >= 0 && start->in_domain)
-		rc = rewrite_kvm(text, err);
+		rc = oci_rewrite_kvm(text, err);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #include "oci/oci_tip.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/lock.h"
 #include "cache/cache.h"
 #include "domain/ground.h"
@@ -43,18 +44,20 @@ static const char *tip_store(void)
 					 : "/root/.local/share/brood/images";
 }
 
-static int tip_missing(const char *name, const char *folder, struct err *err)
+static int tip_missing(const char *name, const char *folder, bool is_domain,
+		       struct err *err)
 {
 	err_clear(err);
-	err_set(err, -EINVAL,
-		"no tip %s in %s; brood run --in domain --until stdin --save "
-		"%s FILE makes one",
-		name, folder, name);
+	err_set(err, -EINVAL, "no tip %s in %s; brood %s%s%s makes one", name,
+		folder,
+		is_domain ? "run --in domain --until stdin --save "
+			  : "machine save MACHINE --as ",
+		name, is_domain ? " FILE" : "");
 	return -ENOENT;
 }
 
 static int tip_open_store(struct images *images, const char *name,
-			  struct err *err)
+			  bool is_domain, struct err *err)
 {
 	auto_free char *folder = images_folder(tip_store(), err);
 	int rc;
@@ -62,7 +65,7 @@ static int tip_open_store(struct images *images, const char *name,
 	if (!folder)
 		return err ? err->code : -ENOMEM;
 	rc = images_open(images, folder, false, err);
-	return rc == -ENOENT ? tip_missing(name, folder, err) : rc;
+	return rc == -ENOENT ? tip_missing(name, folder, is_domain, err) : rc;
 }
 
 /* Of a domain, and of one that this build can begin. */
@@ -76,8 +79,9 @@ static int tip_check_kind(const struct images *images, const char *name,
 	int rc = tip_read(images, name, &tip, &ids, err);
 
 	if (rc < 0)
-		return rc == -ENOENT ? tip_missing(name, images->folder, err)
-				     : rc;
+		return rc == -ENOENT
+			       ? tip_missing(name, images->folder, true, err)
+			       : rc;
 	snapshot_shape(shape);
 	is_ours = memcmp(tip.shape, shape, LAYER_ID) == 0;
 	is_domain = is_ours ||
@@ -325,7 +329,7 @@ static int tip_make(struct oci_tip *tip, const struct oci_bundle *bundle,
 	auto_images struct images images = IMAGES_NONE;
 	struct program program;
 	struct ready ready;
-	int rc = tip_open_store(&images, name, err);
+	int rc = tip_open_store(&images, name, true, err);
 
 	if (rc >= 0)
 		rc = tip_check_kind(&images, name, err);
@@ -354,4 +358,43 @@ int oci_tip_make(struct oci_tip *tip, const struct oci_bundle *bundle,
 	rc = tip_make(tip, bundle, &ground, name, err);
 	ground_close(&ground);
 	return rc;
+}
+
+/* ---- a machine's ------------------------------------------------------------- */
+
+/* Its disks are files of the node's, by their paths there. */
+static int tip_check_machine(const struct tip *tip, struct err *err)
+{
+	const char *words = tip->words ? tip->words : "{}";
+	auto_free char *kind = NULL;
+	size_t len;
+	int rc = json_check(words, strlen(words), err);
+
+	if (rc < 0)
+		return err_wrap(err, "tip %s", tip->name);
+	kind = json_get_text(words, "kind");
+	if (kind && strcmp(kind, "domain") == 0)
+		return err_set(err, -EINVAL,
+			       "tip %s is a domain's, no machine's", tip->name);
+	if (json_get_value(words, "shape.disks.0", &len))
+		return err_set(err, -EINVAL,
+			       "tip %s has disks, which no container is given",
+			       tip->name);
+	return 0;
+}
+
+int oci_tip_make_machine(struct oci_tip *to, const char *name, struct err *err)
+{
+	auto_images struct images images = IMAGES_NONE;
+	auto_tip struct tip tip = TIP_EMPTY;
+	int rc = tip_open_store(&images, name, false, err);
+
+	*to = (struct oci_tip){ 0 };
+	if (rc >= 0)
+		rc = tip_open(&images, name, &tip, err);
+	if (rc == -ENOENT && images.folder)
+		rc = tip_missing(name, images.folder, false, err);
+	if (rc >= 0)
+		rc = tip_check_machine(&tip, err);
+	return rc < 0 ? rc : tip_keep(to, &images, &tip, err);
 }

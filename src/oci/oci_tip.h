@@ -28,4 +28,7 @@ struct oci_tip {
  * can go on from, with the reason. */
 int oci_tip_make(struct oci_tip *tip, const struct oci_bundle *bundle,
 		 const char *name, struct err *err);
+/* The same of a machine's; the folder is all. */
+int oci_tip_make_machine(struct oci_tip *tip, const char *name,
+			 struct err *err);
 void oci_tip_close(struct oci_tip *tip);

@@ -549,6 +549,15 @@ TEST(tips_are_of_domains)
 		"brood.tip says");
 	decided(MODULE, TIP ",\"module.wasm.image/variant\":\"compat\"", 0,
 		"brood.tip says");
+	decided(PROGRAM, TIP ",\"brood.kind\":\"machine\"", OCI_MACHINE, NULL);
+	decided(MODULE,
+		TIP ",\"brood.kind\":\"machine\","
+		    "\"brood.isolation\":\"process\"",
+		0, "brood.isolation is for a module");
+	decided(MODULE, "\"brood.kind\":\"machine\"", 0,
+		"brood.tip names none");
+	decided(MODULE, "\"brood.kind\":\"machine\",\"brood.app\":\"x\"", 0,
+		"brood.kind says another kind");
 	decided(MODULE, TIP ",\"brood.app\":\"python\"", 0, "brood.tip says");
 	decided(MODULE, "\"brood.tip\":\"../x\"", 0, "no name of a tip");
 	decided(MODULE, "\"brood.tip\":\"\"", 0, "no name of a tip");
@@ -566,7 +575,7 @@ TEST(kinds_that_are_refused)
 		"is no WebAssembly module");
 	decided(PROGRAM, "\"module.wasm.image/variant\":\"compat\"", 0,
 		"is no WebAssembly module");
-	decided(MODULE, "\"brood.kind\":\"machine\"", 0, "none of module");
+	decided(MODULE, "\"brood.kind\":\"machines\"", 0, "none of module");
 	decided(MODULE, "\"brood.kind\":\"\"", 0, "none of module");
 	decided(MODULE, "\"brood.kind\":7", 0, "is no text");
 	decided(MODULE, "\"brood.kind\":\"module\\u0000\"", 0, "is no text");
