@@ -24,6 +24,3 @@ bool oci_seems_there(const struct oci_words *words);
  * none of this ID. */
 int oci_ask_state(const struct oci_words *words, const char *runtime,
 		  struct buf *answer, struct err *err);
-/* By its name in the runtime's folder.  That is a guess, but asking the runtime
- * each time would take as long as what is asked for. */
-bool oci_seems_there(const struct oci_words *words);

@@ -155,15 +155,27 @@ static int tip_open_to_all(const struct images *images, struct err *err)
 		       : 0;
 }
 
-static bool tip_is_whole(const char *folder, const char *name,
-			 const uint8_t id[LAYER_ID])
+/* Of these nothing is to be learnt about the folder. */
+static bool tip_says_nothing(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM ||
+	       code == -EWOULDBLOCK || code == -EINTR;
+}
+
+/* 1: it is that tip, whole; 0: it is not there, or damaged. */
+static int tip_is_whole(const char *folder, const char *name,
+			const uint8_t id[LAYER_ID], struct err *err)
 {
 	auto_images struct images images = IMAGES_NONE;
 	auto_tip struct tip tip = TIP_EMPTY;
+	int rc = images_open(&images, folder, false, err);
 
-	return images_open(&images, folder, false, NULL) >= 0 &&
-	       tip_open(&images, name, &tip, NULL) >= 0 &&
-	       memcmp(tip.id, id, LAYER_ID) == 0;
+	if (rc >= 0)
+		rc = tip_open(&images, name, &tip, err);
+	if (tip_says_nothing(rc))
+		return rc;
+	err_clear(err);
+	return rc >= 0 && memcmp(tip.id, id, LAYER_ID) == 0;
 }
 
 static int tip_fill(const char *draft, const struct images *from,
@@ -178,7 +190,9 @@ static int tip_fill(const char *draft, const struct images *from,
 		rc = tip_bring(&to, from, tip, err);
 	if (rc >= 0)
 		rc = tip_open_to_all(&to, err);
-	if (rc >= 0 && !tip_is_whole(draft, tip->name, id))
+	if (rc >= 0)
+		rc = tip_is_whole(draft, tip->name, id, err);
+	if (rc == 0)
 		rc = err_set(err, -EBADMSG, "tip %s: its copy in %s is not it",
 			     tip->name, draft);
 	return rc;
@@ -237,8 +251,9 @@ static int tip_make_locked(const char *parent, const char *folder,
 
 	if (lock < 0)
 		return lock;
-	if (tip_is_whole(folder, tip->name, tip->id))
-		return 0;
+	rc = tip_is_whole(folder, tip->name, tip->id, err);
+	if (rc != 0)
+		return rc;
 	rc = tip_make_folder(folder, from, tip, err);
 	oci_kept_sweep(parent, tip_is_name, tip_remove_folder);
 	return rc;
@@ -275,7 +290,8 @@ static int tip_keep(struct oci_tip *to, const struct images *from,
 	folder = file_format("%s/%s.%s", parent, tip->name, hex);
 	if (!folder)
 		return err_set(err, -ENOMEM, "keep tip %s", tip->name);
-	if (!tip_is_whole(folder, tip->name, tip->id))
+	rc = tip_is_whole(folder, tip->name, tip->id, err);
+	if (rc == 0)
 		rc = tip_make_locked(parent, folder, from, tip, err);
 	if (rc < 0)
 		return rc;

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -283,15 +284,24 @@ static void lock_queue_leave(int *queue)
 /* A wait may be shorter than the TTL: then it could be repeated for ever, and
  * none would follow a dead holder.  So what it saw stays in the queue's file,
  * whose lock one waiter of the host has, and the next wait goes on from there.
- * A file that is half written tells of a record that nobody has. */
+ * A file that is half written tells of a record that nobody has; one that
+ * another user can have written tells nothing. */
 #define LOCK_SEEN "brood-watch 1 %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n"
 enum { LOCK_SEEN_LEN = 14 + 3 * 17 };
+
+static bool lock_watch_is_ours(int queue)
+{
+	struct stat st;
+
+	return queue >= 0 && fstat(queue, &st) == 0 && st.st_uid == geteuid() &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
 
 static void lock_watch_keep(int queue, const struct lock_watch *watch)
 {
 	auto_buf struct buf text = { 0 };
 
-	if (queue < 0 || !watch->record.len)
+	if (!lock_watch_is_ours(queue) || !watch->record.len)
 		return;
 	buf_format(&text, LOCK_SEEN, watch->epoch, watch->still_ns,
 		   watch->seen_ns);
@@ -305,7 +315,9 @@ static void lock_watch_recall(int queue, struct lock_watch *watch)
 {
 	char text[LOCK_SEEN_LEN + LOCK_RECORD_MOST + 1];
 	struct lock_watch seen = { 0 };
-	ssize_t n = queue < 0 ? 0 : pread(queue, text, sizeof text - 1, 0);
+	ssize_t n = lock_watch_is_ours(queue)
+			    ? pread(queue, text, sizeof text - 1, 0)
+			    : 0;
 
 	if (n <= LOCK_SEEN_LEN)
 		return;

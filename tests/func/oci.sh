@@ -411,9 +411,11 @@ change bad "c['root']['path'] = 'nothing'"
 hostile "root.path" "no root"
 change bad "c['mounts'] = {}"
 hostile "no list" "mounts that are no list"
+bad=''
 for id in .. ../x a/b .x 'a b'; do
-	refused "no ID" create --bundle bad "$id" || break
+	refused "no ID" create --bundle bad "$id" || { bad=$id; break; }
 done
+[ -z "$bad" ]
 ok $? "IDs that are no names"
 refused "is missing" create --bundle bad
 ok $? "no ID"

@@ -266,17 +266,21 @@ ok $? "a socket is nothing that a container can give"
 
 # ---- what is no tip -----------------------------------------------------------------------
 
+bad=0
 for wrong in "'brood.kind': 'module'" "'brood.kind': 'program'" "'brood.isolation': 'process'" \
 	"'brood.kind': 'domain', 'brood.isolation': 'process'" "'module.wasm.image/variant': 'compat'"; do
 	change told "c['annotations'] = {'brood.tip': 'teller', $wrong}"
-	refused "annotation brood." create --bundle told c1 || break
+	refused "annotation brood." create --bundle told c1 || bad=1
 done
+[ $bad = 0 ]
 ok $? "annotations that contradict it"
+bad=0
 for name in ../x a/b /etc/passwd .hidden -x '' 'a b' "$(printf 'n%.0s' $(seq 65))" \
 	"$(printf 'n%.0s' $(seq 10000))" "tip\\\\n" '%s'; do
 	change told "c['annotations'] = {'brood.tip': '''$name'''}"
-	refused "no name of a tip" create --bundle told c1 || break
+	refused "no name of a tip" create --bundle told c1 || bad=1
 done
+[ $bad = 0 ]
 ok $? "names that are none"
 change told "c['annotations'] = {'brood.tip': 'n' * 64}"
 refused "brood run --in domain --until stdin --save nnnn" create --bundle told c1

@@ -203,7 +203,7 @@ static void link_and_replace(struct here *here)
 	CHECK_INT(draft_of(here, "one", &draft), 0);
 	CHECK_INT(store_draft_link(here->root, &draft, hex, NULL), 0);
 	CHECK(fstat(draft.fd, &st) == 0 && st.st_nlink == 1);
-	CHECK_INT(st.st_mode & 0222, 0);
+	CHECK_INT(st.st_mode & 07777, 0444);
 	store_draft_close(here->root, &draft);
 	check_text(here, hex, "one");
 	CHECK_INT(draft_of(here, "two", &draft), 0);
