@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/oci_app.h"
+#include "appliance/beneath.h"
 #include "appliance/mount.h"
 #include "appliance/obtain.h"
 #include "base/clock.h"
@@ -201,15 +202,13 @@ static int app_kind(const struct oci_app *app, struct oci_decision *decision,
 static int app_open_module(const struct oci_app *app, const char *place,
 			   struct oci_decision *decision, struct err *err)
 {
-	auto_free char *path = file_join(app->loaded.root, app->entry->path);
-
 	decision->name = file_format("%s/app/%s", place, app->entry->path);
-	if (!path || !decision->name)
+	if (!decision->name)
 		return err_set(err, -ENOMEM, "open a module");
 	if (app->entry->kind == RECORD_PROGRAM)
 		return 0;
-	decision->module = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return decision->module < 0 ? err_set(err, -errno, "open %s", path) : 0;
+	decision->module = beneath_open(app->hold, app->entry->path, err);
+	return decision->module < 0 ? decision->module : 0;
 }
 
 static int app_left_ms(const struct oci_app *app, uint64_t began_ns)
