@@ -245,7 +245,7 @@ static void app_translate(const char *text, const char *folder,
 static int app_read_setting(struct oci_app *app, int dir, const char *name,
 			    const char *place, struct err *err)
 {
-	struct oci_file *file = &app->settings.item[app->settings.count];
+	struct oci_file *file;
 	auto_buf struct buf text = { 0 };
 	auto_close int fd = openat(
 		dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -259,6 +259,10 @@ static int app_read_setting(struct oci_app *app, int dir, const char *name,
 	rc = file_read_fd(fd, name, &text, APP_SETTINGS_MOST, err);
 	if (rc < 0)
 		return rc;
+	if (app->settings.count == APP_SETTINGS_FILES)
+		return err_set(err, -EINVAL, "%s has more than %d settings",
+			       app->context.name, APP_SETTINGS_FILES);
+	file = &app->settings.item[app->settings.count];
 	*file = (struct oci_file){ .name = strdup(name) };
 	app->settings.count++;
 	/* What is no text stays as it is. */
@@ -289,8 +293,7 @@ static int app_read_settings(struct oci_app *app, const char *place,
 		calloc(APP_SETTINGS_FILES, sizeof *app->settings.item);
 	if (!app->settings.item)
 		rc = err_set(err, -ENOMEM, "read the settings");
-	while (rc >= 0 && (entry = readdir(dir)) &&
-	       app->settings.count < APP_SETTINGS_FILES)
+	while (rc >= 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			rc = app_read_setting(app, dirfd(dir), entry->d_name,
 					      place, err);
