@@ -53,6 +53,8 @@ static int app_read_libraries(const char *json, char **value, struct err *err)
 			continue;
 		free(*value);
 		*value = strdup(text + sizeof app_libraries);
+		if (!*value)
+			rc = err_set(err, -ENOMEM, "the environment");
 	}
 	return rc;
 }
