@@ -514,7 +514,7 @@ chmod 755 plain/rootfs/dev/.brood/app/bin/busybox
 change plain "c['mounts'] = [m for m in c['mounts'] if m['type'] == 'proc']"
 ln -s "$folder/volume" plain/rootfs/.brood
 oci run --bundle plain p1
-[ ! -e ran ] && [ ! -e volume/app ] && left
+[ $status = 0 ] && [ ! -e ran ] && [ ! -e volume/app ] && left
 ok $? "a root file system that has our places already"
 
 # ---- without the share ---------------------------------------------------------------------------
