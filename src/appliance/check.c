@@ -206,11 +206,14 @@ int check_entry(const char *root, const struct record_entry *entry,
 
 	if (!path)
 		return err_set(err, -ENOMEM, "look at %s", entry->name);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (stat(path, &st) < 0)
 		return err_set(err, -errno, "open %s", path);
+	/* To open it may do things where it is a device. */
 	if (!kind->is_folder && !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s is no file", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(err, -errno, "open %s", path);
 	rc = kind->check(fd, path, &st, err);
 	if (rc >= 0 && thorough && kind->is_listed)
 		rc = check_libraries(root, entry, path, fd, &st, &waits, err);

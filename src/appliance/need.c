@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appliance/need.h"
+#include "appliance/beneath.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "tree/needed.h"
@@ -93,59 +94,114 @@ static int need_all(struct helper *helper, int fd, const struct need_task *task,
 
 /* ---- its folders --------------------------------------------------------------- */
 
-static bool need_has(const char *root, const char *path)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_IN_ROOT };
-	auto_close int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	auto_close int fd = -1;
+/* Where the host has links to them an appliance has those below usr alone. */
+static const char *const need_merged[] = { "lib", "lib64", "bin", "sbin" };
 
-	if (folder >= 0 && *path)
-		fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
-	return fd >= 0;
+static int need_merged_place(int root, const char *name, char **place)
+{
+	auto_free char *path = file_join("usr", name);
+
+	return path ? beneath_folder(root, path, place) : -ENOMEM;
 }
 
-static void need_add(const char *name, struct buf *answer)
+/* Where the payload has what /NAME will be. */
+static int need_place(int root, const char *name, char **place)
+{
+	int rc = beneath_folder(root, name, place);
+
+	for (size_t i = 0;
+	     rc < 0 && i < sizeof need_merged / sizeof *need_merged; i++)
+		if (strcmp(need_merged[i], name) == 0)
+			return need_merged_place(root, name, place);
+	return rc;
+}
+
+/* As a process sees it whose root has the payload's folders. */
+static bool need_is_file(int root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	auto_close int fd =
+		(int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool need_has(int root, const char *path)
+{
+	size_t len = *path == '/' ? strcspn(path + 1, "/") : 0;
+	auto_free char *name = strndup(path + 1, len);
+	auto_free char *place = NULL, *there = NULL;
+
+	if (!len || !name || need_place(root, name, &place) < 0)
+		return false;
+	there = file_format("%s%s", place, path + 1 + len);
+	return there && need_is_file(root, there);
+}
+
+static void need_add(const char *name, const char *place, struct buf *answer)
 {
 	buf_add(answer, name, strlen(name) + 1);
+	buf_add(answer, place, strlen(place) + 1);
 }
 
-/* Where the host has links to them an appliance has these alone. */
-static void need_list_merged(const char *root, struct buf *answer)
+static int need_list_merged(int root, struct buf *answer, struct err *err)
 {
-	static const char *const merged[] = { "usr/lib", "usr/lib64", "usr/bin",
-					      "usr/sbin" };
+	int rc = 0;
 
-	for (size_t i = 0; i < sizeof merged / sizeof *merged; i++)
-		if (need_has(root, merged[i]) &&
-		    !need_has(root, file_base(merged[i])))
-			need_add(merged[i], answer);
-}
+	for (size_t i = 0; i < sizeof need_merged / sizeof *need_merged; i++) {
+		auto_free char *own = NULL, *place = NULL;
 
-static int need_list(const char *root, struct buf *answer, struct err *err)
-{
-	DIR *folder = opendir(root);
-	struct dirent *entry;
-	struct stat st;
-	int count = 0;
-
-	if (!folder)
-		return err_set(err, -errno, "open %s", root);
-	while (count < NEED_FOLDERS && (entry = readdir(folder)))
-		if (entry->d_name[0] != '.' &&
-		    fstatat(dirfd(folder), entry->d_name, &st, 0) == 0 &&
-		    S_ISDIR(st.st_mode)) {
-			need_add(entry->d_name, answer);
-			count++;
-		}
-	closedir(folder);
-	need_list_merged(root, answer);
-	need_add("", answer);
+		rc = beneath_folder(root, need_merged[i], &own);
+		if (rc < 0 && rc != -ENOMEM)
+			rc = need_merged_place(root, need_merged[i], &place);
+		if (rc == -ENOMEM)
+			return err_set(err, rc, "list folders");
+		if (place)
+			need_add(need_merged[i], place, answer);
+	}
 	return 0;
 }
 
+static int need_list(int root, DIR *folder, struct buf *answer, struct err *err)
+{
+	struct dirent *entry;
+	int count = 0;
+
+	while (count < NEED_FOLDERS && (entry = readdir(folder))) {
+		auto_free char *place = NULL;
+		int rc = *entry->d_name == '.'
+				 ? -EINVAL
+				 : beneath_folder(root, entry->d_name, &place);
+
+		if (rc == -ENOMEM)
+			return err_set(err, rc, "list folders");
+		if (rc < 0)
+			continue;
+		need_add(entry->d_name, place, answer);
+		count++;
+	}
+	return need_list_merged(root, answer, err);
+}
+
+static int need_folders(int root, const char *path, struct buf *answer,
+			struct err *err)
+{
+	DIR *folder = opendir(path);
+	int rc = folder ? need_list(root, folder, answer, err)
+			: err_set(err, -errno, "open %s", path);
+
+	if (folder)
+		closedir(folder);
+	buf_add(answer, "", 1);
+	return rc;
+}
+
 /* Three answers: "y" or "n", the interpreter with its 0, the folders. */
-static int need_program(const struct need_task *task, int fd,
+static int need_program(const struct need_task *task, int root, int fd,
 			struct buf *answer, struct err *err)
 {
 	auto_buf struct buf interpreter = { 0 };
@@ -153,32 +209,29 @@ static int need_program(const struct need_task *task, int fd,
 			 ? 0
 			 : need_of_program(fd, task, &interpreter, err);
 	const char *path = buf_string(&interpreter);
-	auto_free char *merged = NULL;
 
 	if (rc < 0)
 		return rc;
-	merged = file_format("usr%s", path);
-	buf_text(answer,
-		 need_has(task->root, path) || (merged && *path &&
-						need_has(task->root, merged))
-			 ? "y"
-			 : "n");
+	buf_text(answer, need_has(root, path) ? "y" : "n");
 	buf_add(answer, path, strlen(path) + 1);
-	return need_list(task->root, answer, err);
+	return need_folders(root, task->root, answer, err);
 }
 
 static int need_work(struct helper *helper, void *context, struct buf *answer,
 		     struct err *err)
 {
 	const struct need_task *task = context;
-	auto_close int fd = -1;
+	auto_close int root = -1, fd = -1;
 
 	helper_tick(helper, "reading the program");
-	fd = open(task->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	root = beneath_root(task->root, err);
+	if (root < 0)
+		return root;
+	fd = beneath_open(root, task->entry->path, err);
 	if (fd < 0)
-		return err_set(err, -errno, "open %s", task->path);
+		return fd;
 	return task->entry->kind == RECORD_PROGRAM
-		       ? need_program(task, fd, answer, err)
+		       ? need_program(task, root, fd, answer, err)
 		       : need_all(helper, fd, task, err);
 }
 

@@ -10,9 +10,11 @@ struct need {
 	 * none, or the payload's own. */
 	char *interpreter;
 	bool has_it; /* the payload has it at that path */
-	/* The payload's folders, each with a 0 behind it, an empty one ends
-	 * them: a program's children look for what they need below /.  One
-	 * that is usr/NAME is NAME there, too, as systems have it. */
+	/* The payload's folders: two words for each, with a 0 behind them, an
+	 * empty one ends them: NAME, as which a program's children look for it
+	 * below /, and where it is in the payload, without links.  They are two
+	 * where the payload has a link, or usr/NAME alone, as systems have it.
+	 * What leads out of the payload is none of its folders. */
 	char *folders;
 };
 /* Of byte code nothing is needed, and all of it is read, so that it is in

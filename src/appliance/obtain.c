@@ -127,7 +127,9 @@ static int obtain_independent(const struct obtain *obtain, struct err *failed,
 		int rc = obtain_from(obtain, (enum independent_source)i, failed,
 				     reason, &why);
 
-		if (rc >= 0)
+		if (rc == -E2BIG && err)
+			*err = why;
+		if (rc == -E2BIG || rc >= 0)
 			return rc;
 		if (!first.code)
 			first = why;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/oci_app.h"
+#include "appliance/beneath.h"
 #include "appliance/mount.h"
 #include "appliance/obtain.h"
 #include "base/clock.h"
@@ -201,15 +202,13 @@ static int app_kind(const struct oci_app *app, struct oci_decision *decision,
 static int app_open_module(const struct oci_app *app, const char *place,
 			   struct oci_decision *decision, struct err *err)
 {
-	auto_free char *path = file_join(app->loaded.root, app->entry->path);
-
 	decision->name = file_format("%s/app/%s", place, app->entry->path);
-	if (!path || !decision->name)
+	if (!decision->name)
 		return err_set(err, -ENOMEM, "open a module");
 	if (app->entry->kind == RECORD_PROGRAM)
 		return 0;
-	decision->module = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return decision->module < 0 ? err_set(err, -errno, "open %s", path) : 0;
+	decision->module = beneath_open(app->hold, app->entry->path, err);
+	return decision->module < 0 ? decision->module : 0;
 }
 
 static int app_left_ms(const struct oci_app *app, uint64_t began_ns)
@@ -246,7 +245,7 @@ static void app_translate(const char *text, const char *folder,
 static int app_read_setting(struct oci_app *app, int dir, const char *name,
 			    const char *place, struct err *err)
 {
-	struct oci_file *file = &app->settings.item[app->settings.count];
+	struct oci_file *file;
 	auto_buf struct buf text = { 0 };
 	auto_close int fd = openat(
 		dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -260,6 +259,10 @@ static int app_read_setting(struct oci_app *app, int dir, const char *name,
 	rc = file_read_fd(fd, name, &text, APP_SETTINGS_MOST, err);
 	if (rc < 0)
 		return rc;
+	if (app->settings.count == APP_SETTINGS_FILES)
+		return err_set(err, -EINVAL, "%s has more than %d settings",
+			       app->context.name, APP_SETTINGS_FILES);
+	file = &app->settings.item[app->settings.count];
 	*file = (struct oci_file){ .name = strdup(name) };
 	app->settings.count++;
 	/* What is no text stays as it is. */
@@ -290,8 +293,7 @@ static int app_read_settings(struct oci_app *app, const char *place,
 		calloc(APP_SETTINGS_FILES, sizeof *app->settings.item);
 	if (!app->settings.item)
 		rc = err_set(err, -ENOMEM, "read the settings");
-	while (rc >= 0 && (entry = readdir(dir)) &&
-	       app->settings.count < APP_SETTINGS_FILES)
+	while (rc >= 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			rc = app_read_setting(app, dirfd(dir), entry->d_name,
 					      place, err);

@@ -16,9 +16,12 @@
  *
  *  1. Nothing of the bundle but that name is believed, and that only names
  *     what the context has: a wrong one changes no state of the node.
- *  2. The payload stays mounted at its place until the runtime is done with
- *     "create", for its folder is held open; from then on the container has a
- *     mount of its own, and who takes the node's away takes nothing from it. */
+ *  2. Who takes away what is not used leaves the payload at its place until the
+ *     runtime is done with "create", for its folder is held open; from then on
+ *     the container has a mount of its own, and who takes the node's away takes
+ *     nothing from it.  A start that finds the payload's file changed mounts it
+ *     anew (appliance/site.h): a container that is made meanwhile has the one,
+ *     the other, or an empty folder, in which its program is not found. */
 #pragma once
 #include "appliance/context.h"
 #include "appliance/load.h"

@@ -37,6 +37,8 @@ static int app_read_libraries(const char *json, char **value, struct err *err)
 			continue;
 		free(*value);
 		*value = strdup(text + sizeof app_libraries);
+		if (!*value)
+			rc = err_set(err, -ENOMEM, "the environment");
 	}
 	return rc;
 }
@@ -168,10 +170,10 @@ static bool app_is_kept(const char *name)
 }
 
 static int app_show_one(struct oci_bundle *bundle, const struct oci_app *app,
-			int root, const char *path, struct err *err)
+			int root, const char *name, const char *place,
+			struct err *err)
 {
-	const char *name = file_base(path);
-	auto_free char *source = file_join(app->loaded.root, path);
+	auto_free char *source = file_join(app->loaded.root, place);
 
 	if (!source)
 		return err_set(err, -ENOMEM, "mount %s", name);
@@ -184,13 +186,15 @@ static int app_show_one(struct oci_bundle *bundle, const struct oci_app *app,
 static int app_show(struct oci_bundle *bundle, const struct oci_app *app,
 		    int root, struct err *err)
 {
-	const char *path = app->need.folders;
+	const char *name = app->need.folders, *place;
 	int rc = 0;
 
 	if (app_has_system(bundle, root))
 		return 0;
-	for (; rc >= 0 && path && *path; path += strlen(path) + 1)
-		rc = app_show_one(bundle, app, root, path, err);
+	for (; rc >= 0 && name && *name; name = place + strlen(place) + 1) {
+		place = name + strlen(name) + 1;
+		rc = app_show_one(bundle, app, root, name, place, err);
+	}
 	return rc;
 }
 

@@ -317,6 +317,91 @@ oci run --bundle plain p1
 ok $? "and one that has it itself"
 app uninstall whole
 
+# ---- links of a payload that lead out of it ----------------------------------------------
+
+# "brood app" makes and installs no such payload: links are written into another
+# one, in the place of words as long, which is mounted where one is verified.
+link() { # PATH TARGET
+	ln -s "$(padded "QQ$1" Q | tr / Q)" "links/$1"
+	padded "QQ$1" Q | tr / Q >>words.sed
+	case $2 in
+	/*) printf ' %s%s\n' "$(padded "" / | cut -c"$((${#2} + 1))"-)" "$2" ;;
+	*) printf ' %s\n' "$(padded "$2" /)" ;;
+	esac >>words.sed
+}
+padded() { # TEXT CHARACTER: sixty of them
+	printf '%s%s' "$1" "$(printf "$2%.0s" $(seq $((60 - ${#1}))))"
+}
+linked() { # NAME WORD...: of the folder "links", which is what is mounted then
+	app pack whole --name "$@" --as "$1.app" && install "$1.app"
+	rm -f "$1.app" bad.app
+	app pack links --name bad --entry x=bin/busybox --as bad.app
+	[ $status = 0 ] || { cat err; exit 1; }
+	python3 - <<'END' || exit 1
+with open("words.sed") as f, open("bad.app", "r+b") as image:
+    data = image.read()
+    for line in f:
+        word, target = (text.encode() for text in line.split())
+        data = data.replace(word, target)
+    image.seek(0)
+    image.write(data)
+END
+	place=$(grep " $BROOD_APPS/.mounts/[0-9a-f]*-share erofs " /proc/mounts | tail -1 | cut -d' ' -f2)
+	umount "$place" && mount -t erofs -o loop,ro bad.app "$place" || exit 1
+}
+mkdir -p whole/bin links/bin links/usr/lib
+cp "$(command -v busybox)" whole/bin/busybox
+cp script/bin/run whole/bin/run
+cp hello.wasm whole/bin/wasm
+cp whole/bin/* links/bin
+echo lib >links/usr/lib/word
+ln -s usr/lib links/lib
+link all /
+link etc /etc
+link up ../../../../..
+link own "$folder"
+linked within --entry sh=bin/busybox --argument sh
+bundle_of plain within -c 'echo /*; cat /lib/word'
+oci run --bundle plain p1
+[ $status = 0 ] && [ "$(cat out)" = "/bin /dev /lib /proc /sys /usr
+lib" ] && left
+ok $? "folders that are links: within the payload, and none of the host's"
+app uninstall within
+rm -r links/usr links/lib
+link usr /usr
+link lib64 /usr/lib64
+linked usr --entry sh=bin/busybox --argument sh
+bundle_of plain usr -c 'echo /*'
+oci run --bundle plain p1
+[ $status = 0 ] && [ "$(cat out)" = "/bin /dev /proc /sys" ]
+ok $? "nor the host's /usr by a link of that name"
+app uninstall usr
+for kind in program wasm; do
+	file=wasm
+	[ $kind = wasm ] || file=run
+	rm links/bin/$file
+	link bin/$file "$folder/target"
+	linked "out-$kind" --entry out=bin/$file --kind $kind
+	rm -f target
+	cp whole/bin/$file target
+	bundle_of plain "out-$kind"
+	refused "bin/$file leads out of its payload"
+	ok $? "an entry ($kind) that is a link to a file of the host's"
+	rm -f target opened
+	mkfifo target
+	(echo >target && touch opened) 2>/dev/null &
+	writer=$!
+	refused "bin/$file is no file"
+	status=$?
+	sleep 0.2
+	[ $status = 0 ] && [ ! -e opened ]
+	ok $? "or to what is no file: it is not even opened"
+	kill $writer
+	wait $writer
+	app uninstall "out-$kind"
+	umount "$place" 2>/dev/null
+done
+
 # ---- modules, domains, machines ------------------------------------------------------------
 
 mkdir -p modules/images
@@ -429,7 +514,7 @@ chmod 755 plain/rootfs/dev/.brood/app/bin/busybox
 change plain "c['mounts'] = [m for m in c['mounts'] if m['type'] == 'proc']"
 ln -s "$folder/volume" plain/rootfs/.brood
 oci run --bundle plain p1
-[ ! -e ran ] && [ ! -e volume/app ] && left
+[ $status = 0 ] && [ ! -e ran ] && [ ! -e volume/app ] && left
 ok $? "a root file system that has our places already"
 
 # ---- without the share ---------------------------------------------------------------------------
