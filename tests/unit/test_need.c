@@ -217,8 +217,6 @@ TEST(what_is_not_there)
 	      0);
 	CHECK(strstr(err.text, "tool: No such file") != NULL);
 	err_clear(&err);
-	CHECK_INT(need_read(&context, apps_in("root"), &entry, 0, &need, &err),
-		  -ETIME);
 	need_fini(&need);
 	apps_end();
 }
