@@ -440,20 +440,7 @@ ok $? "what the runtime refuses leaves nothing"
 
 # ---- killed ---------------------------------------------------------------------------
 
-# A runtime that keeps a folder, so that each step can be killed.
-cat >fake <<'END'
-#!/bin/sh
-[ "$1" = --root ] && root=$2 && shift 2
-[ "$1" = --log ] && shift 2
-command=$1
-for id; do :; done
-case $command in
-create) mkdir -p "$root" && mkdir "$root/$id" ;;
-state) [ -d "$root/$id" ] && echo '{"pid":0,"bundle":"x"}' ;;
-delete) rmdir "$root/$id" 2>/dev/null || [ "$2" = --force ] ;;
-esac
-END
-chmod +x fake
+fake_runtime
 killed() { # WHAT WORD...: at each step that changes something
 	local what=$1 n=0 bad=0
 	shift

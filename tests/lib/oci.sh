@@ -132,6 +132,24 @@ stopped() { # ID: waits until it is
 	return 1
 }
 
+# A runtime that keeps a folder for each container, and no more: so each step of
+# ours can be killed.
+fake_runtime() { # as $folder/fake
+	echo '#!/bin/sh' >"$folder/fake"
+	cat >>"$folder/fake" <<'END'
+[ "$1" = --root ] && root=$2 && shift 2
+[ "$1" = --log ] && shift 2
+command=$1
+for id; do :; done
+case $command in
+create) mkdir -p "$root" && mkdir "$root/$id" ;;
+state) [ -d "$root/$id" ] && echo '{"pid":0,"bundle":"x"}' ;;
+delete) rmdir "$root/$id" 2>/dev/null || [ "$2" = --force ] ;;
+esac
+END
+	chmod +x "$folder/fake"
+}
+
 end_containers() {
 	local id
 	for id in "$root"/* "$root.brood"/*; do
