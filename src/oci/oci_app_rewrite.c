@@ -104,25 +104,12 @@ static int app_mounts(struct buf *text, const struct oci_app *app,
 
 /* ---- what the container has itself -------------------------------------------------- */
 
-/* Is something of the bundle's mounted at that folder of the root's, of so
- * many bytes, or below it? */
-static bool app_is_mounted_below(const char *json, const char *folder,
-				 size_t count)
+/* The folder of that name in the root, or one below it. */
+static bool app_is_mounted_below(const char *json, const char *name, size_t len)
 {
-	const char *list, *at;
-	size_t len;
+	auto_free char *path = file_format("/%.*s", (int)len, name);
 
-	list = json_get_value(json, "mounts", &len);
-	at = list ? json_first(list, &len) : NULL;
-	for (; at; at = json_next(at, &len)) {
-		auto_free char *text = json_get_text(at, "destination");
-		const char *to = text ? text + strspn(text, "/") : "";
-
-		if (strncmp(to, folder, count) == 0 &&
-		    (!to[count] || to[count] == '/'))
-			return true;
-	}
-	return false;
+	return !path || oci_inside_is_above_mount(json, path);
 }
 
 /* One that is empty was made for a mount. */

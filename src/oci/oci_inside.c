@@ -201,8 +201,7 @@ static bool inside_is_folder(int root, const char *path)
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* The runtime makes folders for what it mounts. */
-static bool inside_is_above_mount(const char *json, const char *path)
+bool oci_inside_is_above_mount(const char *json, const char *path)
 {
 	const char *list, *at;
 	size_t len;
@@ -242,7 +241,7 @@ bool oci_inside_has_folder(int root, const char *json,
 	if (covered)
 		return inside_has_mounted(source, path + covered);
 	return inside_is_folder(root, path) ||
-	       inside_is_above_mount(json, path);
+	       oci_inside_is_above_mount(json, path);
 }
 
 int oci_inside_is_module(int fd)

@@ -16,5 +16,8 @@ int oci_inside_open(int root, const char *json,
  * runtime has mounted what the bundle names? */
 bool oci_inside_has_folder(int root, const char *json,
 			   const struct oci_process *process, const char *name);
+/* Does the bundle mount anything there, or below it?  The runtime makes folders
+ * for what it mounts. */
+bool oci_inside_is_above_mount(const char *json, const char *path);
 /* Does it begin as a module does, with "\0asm"? */
 int oci_inside_is_module(int fd);
