@@ -79,10 +79,13 @@ static int wish_read_variant(const char *variant, struct oci_wish *wish,
 		return err_set(err, -EINVAL,
 			       "annotation brood.kind says a program, "
 			       "module.wasm.image/variant a module");
-	if (wish->kind == OCI_APP)
+	if (wish->kind == OCI_APP || wish->kind == OCI_MACHINE)
 		return err_set(err, -EINVAL,
-			       "annotation brood.app names an application, "
-			       "module.wasm.image/variant says a module");
+			       "annotation %s, module.wasm.image/variant says "
+			       "a module",
+			       wish->kind == OCI_APP
+				       ? "brood.app names an application"
+				       : "brood.kind says a machine");
 	if (!wish->is_told)
 		wish->kind = OCI_MODULE;
 	wish->is_told = true;

@@ -556,6 +556,10 @@ TEST(tips_are_of_domains)
 		0, "brood.isolation is for a module");
 	decided(MODULE, "\"brood.kind\":\"machine\"", 0,
 		"brood.tip names none");
+	decided(MODULE,
+		TIP ",\"brood.kind\":\"machine\","
+		    "\"module.wasm.image/variant\":\"compat\"",
+		0, "brood.kind says a machine, module.wasm");
 	decided(MODULE, "\"brood.kind\":\"machine\",\"brood.app\":\"x\"", 0,
 		"brood.kind says another kind");
 	decided(MODULE, TIP ",\"brood.app\":\"python\"", 0, "brood.tip says");
