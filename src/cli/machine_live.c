@@ -43,7 +43,7 @@ static const struct args_option exec_options[] = {
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct exec_words, env_all),
 	  .help = "all variables that are set here, but PATH, HOME, and what "
-		  "begins with XDG_ or BROOD_" },
+		  "begins with XDG_; QEMU has those alone" },
 	{ .name = "--cold",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct exec_words, cold),
@@ -135,8 +135,8 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	struct images images;
 	struct half half = HALF_NONE;
 	bool is_missing;
-	int rc = words->given ? images_open_given(&images, words->store, NULL)
-			      : images_open(&images, words->store, false, NULL);
+	int rc = words->given ? images_open_given(&images, words->store, err)
+			      : images_open(&images, words->store, false, err);
 
 	if (rc >= 0)
 		rc = exec_begin(words, &images, tip, &place, &half, err);
@@ -161,8 +161,7 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 /* Where our own things are found is no matter of the command's. */
 static bool exec_is_ours(const char *variable)
 {
-	static const char *const names[] = { "PATH=", "HOME=", "XDG_",
-					     "BROOD_" };
+	static const char *const names[] = { "PATH=", "HOME=", "XDG_" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)
@@ -185,6 +184,17 @@ static char **exec_environment(const struct exec_words *words)
 	for (int i = 0; list && i < words->env.count; i++)
 		list[used++] = (char *)words->env.item[i];
 	return list;
+}
+
+/* The command's could name libraries, and QEMU is to be the host's. */
+static void exec_leave_ours(void)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; environ[i]; i++)
+		if (exec_is_ours(environ[i]))
+			environ[to++] = environ[i];
+	environ[to] = NULL;
 }
 
 int machine_exec_run(int argc, char **argv)
@@ -210,6 +220,8 @@ int machine_exec_run(int argc, char **argv)
 	exec.environment = environment = exec_environment(&words);
 	if (!environment)
 		return cli_wrong("no memory");
+	if (words.env_all)
+		exec_leave_ours();
 	exec.timeout_ms = words.timeout_ms ? (int)words.timeout_ms : -1;
 	first_take_signals();
 	signal(SIGPIPE, SIG_IGN);

@@ -38,7 +38,8 @@ END
 machine() { # NAME WORD...: a bundle
 	bundle "$@"
 	change "$1" "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'ready'}
-c['process']['env'] += ['WORD=a b', 'XDG_OTHER=x']"
+c['process']['env'] += ['WORD=a b', 'XDG_OTHER=x', 'LD_LIBRARY_PATH=/evil',
+    'LD_AUDIT=/evil.so', 'BROOD_WITHOUT=pagemap_scan']"
 }
 base() { # the inode of the tip's memory, as containers have it
 	find "$folder/code/tip" -type f -size +20M -printf '%i\n' 2>/dev/null
@@ -84,6 +85,20 @@ oci run --bundle one m1 && cp out first && oci run --bundle one m1
 [ $status = 0 ] && cmp -s first out && gone
 ok $? "what one has written is not the next one's"
 
+machine one sh -c 'echo "$LD_LIBRARY_PATH $LD_AUDIT $BROOD_WITHOUT"; sleep 100'
+timeout 60 "$OCI" --root "$root" create --bundle one m1 >out 2>err </dev/null && oci start m1
+for _ in $(seq 300); do
+	[ -s out ] && break
+	sleep 0.1
+done
+p=$(machines)
+[ -n "$p" ] && tr '\0' '\n' <"/proc/$p/environ" >err
+[ -n "$p" ] && [ "$(cat out)" = "/evil /evil.so pagemap_scan" ] &&
+	[ "$(cut -d= -f1 err | grep -vxE 'PATH|HOME|XDG_.*' | sort | tr '\n' ' ')" = "BROOD_RAM LD_PRELOAD " ] &&
+	grep -qx 'LD_PRELOAD=/dev/.brood/brood-shim.so' err
+ok $? "an image's variables are the command's alone, and not QEMU's"
+oci kill m1 KILL
+oci delete --force m1
 machine waits sh -c 'echo up; sleep 100'
 for id in m1 m2; do
 	timeout 60 "$OCI" --root "$root" create --bundle waits $id >said.$id 2>err </dev/null &&
@@ -95,6 +110,7 @@ for _ in $(seq 300); do
 done
 [ "$(base | wc -l)" = 1 ] && [ "$(machines | wc -l)" = 2 ]
 ok $? "two at once map one copy of its memory"
+cp -a images whole
 brood image rm ready && oci kill m1 TERM && stopped m1 && oci delete m1 && [ $status = 0 ] &&
 	[ "$(machines | wc -l)" = 1 ]
 ok $? "SIGTERM ends it, though it is process 1; the tip may be gone"
@@ -106,6 +122,75 @@ ok $? "SIGKILL leaves no QEMU"
 oci run --bundle one m1
 [ $status = 1 ] && grep -q 'no tip ready in .*/images; brood machine save MACHINE --as ready makes one' err && gone
 ok $? "a tip that is not there: how one is made"
+
+# ---- what cannot be --------------------------------------------------------------------
+
+damage() { # FILE CODE
+	python3 - "$1" "$2" <<'END'
+import os, sys
+os.chmod(sys.argv[1], 0o600)
+with open(sys.argv[1], "r+b") as f:
+    size = os.path.getsize(sys.argv[1])
+    exec(sys.argv[2])
+os.chmod(sys.argv[1], 0o444)
+END
+}
+bad=0 tried=0
+files=(images/tips/ready)
+for id in $(BROOD_IMAGES=$folder/whole "$BROOD" image show ready --json | python3 -c 'import json, sys
+tip = json.load(sys.stdin)
+print(*(f["id"] for f in tip["layers"] + tip["files"]))'); do
+	files+=("images/$id")
+done
+for file in "${files[@]}"; do
+	for way in 'f.truncate(size // 2)' 'f.truncate(0)' \
+		'f.seek(40); b = f.read(1)[0]; f.seek(40); f.write(bytes([b ^ 64]))' \
+		'f.seek(size - 1); b = f.read(1)[0]; f.seek(size - 1); f.write(bytes([b ^ 64]))'; do
+		rm -rf images code/tip
+		cp -a --sparse=always whole images
+		damage "$file" "$way"
+		oci run --bundle one m1
+		tried=$((tried + 1))
+		[ $status = 1 ] && [ "$(wc -l <err)" = 1 ] && nothing_left &&
+			[ -z "$(ls -A code/tip 2>/dev/null)" ] || { bad=1; break 2; }
+	done
+done
+[ $bad = 0 ] && [ $tried -ge 12 ]
+ok $? "what is damaged, in $tried ways, is told in a line, and nothing is kept"
+rm -rf images
+cp -a whole images
+head -c 1048576 /dev/urandom >memory
+"$BUILD/tests/unit/write_images" images disk words='{"shape":{"disks":[{"path":"/disk"}]}}' memory >out 2>err
+change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'disk'}"
+oci run --bundle one m1
+[ $status = 1 ] && grep -q 'tip disk has disks, which no container is given' err && gone
+ok $? "a machine with disks"
+change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'ready'}; c['process']['args'] = []"
+oci run --bundle one m1
+[ $status = 1 ] && [ "$(wc -l <err)" = 1 ] && gone
+ok $? "no command"
+change one "c['process']['args'] = ['x' * 2000000]"
+oci run --bundle one m1
+[ $status != 0 ] && [ -s err ] && gone
+ok $? "one that is too long"
+change one "c['process']['args'] = ['true']"
+fake_runtime
+n=0 bad=0
+while :; do
+	n=$((n + 1))
+	rm -rf code/tip
+	BROOD_OCI_RUNTIME=$folder/fake timeout 60 "$BUILD/tests/programs/kill_at" \
+		$n told-n "$OCI" --root "$root" create --bundle one m9 >out 2>err </dev/null
+	[ $? = 99 ] || break
+	BROOD_OCI_RUNTIME=$folder/fake oci delete --force m9
+	[ $status = 0 ] && nothing_left || { bad=$n; break; }
+done
+BROOD_OCI_RUNTIME=$folder/fake oci delete --force m9
+[ $bad = 0 ] && [ $n -gt 20 ] && gone
+ok $? "create killed at each of $((n - 1)) steps: delete --force leaves nothing"
+oci run --bundle one m1
+[ $status = 0 ] && gone
+ok $? "and it runs after that"
 change one "c['annotations'] = {'brood.kind': 'machine'}"
 oci run --bundle one m1
 [ $status = 1 ] && grep -q 'says a machine, and brood.tip names none' err && gone
