@@ -3,6 +3,8 @@
 and under the engines that are here, each with its own folders, on a node where "brood
 node --listen" runs, as packaging/ has it.
 
+  alone     "brood run" of an empty module in a process and in a domain,
+            without any container
   runtime   "run" of a bundle, from the command's begin to its end: runc with
             an empty static program; brood-oci with the same, with an empty
             module in a process and in a domain; both with a program that
@@ -41,7 +43,7 @@ from common import (BUILD, FILES, HERE, STARTS, complain, finish, goal, measure,
 from fleet_engines import DOMAIN, OCI, engines, run
 from fleet_slurm import cluster
 
-PARTS = ("runtime", "engines", "many", "cycles", "slurm")
+PARTS = ("alone", "runtime", "engines", "many", "cycles", "slurm")
 BROOD = os.environ["BROOD"]
 COUNT = int(os.environ.get("COUNT", "200"))
 CYCLES = int(os.environ.get("CYCLES", "1000"))
@@ -115,6 +117,17 @@ def domain_goal(where, got):
     more = (got["module, domain"]["us"] - got["module"]["us"]) / 1000
     goals.append(goal(f"{where}: a domain over a process", more, 1.0,
                       unit=" ms"))
+
+
+# ---- no container ------------------------------------------------------------
+
+def tell_alone():
+    words = [BROOD, "run", place("empty.wasm")]
+    commands = {"module": words}
+    if has_kvm:
+        commands["module, domain"] = [BROOD, "run", "--in", "domain",
+                                      place("empty.wasm")]
+    domain_goal("no container", compare("brood run", commands, {}))
 
 
 # ---- the runtime alone -------------------------------------------------------
