@@ -45,7 +45,8 @@ struct lock_watch {
 	uint64_t epoch;
 	struct lock_record record;
 	uint64_t seen_ns, still_ns;
-	bool is_dead; /* did not stir for the TTL */
+	bool is_dead;  /* did not stir for the TTL */
+	uint64_t most; /* the highest epoch that this very wait has seen */
 	struct share_holder holder;
 };
 
@@ -67,6 +68,8 @@ struct lock_kind {
 extern const struct lock_kind lock_ofd, lock_lease;
 const struct lock_kind *lock_kind_of(enum share_backend backend);
 int lock_folder(const struct share *share, struct err *err);
+/* -ENOENT, in words. */
+int lock_is_removed(const char *name, struct err *err);
 /* Has it been unchanged for the TTL?  To be told each look. */
 void lock_watch_see(struct lock_watch *watch, uint64_t epoch,
 		    const struct lock_record *record, long ttl_ms);

@@ -332,6 +332,13 @@ static void lock_watch_recall(int queue, struct lock_watch *watch)
 
 /* ---- the lock ---------------------------------------------------------------- */
 
+int lock_is_removed(const char *name, struct err *err)
+{
+	return err_set(err, -ENOENT,
+		       "its lock (%s) has been removed, make the share again",
+		       name);
+}
+
 int lock_folder(const struct share *share, struct err *err)
 {
 	const char *name = lock_kind_of(share->backend)->folder;
@@ -339,11 +346,20 @@ int lock_folder(const struct share *share, struct err *err)
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0 && errno == ENOENT)
-		return err_set(err, -ENOENT,
-			       "its lock (%s) has been removed, make the share "
-			       "again",
-			       name);
+		return lock_is_removed(name, err);
 	return fd < 0 ? err_set(err, -errno, "open %s", name) : fd;
+}
+
+/* A lock in a folder that somebody has moved away excludes nobody. */
+static bool lock_is_in_share(const struct share_lock *lock)
+{
+	const struct share *share = lock->share;
+	struct stat ours, there;
+
+	return fstat(lock->folder, &ours) == 0 &&
+	       fstatat(share->root, lock_kind_of(share->backend)->folder,
+		       &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 static void lock_age(const struct share_holder *holder, char *text, size_t room)
@@ -417,6 +433,10 @@ static int lock_poll(struct share_lock *lock, struct lock_wait *wait,
 			return lock_gave_up(share, rc, &watch.holder, err);
 		}
 	}
+	if (rc > 0 && !lock_is_in_share(lock)) {
+		kind->release(lock);
+		rc = lock_is_removed(kind->folder, err);
+	}
 	if (rc < 0)
 		err_wrap(err, "lock share %s", share->path);
 	return rc < 0 ? rc : 0;
@@ -486,7 +506,7 @@ int share_lock_check(const struct share_lock *lock, struct err *err)
 {
 	int rc = lock_kind_of(lock->share->backend)->check(lock, err);
 
-	if (rc == -ESTALE)
+	if (rc == -ESTALE || (rc >= 0 && !lock_is_in_share(lock)))
 		return lock_was_lost(lock, err);
 	if (rc < 0)
 		err_wrap(err, "check the lock of share %s", lock->share->path);

@@ -161,9 +161,7 @@ static int lease_last(int folder, struct lease_seen *seen, struct err *err)
 				   &seen->file, err);
 	/* By an NFS client, of a folder that another one has removed. */
 	if (seen->fd == -ENOENT || seen->fd == -ESTALE)
-		return err_set(err, -ENOENT,
-			       "its lock (lock/lease/e.*) has been removed, "
-			       "make the share again");
+		return lock_is_removed("lock/lease/e.*", err);
 	if (seen->fd < 0)
 		return seen->fd == -EAGAIN ? 0 : seen->fd;
 	rc = lock_record_load(seen->fd, &seen->record);
@@ -264,18 +262,38 @@ static int lease_is_behind(int folder, uint64_t last, struct err *err)
 	return 1;
 }
 
+/* A chain grows.  One that ends before what was seen in it is just being
+ * removed, file by file, and has taken its last holder. */
+static int lease_see_growth(int folder, struct lock_watch *watch, uint64_t last,
+			    struct err *err)
+{
+	int rc;
+
+	if (last >= watch->most) {
+		watch->most = last;
+		return 1;
+	}
+	rc = lease_is_behind(folder, last, err);
+	if (rc == 0)
+		return lock_is_removed("lock/lease/e.*", err);
+	return rc < 0 ? rc : 0;
+}
+
 static int lease_try_behind(struct share_lock *lock, struct lock_watch *watch,
 			    const struct lease_seen *seen, uint64_t began_ns,
 			    struct err *err)
 {
-	int rc = 0;
+	int rc = lease_see_growth(lock->folder, watch, seen->epoch, err);
 
+	if (rc <= 0)
+		return rc;
 	lease_parse(seen, &watch->holder);
 	lock_watch_see(watch, seen->epoch, &seen->record, lock->share->ttl_ms);
 	if (watch->holder.held && !watch->is_dead)
 		return 0;
-	if (watch->holder.held)
-		rc = lease_is_behind(lock->folder, seen->epoch, err);
+	rc = watch->holder.held
+		     ? lease_is_behind(lock->folder, seen->epoch, err)
+		     : 0;
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	return lease_claim(lock, seen, began_ns, err);

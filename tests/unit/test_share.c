@@ -894,6 +894,65 @@ TEST(a_lock_that_was_removed_is_made_anew)
 	without_its_lock(SHARE_OFD, "lock");
 }
 
+/* Somebody at work on a lock that is held and waited for: when the waiter has
+ * seen it twice, a part of it is gone, and the holder ends. */
+struct meddler {
+	char *part, *to; /* where it is moved; NULL: removed */
+	struct share_lock lock;
+	int looks;
+};
+
+static bool meddle(void *ctx)
+{
+	struct meddler *meddler = ctx;
+
+	if (++meddler->looks != 2)
+		return true;
+	if (meddler->to)
+		CHECK_INT(rename(meddler->part, meddler->to), 0);
+	else
+		CHECK_INT(unlink(meddler->part), 0);
+	CHECK_INT(share_lock_check(&meddler->lock, NULL), -ESTALE);
+	share_lock_release(&meddler->lock, NULL);
+	return true;
+}
+
+static void gone_while_waited_for(enum share_backend backend, const char *part,
+				  const char *to)
+{
+	auto_here struct here here = here_with(backend, 0);
+	struct meddler meddler = { 0 };
+	struct share_lock second;
+	struct err err = { 0 };
+
+	CHECK_INT(take(&here, 0, &meddler.lock, NULL), 0);
+	meddler.part = part ? file_join(here.path, part)
+			    : file_format("%s/lock/lease/e.%lu", here.path,
+					  (unsigned long)meddler.lock.epoch);
+	meddler.to = to ? file_join(here.path, to) : NULL;
+	CHECK_INT(share_lock_take(&here.share, 20000, meddle, &meddler, &second,
+				  &err),
+		  -ENOENT);
+	CHECK(strstr(err.text, "removed") && strstr(err.text, here.path));
+	CHECK(meddler.looks >= 2);
+	free(meddler.part);
+	free(meddler.to);
+}
+
+/* A removal takes file after file.  If the holder's epoch is the first one,
+ * the one before it must not let another one take the same number. */
+TEST(a_lock_that_is_being_removed_is_not_taken)
+{
+	gone_while_waited_for(SHARE_LEASE, NULL, NULL);
+}
+
+TEST(a_lock_that_was_moved_away_is_not_taken)
+{
+	gone_while_waited_for(SHARE_LEASE, "lock", "gone");
+	gone_while_waited_for(SHARE_LEASE, "lock/lease", "gone");
+	gone_while_waited_for(SHARE_OFD, "lock", "gone");
+}
+
 TEST(epochs_that_were_removed_are_made_anew)
 {
 	struct share_wish wish = { .backend = SHARE_LEASE, .ttl_ms = 0 };
