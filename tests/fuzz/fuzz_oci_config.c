@@ -50,6 +50,35 @@ static void look_rewritten(struct oci_bundle *bundle)
 	must(strstr(bundle->text.data, "\"source\":\"/c\"") != NULL);
 }
 
+/* As a machine has them: of each of these names there is this one alone. */
+static void look_variables(const struct oci_bundle *bundle)
+{
+	char *const ours[] = { (char *)"PATH=/ours", (char *)"XDG_X=", NULL };
+	auto_buf struct buf text = { 0 };
+	struct err err = { 0 };
+	const char *list, *at;
+	size_t len;
+	int found = 0;
+
+	buf_add(&text, bundle->text.data, bundle->text.len);
+	if (oci_rewrite_variables(&text, ours, &err) < 0) {
+		must(err.text[0]);
+		return;
+	}
+	must(json_check(text.data, text.len, NULL) == 0);
+	list = json_get_value(text.data, "process.env", &len);
+	for (at = json_first(list, &len); at; at = json_next(at, &len)) {
+		auto_free char *one = NULL;
+
+		if (oci_text(at, "", &one, NULL) < 0 || !one ||
+		    !oci_is_variable(one, ours[0]))
+			continue;
+		must(strcmp(one, ours[0]) == 0);
+		found++;
+	}
+	must(found == 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_bundle struct oci_bundle bundle = { .path = strdup("/b"),
@@ -64,8 +93,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (oci_wish_read(&bundle, &wish, &err) < 0)
 		must(err.text[0]);
 	must(wish.kind != OCI_APP || wish.app || err.code);
+	must(wish.kind != OCI_MACHINE || wish.is_told || err.code);
 	oci_wish_fini(&wish);
 	look_process(&bundle);
+	look_variables(&bundle);
 	look_rewritten(&bundle);
 	return 0;
 }
