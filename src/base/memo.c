@@ -101,3 +101,27 @@ int memo_put(const char *name, const char *key, const char *value,
 	r = file_make_dirs(folder, 0700, err);
 	return r < 0 ? r : file_publish(path, out.data, out.len, 0600, err);
 }
+
+static bool memo_is(const char *path, const char *text)
+{
+	char there[MEMO_MOST];
+
+	return memo_read(path, there) >= 0 && strcmp(there, text) == 0;
+}
+
+int memo_hand_on(const char *name, const char *folder, struct err *err)
+{
+	auto_free char *own = memo_folder();
+	auto_free char *from = own ? file_join(own, name) : NULL;
+	auto_free char *theirs = file_join(folder, "brood");
+	auto_free char *to = theirs ? file_join(theirs, name) : NULL;
+	char text[MEMO_MOST];
+	int r;
+
+	if (!to)
+		return err_set(err, -ENOMEM, "hand %s on", name);
+	if (!from || memo_read(from, text) < 0 || memo_is(to, text))
+		return 0;
+	r = file_make_dirs(theirs, 0755, err);
+	return r < 0 ? r : file_publish(to, text, strlen(text), 0644, err);
+}

@@ -11,3 +11,6 @@
 bool memo_get(const char *name, const char *key, struct buf *value);
 int memo_put(const char *name, const char *key, const char *value,
 	     struct err *err);
+/* The memo of that name, where there is one, is known as well to any user who
+ * has $XDG_CACHE_HOME = folder, and cannot write there. */
+int memo_hand_on(const char *name, const char *folder, struct err *err);

@@ -368,6 +368,7 @@ int machine_boot_run(int argc, char **argv)
 
 struct start_words {
 	const char *store, *name, *mode, *via, *forward, *report, *host_name;
+	struct args_list disks;
 	long count;
 	bool detach, park, same, json;
 };
@@ -394,6 +395,9 @@ static const struct args_option start_options[] = {
 	  .offset = offsetof(struct start_words, via),
 	  .words = "auto|parked|hatch|exec",
 	  .help = "auto, parked, hatch or exec: how its QEMU comes about" },
+	START_WORD("--disk", "FILE", ARGS_LIST, disks,
+		   "where the tip's disk is here, if not where it was; each of "
+		   "several, in their order"),
 	START_WORD("--host-name", "NAME", ARGS_TEXT, host_name,
 		   "what it calls itself (its name)"),
 	START_WORD("--forward", "HOST:GUEST", ARGS_TEXT, forward,
@@ -525,6 +529,8 @@ int machine_start_run(int argc, char **argv)
 		.same = words.same,
 		.forward = words.forward,
 		.host_name = words.host_name,
+		.disks = words.disks.item,
+		.disk_count = words.disks.count,
 		.ends_with_us = console,
 	};
 	if (images_open(&images, words.store, false, &err) < 0)

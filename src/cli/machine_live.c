@@ -26,7 +26,7 @@ struct exec_words {
 	const char *store;
 	long timeout_ms;
 	bool env_all, cold, given;
-	struct args_list env;
+	struct args_list env, disks;
 };
 static const struct args_option exec_options[] = {
 	{ .name = "--timeout",
@@ -42,8 +42,9 @@ static const struct args_option exec_options[] = {
 	{ .name = "--env-all",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct exec_words, env_all),
-	  .help = "all variables that are set here, but PATH, HOME, and what "
-		  "begins with XDG_; QEMU has those alone" },
+	  .help = "all variables that are set here, but PATH, HOME, "
+		  "BROOD_QEMU, and what begins with XDG_; QEMU has those "
+		  "alone" },
 	{ .name = "--cold",
 	  .kind = ARGS_FLAG,
 	  .offset = offsetof(struct exec_words, cold),
@@ -53,6 +54,12 @@ static const struct args_option exec_options[] = {
 	  .offset = offsetof(struct exec_words, given),
 	  .help = "what --store names is believed and not looked through; "
 		  "brood-oci has such folders" },
+	{ .name = "--disk",
+	  .value = "FILE",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct exec_words, disks),
+	  .help = "where the tip's disk is here, if not where it was; each of "
+		  "several, in their order" },
 	{ .name = "--store",
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
@@ -106,6 +113,8 @@ static int exec_begin(const struct exec_words *words,
 {
 	const struct machine_start start = { .tip = tip,
 					     .ends_with_us = true,
+					     .disks = words->disks.item,
+					     .disk_count = words->disks.count,
 					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
@@ -161,7 +170,8 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 /* Where our own things are found is no matter of the command's. */
 static bool exec_is_ours(const char *variable)
 {
-	static const char *const names[] = { "PATH=", "HOME=", "XDG_" };
+	static const char *const names[] = { "PATH=", "HOME=", "XDG_",
+					     "BROOD_QEMU=" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)

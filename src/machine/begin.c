@@ -81,10 +81,8 @@ static int begin_disk_bytes(const char *path, uint64_t *bytes, struct err *err)
 	if (end < 0)
 		return err_set(err, -errno, "disk %s", path);
 	*bytes = ((uint64_t)end + 511) & ~UINT64_C(511);
-	return strlen(path) > 6 &&
-			       strcmp(path + strlen(path) - 6, ".qcow2") == 0
-		       ? begin_qcow2_bytes(fd, path, bytes, err)
-		       : 0;
+	return shape_is_qcow2(path) ? begin_qcow2_bytes(fd, path, bytes, err)
+				    : 0;
 }
 
 /* What a tip keeps of a disk can come from anybody. */

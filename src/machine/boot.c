@@ -246,7 +246,8 @@ static int start_state(struct begin *begin, struct err *err)
 	return rc;
 }
 
-static int start_shape(struct begin *begin, struct err *err)
+static int start_shape(struct begin *begin, const struct machine_start *start,
+		       struct err *err)
 {
 	size_t len;
 	const char *value;
@@ -256,7 +257,11 @@ static int start_shape(struct begin *begin, struct err *err)
 		return rc;
 	value = json_get_value(begin->tip.words, "boot", &len);
 	begin->boot_words = value ? strndup(value, len) : NULL;
-	return shape_fits(&begin->shape, &begin->qemu, begin->tip.name, err);
+	rc = shape_move(&begin->shape, start->disks, start->disk_count,
+			begin->tip.name, err);
+	return rc < 0 ? rc
+		      : shape_fits(&begin->shape, &begin->qemu, begin->tip.name,
+				   err);
 }
 
 static int start_unique(struct begin *begin, const struct machine_start *start,
@@ -306,7 +311,7 @@ int machine_start(const struct images *images,
 	if (rc >= 0)
 		rc = tip_open(images, start->tip, &begin.tip, err);
 	if (rc >= 0)
-		rc = start_shape(&begin, err);
+		rc = start_shape(&begin, start, err);
 	if (rc >= 0)
 		working_read_ahead(&begin.tip);
 	report->times.open_ns = begin_ns(&begin);

@@ -181,7 +181,6 @@ static void hypervisor_add_disk(struct hypervisor_work *work, int number)
 	auto_free char *value = hypervisor_value(path);
 	uint32_t saves =
 		tip ? tip->disk_count / (uint32_t)shape->disk_count : 0;
-	size_t len = strlen(path);
 	char below[32], name[32];
 
 	snprintf(below, sizeof(below), "base%d", number);
@@ -189,10 +188,8 @@ static void hypervisor_add_disk(struct hypervisor_work *work, int number)
 	hypervisor_word(work,
 			"driver=%s,node-name=%s,read-only=on,"
 			"file.driver=file,file.filename=%s,file.locking=off",
-			len > 6 && strcmp(path + len - 6, ".qcow2") == 0
-				? "qcow2"
-				: "raw",
-			below, value ? value : "");
+			shape_is_qcow2(path) ? "qcow2" : "raw", below,
+			value ? value : "");
 	for (uint32_t save = 0; save < saves; save++) {
 		snprintf(name, sizeof(name), "kept%d-%u", number, save);
 		hypervisor_add_kept(work, number, save, below, name);

@@ -98,6 +98,9 @@ struct machine_start {
 	bool ends_with_us;
 	const char *forward, *host_name;
 	int agent_ms; /* for the agent's answer; 0: 10 s */
+	/* Where the tip's are here, in their order; 0: where they were. */
+	const char *const *disks;
+	int disk_count;
 };
 /* CLAIM 2.7 2.9 2.10 */
 int machine_start(const struct images *images,

@@ -135,14 +135,14 @@ static int qemu_ask_version(struct qemu *qemu, struct err *err)
 	int r;
 
 	qemu_identity(qemu, &key);
-	if (memo_get("qemu", buf_string(&key), &known) &&
+	if (memo_get(QEMU_MEMO, buf_string(&key), &known) &&
 	    qemu_take_version(qemu, buf_string(&known), NULL) >= 0)
 		return 0;
 	r = qemu_run_version(qemu->path, &text, err);
 	if (r >= 0)
 		r = qemu_take_version(qemu, buf_string(&text), err);
 	if (r >= 0)
-		memo_put("qemu", buf_string(&key), qemu->version, NULL);
+		memo_put(QEMU_MEMO, buf_string(&key), qemu->version, NULL);
 	return r;
 }
 

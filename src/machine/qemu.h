@@ -13,7 +13,9 @@ struct qemu {
 	char version[120]; /* "7.2.22 (Debian ...)", printable */
 };
 
-/* What its version is was asked once and is kept, so this is quick. */
+/* What its version is was asked once and is kept, as this memo: so this is
+ * quick. */
+#define QEMU_MEMO "qemu"
 int qemu_find(struct qemu *qemu, struct err *err);
 void qemu_fini(struct qemu *qemu);
 #define auto_qemu __attribute__((cleanup(qemu_fini)))

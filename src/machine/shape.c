@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SHAPE_PART = 1 << 20, SHAPE_CPUS_MOST = 255 };
+enum { SHAPE_PART = 1 << 20, SHAPE_CPUS_MOST = 255, SHAPE_MEMO = 48 };
 /* Without what no machine of ours uses: each device is made at each start,
  * and looked after by the guest's kernel. */
 #define SHAPE_MACHINE "q35,smm=off,usb=off,sata=off,smbus=off,vmport=off"
@@ -48,20 +48,14 @@ static int shape_hash_file(int fd, const char *path, uint8_t *sum,
 	return 0;
 }
 
-static void shape_memo(const struct stat *st, const char *path, char name[48],
-		       char key[STORE_TEXT + 512])
+static void shape_memo(const struct stat *st, char name[SHAPE_MEMO],
+		       char key[STORE_TEXT])
 {
 	struct file_stamp stamp;
-	char text[STORE_TEXT];
-	uint8_t sum[SHA256_BYTES];
-	char hex[STORE_HEX + 1];
 
 	file_stamp_of(st, &stamp);
-	store_stamp_text(&stamp, text);
-	snprintf(key, STORE_TEXT + 512, "%s %.500s", text, path);
-	sha256_of(path, strlen(path), sum);
-	store_hex(sum, sizeof(sum), hex);
-	snprintf(name, 48, "digest.%.16s", hex);
+	store_stamp_text(&stamp, key);
+	snprintf(name, SHAPE_MEMO, "digest.%lx.%lx", stamp.dev, stamp.ino);
 }
 
 int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
@@ -71,7 +65,7 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 	auto_close int fd =
 		open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	auto_buf struct buf known = { 0 };
-	char name[48], key[STORE_TEXT + 512], value[SHAPE_DIGEST + 16];
+	char name[SHAPE_MEMO], key[STORE_TEXT], value[SHAPE_DIGEST + 16];
 	auto_free char *found = NULL;
 	uint8_t sum[SHA256_BYTES];
 	struct stat st;
@@ -82,7 +76,7 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 	/* The stamp of a device says nothing of what is on it. */
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s is no regular file", path);
-	shape_memo(&st, path, name, key);
+	shape_memo(&st, name, key);
 	if (memo_get(name, key, &known))
 		found = json_get_text(buf_string(&known), "digest");
 	if (found && store_is_name(found)) {
@@ -96,6 +90,30 @@ int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 	snprintf(value, sizeof(value), "{\"digest\":\"%s\"}", digest);
 	memo_put(name, key, value, NULL); /* only spares time */
 	return 0;
+}
+
+static int shape_hand_digest(const char *path, const char *folder,
+			     struct err *err)
+{
+	char name[SHAPE_MEMO], key[STORE_TEXT];
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_set(err, -errno, "look at %s", path);
+	shape_memo(&st, name, key);
+	return memo_hand_on(name, folder, err);
+}
+
+int shape_hand_on(const struct shape *shape, const struct qemu *qemu,
+		  const char *folder, struct err *err)
+{
+	int rc = memo_hand_on(QEMU_MEMO, folder, err);
+
+	if (rc >= 0)
+		rc = shape_hand_digest(qemu->path, folder, err);
+	for (int i = 0; rc >= 0 && i < shape->disk_count; i++)
+		rc = shape_hand_digest(shape->disk[i].path, folder, err);
+	return rc;
 }
 
 /* ---- made here ------------------------------------------------------------ */
@@ -306,6 +324,46 @@ int shape_read(const char *text, struct shape *shape, struct err *err)
 		return 0;
 	shape_fini(shape);
 	return err_set(err, -EBADMSG, "its words tell of no machine");
+}
+
+/* ---- disks elsewhere ------------------------------------------------------ */
+
+bool shape_is_qcow2(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > 6 && strcmp(path + len - 6, ".qcow2") == 0;
+}
+
+static int shape_move_disk(struct shape_disk *disk, const char *to,
+			   const char *what, struct err *err)
+{
+	auto_free char *path = realpath(to, NULL);
+
+	if (!path)
+		return err_set(err, -errno, "disk %s", to);
+	/* Bytes that are the same could still be read as another disk. */
+	if (shape_is_qcow2(path) != shape_is_qcow2(disk->path))
+		return err_set(err, -EINVAL,
+			       "%s: of %s and its disk %s one alone ends in "
+			       ".qcow2",
+			       what, path, disk->path);
+	free(disk->path);
+	disk->path = steal_ptr(&path);
+	return 0;
+}
+
+int shape_move(struct shape *shape, const char *const *paths, int count,
+	       const char *what, struct err *err)
+{
+	int rc = 0;
+
+	if (count && count != shape->disk_count)
+		return err_set(err, -EINVAL, "%s has %d disks, not %d", what,
+			       shape->disk_count, count);
+	for (int i = 0; rc >= 0 && i < count; i++)
+		rc = shape_move_disk(&shape->disk[i], paths[i], what, err);
+	return rc;
 }
 
 /* ---- compared ------------------------------------------------------------- */

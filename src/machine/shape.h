@@ -13,7 +13,7 @@
 enum { SHAPE_DISKS_MOST = 8, SHAPE_DIGEST = 64 };
 
 struct shape_disk {
-	char *path; /* where it was; what counts is its digest */
+	char *path; /* where it is; what counts is its digest */
 	char digest[SHAPE_DIGEST + 1];
 };
 struct shape {
@@ -47,6 +47,10 @@ void shape_id(const struct shape *shape, uint8_t id[LAYER_ID]);
 void shape_words(const struct shape *shape, struct json *json, const char *key);
 /* text: the JSON object that shape_words wrote. */
 int shape_read(const char *text, struct shape *shape, struct err *err);
+/* Its disks are these files here, in their order; none: they are where they
+ * were.  Whether they are the same is for shape_fits to say. */
+int shape_move(struct shape *shape, const char *const *paths, int count,
+	       const char *what, struct err *err);
 /* Can a machine of that shape go on here?  Fails with what is different. */
 int shape_fits(const struct shape *shape, const struct qemu *qemu,
 	       const char *what, struct err *err);
@@ -54,6 +58,13 @@ int shape_fits(const struct shape *shape, const struct qemu *qemu,
  * a, b: what they are of. */
 int shape_same(const struct shape *one, const char *a,
 	       const struct shape *other, const char *b, struct err *err);
-/* SHA-256 of a file, remembered as long as it is the same. */
+/* A disk's name says how it is read. */
+bool shape_is_qcow2(const char *path);
+/* What shape_fits has found out need not be found out again by who has
+ * $XDG_CACHE_HOME = folder. */
+int shape_hand_on(const struct shape *shape, const struct qemu *qemu,
+		  const char *folder, struct err *err);
+/* SHA-256 of a file, remembered as long as it is the same, whatever its
+ * name. */
 int shape_digest(const char *path, char digest[SHAPE_DIGEST + 1],
 		 struct err *err);

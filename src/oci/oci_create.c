@@ -84,6 +84,8 @@ static int create_rewrite(struct create *create, struct err *err)
 		.ready = create->code.ready,
 		.tip = create->tip.folder,
 		.folders = &create->tip.folders,
+		.shape = &create->tip.shape,
+		.qemu = &create->tip.qemu,
 		.place = place,
 		.in_domain = oci_kind_is_domain(create->decision.kind),
 	};

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "launch/install.h"
+#include "machine/qemu.h"
+#include "machine/shape.h"
 #include "oci/oci_edit.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -17,20 +19,64 @@ static const char *const machine_folders[] = { "/usr",	 "/bin",   "/sbin",
 /* ---- variables ------------------------------------------------------------------ */
 
 /* Of QEMU's; the machine's command gets none of these names. */
-static int machine_set_variables(struct buf *text, const char *place,
-				 struct err *err)
+static int machine_set_variables(struct buf *text,
+				 const struct oci_start *start, struct err *err)
 {
+	const char *place = start->place;
 	auto_free char *run = file_format("XDG_RUNTIME_DIR=%s/run", place);
-	auto_free char *cache = file_format("XDG_CACHE_HOME=%s/run", place);
+	auto_free char *cache =
+		file_format("XDG_CACHE_HOME=%s/tip/known", place);
+	auto_free char *qemu = file_format("BROOD_QEMU=%s", start->qemu->path);
 	char *const variables[] = {
-		run, cache, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL
+		run, cache, qemu, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		NULL
 	};
 
-	return run && cache ? oci_rewrite_variables(text, variables, err)
-			    : err_set(err, -ENOMEM, "the environment");
+	return run && cache && qemu
+		       ? oci_rewrite_variables(text, variables, err)
+		       : err_set(err, -ENOMEM, "the environment");
 }
 
 /* ---- mounts --------------------------------------------------------------------- */
+
+static bool machine_has(const char *path)
+{
+	const size_t count = sizeof machine_folders / sizeof *machine_folders;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(machine_folders[i]);
+
+		if (strncmp(path, machine_folders[i], len) == 0 &&
+		    path[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* Named so that it is read as before (shape_is_qcow2). */
+static char *machine_disk(const struct oci_start *start, int number,
+			  const char *place)
+{
+	return file_format("%s%sdisk%d%s", place, *place ? "/" : "", number,
+			   shape_is_qcow2(start->shape->disk[number].path)
+				   ? ".qcow2"
+				   : "");
+}
+
+static int machine_mount_disks(struct buf *text, const struct oci_start *start,
+			       struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < start->shape->disk_count; i++) {
+		auto_free char *name = machine_disk(start, i, "");
+
+		rc = name ? oci_rewrite_bind(text, start->shape->disk[i].path,
+					     start->place, name, err)
+			  : err_set(err, -ENOMEM, "mount a disk");
+	}
+	return rc;
+}
 
 /* The root's own have what nobody runs here. */
 static int machine_mount_host(struct buf *text, struct err *err)
@@ -80,6 +126,8 @@ static int machine_mounts(struct buf *text, const struct oci_start *start,
 		rc = oci_rewrite_bind(text, start->tip, start->place, "tip",
 				      err);
 	if (rc >= 0)
+		rc = machine_mount_disks(text, start, err);
+	if (rc >= 0)
 		rc = machine_mount_run(text, start->place, err);
 	/* Whether it is of use is found out inside, where it is used. */
 	if (rc >= 0 && access("/dev/kvm", F_OK) == 0)
@@ -89,39 +137,89 @@ static int machine_mounts(struct buf *text, const struct oci_start *start,
 
 /* ---- the process ----------------------------------------------------------------- */
 
-/* All of the bundle's words are the command. */
+/* The words up to the command, which is all of the bundle's. */
+struct machine_words {
+	const char *word[16 + 2 * SHAPE_DISKS_MOST];
+	int count;
+	char *own[2 + SHAPE_DISKS_MOST];
+	int own_count;
+};
+
+static void machine_words_fini(struct machine_words *words)
+{
+	for (int i = 0; i < words->own_count; i++)
+		free(words->own[i]);
+}
+
+static void machine_word(struct machine_words *words, const char *word)
+{
+	words->word[words->count++] = word;
+}
+
+/* Malloced, or NULL: there is no memory. */
+static bool machine_own_word(struct machine_words *words, char *word)
+{
+	words->own[words->own_count++] = word;
+	machine_word(words, word);
+	return word;
+}
+
+static bool machine_words_fill(struct machine_words *words,
+			       const struct oci_start *start)
+{
+	static const char *const fixed[] = { "machine", "exec", "--given",
+					     "--cold", "--env-all" };
+	bool all = machine_own_word(words, file_join(start->place, "brood"));
+
+	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+		machine_word(words, fixed[i]);
+	machine_word(words, "--store");
+	all &= machine_own_word(words, file_join(start->place, "tip"));
+	for (int i = 0; i < start->shape->disk_count; i++) {
+		machine_word(words, "--disk");
+		all &= machine_own_word(words,
+					machine_disk(start, i, start->place));
+	}
+	machine_word(words, start->module);
+	machine_word(words, "--");
+	return all;
+}
+
 static int machine_process(struct buf *text, const struct oci_start *start,
 			   struct err *err)
 {
-	auto_free char *brood = file_join(start->place, "brood");
-	auto_free char *tip = file_join(start->place, "tip");
+	__attribute__((
+		cleanup(machine_words_fini))) struct machine_words words = {
+		.count = 0
+	};
 	auto_free char *first = NULL;
-	const char *words[] = { brood,	       "machine", "exec",   "--given",
-				"--store",     tip,	  "--cold", "--env-all",
-				start->module, "--",	  NULL };
-	const int count = sizeof words / sizeof *words;
 	int rc = oci_text(buf_string(text), "process.args.0", &first, err);
 
 	if (rc < 0)
 		return rc;
-	if (!brood || !tip)
-		return err_set(err, -ENOMEM, "the machine's words");
 	if (!first)
 		return err_set(err, -EINVAL,
 			       "process.args: no command to run in machine %s",
 			       start->module);
-	words[count - 1] = first;
-	return oci_rewrite_words(text, "process", words, count, err);
+	if (!machine_words_fill(&words, start))
+		return err_set(err, -ENOMEM, "the machine's words");
+	machine_word(&words, first);
+	return oci_rewrite_words(text, "process", words.word, words.count, err);
 }
 
 int oci_machine_rewrite(struct oci_bundle *bundle,
 			const struct oci_start *start, struct err *err)
 {
 	struct buf *text = &bundle->text;
-	int rc = machine_process(text, start, err);
+	int rc;
 
+	if (!machine_has(start->qemu->path))
+		return err_set(err, -EINVAL,
+			       "%s: a container is given no QEMU of that place",
+			       start->qemu->path);
+	rc = machine_process(text, start, err);
 	if (rc >= 0)
-		rc = machine_set_variables(text, start->place, err);
+		rc = machine_set_variables(text, start, err);
 	if (rc >= 0)
 		rc = oci_rewrite_paths(bundle, err);
 	return rc < 0 ? rc : machine_mounts(text, start, err);

@@ -5,6 +5,7 @@
  *
  *	PLACE/brood	and brood-shim.so, read-only
  *	PLACE/tip	the tip's folder (oci_tip.h), read-only
+ *	PLACE/disk0 ..	its disks, the node's own files, read-only
  *	PLACE/run	a tmpfs of the process's user: the machine's folder
  *	/usr, /lib ..	the host's, read-only, over those of the root
  */

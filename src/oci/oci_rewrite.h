@@ -17,6 +17,8 @@
 #include "oci/oci_bundle.h"
 #include <stdbool.h>
 
+struct shape;
+struct qemu;
 struct oci_start {
 	const char *module;  /* its path inside; of a tip, its name */
 	const char *starter; /* "brood", outside */
@@ -24,6 +26,9 @@ struct oci_start {
 	const char *kvm;     /* what KVM can do, outside; NULL: it is tried */
 	const char *ready;   /* the instance, outside; NULL: it boots */
 	const char *tip;     /* the tip's folder, outside; NULL: it is none */
+	/* Of a machine's: with the disks' paths outside, and what runs it. */
+	const struct shape *shape;
+	const struct qemu *qemu;
 	/* Of a tip: the folders that its program has, each name with a 0 behind
 	 * it. */
 	const struct buf *folders;

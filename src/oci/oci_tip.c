@@ -8,6 +8,7 @@
 #include "domain/ground.h"
 #include "domain/kvm_facts.h"
 #include "domain/ready.h"
+#include "machine/machine.h"
 #include "oci/oci_code.h"
 #include "oci/oci_inside.h"
 #include "oci/oci_kept.h"
@@ -27,6 +28,8 @@ void oci_tip_close(struct oci_tip *tip)
 	free(tip->folder);
 	buf_fini(&tip->kvm);
 	buf_fini(&tip->folders);
+	shape_fini(&tip->shape);
+	qemu_fini(&tip->qemu);
 	*tip = (struct oci_tip){ 0 };
 }
 
@@ -378,12 +381,10 @@ int oci_tip_make(struct oci_tip *tip, const struct oci_bundle *bundle,
 
 /* ---- a machine's ------------------------------------------------------------- */
 
-/* Its disks are files of the node's, by their paths there. */
 static int tip_check_machine(const struct tip *tip, struct err *err)
 {
 	const char *words = tip->words ? tip->words : "{}";
 	auto_free char *kind = NULL;
-	size_t len;
 	int rc = json_check(words, strlen(words), err);
 
 	if (rc < 0)
@@ -392,11 +393,26 @@ static int tip_check_machine(const struct tip *tip, struct err *err)
 	if (kind && strcmp(kind, "domain") == 0)
 		return err_set(err, -EINVAL,
 			       "tip %s is a domain's, no machine's", tip->name);
-	if (json_get_value(words, "shape.disks.0", &len))
-		return err_set(err, -EINVAL,
-			       "tip %s has disks, which no container is given",
-			       tip->name);
 	return 0;
+}
+
+/* Can it go on on this node? */
+static int tip_fit_machine(struct oci_tip *to, const struct tip *tip,
+			   struct err *err)
+{
+	int rc = machine_tip_shape(tip, &to->shape, err);
+
+	if (rc >= 0)
+		rc = qemu_find(&to->qemu, err);
+	return rc < 0 ? rc : shape_fits(&to->shape, &to->qemu, tip->name, err);
+}
+
+static int tip_hand_on(const struct oci_tip *tip, struct err *err)
+{
+	auto_free char *known = file_join(tip->folder, "known");
+
+	return known ? shape_hand_on(&tip->shape, &tip->qemu, known, err)
+		     : err_set(err, -ENOMEM, "keep what is known of QEMU");
 }
 
 int oci_tip_make_machine(struct oci_tip *to, const char *name, struct err *err)
@@ -412,5 +428,9 @@ int oci_tip_make_machine(struct oci_tip *to, const char *name, struct err *err)
 		rc = tip_missing(name, images.folder, false, err);
 	if (rc >= 0)
 		rc = tip_check_machine(&tip, err);
-	return rc < 0 ? rc : tip_keep(to, &images, &tip, err);
+	if (rc >= 0)
+		rc = tip_fit_machine(to, &tip, err);
+	if (rc >= 0)
+		rc = tip_keep(to, &images, &tip, err);
+	return rc < 0 ? rc : tip_hand_on(to, err);
 }

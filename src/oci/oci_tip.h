@@ -17,18 +17,25 @@
  *     is removed.  Those that nobody uses go (oci_kept.h). */
 #pragma once
 #include "base/buf.h"
+#include "machine/qemu.h"
+#include "machine/shape.h"
 #include "oci/oci_bundle.h"
 
 struct oci_tip {
 	char *folder;
 	struct buf kvm;	    /* what KVM can do; empty: not told */
 	struct buf folders; /* that it was granted, each with a 0 behind it */
+	/* Of a machine: what it is, with the disks that it goes on from, and
+	 * what runs it. */
+	struct shape shape;
+	struct qemu qemu;
 };
 /* -ENOENT: there is none of the name; -EINVAL: it is none that this container
  * can go on from, with the reason. */
 int oci_tip_make(struct oci_tip *tip, const struct oci_bundle *bundle,
 		 const char *name, struct err *err);
-/* The same of a machine's; the folder is all. */
+/* The same of a machine's.  In its folder is "known", too: what was found out
+ * here about QEMU and the disks (base/memo.h). */
 int oci_tip_make_machine(struct oci_tip *tip, const char *name,
 			 struct err *err);
 void oci_tip_close(struct oci_tip *tip);

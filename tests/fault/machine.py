@@ -658,14 +658,28 @@ def check_disks():
     end("disk", "d1", "d2")
     TAP.ok([open(p, "rb").read() for p in (raw, second)] == sums,
            "the disks themselves are never written")
-    check_disk_refused(raw)
+    check_disk_refused(raw, second)
 
 
-def check_disk_refused(raw):
+def check_disk_refused(raw, second):
     os.rename(raw, raw + ".away")
     r = m.machine("start", "disks", "--detach")
     TAP.ok(m.one_line(r, "disks", "needs its disk", raw),
            "a disk that is missing", r)
+    moved = ("--disk", raw + ".away", "--disk", second)
+    r = m.machine("exec", *moved, "disks", "--", "head", "-c", "4", "/dev/vda")
+    TAP.ok(r.status == 0 and r.out == b"BASE", "or is elsewhere", r)
+    r = m.machine("start", *moved, "--detach", "--name", "d1", "disks")
+    TAP.ok(r.status == 0 and contents("d1", "vda") == "BASEsaved\n" and
+           m.machine("save", "d1", "--as", "moved").status == 0,
+           "for a machine that stays, too", r)
+    end("d1")
+    TAP.ok(begin("d1", "moved") and contents("d1", "vda") == "BASEsaved\n",
+           "whose tip knows it there")
+    end("d1")
+    m.machine("rm", "moved")
+    r = m.machine("start", *moved[:2], "--detach", "disks")
+    TAP.ok(m.one_line(r, "disks", "has 2 disks, not 1"), "one of two", r)
     with open(raw, "wb") as f:
         f.write(b"EVIL")
         f.truncate(3 << 20)

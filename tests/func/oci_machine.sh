@@ -94,7 +94,7 @@ done
 p=$(machines)
 [ -n "$p" ] && tr '\0' '\n' <"/proc/$p/environ" >err
 [ -n "$p" ] && [ "$(cat out)" = "/evil /evil.so pagemap_scan" ] &&
-	[ "$(cut -d= -f1 err | grep -vxE 'PATH|HOME|XDG_.*' | sort | tr '\n' ' ')" = "BROOD_RAM LD_PRELOAD " ] &&
+	[ "$(cut -d= -f1 err | grep -vxE 'PATH|HOME|XDG_.*' | sort | tr '\n' ' ')" = "BROOD_QEMU BROOD_RAM LD_PRELOAD " ] &&
 	grep -qx 'LD_PRELOAD=/dev/.brood/brood-shim.so' err
 ok $? "an image's variables are the command's alone, and not QEMU's"
 oci kill m1 KILL
@@ -160,11 +160,17 @@ ok $? "what is damaged, in $tried ways, is told in a line, and nothing is kept"
 rm -rf images
 cp -a whole images
 head -c 1048576 /dev/urandom >memory
-"$BUILD/tests/unit/write_images" images disk words='{"shape":{"disks":[{"path":"/disk"}]}}' memory >out 2>err
-change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'disk'}"
+"$BUILD/tests/unit/write_images" images none words='{"shape":{"disks":[{"path":"/disk"}]}}' memory >out 2>err
+change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'none'}"
 oci run --bundle one m1
-[ $status = 1 ] && grep -q 'tip disk has disks, which no container is given' err && gone
-ok $? "a machine with disks"
+[ $status = 1 ] && grep -q 'tip none: its words tell of no machine' err && gone
+ok $? "a tip that tells of no machine"
+cp "$(command -v qemu-system-x86_64)" elsewhere
+change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'ready'}"
+BROOD_QEMU=$folder/elsewhere oci run --bundle one m1
+[ $status = 1 ] && grep -q "$folder/elsewhere: a container is given no QEMU of that place" err && gone
+ok $? "a QEMU that no container has"
+rm elsewhere
 change one "c['annotations'] = {'brood.kind': 'machine', 'brood.tip': 'ready'}; c['process']['args'] = []"
 oci run --bundle one m1
 [ $status = 1 ] && [ "$(wc -l <err)" = 1 ] && gone
@@ -207,5 +213,57 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ] && brood run --in domain --until ready --s
 else
 	skip "a domain's tip is none" "no domain can be kept here"
 fi
+
+# ---- disks -----------------------------------------------------------------------
+
+(echo BASE && head -c 3145723 /dev/zero) >raw
+if command -v qemu-img >/dev/null; then
+	qemu-img convert -O qcow2 raw second.qcow2
+else
+	cp raw second.qcow2.raw
+fi
+second=$(echo second.qcow2*)
+brood machine boot work --memory 128M --kernel "$kernel" --initrd first.img \
+	--append "quiet panic=-1 mitigations=off" --disk raw --disk "$second" &&
+	brood machine exec work -- sh -c 'echo saved | dd of=/dev/vda bs=512 seek=2 && sync' &&
+	brood machine save work --as disks --stop
+ok $? "a tip with disks"
+sum=$(cat raw "$second" | sha256sum)
+machine many sh -c 'head -c 5 /dev/vda; dd if=/dev/vda bs=512 skip=2 count=1 2>/dev/null | head -c 6
+	head -c 5 /dev/vdb; echo more | dd of=/dev/vda bs=512 seek=2; sync'
+change many "c['annotations']['brood.tip'] = 'disks'"
+for _ in 1 2; do
+	oci run --bundle many m1
+	[ $status = 0 ] && [ "$(cat out)" = "BASE
+saved
+BASE" ] && gone || break
+done && [ "$(cat raw "$second" | sha256sum)" = "$sum" ]
+ok $? "its machines have them, what was saved over them, and their own writes alone"
+(cd code/tip/disks.*/known/brood && [ -s qemu ] && [ "$(find . -name 'digest.*' | wc -l)" = 3 ])
+ok $? "what is known of QEMU and of disks is handed in"
+change many "c['process']['user'] = {'uid': 1000, 'gid': 1000}"
+chmod 600 raw
+oci run --bundle many m1
+[ $status = 111 ] && grep -q 'disks needs its disk: open .*/disk0: Permission denied' err &&
+	[ "$(wc -l <err)" = 1 ] && gone
+ok $? "a disk that is closed to the container's user"
+chmod 644 raw
+oci run --bundle many m1
+[ $status = 0 ] && grep -q saved out && gone
+ok $? "and one that is open to it"
+mv raw away
+oci run --bundle many m1
+[ $status = 1 ] && grep -q "disks needs its disk: open .*/raw: No such" err &&
+	[ "$(wc -l <err)" = 1 ] && gone
+ok $? "a disk that is missing is one line"
+sed 's/BASE/EVIL/' away >raw
+oci run --bundle many m1
+[ $status = 1 ] && grep -q "disks: its disk .*/raw is not what it was" err &&
+	[ "$(wc -l <err)" = 1 ] && gone
+ok $? "one that is another, too"
+mv away raw
+oci run --bundle many m1
+[ $status = 0 ] && gone
+ok $? "and the right one, back again"
 echo "1..$count"
 [ $failed = 0 ]

@@ -8,8 +8,10 @@
 #include "machine/qemu.h"
 #include "machine/shape.h"
 #include "test.h"
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 static char *home, *program, *disk;
 static struct qemu qemu;
@@ -102,6 +104,89 @@ TEST(there_and_back)
 	again.disk[0].path = strdup("/elsewhere");
 	shape_id(&again, id[1]);
 	CHECK(memcmp(id[0], id[1], LAYER_ID) == 0);
+	finish();
+}
+
+TEST(disks_that_were_moved)
+{
+	const char *disks[] = { NULL, NULL };
+	struct shape_wish wish = { .disks = disks, .disk_count = 2 };
+	auto_shape struct shape shape = { 0 };
+	auto_free char *other = NULL, *packed = NULL;
+	const char *to[] = { NULL, NULL };
+	struct err err = { 0 };
+
+	begin();
+	other = file_join(home, "other");
+	packed = file_join(home, "other.qcow2");
+	put(other, "a disk");
+	put(packed, "a disk");
+	disks[0] = disks[1] = disk;
+	CHECK_INT(make(&shape, wish, &err), 0);
+	CHECK_INT(shape_move(&shape, NULL, 0, "tip x", &err), 0);
+	CHECK_TEXT(shape.disk[1].path, disk);
+	to[0] = disk;
+	to[1] = other;
+	CHECK_INT(shape_move(&shape, to, 2, "tip x", &err), 0);
+	CHECK_TEXT(shape.disk[0].path, disk);
+	CHECK_TEXT(shape.disk[1].path, other);
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), 0);
+	CHECK_INT(shape_move(&shape, to, 1, "tip x", &err), -EINVAL);
+	CHECK_TEXT(err.text, "tip x has 2 disks, not 1");
+	to[1] = packed;
+	CHECK_INT(shape_move(&shape, to, 2, "tip x", &err), -EINVAL);
+	CHECK(strstr(err.text, ".qcow2") && strstr(err.text, packed));
+	to[1] = "/nonesuch";
+	CHECK_INT(shape_move(&shape, to, 2, "tip x", &err), -ENOENT);
+	put(other, "no disk");
+	CHECK_TEXT(shape.disk[1].path, other);
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), -EINVAL);
+	CHECK(strstr(err.text, "not what it was"));
+	finish();
+}
+
+static int memos(const char *folder)
+{
+	auto_free char *path = file_join(folder, "brood");
+	int count = 0;
+	DIR *list = opendir(path);
+
+	for (struct dirent *one; list && (one = readdir(list));)
+		count += strncmp(one->d_name, "digest.", 7) == 0;
+	if (list)
+		closedir(list);
+	return count;
+}
+
+TEST(digests_are_handed_on)
+{
+	const char *disks[] = { NULL };
+	struct shape_wish wish = { .disks = disks, .disk_count = 1 };
+	auto_shape struct shape shape = { 0 };
+	auto_free char *theirs = NULL, *name = NULL;
+	char digest[SHAPE_DIGEST + 1];
+	struct err err = { 0 };
+
+	begin();
+	theirs = file_join(home, "theirs");
+	name = file_join(home, "name");
+	disks[0] = disk;
+	CHECK_INT(make(&shape, wish, &err), 0);
+	CHECK_INT(memos(home), 2);
+	CHECK_INT(shape_hand_on(&shape, &qemu, theirs, &err), 0);
+	CHECK_INT(memos(theirs), 2);
+	/* Whatever it is called there. */
+	CHECK(setenv("XDG_CACHE_HOME", theirs, 1) == 0);
+	CHECK(symlink(disk, name) == 0);
+	CHECK_INT(shape_digest(name, digest, &err), 0);
+	CHECK_TEXT(digest, shape.disk[0].digest);
+	CHECK_INT(memos(theirs), 2);
+	/* Known anew where it is another one. */
+	CHECK(setenv("XDG_CACHE_HOME", home, 1) == 0);
+	put(disk, "another");
+	CHECK_INT(shape_fits(&shape, &qemu, "tip x", &err), -EINVAL);
+	CHECK_INT(shape_hand_on(&shape, &qemu, theirs, &err), 0);
+	CHECK_INT(memos(theirs), 3);
 	finish();
 }
 
