@@ -23,7 +23,7 @@ static const struct args_option live_no_options[] = { { .name = NULL } };
 /* ---- exec -------------------------------------------------------------------------- */
 
 struct exec_words {
-	const char *store;
+	const char *store, *host_name;
 	long timeout_ms;
 	bool env_all, cold, given;
 	struct args_list env, disks;
@@ -54,6 +54,11 @@ static const struct args_option exec_options[] = {
 	  .offset = offsetof(struct exec_words, given),
 	  .help = "what --store names is believed and not looked through; "
 		  "brood-oci has such folders" },
+	{ .name = "--host-name",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct exec_words, host_name),
+	  .help = "of a tip: what the new machine calls itself (its name)" },
 	{ .name = "--disk",
 	  .value = "FILE",
 	  .kind = ARGS_LIST,
@@ -112,6 +117,7 @@ static int exec_begin(const struct exec_words *words,
 		      struct place *place, struct half *half, struct err *err)
 {
 	const struct machine_start start = { .tip = tip,
+					     .host_name = words->host_name,
 					     .ends_with_us = true,
 					     .disks = words->disks.item,
 					     .disk_count = words->disks.count,

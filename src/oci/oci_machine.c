@@ -137,12 +137,14 @@ static int machine_mounts(struct buf *text, const struct oci_start *start,
 
 /* ---- the process ----------------------------------------------------------------- */
 
-/* The words up to the command, which is all of the bundle's. */
+/* "brood machine exec", up to the command's first word, whose place they
+ * take. */
 struct machine_words {
 	const char *word[16 + 2 * SHAPE_DISKS_MOST];
 	int count;
-	char *own[2 + SHAPE_DISKS_MOST];
+	char *own[3 + SHAPE_DISKS_MOST];
 	int own_count;
+	bool failed;
 };
 
 static void machine_words_fini(struct machine_words *words)
@@ -151,49 +153,70 @@ static void machine_words_fini(struct machine_words *words)
 		free(words->own[i]);
 }
 
+#define auto_machine_words __attribute__((cleanup(machine_words_fini)))
+
 static void machine_word(struct machine_words *words, const char *word)
 {
 	words->word[words->count++] = word;
 }
 
-/* Malloced, or NULL: there is no memory. */
-static bool machine_own_word(struct machine_words *words, char *word)
+/* Malloced; NULL where there was no memory for it. */
+static void machine_own_word(struct machine_words *words, char *word)
 {
+	words->failed |= !word;
 	words->own[words->own_count++] = word;
 	machine_word(words, word);
-	return word;
 }
 
-static bool machine_words_fill(struct machine_words *words,
-			       const struct oci_start *start)
+/* A name of the container that is none of a host is left out. */
+static char *machine_host_name(const char *json)
+{
+	auto_free char *name = json_get_text(json, "hostname");
+	size_t len = name ? strlen(name) : 0;
+
+	return len && len < 64 && name[0] != '-' &&
+			       strspn(name, "abcdefghijklmnopqrstuvwxyz"
+					    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					    "0123456789.-_") == len
+		       ? steal_ptr(&name)
+		       : NULL;
+}
+
+static int machine_words_fill(struct machine_words *words,
+			      const struct oci_start *start, const char *json,
+			      const char *first, struct err *err)
 {
 	static const char *const fixed[] = { "machine", "exec", "--given",
 					     "--cold", "--env-all" };
-	bool all = machine_own_word(words, file_join(start->place, "brood"));
+	char *host = machine_host_name(json);
 
+	machine_own_word(words, file_join(start->place, "brood"));
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		machine_word(words, fixed[i]);
 	machine_word(words, "--store");
-	all &= machine_own_word(words, file_join(start->place, "tip"));
+	machine_own_word(words, file_join(start->place, "tip"));
+	if (host) {
+		machine_word(words, "--host-name");
+		machine_own_word(words, host);
+	}
 	for (int i = 0; i < start->shape->disk_count; i++) {
 		machine_word(words, "--disk");
-		all &= machine_own_word(words,
-					machine_disk(start, i, start->place));
+		machine_own_word(words, machine_disk(start, i, start->place));
 	}
 	machine_word(words, start->module);
 	machine_word(words, "--");
-	return all;
+	machine_word(words, first);
+	return words->failed ? err_set(err, -ENOMEM, "the machine's words") : 0;
 }
 
+/* All of the bundle's words are the command. */
 static int machine_process(struct buf *text, const struct oci_start *start,
 			   struct err *err)
 {
-	__attribute__((
-		cleanup(machine_words_fini))) struct machine_words words = {
-		.count = 0
-	};
+	const char *json = buf_string(text);
+	auto_machine_words struct machine_words words = { .count = 0 };
 	auto_free char *first = NULL;
-	int rc = oci_text(buf_string(text), "process.args.0", &first, err);
+	int rc = oci_text(json, "process.args.0", &first, err);
 
 	if (rc < 0)
 		return rc;
@@ -201,10 +224,10 @@ static int machine_process(struct buf *text, const struct oci_start *start,
 		return err_set(err, -EINVAL,
 			       "process.args: no command to run in machine %s",
 			       start->module);
-	if (!machine_words_fill(&words, start))
-		return err_set(err, -ENOMEM, "the machine's words");
-	machine_word(&words, first);
-	return oci_rewrite_words(text, "process", words.word, words.count, err);
+	rc = machine_words_fill(&words, start, json, first, err);
+	return rc < 0 ? rc
+		      : oci_rewrite_words(text, "process", words.word,
+					  words.count, err);
 }
 
 int oci_machine_rewrite(struct oci_bundle *bundle,

@@ -72,6 +72,14 @@ machine one echo -n 'a  b' --help
 oci run --bundle one m1
 [ $status = 0 ] && [ "$(cat out)" = "a  b --help" ] && gone
 ok $? "words stay as they are"
+machine one uname -n
+for name in box-1.example '' 'a b' "$(printf '%064d' 0)"; do
+	change one "c['hostname'] = '$name'"
+	oci run --bundle one m1
+	[ $status = 0 ] && cat out && gone || break
+done >names
+[ "$(paste -s -d' ' names)" = "box-1.example ready-1 ready-1 ready-1" ]
+ok $? "it calls itself as the container does, where that is a host's name"
 machine one sh -c 'kill -9 $$'
 oci run --bundle one m1
 [ $status = 137 ] && gone
