@@ -6,6 +6,7 @@
 #include "cli/first.h"
 #include "cli/machine.h"
 #include "machine/half.h"
+#include "machine/relay.h"
 #include "machine/virtiofsd.h"
 #include <errno.h>
 #include <signal.h>
@@ -16,16 +17,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIVE_AGENT_MS = 10000, LIVE_STOP_MS = 10000, LIVE_TIMEOUT = 124 };
+enum {
+	LIVE_AGENT_MS = 10000,
+	LIVE_STOP_MS = 10000,
+	LIVE_TIMEOUT = 124,
+	LIVE_LOOK_MS = 20
+};
 
 static const struct args_option live_no_options[] = { { .name = NULL } };
 
 /* ---- exec -------------------------------------------------------------------------- */
 
 struct exec_words {
-	const char *store, *host_name;
+	const char *store, *name, *host_name;
 	long timeout_ms;
-	bool env_all, cold, given;
+	bool env_all, cold, given, join;
 	struct args_list env, disks;
 };
 static const struct args_option exec_options[] = {
@@ -54,6 +60,16 @@ static const struct args_option exec_options[] = {
 	  .offset = offsetof(struct exec_words, given),
 	  .help = "what --store names is believed and not looked through; "
 		  "brood-oci has such folders" },
+	{ .name = "--join",
+	  .kind = ARGS_FLAG,
+	  .offset = offsetof(struct exec_words, join),
+	  .help = "MACHINE is one that another exec starts, or has started, "
+		  "for its command: wait for it" },
+	{ .name = "--name",
+	  .value = "NAME",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct exec_words, name),
+	  .help = "of a tip: the new machine's (the tip's and a number)" },
 	{ .name = "--host-name",
 	  .value = "NAME",
 	  .kind = ARGS_TEXT,
@@ -83,7 +99,9 @@ const struct args_verb machine_exec_args = {
 		"124 when the time was over).\n\n"
 		"Where no machine of that name runs, a new one is started from "
 		"the tip of that name (or one that waits is taken), and ends "
-		"with the command: whatever that has done to it is gone.",
+		"with the command: whatever that has done to it is gone. "
+		"Until then other commands can run in it, too, and are killed "
+		"where they outlive the first.",
 	.options = exec_options,
 	.least = 2,
 	.most = -1,
@@ -96,18 +114,67 @@ static int exec_code(int status)
 				   : WEXITSTATUS(status);
 }
 
+static int exec_by(struct talk *talk, const struct place *place,
+		   const struct talk_exec *exec, int *status, struct err *err)
+{
+	int rc = talk_exec(talk, exec, status, err);
+
+	if (rc < 0)
+		err_wrap(err, "machine %s", place->name);
+	return rc;
+}
+
+/* The line is another's, where that is one who lets others in. */
 static int exec_in(const struct place *place, const struct talk_exec *exec,
 		   int *status, struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
+	int rc = machine_talk_beside(place, LIVE_AGENT_MS, &talk, err);
+
+	if (rc == -EPIPE) {
+		err_clear(err);
+		rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
+	}
+	return rc < 0 ? rc : exec_by(talk, place, exec, status, err);
+}
+
+/* It is not looked for elsewhere: where it only begins, who begins it is to
+ * have the line first. */
+static int exec_join(const char *name, const struct talk_exec *exec,
+		     int *status, struct err *err)
+{
+	auto_machine_place struct place place = { .lock = -1 };
+	auto_talk struct talk *talk = NULL;
+	uint64_t end = clock_deadline(LIVE_AGENT_MS);
+	int rc;
+
+	for (;;) {
+		err_clear(err);
+		rc = place_find(name, &place, err);
+		if (rc >= 0)
+			rc = machine_talk_beside(&place, LIVE_AGENT_MS, &talk,
+						 err);
+		if ((rc != -ENOENT && rc != -EPIPE) || !clock_left_ms(end))
+			break;
+		place_fini(&place);
+		clock_sleep_ms(LIVE_LOOK_MS);
+	}
+	return rc < 0 ? rc : exec_by(talk, &place, exec, status, err);
+}
+
+/* In a machine that is there for this. */
+static int exec_first(const struct place *place, const struct talk_exec *exec,
+		      int *status, struct err *err)
+{
+	auto_relay struct relay *relay = NULL;
+	auto_talk struct talk *talk = NULL;
+	struct talk_exec with = *exec;
 	int rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
 
-	if (rc < 0)
-		return rc;
-	rc = talk_exec(talk, exec, status, err);
-	if (rc < 0)
-		err_wrap(err, "machine %s", place->name);
-	return rc;
+	if (rc >= 0)
+		rc = machine_relay(place, &relay, err);
+	with.relay = relay;
+	return rc < 0 ? rc : exec_by(talk, place, &with, status, err);
 }
 
 /* One that was waiting has nobody whose death would end it: so it is marked as
@@ -117,6 +184,7 @@ static int exec_begin(const struct exec_words *words,
 		      struct place *place, struct half *half, struct err *err)
 {
 	const struct machine_start start = { .tip = tip,
+					     .name = words->name,
 					     .host_name = words->host_name,
 					     .ends_with_us = true,
 					     .disks = words->disks.item,
@@ -124,7 +192,7 @@ static int exec_begin(const struct exec_words *words,
 					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
-	int rc = words->cold
+	int rc = words->cold || words->name
 			 ? 0
 			 : machine_unpark(images, &start, place, &report, err);
 
@@ -166,7 +234,7 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 		return rc;
 	}
 	if (rc >= 0)
-		rc = exec_in(&place, exec, status, err);
+		rc = exec_first(&place, exec, status, err);
 	if (place.folder)
 		machine_stop(&place, true, LIVE_STOP_MS, NULL);
 	half_end(&half);
@@ -213,10 +281,21 @@ static void exec_leave_ours(void)
 	environ[to] = NULL;
 }
 
+static int exec_anywhere(const struct exec_words *words, const char *name,
+			 const struct talk_exec *exec, int *status,
+			 struct err *err)
+{
+	auto_machine_place struct place place = { .lock = -1 };
+	int rc = place_find(name, &place, err);
+
+	if (rc >= 0)
+		return exec_in(&place, exec, status, err);
+	return rc == -ENOENT ? exec_in_new(words, name, exec, status, err) : rc;
+}
+
 int machine_exec_run(int argc, char **argv)
 {
 	struct exec_words words = { 0 };
-	auto_machine_place struct place place = { .lock = -1 };
 	auto_free char **environment = NULL;
 	struct talk_exec exec = { .out = 1, .errors = 2 };
 	struct err err = { 0 };
@@ -228,6 +307,9 @@ int machine_exec_run(int argc, char **argv)
 		return code;
 	if (words.given && !words.store)
 		return cli_wrong("--given is of --store");
+	if (words.join && (words.store || words.cold || words.name ||
+			   words.host_name || words.disks.count))
+		return cli_wrong("--join is of a machine, the others of a tip");
 	exec.argv = operands + 1;
 	if (strcmp(operands[1], "--") == 0)
 		exec.argv++;
@@ -241,11 +323,9 @@ int machine_exec_run(int argc, char **argv)
 	exec.timeout_ms = words.timeout_ms ? (int)words.timeout_ms : -1;
 	first_take_signals();
 	signal(SIGPIPE, SIG_IGN);
-	rc = place_find(operands[0], &place, &err);
-	if (rc >= 0)
-		rc = exec_in(&place, &exec, &status, &err);
-	else if (rc == -ENOENT)
-		rc = exec_in_new(&words, operands[0], &exec, &status, &err);
+	rc = words.join
+		     ? exec_join(operands[0], &exec, &status, &err)
+		     : exec_anywhere(&words, operands[0], &exec, &status, &err);
 	if (rc == -ETIME && exec.timeout_ms >= 0) {
 		cli_fail(&err, NULL);
 		return LIVE_TIMEOUT;

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "machine/relay.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -218,16 +219,39 @@ int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
 	return fd < 0 ? fd : qmp_attach(qmp, fd, MACHINE_ORDERS_MS, err);
 }
 
-int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
-		 struct err *err)
+static int machine_talk_at(const struct place *place, const char *name,
+			   int timeout_ms, struct talk **talk, struct err *err)
 {
-	auto_free char *path = place_path(place, "agent");
+	auto_free char *path = place_path(place, name);
 	int rc;
 
 	if (!path)
 		return err_set(err, -ENOMEM, "name of a socket");
 	rc = talk_open(talk, path, timeout_ms, NULL, err);
-	return rc < 0 ? err_wrap(err, "machine %s", place->name) : 0;
+	if (rc < 0)
+		err_wrap(err, "machine %s", place->name);
+	return rc < 0 ? rc : 0;
+}
+
+int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
+		 struct err *err)
+{
+	return machine_talk_at(place, "agent", timeout_ms, talk, err);
+}
+
+int machine_relay(const struct place *place, struct relay **relay,
+		  struct err *err)
+{
+	auto_free char *path = place_path(place, "beside");
+
+	return path ? relay_open(relay, path, err)
+		    : err_set(err, -ENOMEM, "name of a socket");
+}
+
+int machine_talk_beside(const struct place *place, int timeout_ms,
+			struct talk **talk, struct err *err)
+{
+	return machine_talk_at(place, "beside", timeout_ms, talk, err);
 }
 
 static int machine_quit(const struct place *place, struct err *err)

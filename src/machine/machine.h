@@ -147,6 +147,12 @@ int machine_record(const struct images *images, const struct place *place,
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		 struct err *err);
 /* A machine's agent, greeted. */
+/* For who has the line, and for others while he has: -EPIPE where nobody
+ * listens. */
+int machine_relay(const struct place *place, struct relay **relay,
+		  struct err *err);
+int machine_talk_beside(const struct place *place, int timeout_ms,
+			struct talk **talk, struct err *err);
 int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
 		 struct err *err);
 /* Opens its QEMU for orders. */

@@ -6,6 +6,7 @@
 #include "agent/frames.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "machine/relay.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ struct talk {
 	int socket;
 	uint32_t number; /* of the last frame sent */
 	bool waits;	 /* it is not taken yet */
+	uint32_t bytes;	 /* of it */
 	struct frames frames;
 };
 
@@ -60,22 +62,35 @@ static const char *talk_words(const void *data, size_t len, char words[128])
 	return words;
 }
 
-static int talk_send(struct talk *talk, enum agent_kind kind,
-		     const void *payload, uint32_t bytes, struct err *err)
+int talk_forward(struct talk *talk, enum agent_kind kind, uint32_t id,
+		 const void *payload, uint32_t bytes, struct err *err)
 {
 	uint8_t frame[FRAMES_MOST];
 	struct agent_frame head;
 	int rc;
 
-	frames_head(&head, kind, ++talk->number, payload, bytes);
+	frames_head(&head, kind, id, payload, bytes);
 	memcpy(frame, &head, sizeof(head));
 	if (bytes)
 		memcpy(frame + sizeof(head), payload, bytes);
-	talk->waits = true;
 	rc = fd_write_all(talk->socket, frame, sizeof(head) + bytes, err);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		return talk_ended(err);
 	return rc < 0 && err ? err_wrap(err, "speak to the agent") : rc;
+}
+
+static int talk_send(struct talk *talk, enum agent_kind kind,
+		     const void *payload, uint32_t bytes, struct err *err)
+{
+	talk->waits = true;
+	talk->bytes = (uint32_t)sizeof(struct agent_frame) + bytes;
+	return talk_forward(talk, kind, ++talk->number, payload, bytes, err);
+}
+
+static void talk_taken(struct talk *talk, uint32_t number)
+{
+	if (number == talk->number)
+		talk->waits = false;
 }
 
 static bool talk_next(struct talk *talk, struct agent_frame *head,
@@ -84,8 +99,7 @@ static bool talk_next(struct talk *talk, struct agent_frame *head,
 	while (frames_next(&talk->frames, head, payload)) {
 		if (head->kind != AGENT_TAKEN)
 			return true;
-		if (head->id == talk->number)
-			talk->waits = false;
+		talk_taken(talk, head->id);
 	}
 	return false;
 }
@@ -245,6 +259,7 @@ struct talk_run {
 	struct talk *talk;
 	uint32_t id; /* of the process */
 	int in, out, errors;
+	struct relay *relay; /* or NULL */
 	bool over;
 	uint32_t status;
 };
@@ -262,6 +277,10 @@ static int talk_take(struct talk_run *run, const struct agent_frame *head,
 {
 	char words[128];
 
+	if (run->relay && relay_take(run->relay, head, payload, run->talk))
+		return 0;
+	if (head->kind == AGENT_TAKEN)
+		talk_taken(run->talk, head->id);
 	if (head->id != run->id)
 		return 0;
 	switch (head->kind) {
@@ -305,17 +324,34 @@ static int talk_feed(struct talk_run *run, struct err *err)
 			     got > 0 ? (uint32_t)got : 0, err);
 }
 
+/* Bytes of one's own that are on their way. */
+static uint32_t talk_owed(const struct talk *talk)
+{
+	return talk->waits ? talk->bytes : 0;
+}
+
+static bool talk_may_feed(const struct talk_run *run)
+{
+	const uint32_t most = sizeof(struct agent_frame) + TALK_INPUT;
+
+	return !run->talk->waits &&
+	       (!run->relay || relay_fits(relay_owed(run->relay), most));
+}
+
 static int talk_turn(struct talk_run *run, int timeout_ms, struct err *err)
 {
 	struct talk *talk = run->talk;
-	struct pollfd fds[2] = {
+	struct pollfd fds[2 + RELAY_POLLED] = {
 		{ .fd = talk->socket, .events = POLLIN },
-		{ .fd = talk->waits ? -1 : run->in, .events = POLLIN },
+		{ .fd = talk_may_feed(run) ? run->in : -1, .events = POLLIN },
 	};
 	struct agent_frame head;
 	void *payload;
-	int rc = poll(fds, 2, timeout_ms);
+	int rc;
 
+	if (run->relay)
+		relay_watch(run->relay, fds + 2);
+	rc = poll(fds, run->relay ? 2 + RELAY_POLLED : 2, timeout_ms);
 	if (rc < 0)
 		return errno == EINTR ? 0 : err_set(err, -errno, "wait for it");
 	rc = 0;
@@ -323,8 +359,10 @@ static int talk_turn(struct talk_run *run, int timeout_ms, struct err *err)
 		rc = talk_feed(run, err);
 	if (rc >= 0 && fds[0].revents)
 		rc = talk_read(talk, 0, err);
-	while (rc >= 0 && talk_next(talk, &head, &payload))
+	while (rc >= 0 && frames_next(&talk->frames, &head, &payload))
 		rc = talk_take(run, &head, payload, err);
+	if (rc >= 0 && run->relay)
+		relay_work(run->relay, fds + 2, talk, talk_owed(talk));
 	return rc;
 }
 
@@ -335,7 +373,8 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	struct talk_run run = { .talk = talk,
 				.in = exec->in,
 				.out = exec->out,
-				.errors = exec->errors };
+				.errors = exec->errors,
+				.relay = exec->relay };
 	const uint32_t kill_it = SIGKILL;
 	uint8_t payload[AGENT_MOST];
 	uint32_t bytes;
@@ -346,6 +385,8 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 			       AGENT_MOST);
 	rc = talk_send(talk, AGENT_EXEC, payload, bytes, err);
 	run.id = talk->number;
+	if (run.relay)
+		relay_begin(run.relay, run.id);
 	if (rc >= 0 && run.in < 0) /* an end at once */
 		rc = talk_send_for(&run, AGENT_INPUT, NULL, 0, err);
 	while (rc >= 0 && !run.over) {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct relay;
 struct talk;
 /* Connects and greets: whatever was going on in the guest for another host is
  * over.  *ready tells who answered; NULL: not wanted. */
@@ -27,8 +28,13 @@ struct talk_exec {
 	char *const *environment; /* NULL: none more */
 	int in, out, errors;	  /* -1: nothing, nowhere */
 	int timeout_ms;		  /* < 0: none */
+	struct relay *relay;	  /* others' beside it; NULL: none */
 };
 /* Runs it to its end: *status as wait() tells it.  -ETIME: it was killed. */
 int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	      struct err *err);
 int talk_power(struct talk *talk, bool reboot, struct err *err);
+/* A frame of somebody else's process: whether it is taken is for that one to
+ * hear. */
+int talk_forward(struct talk *talk, enum agent_kind kind, uint32_t id,
+		 const void *payload, uint32_t bytes, struct err *err);

@@ -275,7 +275,8 @@ int oci_app_rewrite(struct oci_bundle *bundle, const struct oci_app *app,
 		rc = plan_tell(&inside, &app->loaded.record, app->entry, root,
 			       libraries, &told, err);
 	if (rc >= 0)
-		rc = oci_rewrite_variables(&bundle->text, told.variable, err);
+		rc = oci_rewrite_variables(&bundle->text, "process",
+					   told.variable, err);
 	if (rc >= 0)
 		rc = app->entry->kind == RECORD_PROGRAM
 			     ? app_program(bundle, app, &told, err)

@@ -102,6 +102,7 @@ static int create_rewrite(struct create *create, struct err *err)
 	if (create->app.entry)
 		return create_rewrite_app(create, &start, path, err);
 	if (create->decision.kind == OCI_MACHINE) {
+		create->record.is_machine = true;
 		create->record.has_no_starter = true;
 		return oci_machine_rewrite(&create->bundle, &start, err);
 	}

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec: one process more in a container of ours.  Where it begins with a
- * module, the starter that is mounted there runs it. */
+ * module, the starter that is mounted there runs it; where the container is a
+ * machine, it is a process of that machine. */
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "oci/oci_bundle.h"
 #include "oci/oci_commands.h"
 #include "oci/oci_inside.h"
+#include "oci/oci_machine.h"
 #include "oci/oci_rewrite.h"
 #include "oci/oci_runtime.h"
 #include <errno.h>
@@ -137,12 +139,19 @@ static struct oci_start exec_start(const struct exec *exec)
 	};
 }
 
+/* These words come in the place of the first one. */
+struct exec_front {
+	const char *const *word;
+	int count;
+};
+
 /* A file without a name, which is gone when the runtime has read it. */
-static int exec_process_file(struct exec *exec, char path[48], struct err *err)
+static int exec_process_file(struct exec *exec, const struct exec_front *front,
+			     char path[48], struct err *err)
 {
-	const struct oci_start start = exec_start(exec);
 	auto_close int fd = -1;
-	int rc = oci_rewrite_process(&exec->text, "", &start, err);
+	int rc = oci_rewrite_words(&exec->text, "", front->word, front->count,
+				   err);
 
 	if (rc < 0)
 		return rc;
@@ -158,11 +167,12 @@ static int exec_process_file(struct exec *exec, char path[48], struct err *err)
 	return steal_fd(&fd);
 }
 
-static int exec_by_file(struct exec *exec, struct err *err)
+static int exec_by_file(struct exec *exec, const struct exec_front *front,
+			struct err *err)
 {
 	const char *runtime = exec->record.runtime;
 	char path[48];
-	auto_close int fd = exec_process_file(exec, path, err);
+	auto_close int fd = exec_process_file(exec, front, path, err);
 	auto_free char *own = NULL;
 	auto_free char **argv = NULL;
 
@@ -174,41 +184,67 @@ static int exec_by_file(struct exec *exec, struct err *err)
 		    : err_set(err, -ENOMEM, "words for %s", runtime);
 }
 
-/* The starter's words come in the place of the first one. */
-static int exec_by_words(struct exec *exec, struct err *err)
+static int exec_by_words(struct exec *exec, const struct exec_front *front,
+			 struct err *err)
 {
 	const struct oci_words *words = exec->words;
-	const struct oci_start start = exec_start(exec);
 	const char *runtime = exec->record.runtime;
 	int first = exec_first(words), count = words->count - first - 1;
-	auto_starter struct oci_starter starter;
-	auto_free char **argv = NULL;
+	auto_free char **argv = calloc(
+		(size_t)(first + front->count + count) + 1, sizeof(*argv));
 
-	if (oci_starter_words(&start, &starter, err) < 0)
-		return err ? err->code : -ENOMEM;
-	argv = calloc((size_t)(first + starter.count + count) + 1,
-		      sizeof(*argv));
 	if (!argv)
 		return err_set(err, -ENOMEM, "words for %s", runtime);
 	memcpy(argv, words->word, (size_t)first * sizeof(*argv));
 	argv[0] = (char *)runtime;
-	memcpy(argv + first, starter.word,
-	       (size_t)starter.count * sizeof(*argv));
-	memcpy(argv + first + starter.count, words->word + first + 1,
+	memcpy(argv + first, front->word, (size_t)front->count * sizeof(*argv));
+	memcpy(argv + first + front->count, words->word + first + 1,
 	       (size_t)count * sizeof(*argv));
 	return oci_runtime_become(runtime, argv, err);
 }
 
+static int exec_behind(struct exec *exec, const char *const *word, int count,
+		       struct err *err)
+{
+	const struct exec_front front = { word, count };
+
+	return exec->words->process ? exec_by_file(exec, &front, err)
+				    : exec_by_words(exec, &front, err);
+}
+
+static int exec_module(struct exec *exec, struct err *err)
+{
+	const struct oci_start start = exec_start(exec);
+	auto_starter struct oci_starter starter;
+	int rc = oci_starter_words(&start, &starter, err);
+
+	return rc < 0 ? rc
+		      : exec_behind(exec, starter.word, starter.count, err);
+}
+
+static int exec_in_machine(struct exec *exec, struct err *err)
+{
+	auto_machine_words struct oci_machine_words words;
+	int rc = oci_machine_join(&words, exec->record.place,
+				  exec->process.program,
+				  exec->words->process ? &exec->text : NULL,
+				  err);
+
+	return rc < 0 ? rc : exec_behind(exec, words.word, words.count, err);
+}
+
+/* What is none of these is the runtime's, and so is a process without words. */
 static int exec_ours(struct exec *exec, struct err *err)
 {
 	int rc = exec_read(exec, err);
 
 	if (rc < 0)
 		return rc;
+	if (exec->record.is_machine && exec->process.program)
+		return exec_in_machine(exec, err);
 	if (exec->record.has_no_starter || !exec_is_module(exec))
 		return oci_hand_over(exec->words, err);
-	return exec->words->process ? exec_by_file(exec, err)
-				    : exec_by_words(exec, err);
+	return exec_module(exec, err);
 }
 
 int oci_exec(const struct oci_words *words, struct err *err)

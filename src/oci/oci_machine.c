@@ -16,6 +16,10 @@ static const char *const machine_folders[] = { "/usr",	 "/bin",   "/sbin",
 					       "/lib",	 "/lib32", "/lib64",
 					       "/libx32" };
 
+/* Of all in the container, by which brood finds it there. */
+#define MACHINE_NAME "machine"
+#define MACHINE_RUN  "XDG_RUNTIME_DIR=%s/run"
+
 /* ---- variables ------------------------------------------------------------------ */
 
 /* Of QEMU's; the machine's command gets none of these names. */
@@ -23,7 +27,7 @@ static int machine_set_variables(struct buf *text,
 				 const struct oci_start *start, struct err *err)
 {
 	const char *place = start->place;
-	auto_free char *run = file_format("XDG_RUNTIME_DIR=%s/run", place);
+	auto_free char *run = file_format(MACHINE_RUN, place);
 	auto_free char *cache =
 		file_format("XDG_CACHE_HOME=%s/tip/known", place);
 	auto_free char *qemu = file_format("BROOD_QEMU=%s", start->qemu->path);
@@ -33,8 +37,18 @@ static int machine_set_variables(struct buf *text,
 	};
 
 	return run && cache && qemu
-		       ? oci_rewrite_variables(text, variables, err)
+		       ? oci_rewrite_variables(text, "process", variables, err)
 		       : err_set(err, -ENOMEM, "the environment");
+}
+
+static int machine_find_variables(struct buf *process, const char *place,
+				  struct err *err)
+{
+	auto_free char *run = file_format(MACHINE_RUN, place);
+	char *const variables[] = { run, NULL };
+
+	return run ? oci_rewrite_variables(process, "", variables, err)
+		   : err_set(err, -ENOMEM, "the environment");
 }
 
 /* ---- mounts --------------------------------------------------------------------- */
@@ -137,31 +151,19 @@ static int machine_mounts(struct buf *text, const struct oci_start *start,
 
 /* ---- the process ----------------------------------------------------------------- */
 
-/* "brood machine exec", up to the command's first word, whose place they
- * take. */
-struct machine_words {
-	const char *word[16 + 2 * SHAPE_DISKS_MOST];
-	int count;
-	char *own[3 + SHAPE_DISKS_MOST];
-	int own_count;
-	bool failed;
-};
-
-static void machine_words_fini(struct machine_words *words)
+void oci_machine_words_fini(struct oci_machine_words *words)
 {
 	for (int i = 0; i < words->own_count; i++)
 		free(words->own[i]);
 }
 
-#define auto_machine_words __attribute__((cleanup(machine_words_fini)))
-
-static void machine_word(struct machine_words *words, const char *word)
+static void machine_word(struct oci_machine_words *words, const char *word)
 {
 	words->word[words->count++] = word;
 }
 
 /* Malloced; NULL where there was no memory for it. */
-static void machine_own_word(struct machine_words *words, char *word)
+static void machine_own_word(struct oci_machine_words *words, char *word)
 {
 	words->failed |= !word;
 	words->own[words->own_count++] = word;
@@ -182,12 +184,13 @@ static char *machine_host_name(const char *json)
 		       : NULL;
 }
 
-static int machine_words_fill(struct machine_words *words,
+static int machine_words_fill(struct oci_machine_words *words,
 			      const struct oci_start *start, const char *json,
 			      const char *first, struct err *err)
 {
-	static const char *const fixed[] = { "machine", "exec", "--given",
-					     "--cold", "--env-all" };
+	static const char *const fixed[] = { "machine",	 "exec",   "--given",
+					     "--cold",	 "--name", MACHINE_NAME,
+					     "--env-all" };
 	char *host = machine_host_name(json);
 
 	machine_own_word(words, file_join(start->place, "brood"));
@@ -214,7 +217,7 @@ static int machine_process(struct buf *text, const struct oci_start *start,
 			   struct err *err)
 {
 	const char *json = buf_string(text);
-	auto_machine_words struct machine_words words = { .count = 0 };
+	auto_machine_words struct oci_machine_words words = { .count = 0 };
 	auto_free char *first = NULL;
 	int rc = oci_text(json, "process.args.0", &first, err);
 
@@ -246,4 +249,23 @@ int oci_machine_rewrite(struct oci_bundle *bundle,
 	if (rc >= 0)
 		rc = oci_rewrite_paths(bundle, err);
 	return rc < 0 ? rc : machine_mounts(text, start, err);
+}
+
+/* ---- a process more --------------------------------------------------------------- */
+
+int oci_machine_join(struct oci_machine_words *words, const char *place,
+		     const char *first, struct buf *process, struct err *err)
+{
+	static const char *const fixed[] = { "machine",	   "exec",
+					     "--env-all",  "--join",
+					     MACHINE_NAME, "--" };
+
+	*words = (struct oci_machine_words){ .count = 0 };
+	machine_own_word(words, file_join(place, "brood"));
+	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+		machine_word(words, fixed[i]);
+	machine_word(words, first);
+	if (words->failed)
+		return err_set(err, -ENOMEM, "the machine's words");
+	return process ? machine_find_variables(process, place, err) : 0;
 }

@@ -10,7 +10,24 @@
  *	/usr, /lib ..	the host's, read-only, over those of the root
  */
 #pragma once
+#include "machine/shape.h"
 #include "oci/oci_rewrite.h"
+
+/* "brood machine exec" in the container, up to the command's first word, whose
+ * place they take. */
+struct oci_machine_words {
+	const char *word[24 + 2 * SHAPE_DISKS_MOST];
+	int count;
+	char *own[4 + SHAPE_DISKS_MOST];
+	int own_count;
+	bool failed;
+};
+void oci_machine_words_fini(struct oci_machine_words *words);
+#define auto_machine_words __attribute__((cleanup(oci_machine_words_fini)))
 
 int oci_machine_rewrite(struct oci_bundle *bundle,
 			const struct oci_start *start, struct err *err);
+/* One command more in the machine that lives there.  process: its JSON, where it
+ * is told by that and not by the container's own. */
+int oci_machine_join(struct oci_machine_words *words, const char *place,
+		     const char *first, struct buf *process, struct err *err);

@@ -149,6 +149,7 @@ int oci_record_read(const struct oci_words *words, struct oci_record *record,
 	record->has_code = json_get_number(json, "code", 0);
 	record->has_kvm = json_get_number(json, "kvm", 0);
 	record->has_ready = json_get_number(json, "ready", 0);
+	record->is_machine = json_get_number(json, "machine", 0);
 	record->has_no_starter = json_get_number(json, "no_starter", 0);
 	if (record->bundle && record->runtime && record->module &&
 	    record->place)
@@ -188,6 +189,7 @@ static void record_text(const struct oci_record *record, struct buf *text)
 	json_bool(&json, "code", record->has_code);
 	json_bool(&json, "kvm", record->has_kvm);
 	json_bool(&json, "ready", record->has_ready);
+	json_bool(&json, "machine", record->is_machine);
 	json_bool(&json, "no_starter", record->has_no_starter);
 	json_close(&json);
 	buf_text(text, "\n");

@@ -43,7 +43,7 @@ struct oci_record {
 	char *runtime; /* that has the container */
 	char *module;  /* inside */
 	char *place;   /* of the starter, inside */
-	bool in_domain, has_code, has_kvm, has_ready;
+	bool in_domain, has_code, has_kvm, has_ready, is_machine;
 	bool has_no_starter;		  /* a program is in it, no module */
 	const struct oci_files *settings; /* to be published; NULL: none */
 };

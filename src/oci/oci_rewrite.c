@@ -218,20 +218,23 @@ static bool rewrite_is_set(const char *text, char *const *variable)
 	return false;
 }
 
-int oci_rewrite_variables(struct buf *json, char *const *variable,
-			  struct err *err)
+int oci_rewrite_variables(struct buf *json, const char *path,
+			  char *const *variable, struct err *err)
 {
+	auto_free char *env = file_format("%s%senv", path, *path ? "." : "");
 	auto_buf struct buf value = { 0 };
 	const char *list, *at;
 	struct json out;
 	size_t len;
 	int rc = 0;
 
+	if (!env)
+		return err_set(err, -ENOMEM, "the environment");
 	if (!*variable)
 		return 0;
 	json_start(&out, &value);
 	json_list_open(&out, NULL);
-	list = json_get_value(buf_string(json), "process.env", &len);
+	list = json_get_value(buf_string(json), env, &len);
 	at = list ? json_first(list, &len) : NULL;
 	for (; rc >= 0 && at; at = json_next(at, &len)) {
 		auto_free char *text = NULL;
@@ -245,9 +248,8 @@ int oci_rewrite_variables(struct buf *json, char *const *variable,
 	json_list_close(&out);
 	if (rc < 0)
 		return rc;
-	return value.failed
-		       ? err_set(err, -ENOMEM, "the environment")
-		       : oci_edit_set(json, "process", "env", value.data, err);
+	return value.failed ? err_set(err, -ENOMEM, "the environment")
+			    : oci_edit_set(json, path, "env", value.data, err);
 }
 
 /* ---- mounts and devices ---------------------------------------------------------- */

@@ -63,9 +63,10 @@ int oci_rewrite_bind(struct buf *text, const char *source, const char *place,
 		     const char *name, struct err *err);
 /* Is it a variable of the name that "variable", NAME or NAME=VALUE, has? */
 bool oci_is_variable(const char *text, const char *variable);
-/* These take the place of all of their names in the process's environment. */
-int oci_rewrite_variables(struct buf *json, char *const *variable,
-			  struct err *err);
+/* These take the place of all of their names in the environment of the process
+ * at "path". */
+int oci_rewrite_variables(struct buf *json, const char *path,
+			  char *const *variable, struct err *err);
 /* /dev/kvm.  Which user the process is does not matter: the device is for all
  * in the container. */
 int oci_rewrite_kvm(struct buf *text, struct err *err);

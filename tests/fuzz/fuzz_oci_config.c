@@ -61,7 +61,7 @@ static void look_variables(const struct oci_bundle *bundle)
 	int found = 0;
 
 	buf_add(&text, bundle->text.data, bundle->text.len);
-	if (oci_rewrite_variables(&text, ours, &err) < 0) {
+	if (oci_rewrite_variables(&text, "process", ours, &err) < 0) {
 		must(err.text[0]);
 		return;
 	}
