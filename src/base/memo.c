@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MEMO_MOST = 16384 };
@@ -109,6 +110,28 @@ static bool memo_is(const char *path, const char *text)
 	return memo_read(path, there) >= 0 && strcmp(there, text) == 0;
 }
 
+/* Whatever the umask is. */
+static int memo_open_to_all(const char *path, mode_t mode, struct err *err)
+{
+	return chmod(path, mode) < 0
+		       ? err_set(err, -errno, "open %s to all", path)
+		       : 0;
+}
+
+static int memo_write_for(const char *folder, const char *theirs,
+			  const char *to, const char *text, struct err *err)
+{
+	int r = file_make_dirs(theirs, 0755, err);
+
+	if (r >= 0)
+		r = memo_open_to_all(folder, 0755, err);
+	if (r >= 0)
+		r = memo_open_to_all(theirs, 0755, err);
+	if (r >= 0)
+		r = file_publish(to, text, strlen(text), 0644, err);
+	return r < 0 ? r : memo_open_to_all(to, 0644, err);
+}
+
 int memo_hand_on(const char *name, const char *folder, struct err *err)
 {
 	auto_free char *own = memo_folder();
@@ -116,12 +139,10 @@ int memo_hand_on(const char *name, const char *folder, struct err *err)
 	auto_free char *theirs = file_join(folder, "brood");
 	auto_free char *to = theirs ? file_join(theirs, name) : NULL;
 	char text[MEMO_MOST];
-	int r;
 
 	if (!to)
 		return err_set(err, -ENOMEM, "hand %s on", name);
 	if (!from || memo_read(from, text) < 0 || memo_is(to, text))
 		return 0;
-	r = file_make_dirs(theirs, 0755, err);
-	return r < 0 ? r : file_publish(to, text, strlen(text), 0644, err);
+	return memo_write_for(folder, theirs, to, text, err);
 }

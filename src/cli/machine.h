@@ -17,6 +17,10 @@ CLI_VERB(machine_ps);
 CLI_VERB(machine_ls);
 CLI_VERB(machine_rm);
 
+#define MACHINE_DISK_HELP                                                      \
+	"where the tip's disk is here, if not where it was; each of several, " \
+	"in their order"
+
 /* Joins this terminal (or what stands for it) with a machine's console, until
  * the machine ends, or the user says so with Ctrl-]. */
 int machine_console(const struct place *place, struct err *err);

@@ -395,9 +395,7 @@ static const struct args_option start_options[] = {
 	  .offset = offsetof(struct start_words, via),
 	  .words = "auto|parked|hatch|exec",
 	  .help = "auto, parked, hatch or exec: how its QEMU comes about" },
-	START_WORD("--disk", "FILE", ARGS_LIST, disks,
-		   "where the tip's disk is here, if not where it was; each of "
-		   "several, in their order"),
+	START_WORD("--disk", "FILE", ARGS_LIST, disks, MACHINE_DISK_HELP),
 	START_WORD("--host-name", "NAME", ARGS_TEXT, host_name,
 		   "what it calls itself (its name)"),
 	START_WORD("--forward", "HOST:GUEST", ARGS_TEXT, forward,
@@ -447,7 +445,8 @@ static int start_one(const struct images *images,
 
 	*place = (struct place){ .lock = -1 };
 	if ((any || strcmp(words->via, "parked") == 0) && !start->park &&
-	    !start->name && !start->copy && !start->ends_with_us)
+	    !start->name && !start->copy && !start->disk_count &&
+	    !start->ends_with_us)
 		rc = machine_unpark(images, start, place, report, err);
 	if (rc > 0 || rc < 0)
 		return rc < 0 ? rc : 0;

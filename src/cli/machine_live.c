@@ -79,8 +79,7 @@ static const struct args_option exec_options[] = {
 	  .value = "FILE",
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct exec_words, disks),
-	  .help = "where the tip's disk is here, if not where it was; each of "
-		  "several, in their order" },
+	  .help = MACHINE_DISK_HELP },
 	{ .name = "--store",
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
@@ -192,7 +191,7 @@ static int exec_begin(const struct exec_words *words,
 					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
-	int rc = words->cold || words->name
+	int rc = words->cold || words->name || words->disks.count
 			 ? 0
 			 : machine_unpark(images, &start, place, &report, err);
 
@@ -281,6 +280,11 @@ static void exec_leave_ours(void)
 	environ[to] = NULL;
 }
 
+static bool exec_is_of_tip(const struct exec_words *words)
+{
+	return words->name || words->host_name || words->disks.count;
+}
+
 static int exec_anywhere(const struct exec_words *words, const char *name,
 			 const struct talk_exec *exec, int *status,
 			 struct err *err)
@@ -288,6 +292,11 @@ static int exec_anywhere(const struct exec_words *words, const char *name,
 	auto_machine_place struct place place = { .lock = -1 };
 	int rc = place_find(name, &place, err);
 
+	if (rc >= 0 && exec_is_of_tip(words))
+		return err_set(err, -EINVAL,
+			       "machine %s runs, and --name, --host-name and "
+			       "--disk are for a new one",
+			       name);
 	if (rc >= 0)
 		return exec_in(&place, exec, status, err);
 	return rc == -ENOENT ? exec_in_new(words, name, exec, status, err) : rc;
@@ -307,8 +316,7 @@ int machine_exec_run(int argc, char **argv)
 		return code;
 	if (words.given && !words.store)
 		return cli_wrong("--given is of --store");
-	if (words.join && (words.store || words.cold || words.name ||
-			   words.host_name || words.disks.count))
+	if (words.join && (words.store || words.cold || exec_is_of_tip(&words)))
 		return cli_wrong("--join is of a machine, the others of a tip");
 	exec.argv = operands + 1;
 	if (strcmp(operands[1], "--") == 0)

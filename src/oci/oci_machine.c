@@ -53,7 +53,7 @@ static int machine_find_variables(struct buf *process, const char *place,
 
 /* ---- mounts --------------------------------------------------------------------- */
 
-static bool machine_has(const char *path)
+static bool machine_is_given(const char *path)
 {
 	const size_t count = sizeof machine_folders / sizeof *machine_folders;
 
@@ -159,15 +159,22 @@ void oci_machine_words_fini(struct oci_machine_words *words)
 
 static void machine_word(struct oci_machine_words *words, const char *word)
 {
-	words->word[words->count++] = word;
+	if (words->count < OCI_MACHINE_WORDS)
+		words->word[words->count++] = word;
+	else
+		words->failed = true;
 }
 
 /* Malloced; NULL where there was no memory for it. */
 static void machine_own_word(struct oci_machine_words *words, char *word)
 {
-	words->failed |= !word;
-	words->own[words->own_count++] = word;
-	machine_word(words, word);
+	if (word && words->own_count < OCI_MACHINE_OWN) {
+		words->own[words->own_count++] = word;
+		machine_word(words, word);
+	} else {
+		free(word);
+		words->failed = true;
+	}
 }
 
 /* A name of the container that is none of a host is left out. */
@@ -239,7 +246,7 @@ int oci_machine_rewrite(struct oci_bundle *bundle,
 	struct buf *text = &bundle->text;
 	int rc;
 
-	if (!machine_has(start->qemu->path))
+	if (!machine_is_given(start->qemu->path))
 		return err_set(err, -EINVAL,
 			       "%s: a container is given no QEMU of that place",
 			       start->qemu->path);

@@ -5,7 +5,7 @@
  *
  *	PLACE/brood	and brood-shim.so, read-only
  *	PLACE/tip	the tip's folder (oci_tip.h), read-only
- *	PLACE/disk0 ..	its disks, the node's own files, read-only
+ *	PLACE/disk0 ..	its disks (.qcow2), the node's own files, read-only
  *	PLACE/run	a tmpfs of the process's user: the machine's folder
  *	/usr, /lib ..	the host's, read-only, over those of the root
  */
@@ -15,10 +15,14 @@
 
 /* "brood machine exec" in the container, up to the command's first word, whose
  * place they take. */
+enum {
+	OCI_MACHINE_WORDS = 24 + 2 * SHAPE_DISKS_MOST,
+	OCI_MACHINE_OWN = 4 + SHAPE_DISKS_MOST
+};
 struct oci_machine_words {
-	const char *word[24 + 2 * SHAPE_DISKS_MOST];
+	const char *word[OCI_MACHINE_WORDS];
 	int count;
-	char *own[4 + SHAPE_DISKS_MOST];
+	char *own[OCI_MACHINE_OWN];
 	int own_count;
 	bool failed;
 };

@@ -407,12 +407,13 @@ static int tip_fit_machine(struct oci_tip *to, const struct tip *tip,
 	return rc < 0 ? rc : shape_fits(&to->shape, &to->qemu, tip->name, err);
 }
 
-static int tip_hand_on(const struct oci_tip *tip, struct err *err)
+/* It only spares time. */
+static void tip_hand_on(const struct oci_tip *tip)
 {
 	auto_free char *known = file_join(tip->folder, "known");
 
-	return known ? shape_hand_on(&tip->shape, &tip->qemu, known, err)
-		     : err_set(err, -ENOMEM, "keep what is known of QEMU");
+	if (known)
+		shape_hand_on(&tip->shape, &tip->qemu, known, NULL);
 }
 
 int oci_tip_make_machine(struct oci_tip *to, const char *name, struct err *err)
@@ -432,5 +433,7 @@ int oci_tip_make_machine(struct oci_tip *to, const char *name, struct err *err)
 		rc = tip_fit_machine(to, &tip, err);
 	if (rc >= 0)
 		rc = tip_keep(to, &images, &tip, err);
-	return rc < 0 ? rc : tip_hand_on(to, err);
+	if (rc >= 0)
+		tip_hand_on(to);
+	return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "share/chain.h"
 #include "share/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -350,16 +351,38 @@ int lock_folder(const struct share *share, struct err *err)
 	return fd < 0 ? err_set(err, -errno, "open %s", name) : fd;
 }
 
-/* A lock in a folder that somebody has moved away excludes nobody. */
-static bool lock_is_in_share(const struct share_lock *lock)
+/* A client knows for a while what a name led to: who looks at the folder that
+ * it is in, anew, makes it ask. */
+static int lock_open_anew(int folder, const char *name)
+{
+	struct chain_seen seen;
+	int rc = chain_see(folder, &seen);
+	int fd = rc < 0 ? rc
+			: openat(folder, name,
+				 O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+					 O_NOFOLLOW);
+
+	return rc >= 0 && fd < 0 ? -errno : fd;
+}
+
+/* A lock in a folder that somebody has moved away excludes nobody: 0. */
+static int lock_is_in_share(const struct share_lock *lock)
 {
 	const struct share *share = lock->share;
-	struct stat ours, there;
+	const char *name = lock_kind_of(share->backend)->folder;
+	const char *below = strchr(name, '/');
+	auto_close int top = lock_open_anew(share->root, "lock");
+	auto_close int inner =
+		top >= 0 && below ? lock_open_anew(top, below + 1) : -1;
+	int fd = below && top >= 0 ? inner : top;
+	struct chain_seen ours, there;
+	int rc = fd < 0 ? fd : chain_see(fd, &there);
 
-	return fstat(lock->folder, &ours) == 0 &&
-	       fstatat(share->root, lock_kind_of(share->backend)->folder,
-		       &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+	if (rc >= 0)
+		rc = chain_see(lock->folder, &ours);
+	if (rc == -ENOENT || rc == -ESTALE)
+		return 0;
+	return rc < 0 ? rc : ours.dev == there.dev && ours.ino == there.ino;
 }
 
 static void lock_age(const struct share_holder *holder, char *text, size_t room)
@@ -433,9 +456,10 @@ static int lock_poll(struct share_lock *lock, struct lock_wait *wait,
 			return lock_gave_up(share, rc, &watch.holder, err);
 		}
 	}
-	if (rc > 0 && !lock_is_in_share(lock)) {
+	if (rc > 0 && (rc = lock_is_in_share(lock)) <= 0) {
 		kind->release(lock);
-		rc = lock_is_removed(kind->folder, err);
+		rc = rc == 0 ? lock_is_removed(kind->folder, err)
+			     : err_set(err, rc, "look at %s", kind->folder);
 	}
 	if (rc < 0)
 		err_wrap(err, "lock share %s", share->path);
@@ -504,9 +528,17 @@ static int lock_was_lost(const struct share_lock *lock, struct err *err)
 
 int share_lock_check(const struct share_lock *lock, struct err *err)
 {
-	int rc = lock_kind_of(lock->share->backend)->check(lock, err);
+	const struct lock_kind *kind = lock_kind_of(lock->share->backend);
+	int rc = kind->check(lock, err), there;
 
-	if (rc == -ESTALE || (rc >= 0 && !lock_is_in_share(lock)))
+	if (rc >= 0 && (there = lock_is_in_share(lock)) == 0) {
+		lock_is_removed(kind->folder, err);
+		err_wrap(err, "share %s", lock->share->path);
+		return -ESTALE;
+	}
+	if (rc >= 0 && there < 0)
+		rc = err_set(err, there, "look at %s", kind->folder);
+	if (rc == -ESTALE)
 		return lock_was_lost(lock, err);
 	if (rc < 0)
 		err_wrap(err, "check the lock of share %s", lock->share->path);

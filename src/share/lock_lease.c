@@ -198,15 +198,14 @@ static int lease_look(int folder, struct share_holder *holder, struct err *err)
 
 /* ---- taken ------------------------------------------------------------------- */
 
-/* 1: e.<n> is ours, and nobody's before.  0: it was another one's. */
+/* 1: e.<n> is ours, and nobody's before.  -EEXIST: it is another one's; 0: it
+ * was. */
 static int lease_add(struct share_lock *lock, const struct lease_seen *before,
 		     const struct chain_draft *draft, struct err *err)
 {
 	int rc = chain_draft_link(lock->folder, draft, lease_prefix,
 				  lock->epoch, err);
 
-	if (rc == -EEXIST)
-		return 0;
 	if (rc < 0)
 		return rc;
 	rc = chain_is_there(lock->folder, lease_prefix, before->epoch,
@@ -263,7 +262,8 @@ static int lease_is_behind(int folder, uint64_t last, struct err *err)
 }
 
 /* A chain grows.  One that ends before what was seen in it is just being
- * removed, file by file, and has taken its last holder. */
+ * removed, file by file, and has taken its last holder.  1: it has grown, or
+ * not; 0: look again. */
 static int lease_see_growth(int folder, struct lock_watch *watch, uint64_t last,
 			    struct err *err)
 {
@@ -296,7 +296,12 @@ static int lease_try_behind(struct share_lock *lock, struct lock_watch *watch,
 		     : 0;
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	return lease_claim(lock, seen, began_ns, err);
+	rc = lease_claim(lock, seen, began_ns, err);
+	if (rc != -EEXIST)
+		return rc;
+	watch->most = lock->epoch;
+	err_clear(err);
+	return 0;
 }
 
 /* What was seen stays open, so that its number of inode stays its own. */

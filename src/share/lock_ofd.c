@@ -26,9 +26,7 @@ static int ofd_open(int folder, struct err *err)
 		folder, ofd_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0 && (errno == ENOENT || errno == ESTALE))
-		return err_set(err, -ENOENT,
-			       "its lock (lock/ofd) has been removed, make the "
-			       "share again");
+		return lock_is_removed("lock/ofd", err);
 	if (fd < 0)
 		return err_set(err, -errno, "open lock/ofd");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))

@@ -673,6 +673,9 @@ def check_disk_refused(raw, second):
     TAP.ok(r.status == 0 and contents("d1", "vda") == "BASEsaved\n" and
            m.machine("save", "d1", "--as", "moved").status == 0,
            "for a machine that stays, too", r)
+    r = m.machine("exec", *moved, "d1", "--", "true")
+    TAP.ok(m.one_line(r, "machine d1 runs", "for a new one"),
+           "which is given none when it runs", r)
     end("d1")
     TAP.ok(begin("d1", "moved") and contents("d1", "vda") == "BASEsaved\n",
            "whose tip knows it there")

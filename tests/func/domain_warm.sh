@@ -461,11 +461,13 @@ child" ]
 else
 	skip "domains that start others" "$(head -1 err)"
 fi
+bad=
 for words in child= =child.wat "a=short.wat --start a=child.wat"; do
 	# shellcheck disable=SC2086
 	run --in domain --start $words short.wat </dev/null
-	[ $status = 100 ] || break
+	[ $status = 100 ] || bad=$words
 done
+[ -z "$bad" ]
 ok $? "a child without name or file, or two of a name"
 run --in domain parent.wat </dev/null
 [ $status = 90 ]

@@ -76,9 +76,9 @@ machine one uname -n
 for name in box-1.example '' 'a b' "$(printf '%064d' 0)"; do
 	change one "c['hostname'] = '$name'"
 	oci run --bundle one m1
-	[ $status = 0 ] && cat out && gone || break
+	[ $status = 0 ] && gone && cat out
 done >names
-[ "$(paste -s -d' ' names)" = "box-1.example ready-1 ready-1 ready-1" ]
+[ "$(paste -s -d' ' names)" = "box-1.example machine machine machine" ]
 ok $? "it calls itself as the container does, where that is a host's name"
 machine one sh -c 'kill -9 $$'
 oci run --bundle one m1
@@ -222,6 +222,60 @@ else
 	skip "a domain's tip is none" "no domain can be kept here"
 fi
 
+# ---- a command more ---------------------------------------------------------------
+
+machine waits sh -c 'echo up; sleep 100'
+timeout 60 "$OCI" --root "$root" create --bundle waits m1 >said.m1 2>err </dev/null && oci start m1
+cat >process.json <<'END'
+{"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/bin", "WORD=a b"],
+ "args": ["sh", "-c", "cat; echo $WORD; cat /memory; echo wrong >&2; exit 7"]}
+END
+timeout 60 "$OCI" --root "$root" exec --process process.json m1 >out 2>err < <(echo typed)
+status=$?
+[ $status = 7 ] && [ "$(cat out)" = "typed
+a b
+before" ] && [ "$(cat err)" = wrong ] && [ "$(machines | wc -l)" = 1 ] && [ "$(cat said.m1)" = up ]
+ok $? "exec is a process of the machine, which is waited for"
+oci exec m1 sh -c 'echo "$WORD"'
+[ $status = 0 ] && [ "$(cat out)" = "a b" ]
+ok $? "by words, too, with the container's variables"
+joined=()
+for n in 1 2 3 4 5 6 7 8; do
+	timeout 60 "$OCI" --root "$root" exec m1 sh -c "cat; echo $n" >more.$n 2>&1 < <(seq 500) &
+	joined+=($!)
+done
+wait "${joined[@]}"
+good=0
+for n in 1 2 3 4 5 6 7 8; do
+	(seq 500 && echo $n) | cmp - more.$n && good=$((good + 1))
+done
+[ $good = 8 ]
+ok $? "eight at once"
+timeout 60 "$OCI" --root "$root" exec m1 sh -c 'echo up; sleep 98' >said 2>&1 </dev/null &
+more=$!
+for _ in $(seq 200); do
+	grep -q up said && break
+	sleep 0.05
+done
+runs() { # is that command there?
+	oci exec m1 sh -c '[ -e /proc/1 ] || mount -t proc none /proc
+		cat /proc/[0-9]*/cmdline | tr "\0" " "' && grep -q "$1" out
+}
+runs 'sleep 9[8]'
+before=$?
+kill -9 $more
+wait $more 2>/dev/null
+for p in $(pgrep -f -- '--join machine -- sh -c echo up; sleep 98'); do kill -9 "$p"; done
+for _ in $(seq 100); do
+	runs 'sleep 9[8]' || break
+	sleep 0.1
+done
+[ $before = 0 ] && ! grep -q 'sleep 9[8]' out && runs 'sleep 10[0]'
+ok $? "one that is killed is killed in the machine, and the others go on"
+oci kill m1 KILL && stopped m1 && oci delete m1
+[ $status = 0 ] && gone
+ok $? "and all end with the first"
+
 # ---- disks -----------------------------------------------------------------------
 
 (echo BASE && head -c 3145723 /dev/zero) >raw
@@ -231,21 +285,27 @@ else
 	cp raw second.qcow2.raw
 fi
 second=$(echo second.qcow2*)
-brood machine boot work --memory 128M --kernel "$kernel" --initrd first.img \
-	--append "quiet panic=-1 mitigations=off" --disk raw --disk "$second" &&
-	brood machine exec work -- sh -c 'echo saved | dd of=/dev/vda bs=512 seek=2 && sync' &&
+brood machine image --as disks.img --kernel "$kernel" --module virtio_blk \
+	--module virtio_pci &&
+	brood machine boot work --memory 128M --kernel "$kernel" --initrd disks.img \
+		--append "quiet panic=-1 mitigations=off" --disk raw --disk "$second" &&
+	brood machine exec work -- sh -c '[ -b /dev/vda ] && [ -b /dev/vdb ] &&
+		echo saved | dd of=/dev/vda bs=512 seek=2 && sync' &&
 	brood machine save work --as disks --stop
 ok $? "a tip with disks"
 sum=$(cat raw "$second" | sha256sum)
-machine many sh -c 'head -c 5 /dev/vda; dd if=/dev/vda bs=512 skip=2 count=1 2>/dev/null | head -c 6
-	head -c 5 /dev/vdb; echo more | dd of=/dev/vda bs=512 seek=2; sync'
+machine many sh -c '[ -b /dev/vda ] && head -c 5 /dev/vda
+	dd if=/dev/vda bs=512 skip=2 count=1 2>/dev/null | head -c 6
+	[ -b /dev/vdb ] && head -c 5 /dev/vdb; echo more | dd of=/dev/vda bs=512 seek=2; sync'
 change many "c['annotations']['brood.tip'] = 'disks'"
+good=0
 for _ in 1 2; do
 	oci run --bundle many m1
 	[ $status = 0 ] && [ "$(cat out)" = "BASE
 saved
-BASE" ] && gone || break
-done && [ "$(cat raw "$second" | sha256sum)" = "$sum" ]
+BASE" ] && gone && good=$((good + 1))
+done
+[ $good = 2 ] && [ "$(cat raw "$second" | sha256sum)" = "$sum" ]
 ok $? "its machines have them, what was saved over them, and their own writes alone"
 (cd code/tip/disks.*/known/brood && [ -s qemu ] && [ "$(find . -name 'digest.*' | wc -l)" = 3 ])
 ok $? "what is known of QEMU and of disks is handed in"

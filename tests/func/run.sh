@@ -224,10 +224,12 @@ ok $? "a recursion without an end is a trap"
     (if (i32.eqz (local.get 0)) (then (call $large)))
     (call $down (i32.sub (local.get 0) (i32.const 1)))))'
 } >large_frame.wat
+bad=0
 for depth in 100000 150000 170000 200000 220000 240000 250000 260000; do
 	run --invoke down large_frame.wat $depth
-	[ $status = 134 ] && head -1 err | grep -q 'call stack exhausted' || break
+	[ $status = 134 ] && head -1 err | grep -q 'call stack exhausted' || bad=$depth
 done
+[ $bad = 0 ]
 ok $? "a frame that does not fit, before its function is translated"
 for way in interp compiled; do
 	run --via $way --invoke run "$here/fused.wat"

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *home, *program, *disk;
@@ -158,6 +159,21 @@ static int memos(const char *folder)
 	return count;
 }
 
+/* The sum of the numbers of their files: another one for each that is new. */
+static unsigned long inodes(const char *folder)
+{
+	auto_free char *path = file_join(folder, "brood");
+	unsigned long sum = 0;
+	DIR *list = opendir(path);
+
+	for (struct dirent *one; list && (one = readdir(list));)
+		if (strncmp(one->d_name, "digest.", 7) == 0)
+			sum += one->d_ino;
+	if (list)
+		closedir(list);
+	return sum;
+}
+
 TEST(digests_are_handed_on)
 {
 	const char *disks[] = { NULL };
@@ -165,8 +181,11 @@ TEST(digests_are_handed_on)
 	auto_shape struct shape shape = { 0 };
 	auto_free char *theirs = NULL, *name = NULL;
 	char digest[SHAPE_DIGEST + 1];
+	unsigned long before;
+	struct stat st;
 	struct err err = { 0 };
 
+	umask(077);
 	begin();
 	theirs = file_join(home, "theirs");
 	name = file_join(home, "name");
@@ -175,12 +194,18 @@ TEST(digests_are_handed_on)
 	CHECK_INT(memos(home), 2);
 	CHECK_INT(shape_hand_on(&shape, &qemu, theirs, &err), 0);
 	CHECK_INT(memos(theirs), 2);
+	CHECK(stat(theirs, &st) == 0 && (st.st_mode & 0777) == 0755);
 	/* Whatever it is called there. */
 	CHECK(setenv("XDG_CACHE_HOME", theirs, 1) == 0);
 	CHECK(symlink(disk, name) == 0);
+	before = inodes(theirs);
 	CHECK_INT(shape_digest(name, digest, &err), 0);
 	CHECK_TEXT(digest, shape.disk[0].digest);
+	/* Found out anew it would have been published anew. */
 	CHECK_INT(memos(theirs), 2);
+	CHECK(inodes(theirs) == before && before);
+	CHECK_INT(shape_hand_on(&shape, &qemu, theirs, &err), 0);
+	CHECK(inodes(theirs) == before);
 	/* Known anew where it is another one. */
 	CHECK(setenv("XDG_CACHE_HOME", home, 1) == 0);
 	put(disk, "another");
