@@ -2,9 +2,12 @@
 /* Any text as a bundle's config.json: it is refused with a reason, or what is
  * made of it is JSON again, starts with the starter, and has all its mounts. */
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/json.h"
+#include "machine/qemu.h"
 #include "oci/oci_bundle.h"
 #include "oci/oci_kind.h"
+#include "oci/oci_machine.h"
 #include "oci/oci_rewrite.h"
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +82,53 @@ static void look_variables(const struct oci_bundle *bundle)
 	must(found == 1);
 }
 
+/* A machine needs the shim, which is looked for beside the program. */
+__attribute__((constructor)) static void find_shim(void)
+{
+	auto_free char *exe = realpath("/proc/self/exe", NULL);
+	auto_free char *shim = NULL;
+
+	if (exe)
+		*strrchr(exe, '/') = 0;
+	shim = exe ? file_format("%s/../../brood-shim.so", exe) : NULL;
+	if (shim)
+		setenv("BROOD_SHIM_PATH", shim, 0);
+}
+
+/* Of a machine with two disks. */
+static void look_machine(const struct oci_bundle *bundle)
+{
+	const struct shape shape = {
+		.disk = { { .path = (char *)"/d" },
+			  { .path = (char *)"/e.qcow2" } },
+		.disk_count = 2,
+	};
+	const struct qemu qemu = { .path = (char *)"/usr/bin/qemu" };
+	auto_bundle struct oci_bundle own = { .path = strdup("/b"),
+					      .root = strdup("/b/r") };
+	const struct oci_start start = { .module = "tip",
+					 .starter = "/s",
+					 .tip = "/t",
+					 .shape = &shape,
+					 .qemu = &qemu,
+					 .place = oci_place(
+						 buf_string(&bundle->text)) };
+	auto_free char *first = NULL, *name = NULL;
+	struct err err = { 0 };
+
+	buf_add(&own.text, bundle->text.data, bundle->text.len);
+	if (oci_machine_rewrite(&own, &start, &err) < 0) {
+		must(err.text[0]);
+		return;
+	}
+	must(json_check(own.text.data, own.text.len, NULL) == 0);
+	first = json_get_text(own.text.data, "process.args.0");
+	must(first && strncmp(first, start.place, strlen(start.place)) == 0);
+	name = json_get_text(own.text.data, "process.args.3");
+	must(name && strcmp(name, "--given") == 0);
+	must(strstr(own.text.data, "\"source\":\"/e.qcow2\"") != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_bundle struct oci_bundle bundle = { .path = strdup("/b"),
@@ -97,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	oci_wish_fini(&wish);
 	look_process(&bundle);
 	look_variables(&bundle);
+	look_machine(&bundle);
 	look_rewritten(&bundle);
 	return 0;
 }
