@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Containers that are machines of a tip, by brood-oci with runc behind it and
-# under podman where that is: the bundle's words run in the machine.
+# Containers that are machines of a tip, by brood-oci with runc behind it: the
+# bundle's words run in the machine.
 # needs: runc qemu-system-x86_64
 # timeout: 400
 # shellcheck source=tests/lib/func.sh

@@ -157,6 +157,29 @@ pod run --rm --annotation brood.kind=nothing localhost/hello:1
 [ $status = 126 ] && grep -q 'annotation brood.kind' err && nothing_left
 ok $? "so it does of annotations"
 
+kernel=$(find /boot -name 'vmlinuz-*cloud*' -readable | sort | tail -1)
+if [ -n "$kernel" ] && command -v qemu-system-x86_64 >/dev/null; then
+	mkdir -m 700 machines
+	machine() { # WORD...
+		XDG_RUNTIME_DIR=$folder/machines timeout 200 "$BROOD" machine "$@" >out 2>err </dev/null
+	}
+	machine image --as first.img &&
+		machine boot work --memory 128M --kernel "$kernel" --initrd first.img \
+			--append "quiet panic=-1 mitigations=off" &&
+		machine save work --as machine --stop &&
+		pod run --detach --name box --hostname box --annotation brood.kind=machine \
+			--annotation brood.tip=machine --entrypoint '["sh", "-c"]' \
+			localhost/hello:1 'uname -n; exec sleep 100' &&
+		pod exec --env WORD=told box sh -c 'uname -n; echo $WORD; cat /init.none; exit 5'
+	[ $status = 5 ] && [ "$(cat out)" = "box
+told" ] && grep -q "can't open '/init.none'" err
+	ok $? "a machine, and a command more in it"
+	pod logs box
+	[ $status = 0 ] && [ "$(cat out)" = box ] && pod rm --force --time 0 box && nothing_left
+	ok $? "that says its name, and is removed"
+else
+	skip "a machine" "no kernel in /boot, or no QEMU"
+fi
 if [ -x /bin/busybox ] && ! readelf -lW /bin/busybox | grep -q INTERP; then
 	cp /bin/busybox .
 	image native busybox
