@@ -137,6 +137,17 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 	return rc < 0 ? rc : exec_by(talk, place, exec, status, err);
 }
 
+/* Nothing to wait for: it will not be found there. */
+static int exec_may_look(const char *name, struct err *err)
+{
+	const char *folder = getenv("XDG_RUNTIME_DIR");
+
+	return !folder || access(folder, X_OK) == 0 || errno != EACCES
+		       ? 0
+		       : err_set(err, -EACCES, "look for machine %s in %s",
+				 name, folder);
+}
+
 /* It is not looked for elsewhere: where it only begins, who begins it is to
  * have the line first. */
 static int exec_join(const char *name, const struct talk_exec *exec,
@@ -145,8 +156,10 @@ static int exec_join(const char *name, const struct talk_exec *exec,
 	auto_machine_place struct place place = { .lock = -1 };
 	auto_talk struct talk *talk = NULL;
 	uint64_t end = clock_deadline(LIVE_AGENT_MS);
-	int rc;
+	int rc = exec_may_look(name, err);
 
+	if (rc < 0)
+		return rc;
 	for (;;) {
 		err_clear(err);
 		rc = place_find(name, &place, err);

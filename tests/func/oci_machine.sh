@@ -240,6 +240,9 @@ oci exec m1 sh -c 'echo "$WORD"'
 [ $status = 0 ] && [ "$(cat out)" = "a b" ]
 ok $? "by words, too, with the container's variables"
 joined=()
+oci exec --user 1000:1000 m1 id
+[ $status = 111 ] && grep -q 'look for machine machine in .*: Permission denied' err
+ok $? "another user of the container's is told at once that it is not his"
 for n in 1 2 3 4 5 6 7 8; do
 	timeout 60 "$OCI" --root "$root" exec m1 sh -c "cat; echo $n" >more.$n 2>&1 < <(seq 500) &
 	joined+=($!)
