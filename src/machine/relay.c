@@ -13,15 +13,20 @@
 
 enum {
 	RELAY_BACKLOG = 16,
-	RELAY_SIGNALS = 2,    /* of each, on their way */
-	RELAY_RESERVE = 1024, /* of the window, for those */
+	RELAY_SIGNALS = 2, /* of each, on their way; and SIGKILL */
+	RELAY_SIGNAL = sizeof(struct agent_frame) + sizeof(uint32_t),
+	/* Of the window, for those, and the owner's one. */
+	RELAY_RESERVE =
+		(RELAY_CLIENTS * (RELAY_SIGNALS + 1) + 1) * RELAY_SIGNAL,
 	RELAY_SOON = 1 << 20, /* so much waits for a slow reader */
 	RELAY_MOST = 32 << 20,
 };
 
 struct relay_client {
-	bool is_used; /* until its process has ended, though it has hung up */
-	int socket;   /* -1: it has */
+	/* Though it has hung up, until its process has ended, and what that was
+	 * sent is taken. */
+	bool is_used;
+	int socket; /* -1: it has */
 	bool runs, is_stopped, holds;
 	uint32_t theirs, ours;	/* the number of its process */
 	uint32_t owed, signals; /* not taken yet: bytes, frames */
@@ -109,6 +114,11 @@ static void client_signal(struct relay_client *client, struct talk *talk,
 		     NULL);
 }
 
+static bool client_is_awaited(const struct relay_client *client)
+{
+	return client->runs || client->owed || client->signals;
+}
+
 static void client_drop(struct relay_client *client, struct talk *talk)
 {
 	fd_close(&client->socket);
@@ -117,7 +127,7 @@ static void client_drop(struct relay_client *client, struct talk *talk)
 	client->holds = false;
 	if (client->runs)
 		client_signal(client, talk, SIGKILL);
-	client->is_used = client->runs;
+	client->is_used = client_is_awaited(client);
 }
 
 static size_t client_waiting(const struct relay_client *client)
@@ -130,7 +140,8 @@ static void client_heed(struct relay_client *client, struct talk *talk)
 	bool is_much = client_waiting(client) >
 		       (client->is_stopped ? RELAY_SOON / 2 : RELAY_SOON);
 
-	if (!client->runs || is_much == client->is_stopped)
+	if (!client->runs || client->socket < 0 ||
+	    is_much == client->is_stopped || client->signals >= RELAY_SIGNALS)
 		return;
 	client->is_stopped = is_much;
 	client_signal(client, talk, is_much ? SIGSTOP : SIGCONT);
@@ -218,7 +229,8 @@ static bool client_exec(struct relay *relay, struct relay_client *client,
 			struct talk *talk, uint32_t owed,
 			const struct agent_frame *head, const void *payload)
 {
-	if (!relay_fits(owed + relay_owed(relay),
+	if (client_is_awaited(client) ||
+	    !relay_fits(owed + relay_owed(relay),
 			(uint32_t)sizeof(*head) + head->bytes))
 		return false;
 	if (++relay->last == relay->own)
@@ -373,28 +385,24 @@ void relay_work(struct relay *relay, const struct pollfd fds[RELAY_POLLED],
 		relay_accept(relay);
 }
 
-static void client_ended(struct relay_client *client)
-{
-	client->runs = client->is_stopped = false;
-	client->owed = client->signals = 0;
-	client->is_used = client->socket >= 0;
-}
-
 static void client_answer(struct relay_client *client,
 			  const struct agent_frame *head, const void *payload,
 			  struct talk *talk)
 {
-	uint32_t theirs = client->theirs;
+	bool is_signal = head->kind == AGENT_TAKEN && client->signals;
 
 	if (head->kind == AGENT_EXIT || head->kind == AGENT_FAILED)
-		client_ended(client);
-	if (head->kind == AGENT_TAKEN && client->signals) {
+		client->runs = client->is_stopped = false;
+	if (is_signal)
 		client->signals--;
-		return;
-	}
-	if (head->kind == AGENT_TAKEN)
+	else if (head->kind == AGENT_TAKEN)
 		client->owed = 0;
-	client_say(client, talk, head->kind, theirs, payload, head->bytes);
+	client->is_used = client->socket >= 0 || client_is_awaited(client);
+	if (is_signal)
+		client_heed(client, talk);
+	else
+		client_say(client, talk, head->kind, client->theirs, payload,
+			   head->bytes);
 }
 
 bool relay_take(struct relay *relay, const struct agent_frame *head,
@@ -403,8 +411,7 @@ bool relay_take(struct relay *relay, const struct agent_frame *head,
 	for (int i = 0; i < RELAY_CLIENTS; i++) {
 		struct relay_client *client = &relay->client[i];
 
-		if (!client->is_used || !client->runs ||
-		    client->ours != head->id)
+		if (!client_is_awaited(client) || client->ours != head->id)
 			continue;
 		client_answer(client, head, payload, talk);
 		return true;
