@@ -40,6 +40,7 @@ struct relay_client {
 
 struct relay {
 	int listener;
+	bool rests; /* it had no descriptor for who came */
 	uint32_t own, last;
 	struct relay_client client[RELAY_CLIENTS];
 };
@@ -333,6 +334,7 @@ static void relay_accept(struct relay *relay)
 	int fd = client ? accept4(relay->listener, NULL, NULL, SOCK_CLOEXEC)
 			: -1;
 
+	relay->rests = fd < 0;
 	if (fd < 0)
 		return;
 	*client = (struct relay_client){ .is_used = true, .socket = fd };
@@ -354,6 +356,7 @@ void relay_watch(const struct relay *relay, struct pollfd fds[RELAY_POLLED])
 					(client_waiting(client) ? POLLOUT : 0)),
 		};
 	}
+	has_room &= !relay->rests;
 	fds[0] = (struct pollfd){ .fd = has_room ? relay->listener : -1,
 				  .events = POLLIN };
 }
@@ -381,7 +384,9 @@ void relay_work(struct relay *relay, const struct pollfd fds[RELAY_POLLED],
 		    relay->client[i].socket == fds[i + 1].fd)
 			client_work(relay, &relay->client[i],
 				    fds[i + 1].revents, talk, owed);
-	if (fds[0].fd >= 0 && fds[0].revents)
+	if (fds[0].fd < 0)
+		relay->rests = false;
+	else if (fds[0].revents)
 		relay_accept(relay);
 }
 
