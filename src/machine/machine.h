@@ -147,14 +147,14 @@ int machine_record(const struct images *images, const struct place *place,
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		 struct err *err);
 /* A machine's agent, greeted. */
-/* For who has the line, and for others while he has: -EPIPE where nobody
- * listens. */
+int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
+		 struct err *err);
+/* For who has that line, and for others while he has it: -EPIPE where nobody
+ * lets them in. */
 int machine_relay(const struct place *place, struct relay **relay,
 		  struct err *err);
 int machine_talk_beside(const struct place *place, int timeout_ms,
 			struct talk **talk, struct err *err);
-int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
-		 struct err *err);
 /* Opens its QEMU for orders. */
 int machine_orders(const struct place *place, struct qmp **qmp,
 		   struct err *err);

@@ -23,10 +23,7 @@ enum {
 };
 
 struct relay_client {
-	/* Though it has hung up, until its process has ended, and what that was
-	 * sent is taken. */
-	bool is_used;
-	int socket; /* -1: it has */
+	int socket; /* -1: it has hung up, or there is none */
 	bool runs, is_stopped, holds;
 	uint32_t theirs, ours;	/* the number of its process */
 	uint32_t owed, signals; /* not taken yet: bytes, frames */
@@ -115,9 +112,15 @@ static void client_signal(struct relay_client *client, struct talk *talk,
 		     NULL);
 }
 
+/* Its process has not ended, or something that it was sent is not taken. */
 static bool client_is_awaited(const struct relay_client *client)
 {
 	return client->runs || client->owed || client->signals;
+}
+
+static bool client_is_free(const struct relay_client *client)
+{
+	return client->socket < 0 && !client_is_awaited(client);
 }
 
 static void client_drop(struct relay_client *client, struct talk *talk)
@@ -128,7 +131,6 @@ static void client_drop(struct relay_client *client, struct talk *talk)
 	client->holds = false;
 	if (client->runs)
 		client_signal(client, talk, SIGKILL);
-	client->is_used = client_is_awaited(client);
 }
 
 static size_t client_waiting(const struct relay_client *client)
@@ -323,7 +325,7 @@ static void client_hear(struct relay_client *client, struct talk *talk)
 static struct relay_client *relay_free_slot(struct relay *relay)
 {
 	for (int i = 0; i < RELAY_CLIENTS; i++)
-		if (!relay->client[i].is_used)
+		if (client_is_free(&relay->client[i]))
 			return &relay->client[i];
 	return NULL;
 }
@@ -337,7 +339,7 @@ static void relay_accept(struct relay *relay)
 	relay->rests = fd < 0;
 	if (fd < 0)
 		return;
-	*client = (struct relay_client){ .is_used = true, .socket = fd };
+	*client = (struct relay_client){ .socket = fd };
 	frames_init(&client->in);
 }
 
@@ -348,7 +350,7 @@ void relay_watch(const struct relay *relay, struct pollfd fds[RELAY_POLLED])
 	for (int i = 0; i < RELAY_CLIENTS; i++) {
 		const struct relay_client *client = &relay->client[i];
 
-		has_room |= !client->is_used;
+		has_room |= client_is_free(client);
 		fds[i + 1] = (struct pollfd){
 			.fd = client->socket,
 			.events =
@@ -402,7 +404,6 @@ static void client_answer(struct relay_client *client,
 		client->signals--;
 	else if (head->kind == AGENT_TAKEN)
 		client->owed = 0;
-	client->is_used = client->socket >= 0 || client_is_awaited(client);
 	if (is_signal)
 		client_heed(client, talk);
 	else

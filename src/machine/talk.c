@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One conversation with an agent.  The window is one frame: what goes to the
- * guest is little (a command, and what it reads), and the answer to a frame
- * comes in less time than another frame takes. */
+/* One conversation with an agent, and what others say beside it (relay.h).  One
+ * frame of one's own is on its way at a time: what goes to the guest is little
+ * (a command, and what it reads), and the answer to a frame comes in less time
+ * than another frame takes. */
 #include "machine/talk.h"
 #include "agent/frames.h"
 #include "base/clock.h"
