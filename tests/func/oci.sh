@@ -246,18 +246,8 @@ c['process']['env'].append('BROOD_REPORT=/volume/report')"
 	}
 	bad=0 tried=0
 	for n in $(seq "$(kept | wc -l)"); do
-		for damage in 'f.truncate(size // 2)' 'f.truncate(0)' 'flip(40)' 'flip(size // 2)'; do
-			python3 - "$(kept | sed -n "${n}p")" "$damage" <<'END' || bad=1
-import os, sys
-def flip(at):
-    f.seek(at)
-    byte = f.read(1)[0]
-    f.seek(at)
-    f.write(bytes([byte ^ 64]))
-with open(sys.argv[1], "r+b") as f:
-    size = os.path.getsize(sys.argv[1])
-    exec(sys.argv[2])
-END
+		for way in "${ways[@]}" 'flip(size // 2)'; do
+			damage "$(kept | sed -n "${n}p")" "$way" || bad=1
 			oci run --bundle domain c1
 			[ $status = 0 ] && [ "$(cat out)" = "Hello, User!" ] &&
 				nothing_left || bad=1
@@ -441,31 +431,23 @@ ok $? "what the runtime refuses leaves nothing"
 # ---- killed ---------------------------------------------------------------------------
 
 fake_runtime
-killed() { # WHAT WORD...: at each step that changes something
-	local what=$1 n=0 bad=0
-	shift
-	while :; do
-		n=$((n + 1))
-		[ "$what" = delete ] && BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
-		BROOD_OCI_RUNTIME=$folder/fake timeout 60 \
-			"$BUILD/tests/programs/kill_at" $n told-n "$OCI" --root "$root" "$@" \
-			>out 2>err </dev/null
-		[ $? = 99 ] || break
-		# An engine asks, and then removes it.
-		BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
-		[ $status = 0 ] && nothing_left || { bad=$n; break; }
-	done
-	BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
-	[ $bad = 0 ] && [ $n -gt 5 ] && nothing_left
-	ok $? "$what killed at each of $((n - 1)) steps: delete --force leaves nothing"
+make_it() {
+	faked create --bundle hello c9
 }
-killed create create --bundle hello c9
-killed delete delete c9
-BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
+# An engine asks, and then removes it.
+is_removed() {
+	faked delete --force c9
+	[ $status = 0 ] && nothing_left
+}
+killed : is_removed create --bundle hello c9 && is_removed && [ $steps -gt 4 ]
+ok $? "create killed at each of $steps steps: delete --force leaves nothing"
+killed make_it is_removed delete c9 && is_removed && [ $steps -gt 4 ]
+ok $? "delete killed at each of $steps steps: delete --force leaves nothing"
+faked create --bundle hello c9
 rmdir "$root/c9"
-BROOD_OCI_RUNTIME=$folder/fake oci create --bundle plain c9
-[ $status = 0 ] && BROOD_OCI_RUNTIME=$folder/fake oci state c9 &&
-	grep -q '"bundle":"x"' out && BROOD_OCI_RUNTIME=$folder/fake oci delete c9 && nothing_left
+faked create --bundle plain c9
+[ $status = 0 ] && faked state c9 &&
+	grep -q '"bundle":"x"' out && faked delete c9 && nothing_left
 ok $? "what was left of one is not taken for another's of its ID"
 # Who writes a record names a program that is started.
 cat >evil <<END
@@ -473,13 +455,13 @@ cat >evil <<END
 touch "$folder/ran"
 END
 chmod +x evil
-BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
+faked create --bundle hello c9
 sed -i "s|$folder/fake|$folder/evil|" "$root.brood/c9/record"
 chown -R 65534 "$root.brood"
 bad=0
 for words in "state c9" "delete --force c9" "kill c9" "create --bundle plain c9" "create --bundle hello c9"; do
 	# shellcheck disable=SC2086
-	BROOD_OCI_RUNTIME=$folder/fake oci $words
+	faked $words
 	case $words in
 	kill*) ;;
 	*) [ $status = 1 ] && grep -q "another user's\|belong" err || bad=1 ;;
@@ -489,26 +471,19 @@ done
 ok $? "a folder of records that is another user's is believed in nothing"
 chown -R 0 "$root.brood"
 sed -i "s|$folder/evil|$folder/fake|" "$root.brood/c9/record"
-BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
+faked delete --force c9
 [ $status = 0 ] && nothing_left
 ok $? "and removed by its owner"
-n=0 bad=0
-while :; do
-	n=$((n + 1))
-	BROOD_OCI_RUNTIME=$folder/fake timeout 60 "$BUILD/tests/programs/kill_at" \
-		$n told-n "$OCI" --root "$root" create --bundle hello c9 \
-		>out 2>err </dev/null
-	[ $? = 99 ] || break
-	BROOD_OCI_RUNTIME=$folder/fake oci state c9
-	made=$status
-	BROOD_OCI_RUNTIME=$folder/fake oci create --bundle hello c9
+is_made_again() {
+	faked state c9
+	local made=$status
+	faked create --bundle hello c9
 	# One that the runtime has by then is there.
-	[ $status = 0 ] || [ $made = 0 ] || { bad=$n; break; }
-	BROOD_OCI_RUNTIME=$folder/fake oci delete c9
-	[ $status = 0 ] && nothing_left || { bad=$n; break; }
-done
-BROOD_OCI_RUNTIME=$folder/fake oci delete --force c9
-[ $bad = 0 ] && [ $n -gt 5 ] && nothing_left
+	[ $status = 0 ] || [ $made = 0 ] || return
+	faked delete c9
+	[ $status = 0 ] && nothing_left
+}
+killed : is_made_again create --bundle hello c9 && is_removed && [ $steps -gt 4 ]
 ok $? "create again, and a plain delete, do too"
 # One step of a life, by chance, is killed at a chance moment; KILLS=1000 for the
 # long run.

@@ -117,6 +117,25 @@ oci() { # WORD...; the status is in $status
 	status=$?
 }
 
+# A file that nobody may write is written: CODE, which is one of the ways, has it
+# as f, of "size" bytes.
+ways=('f.truncate(size // 2)' 'f.truncate(0)' 'flip(40)' 'flip(size - 1)')
+damage() { # FILE CODE
+	python3 - "$1" "$2" <<'END'
+import os, sys
+def flip(at):
+    f.seek(at)
+    byte = f.read(1)[0]
+    f.seek(at)
+    f.write(bytes([byte ^ 64]))
+os.chmod(sys.argv[1], 0o600)
+with open(sys.argv[1], "r+b") as f:
+    size = os.path.getsize(sys.argv[1])
+    exec(sys.argv[2])
+os.chmod(sys.argv[1], 0o444)
+END
+}
+
 # No container, and nothing of ours but the lock.
 nothing_left() {
 	[ -z "$(find "$root" "$root.brood" -mindepth 1 ! -name .lock 2>/dev/null)" ] &&
@@ -148,6 +167,25 @@ delete) rmdir "$root/$id" 2>/dev/null || [ "$2" = --force ] ;;
 esac
 END
 	chmod +x "$folder/fake"
+}
+
+faked() { # WORD...: as oci, with that runtime
+	BROOD_OCI_RUNTIME=$folder/fake oci "$@"
+}
+
+# A command of ours, with that runtime, is killed at each step by which it would
+# change something.  BEFORE comes before each; AFTER has to hold behind each.
+# $steps: how many there were, or the first where it did not.
+killed() { # BEFORE AFTER WORD...
+	steps=0
+	while :; do
+		"$1"
+		BROOD_OCI_RUNTIME=$folder/fake timeout 60 "$BUILD/tests/programs/kill_at" \
+			$((steps + 1)) told-n "$OCI" --root "$root" "${@:3}" >out 2>err </dev/null
+		[ $? = 99 ] || return 0
+		steps=$((steps + 1))
+		"$2" || return
+	done
 }
 
 end_containers() {
