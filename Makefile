@@ -464,6 +464,7 @@ bench-fleet: all ## modules in containers beside runc's, under engines
 	@BUILD=$(BUILD) bench/fleet.sh
 tour: ## install what is missing, build, show cold against warm
 	@tools/install-needs
+	@[ -e $(BUILD)/brood ] || echo "Building; the first time it takes minutes."
 	@$(MAKE) --no-print-directory -s all
 	@BUILD=$(BUILD) tools/tour
 lint: ## layers, claims, format, headers, scripts
