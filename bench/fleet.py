@@ -424,7 +424,11 @@ class Lives:
                 "cgroups": len(self.groups()), "files": len(files)}
 
     def clean(self):
-        for path in sorted(self.groups(), reverse=True):
+        """And the folder that all of them were in."""
+        own = [os.path.join(at, self.cgroups.strip("/"))
+               for at, names, _ in os.walk(CGROUPS)
+               if self.cgroups.strip("/") in names]
+        for path in sorted(self.groups() + own, reverse=True):
             try:
                 os.rmdir(path)
             except OSError:
