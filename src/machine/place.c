@@ -93,6 +93,14 @@ static int place_guard(const char *root, struct err *err)
 		    : err_set(err, -ENOMEM, "name of a file");
 }
 
+/* The guard is held. */
+static void place_clear(struct place *place)
+{
+	virtiofsd_end_all(place->folder);
+	file_remove_tree(place->folder, NULL);
+	fd_close(&place->lock);
+}
+
 /* 1: it is ours; 0: a machine lives there.  What is left of one that is gone
  * goes first. */
 static int place_take_now(const char *root, struct place *place,
@@ -109,7 +117,7 @@ static int place_take_now(const char *root, struct place *place,
 		rc = place_try(place, false, err);
 		if (rc == 0 || (rc < 0 && rc != -ENOENT))
 			return rc;
-		place_remove(place);
+		place_clear(place);
 		if (mkdir(place->folder, 0700) < 0)
 			return err_set(err, -errno, "make %s", place->folder);
 	}
@@ -171,15 +179,17 @@ int place_make(const char *name, struct place *place, struct err *err)
 	return rc;
 }
 
-/* 0: it lives; 1: it did, and its folder is gone now. */
+/* 0: it lives; 1: it does not, and its folder is gone now.  A folder without a
+ * lock is of one who was killed between making the two, or removing them. */
 static int place_look(const char *root, struct place *place)
 {
 	auto_close int guard = place_guard(root, NULL);
 	int rc = guard < 0 ? guard : place_try(place, false, NULL);
 
-	if (rc == 1)
-		place_remove(place);
-	return rc;
+	if (rc != 1 && rc != -ENOENT)
+		return rc;
+	place_clear(place);
+	return 1;
 }
 
 int place_find(const char *name, struct place *place, struct err *err)
@@ -198,7 +208,7 @@ int place_find(const char *name, struct place *place, struct err *err)
 	if (rc == 0)
 		return 0;
 	place_fini(place);
-	if (rc != 1 && rc != -ENOENT)
+	if (rc != 1)
 		return err_set(err, rc, "look for machine %s", name);
 	err_set(err, -EINVAL,
 		"no machine %.64s runs; \"brood machine ps\" lists those that "
@@ -207,10 +217,16 @@ int place_find(const char *name, struct place *place, struct err *err)
 	return -ENOENT;
 }
 
+/* Where the guard cannot be had, who comes by does it. */
 void place_remove(struct place *place)
 {
-	virtiofsd_end_all(place->folder);
-	file_remove_tree(place->folder, NULL);
+	auto_free char *root = NULL;
+	auto_close int guard = -1;
+
+	if (place_root(&root, false, NULL) >= 0)
+		guard = place_guard(root, NULL);
+	if (guard >= 0)
+		place_clear(place);
 	fd_close(&place->lock);
 }
 

@@ -14,8 +14,8 @@
  *
  * machines/.lock is held while folders are made and removed.
  *
- * A folder whose lock is free belongs to a machine that is gone, and is
- * removed by who comes by. */
+ * A folder whose lock is free, or that has none, belongs to a machine that is
+ * gone, and is removed by who comes by. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>

@@ -20,6 +20,8 @@ FOLDER = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
 IMAGE = os.path.join(FOLDER, "m.img")
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 30)
 RNG = random.Random(SEED)
+KILLER = os.path.join(warm.BUILD, "tests/programs/kill_at")
+KILLED = 99 # how it ends then
 
 
 def bounded(function, seconds):
@@ -242,6 +244,87 @@ def check_starter_killed():
     r = m.boot("t", IMAGE, "--ready", "none")
     TAP.ok(r.status == 0 and whole() is None,
            "a name is free when its starter was killed", (r, whole()))
+    end("t")
+
+
+def at_each_step(words, look, first=1, stride=1):
+    """A command, killed before each call by which it, or what it starts, would
+    change something, but for those between the strides: (how many steps, what
+    look() found wrong behind them, how it ends by itself).  What it starts has
+    to end with it."""
+    told, wrong, step = os.path.join(FOLDER, "told"), [], first
+    while True:
+        r = warm.run([KILLER, str(step), told, warm.BROOD, "machine", *words],
+                     stdin=b"", timeout=60)
+        with open(told) as f:
+            what = f.read().split()
+        why = look()
+        if why:
+            wrong.append((step, what, why))
+        if r.status != KILLED:
+            return int(what[1]), wrong, r
+        step += stride
+
+
+def check_starter_at_each_step():
+    """Not detached, so that it ends."""
+    def look():
+        why = whole()
+        if why:
+            end("t")
+        return why
+
+    steps, wrong, r = at_each_step(
+        ["start", "base", "--via", "exec", "--name", "t"], look)
+    TAP.ok(not wrong and steps > 10 and r.status == 0,
+           f"start, killed at each of its {steps} steps", (wrong, r))
+
+
+def check_saver_at_each_step():
+    begin("t")
+    m.shell("t", "echo kept >/run/step")
+
+    def look():
+        r, fast = bounded(lambda: m.inside("t", "cat", "/run/step"), 8)
+        return whole() or (None if fast and r.out == b"kept\n" else r)
+
+    steps, wrong, r = at_each_step(["save", "t", "--as", "steps"], look)
+    TAP.ok(not wrong and steps > 10 and r.status == 0,
+           f"save, killed at each of its {steps} steps", (wrong, r))
+    TAP.ok(begin("s", "steps") and m.shell("s", "cat /run/step") == "kept\n",
+           "its tip starts")
+    end("s", "t")
+    m.machine("rm", "steps")
+
+
+def check_swapper_at_each_step():
+    def look():
+        rows = m.ps()
+        why = whole()
+        if "t" not in rows:
+            begin("t")
+        elif not works("t"):
+            why = "does not work"
+        return why
+
+    begin("t")
+    steps, wrong, r = at_each_step(["swap", "t", "base"], look)
+    TAP.ok(not wrong and steps > 10 and r.status == 0,
+           f"swap, killed at each of its {steps} steps", (wrong, r))
+    end("t")
+
+
+def check_stopper_at_each_step():
+    def look():
+        why = whole()
+        if "t" not in m.ps():
+            begin("t")
+        return why
+
+    begin("t")
+    steps, wrong, r = at_each_step(["stop", "t"], look)
+    TAP.ok(not wrong and r.status == 0,
+           f"stop, killed at each of its {steps} steps", (wrong, r))
     end("t")
 
 
@@ -732,8 +815,10 @@ def boot_first():
 PARTS = {
     "boots": [check_reboot, check_other_shape, check_disks],
     "tips": [check_qemu_killed, check_qemu_killed_at_save,
-             check_starter_killed, check_starter_ended, check_parked_killed, check_saver_killed,
-             check_swapper_killed],
+             check_starter_killed, check_starter_at_each_step,
+             check_starter_ended, check_parked_killed, check_saver_killed,
+             check_saver_at_each_step, check_swapper_killed,
+             check_swapper_at_each_step, check_stopper_at_each_step],
     "files": [check_guest_ends, check_guest_ends_exec, check_other_qemu,
               check_damaged, check_strange_folder, check_little_memory,
               check_full_disk, check_at_once, check_guest_hangs],

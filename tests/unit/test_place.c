@@ -190,11 +190,44 @@ TEST(strange_things)
 	CHECK_INT(place_make("b", &place, NULL), 0);
 	place_remove(&place);
 	place_fini(&place);
-	/* An empty folder is what a maker that was killed leaves. */
-	CHECK(rmdir(lock) == 0);
-	CHECK_INT(place_make("folder", &place, NULL), 0);
-	place_remove(&place);
-	place_fini(&place);
+	CHECK(rmdir(lock) == 0 && unlink(file) == 0);
+	CHECK_INT(count(), 0);
+	CHECK_INT(folders(), 0);
+	finish();
+}
+
+/* A folder that has no lock is what a maker leaves that was killed before it
+ * made one, or a remover that was killed behind that.  Whoever comes by, by
+ * whichever way, finds no machine and leaves no folder. */
+TEST(folder_without_lock)
+{
+	struct place place;
+	struct err err = { 0 };
+
+	begin();
+	for (int way = 0; way < 3; way++) {
+		auto_free char *more = NULL;
+		auto_free char *lock = NULL;
+
+		CHECK_INT(place_make("a", &place, NULL), 0);
+		more = place_path(&place, "machine");
+		lock = place_path(&place, "lock");
+		CHECK_INT(file_publish(more, "{}", 2, 0600, NULL), 0);
+		CHECK(unlink(lock) == 0);
+		place_fini(&place);
+		CHECK_INT(folders(), 1);
+		if (way == 0) {
+			CHECK_INT(count(), 0);
+		} else if (way == 1) {
+			CHECK_INT(place_find("a", &place, &err), -ENOENT);
+			CHECK(strstr(err.text, "no machine a runs") != NULL);
+		} else {
+			CHECK_INT(place_make("a", &place, NULL), 0);
+			place_remove(&place);
+			place_fini(&place);
+		}
+		CHECK_INT(folders(), 0);
+	}
 	finish();
 }
 
