@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -73,6 +74,19 @@ int fd_write_all(int fd, const void *from, size_t len, struct err *err)
 		if (n < 0 && errno != EINTR)
 			return err_set(err, -errno, "write");
 		done += n > 0 ? n : 0;
+	}
+	return 0;
+}
+
+int fd_send_all(int fd, const void *from, size_t len, struct err *err)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = send(fd, (const char *)from + done, len - done,
+				 MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return err_set(err, -errno, "send");
+		done += n > 0 ? (size_t)n : 0;
 	}
 	return 0;
 }
@@ -229,6 +243,34 @@ static int fd_address(const char *path, struct sockaddr_un *address,
 		return err_set(err, -ENAMETOOLONG, "socket %s", path);
 	}
 	return 0;
+}
+
+static int fd_compare(const void *a, const void *b)
+{
+	int left = *(const int *)a, right = *(const int *)b;
+
+	return (left > right) - (left < right);
+}
+
+int fd_close_others(const int *keep, size_t count)
+{
+	auto_free int *sorted = calloc(count + 1, sizeof(*sorted));
+	unsigned int from = 0;
+
+	if (!sorted)
+		return -ENOMEM;
+	if (count)
+		memcpy(sorted, keep, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), fd_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (sorted[i] < 0 || (unsigned int)sorted[i] < from)
+			continue;
+		if ((unsigned int)sorted[i] > from &&
+		    syscall(SYS_close_range, from, sorted[i] - 1, 0) < 0)
+			return -errno;
+		from = sorted[i] + 1u;
+	}
+	return syscall(SYS_close_range, from, ~0u, 0) < 0 ? -errno : 0;
 }
 
 static int fd_listen_as(int type, const char *path, int backlog,

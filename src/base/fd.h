@@ -18,10 +18,13 @@ void *steal_ptr(void *pointer_to_pointer);
 
 int fd_read_all(int fd, void *to, size_t len, struct err *err); /* -ENODATA */
 int fd_write_all(int fd, const void *from, size_t len, struct err *err);
+/* Over a socket: -EPIPE, and no signal, where nobody hears. */
+int fd_send_all(int fd, const void *from, size_t len, struct err *err);
 int fd_pread_all(int fd, void *to, size_t len, uint64_t at, struct err *err);
 int fd_pwrite_all(int fd, const void *from, size_t len, uint64_t at,
 		  struct err *err);
 int fd_raise(int *fd, int least); /* moves *fd to a number >= least */
+int fd_close_others(const int *keep, size_t count); /* all but those */
 
 /* One packet with up to 253 descriptors.  fd_receive sets *fd_count to the
  * number received (all CLOEXEC); a truncated packet or list is -EMSGSIZE and

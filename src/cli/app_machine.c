@@ -44,7 +44,7 @@ static int install_command(const struct place *place, int in, char *const *argv,
 		.argv = argv, .in = in, .out = 1, .errors = 2, .timeout_ms = -1
 	};
 	auto_talk struct talk *talk = NULL;
-	int rc = machine_talk(place, INSTALL_AGENT_MS, &talk, err);
+	int rc = machine_talk_shared(place, INSTALL_AGENT_MS, &talk, err);
 	int status = 0;
 
 	if (rc >= 0)

@@ -20,6 +20,7 @@
 enum {
 	LIVE_AGENT_MS = 10000,
 	LIVE_STOP_MS = 10000,
+	LIVE_GONE_MS = 500, /* from the end of its line to its own */
 	LIVE_TIMEOUT = 124,
 	LIVE_LOOK_MS = 20
 };
@@ -118,22 +119,21 @@ static int exec_by(struct talk *talk, const struct place *place,
 {
 	int rc = talk_exec(talk, exec, status, err);
 
+	if (rc == -EPIPE && place_wait_gone(place, LIVE_GONE_MS) < 0)
+		err_set(err, -EPROTO,
+			"the command was cut off: the machine has become "
+			"another, or who passes its commands on has ended");
 	if (rc < 0)
 		err_wrap(err, "machine %s", place->name);
 	return rc;
 }
 
-/* The line is another's, where that is one who lets others in. */
 static int exec_in(const struct place *place, const struct talk_exec *exec,
 		   int *status, struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
-	int rc = machine_talk_beside(place, LIVE_AGENT_MS, &talk, err);
+	int rc = machine_talk_shared(place, LIVE_AGENT_MS, &talk, err);
 
-	if (rc == -EPIPE) {
-		err_clear(err);
-		rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
-	}
 	return rc < 0 ? rc : exec_by(talk, place, exec, status, err);
 }
 

@@ -2,6 +2,7 @@
 /* The way into the jail, in order: what is refused later by an earlier wall
  * comes first. */
 #include "domain/jail.h"
+#include "base/fd.h"
 #include "domain/jail_internal.h"
 #include <errno.h>
 #include <linux/capability.h>
@@ -23,36 +24,11 @@ void jail_missed(struct jail_told *told, int code)
 
 /* ---- descriptors -------------------------------------------------------- */
 
-static int jail_compare(const void *a, const void *b)
-{
-	int left = *(const int *)a, right = *(const int *)b;
-
-	return (left > right) - (left < right);
-}
-
 int jail_close_others(const struct jail_options *options,
 		      struct jail_told *told, struct err *err)
 {
-	size_t count = options->keep_count;
-	int *keep = calloc(count + 1, sizeof(*keep));
-	unsigned int from = 0;
-	int rc = keep ? 0 : -ENOMEM;
+	int rc = fd_close_others(options->keep, options->keep_count);
 
-	if (keep && count)
-		memcpy(keep, options->keep, count * sizeof(*keep));
-	if (keep)
-		qsort(keep, count, sizeof(*keep), jail_compare);
-	for (size_t i = 0; rc >= 0 && i < count; i++) {
-		if (keep[i] < 0 || (unsigned int)keep[i] < from)
-			continue;
-		if ((unsigned int)keep[i] > from &&
-		    syscall(SYS_close_range, from, keep[i] - 1, 0) < 0)
-			rc = -errno;
-		from = keep[i] + 1u;
-	}
-	if (rc >= 0 && syscall(SYS_close_range, from, ~0u, 0) < 0)
-		rc = -errno;
-	free(keep);
 	if (rc < 0)
 		return err_set(err, rc, "close descriptors");
 	told->walls |= JAIL_DESCRIPTORS;

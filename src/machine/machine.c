@@ -219,41 +219,6 @@ int machine_orders(const struct place *place, struct qmp **qmp, struct err *err)
 	return fd < 0 ? fd : qmp_attach(qmp, fd, MACHINE_ORDERS_MS, err);
 }
 
-static int machine_talk_at(const struct place *place, const char *name,
-			   int timeout_ms, struct talk **talk, struct err *err)
-{
-	auto_free char *path = place_path(place, name);
-	int rc;
-
-	if (!path)
-		return err_set(err, -ENOMEM, "name of a socket");
-	rc = talk_open(talk, path, timeout_ms, NULL, err);
-	if (rc < 0)
-		err_wrap(err, "machine %s", place->name);
-	return rc < 0 ? rc : 0;
-}
-
-int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
-		 struct err *err)
-{
-	return machine_talk_at(place, "agent", timeout_ms, talk, err);
-}
-
-int machine_relay(const struct place *place, struct relay **relay,
-		  struct err *err)
-{
-	auto_free char *path = place_path(place, "beside");
-
-	return path ? relay_open(relay, path, err)
-		    : err_set(err, -ENOMEM, "name of a socket");
-}
-
-int machine_talk_beside(const struct place *place, int timeout_ms,
-			struct talk **talk, struct err *err)
-{
-	return machine_talk_at(place, "beside", timeout_ms, talk, err);
-}
-
 static int machine_quit(const struct place *place, struct err *err)
 {
 	auto_qmp struct qmp *qmp = NULL;
@@ -286,7 +251,7 @@ static int machine_end(const struct place *place, bool at_once, int timeout_ms,
 	auto_talk struct talk *talk = NULL;
 
 	if (!at_once && machine_listens(place) &&
-	    machine_talk(place, timeout_ms, &talk, err) >= 0 &&
+	    machine_talk_shared(place, timeout_ms, &talk, err) >= 0 &&
 	    talk_power(talk, false, err) >= 0 &&
 	    place_wait_gone(place, timeout_ms) >= 0)
 		return 0;

@@ -146,7 +146,7 @@ int machine_record(const struct images *images, const struct place *place,
 /* How it ends: asked through its agent, or at once. */
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		 struct err *err);
-/* A machine's agent, greeted. */
+/* A machine's agent, greeted, by who has the line alone (line.c). */
 int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
 		 struct err *err);
 /* For who has that line, and for others while he has it: -EPIPE where nobody
@@ -155,6 +155,12 @@ int machine_relay(const struct place *place, struct relay **relay,
 		  struct err *err);
 int machine_talk_beside(const struct place *place, int timeout_ms,
 			struct talk **talk, struct err *err);
+/* The same, but where nobody lets others in, somebody is there to from then on,
+ * for as long as any are there. */
+int machine_talk_shared(const struct place *place, int timeout_ms,
+			struct talk **talk, struct err *err);
+/* The commands that run in it are none of what it is from now on. */
+void machine_talk_over(const struct place *place);
 /* Opens its QEMU for orders. */
 int machine_orders(const struct place *place, struct qmp **qmp,
 		   struct err *err);

@@ -7,6 +7,7 @@
  *		machine		what it is, one JSON object; last of all
  *		qmp, console, agent	sockets
  *		beside		one of who has the agent's (relay.h)
+ *		line		locked by who has the agent's
  *		console.log	what the console has said
  *		log		what the hypervisor has said
  *		disk0 ..	what it wrote over its disks

@@ -2,6 +2,7 @@
 #include "machine/relay.h"
 #include "agent/frames.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "machine/talk.h"
 #include <errno.h>
@@ -20,6 +21,7 @@ enum {
 		(RELAY_CLIENTS * (RELAY_SIGNALS + 1) + 1) * RELAY_SIGNAL,
 	RELAY_SOON = 1 << 20, /* so much waits for a slow reader */
 	RELAY_MOST = 32 << 20,
+	RELAY_AWAIT_MS = 5000,
 };
 
 struct relay_client {
@@ -37,7 +39,9 @@ struct relay_client {
 
 struct relay {
 	int listener;
-	bool rests; /* it had no descriptor for who came */
+	bool rests;	  /* it had no descriptor for who came */
+	bool leaves;	  /* told to */
+	uint64_t left_ns; /* since when nobody is there; 0: somebody is */
 	uint32_t own, last;
 	struct relay_client client[RELAY_CLIENTS];
 };
@@ -227,10 +231,10 @@ static void client_pass(struct relay_client *client, struct talk *talk,
 		     NULL);
 }
 
-/* False: it has to wait. */
-static bool client_exec(struct relay *relay, struct relay_client *client,
-			struct talk *talk, uint32_t owed,
-			const struct agent_frame *head, const void *payload)
+/* A process, or the end of the machine.  False: it has to wait. */
+static bool client_begin(struct relay *relay, struct relay_client *client,
+			 struct talk *talk, uint32_t owed,
+			 const struct agent_frame *head, const void *payload)
 {
 	if (client_is_awaited(client) ||
 	    !relay_fits(owed + relay_owed(relay),
@@ -240,7 +244,7 @@ static bool client_exec(struct relay *relay, struct relay_client *client,
 		++relay->last;
 	client->ours = relay->last;
 	client->theirs = head->id;
-	client->runs = true;
+	client->runs = head->kind == AGENT_EXEC;
 	client_pass(client, talk, head, payload);
 	return true;
 }
@@ -285,9 +289,17 @@ static bool client_frame(struct relay *relay, struct relay_client *client,
 		else if (head->kind == AGENT_HELLO)
 			client_greet(client, talk, head->id);
 		else
-			return client_exec(relay, client, talk, owed, head,
-					   payload);
+			return client_begin(relay, client, talk, owed, head,
+					    payload);
 		return true;
+	case AGENT_POWER:
+		if (client->runs)
+			client_taken(client, talk, head->id);
+		else
+			return client_begin(relay, client, talk, owed, head,
+					    payload);
+		return true;
+	case RELAY_LEAVE: relay->leaves = true; /* fallthrough */
 	default: client_taken(client, talk, head->id); return true;
 	}
 }
@@ -341,6 +353,29 @@ static void relay_accept(struct relay *relay)
 		return;
 	*client = (struct relay_client){ .socket = fd };
 	frames_init(&client->in);
+}
+
+bool relay_is_used(struct relay *relay)
+{
+	bool is_there = false, is_awaited = false;
+
+	for (int i = 0; i < RELAY_CLIENTS; i++) {
+		is_there |= relay->client[i].socket >= 0;
+		is_awaited |= client_is_awaited(&relay->client[i]);
+	}
+	if (is_there)
+		relay->left_ns = 0;
+	else if (!relay->left_ns)
+		relay->left_ns = clock_ns();
+	return !relay->leaves &&
+	       (is_there ||
+		(is_awaited &&
+		 clock_ns() - relay->left_ns < RELAY_AWAIT_MS * 1000000ull));
+}
+
+int relay_descriptor(const struct relay *relay)
+{
+	return relay->listener;
 }
 
 void relay_watch(const struct relay *relay, struct pollfd fds[RELAY_POLLED])

@@ -8,7 +8,9 @@
  *    is behind it at its sender.
  * 2. The line knows no flow control by process.  So one whose reader is slow is
  *    stopped (SIGSTOP) while much waits for that, and the others go on.
- * 3. Who hangs up has his process killed. */
+ * 3. Who hangs up has his process killed.
+ * 4. Who has no command of his own ends when no others are left, or when one
+ *    of them says that the machine is another now (RELAY_LEAVE). */
 #pragma once
 #include "base/err.h"
 #include "brood/agent_wire.h"
@@ -17,6 +19,8 @@
 
 /* With one's own, as many as an agent has. */
 enum { RELAY_CLIENTS = 15, RELAY_POLLED = 1 + RELAY_CLIENTS };
+/* A kind of frame that no agent has. */
+enum { RELAY_LEAVE = 1024 };
 
 struct relay;
 struct talk;
@@ -33,6 +37,10 @@ void relay_watch(const struct relay *relay, struct pollfd fds[RELAY_POLLED]);
  * owed: bytes of one's own that are on their way. */
 void relay_work(struct relay *relay, const struct pollfd fds[RELAY_POLLED],
 		struct talk *talk, uint32_t owed);
+/* Is anybody there, or is anything to come for who was?  Not for long: what a
+ * guest does not answer, it does not. */
+bool relay_is_used(struct relay *relay);
+int relay_descriptor(const struct relay *relay); /* where it listens */
 /* Bytes of all of them that are on their way. */
 uint32_t relay_owed(const struct relay *relay);
 /* Was this frame of the agent's for one of them? */

@@ -250,6 +250,8 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 		rc = swap_memory(swap, err);
 	if (rc >= 0)
 		rc = swap_devices(swap, err);
+	if (rc >= 0)
+		machine_talk_over(swap->place);
 	/* What it was booted from is not there for it any more. */
 	if (rc >= 0)
 		rc = qmp_command(swap->qmp, "set-action",

@@ -25,6 +25,7 @@ enum {
 
 struct talk {
 	int socket;
+	int lock;	 /* -1: it needs none */
 	uint32_t number; /* of the last frame sent */
 	bool waits;	 /* it is not taken yet */
 	uint32_t bytes;	 /* of it */
@@ -36,6 +37,7 @@ void talk_close(struct talk *talk)
 	if (!talk)
 		return;
 	fd_close(&talk->socket);
+	fd_close(&talk->lock);
 	free(talk);
 }
 
@@ -74,7 +76,7 @@ int talk_forward(struct talk *talk, enum agent_kind kind, uint32_t id,
 	memcpy(frame, &head, sizeof(head));
 	if (bytes)
 		memcpy(frame + sizeof(head), payload, bytes);
-	rc = fd_write_all(talk->socket, frame, sizeof(head) + bytes, err);
+	rc = fd_send_all(talk->socket, frame, sizeof(head) + bytes, err);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		return talk_ended(err);
 	return rc < 0 && err ? err_wrap(err, "speak to the agent") : rc;
@@ -176,7 +178,7 @@ static int talk_hello(struct talk *talk, int timeout_ms,
 	return rc < 0 ? rc : 0;
 }
 
-int talk_open(struct talk **talk, const char *path, int timeout_ms,
+int talk_over(struct talk **talk, int *socket, int timeout_ms,
 	      struct agent_ready *ready, struct err *err)
 {
 	struct talk *made = calloc(1, sizeof(*made));
@@ -189,18 +191,36 @@ int talk_open(struct talk **talk, const char *path, int timeout_ms,
 	frames_init(&made->frames);
 	/* Answers to another host's frames have other numbers. */
 	made->number = (uint32_t)clock_ns();
-	made->socket = fd_connect_stream(path, timeout_ms, err);
-	rc = made->socket;
-	if (rc == -ENOENT || rc == -ECONNREFUSED)
-		rc = talk_ended(err);
-	if (rc >= 0)
-		rc = talk_hello(made, timeout_ms, ready ? ready : &unwanted,
-				err);
+	made->lock = -1;
+	made->socket = steal_fd(socket);
+	rc = talk_hello(made, timeout_ms, ready ? ready : &unwanted, err);
 	if (rc < 0)
 		talk_close(made);
 	else
 		*talk = made;
 	return rc;
+}
+
+int talk_open(struct talk **talk, const char *path, int timeout_ms,
+	      struct agent_ready *ready, struct err *err)
+{
+	auto_close int fd = fd_connect_stream(path, timeout_ms, err);
+
+	*talk = NULL;
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return talk_ended(err);
+	return fd < 0 ? fd : talk_over(talk, &fd, timeout_ms, ready, err);
+}
+
+void talk_own(struct talk *talk, int *lock)
+{
+	talk->lock = steal_fd(lock);
+}
+
+void talk_descriptors(const struct talk *talk, int fds[2])
+{
+	fds[0] = talk->socket;
+	fds[1] = talk->lock;
 }
 
 int talk_unique(struct talk *talk, struct agent_unique *unique, int timeout_ms,
@@ -401,6 +421,23 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	if (rc >= 0)
 		*status = (int)run.status;
 	return rc;
+}
+
+/* The number of its greeting names no process. */
+void talk_pass(struct talk *talk, struct relay *relay)
+{
+	struct talk_run run = { .talk = talk,
+				.id = talk->number,
+				.in = -1,
+				.out = -1,
+				.errors = -1,
+				.relay = relay };
+	int rc;
+
+	relay_begin(relay, run.id);
+	do
+		rc = talk_turn(&run, TALK_SLICE_MS, NULL);
+	while (rc >= 0 && relay_is_used(relay));
 }
 
 int talk_power(struct talk *talk, bool reboot, struct err *err)

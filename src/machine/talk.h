@@ -13,6 +13,11 @@ struct talk;
  * over.  *ready tells who answered; NULL: not wanted. */
 int talk_open(struct talk **talk, const char *path, int timeout_ms,
 	      struct agent_ready *ready, struct err *err);
+/* The same over a connection, which is the talk's if that is made. */
+int talk_over(struct talk **talk, int *socket, int timeout_ms,
+	      struct agent_ready *ready, struct err *err);
+/* The right to the line, a descriptor, is let go with it. */
+void talk_own(struct talk *talk, int *lock);
 void talk_close(struct talk *talk); /* NULL is fine */
 void talk_free(struct talk **talk);
 #define auto_talk __attribute__((cleanup(talk_free)))
@@ -33,7 +38,11 @@ struct talk_exec {
 /* Runs it to its end: *status as wait() tells it.  -ETIME: it was killed. */
 int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	      struct err *err);
+/* Nothing of one's own: others' commands, as long as there are any. */
+void talk_pass(struct talk *talk, struct relay *relay);
 int talk_power(struct talk *talk, bool reboot, struct err *err);
+/* For who is to keep no others: its socket, and the right to it. */
+void talk_descriptors(const struct talk *talk, int fds[2]);
 /* A frame of somebody else's process: whether it is taken is for that one to
  * hear. */
 int talk_forward(struct talk *talk, enum agent_kind kind, uint32_t id,

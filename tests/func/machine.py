@@ -125,6 +125,73 @@ def check_exec():
     TAP.ok(r.status == 100, "exec: no command", r)
 
 
+# ---- many commands ------------------------------------------------------------------
+
+def passers():
+    """Pids of all that pass commands on to this test's machines."""
+    mark = b"XDG_RUNTIME_DIR=" + os.environ["XDG_RUNTIME_DIR"].encode()
+    found = []
+    for pid in warm.processes():
+        try:
+            with open(f"/proc/{pid}/comm") as f:
+                is_one = f.read() == "brood-line\n"
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if is_one and mark in f.read().split(b"\0"):
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def held(script):
+    """A command that has begun, and has said "up"."""
+    p = m.popen("exec", "many", "--", "sh", "-c", "echo up; " + script)
+    return p if p.stdout.readline() == b"up\n" else None
+
+
+def result_of(p, stdin=b""):
+    out, err = p.communicate(stdin, timeout=60)
+    return warm.Result(p.returncode, out, err)
+
+
+def check_many_commands():
+    m.start("--name", "many", "ready")
+    first, second = held("cat"), held("read x; echo got $x")
+    r = m.inside("many", "echo", "beside")
+    TAP.ok(r.out == b"beside\n" and first.poll() is None and
+           second.poll() is None and len(passers()) == 1,
+           "a command beside others, in a machine that goes on by itself",
+           (r, passers()))
+    warm.end(first)
+    r = result_of(second, b"it\n")
+    TAP.ok((r.status, r.out) == (0, b"got it\n"),
+           "who began first is killed: the others go on", r)
+    results = m.together(*[["exec", "many", "--", "sh", "-c",
+                            f"echo {i}; exit {i}"] for i in range(20)])
+    TAP.ok(all((r.status, r.out) == (i, b"%d\n" % i)
+               for i, r in enumerate(results)), "twenty at once", results)
+    TAP.ok(warm.wait_until(lambda: not passers(), 5),
+           "and nobody is left who passed them on", passers())
+    one, other = held("sleep 600"), held("cat")
+    os.kill(passers()[0], signal.SIGKILL)
+    results = [result_of(one), result_of(other)]
+    TAP.ok(all(m.one_line(r, "many", "cut off") for r in results) and
+           m.shell("many", "pidof cat; echo on") == "on\n",
+           "who passes on is killed: all are told, and the next finds none of "
+           "them", results)
+    one = held("sleep 600")
+    r = m.machine("swap", "many", "ready")
+    TAP.ok(r.status == 0 and m.one_line(result_of(one), "many", "cut off") and
+           m.shell("many", "echo on") == "on\n",
+           "a machine that becomes another cuts its commands off", r)
+    one = held("sleep 600")
+    start = time.monotonic()
+    r = m.machine("stop", "many", "--timeout", "40s")
+    TAP.ok(r.status == 0 and time.monotonic() - start < 30 and
+           m.one_line(result_of(one), "many", "the machine has ended"),
+           "a machine in which a command runs is asked to end, too", r)
+
+
 def check_save():
     m.shell("first", "head -c 8 /dev/urandom | od -An -tx1 | tr -d ' \\n' "
             ">/run/nonce; echo >>/run/nonce; echo one >/run/step")
@@ -575,7 +642,8 @@ def main():
     try:
         good, have_python = make_image()
         if good and check_boot() and check_save():
-            for check in (check_exec, check_clones, check_same, check_layers,
+            for check in (check_exec, check_many_commands, check_clones,
+                          check_same, check_layers,
                           check_swap, check_park, check_park_of_old,
                           check_console, check_terminal, check_machine_ends,
                           check_words, check_ready, check_port,

@@ -68,6 +68,7 @@ struct agent {
 	struct process process[PROCESSES + 1]; /* as they started */
 	int processes;
 	bool is_paused; /* hears nothing, and goes on speaking */
+	bool stays;	/* for the next host, when one has hung up */
 	uint64_t flooded;
 	uint32_t untaken, on_way, most_on_way, kinds, strays;
 	bool twice; /* one number for two that live */
@@ -163,9 +164,13 @@ static inline void agent_take(struct agent *agent,
 		return;
 	}
 	say(agent->socket, AGENT_TAKEN, head->id, NULL, 0);
-	if (head->kind == AGENT_HELLO)
+	if (head->kind == AGENT_HELLO) {
+		for (int i = 0; i < agent->processes; i++)
+			agent->process[i].is_alive = false;
+		agent->untaken = 0;
 		say(agent->socket, AGENT_READY, head->id, &ready,
 		    sizeof(ready));
+	}
 	if (head->kind == AGENT_EXEC)
 		agent_exec(agent, head->id, data, head->bytes);
 	if (process && head->bytes == sizeof(number)) {
@@ -215,12 +220,10 @@ static inline bool agent_work(struct agent *agent, struct process *process)
 	return true;
 }
 
-static inline void *agent_run(void *context)
+static inline void agent_serve(struct agent *agent)
 {
-	struct agent *agent = context;
 	bool goes_on, floods = false;
 
-	agent->socket = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC);
 	do {
 		if (fd_wait(agent->socket, POLLIN, floods ? 0 : 2) > 0)
 			clock_sleep_ms(1);
@@ -231,6 +234,22 @@ static inline void *agent_run(void *context)
 		goes_on = agent_hear(agent);
 		pthread_mutex_unlock(&agent->lock);
 	} while (goes_on);
+}
+
+static inline void *agent_run(void *context)
+{
+	struct agent *agent = context;
+
+	do {
+		int fd = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			break;
+		fd_close(&agent->socket);
+		agent->socket = fd;
+		agent->frames.from = agent->frames.to = 0;
+		agent_serve(agent);
+	} while (agent->stays);
 	return NULL;
 }
 
@@ -353,6 +372,7 @@ static inline void world_start(struct world *world, const char *word)
 
 	memset(world, 0, sizeof(*world));
 	world->fds = count_fds();
+	agent->socket = -1;
 	pthread_mutex_init(&agent->lock, NULL);
 	agent->folder = file_format("%s/relay.XXXXXX", tmp ? tmp : "/tmp");
 	CHECK(mkdtemp(agent->folder) != NULL);

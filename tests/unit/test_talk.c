@@ -342,12 +342,12 @@ static int run(struct fake *fake, const struct step *steps,
 }
 
 static const uint32_t exit_7 = 7 << 8;
-static const char *const argv[] = { "a", "b c", NULL };
-#define EXEC(in_, out_, time)                     \
-	{ .argv = (char *const *)(uintptr_t)argv, \
-	  .in = in_,                              \
-	  .out = out_,                            \
-	  .errors = -1,                           \
+static const char *const words[] = { "a", "b c", NULL };
+#define EXEC(in_, out_, time)                      \
+	{ .argv = (char *const *)(uintptr_t)words, \
+	  .in = in_,                               \
+	  .out = out_,                             \
+	  .errors = -1,                            \
 	  .timeout_ms = time }
 
 TEST(a_process)
@@ -481,7 +481,7 @@ TEST(too_many_words)
 	memset(word, 'x', sizeof(word) - 1);
 	exec.argv = (char *const *)(uintptr_t)many;
 	CHECK_INT(run(&fake, steps, &exec, &status, &err), -E2BIG);
-	exec.argv = (char *const *)(uintptr_t)argv;
+	exec.argv = (char *const *)(uintptr_t)words;
 	exec.environment = (char *const *)(uintptr_t)many;
 	CHECK_INT(run(&fake, steps, &exec, &status, &err), -E2BIG);
 }
@@ -506,8 +506,20 @@ TEST(power)
 	}
 }
 
-int main(int argc, char **argv_)
+/* It is told; nobody is killed by a signal for it. */
+TEST(said_to_nobody)
 {
-	signal(SIGPIPE, SIG_IGN);
-	return test_main(argc, argv_);
+	static const struct step steps[] = { HELLO, READY, { 0 } };
+	struct talk *talk = NULL;
+	struct err err = { 0 };
+	struct fake fake;
+
+	fake_start(&fake, steps);
+	CHECK_INT(talk_open(&talk, fake.path, 5000, NULL, NULL), 0);
+	CHECK(fake_end(&fake));
+	CHECK_INT(talk_power(talk, false, &err), -EPIPE);
+	CHECK_TEXT(err.text, "the machine has ended");
+	talk_close(talk);
 }
+
+TEST_MAIN
