@@ -130,6 +130,34 @@ int fd_raise(int *fd, int least)
 	return 0;
 }
 
+static int fd_compare(const void *a, const void *b)
+{
+	int left = *(const int *)a, right = *(const int *)b;
+
+	return (left > right) - (left < right);
+}
+
+int fd_close_others(const int *keep, size_t count)
+{
+	auto_free int *sorted = calloc(count + 1, sizeof(*sorted));
+	unsigned int from = 0;
+
+	if (!sorted)
+		return -ENOMEM;
+	if (count)
+		memcpy(sorted, keep, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), fd_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (sorted[i] < 0 || (unsigned int)sorted[i] < from)
+			continue;
+		if ((unsigned int)sorted[i] > from &&
+		    syscall(SYS_close_range, from, sorted[i] - 1, 0) < 0)
+			return -errno;
+		from = sorted[i] + 1u;
+	}
+	return syscall(SYS_close_range, from, ~0u, 0) < 0 ? -errno : 0;
+}
+
 union fd_control {
 	struct cmsghdr head;
 	char room[CMSG_SPACE(FD_PASSED_MOST * sizeof(int))];
@@ -243,34 +271,6 @@ static int fd_address(const char *path, struct sockaddr_un *address,
 		return err_set(err, -ENAMETOOLONG, "socket %s", path);
 	}
 	return 0;
-}
-
-static int fd_compare(const void *a, const void *b)
-{
-	int left = *(const int *)a, right = *(const int *)b;
-
-	return (left > right) - (left < right);
-}
-
-int fd_close_others(const int *keep, size_t count)
-{
-	auto_free int *sorted = calloc(count + 1, sizeof(*sorted));
-	unsigned int from = 0;
-
-	if (!sorted)
-		return -ENOMEM;
-	if (count)
-		memcpy(sorted, keep, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), fd_compare);
-	for (size_t i = 0; i < count; i++) {
-		if (sorted[i] < 0 || (unsigned int)sorted[i] < from)
-			continue;
-		if ((unsigned int)sorted[i] > from &&
-		    syscall(SYS_close_range, from, sorted[i] - 1, 0) < 0)
-			return -errno;
-		from = sorted[i] + 1u;
-	}
-	return syscall(SYS_close_range, from, ~0u, 0) < 0 ? -errno : 0;
 }
 
 static int fd_listen_as(int type, const char *path, int backlog,

@@ -48,9 +48,9 @@ static int install_command(const struct place *place, int in, char *const *argv,
 	int status = 0;
 
 	if (rc >= 0)
-		rc = talk_exec(talk, &exec, &status, err);
+		rc = machine_command(place, talk, &exec, &status, err);
 	if (rc < 0)
-		return err_wrap(err, "machine %s", place->name);
+		return rc;
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 				   : WEXITSTATUS(status);
 }

@@ -21,6 +21,13 @@ CLI_VERB(machine_rm);
 	"where the tip's disk is here, if not where it was; each of several, " \
 	"in their order"
 
+#define MACHINE_FOLDER_HELP                                                   \
+	"a folder of this host, there by the same name or at AT, ro: not to " \
+	"be written; the tip needs a place for each (boot --folders)"
+/* lent has them, and is what a start is told: NULL where there are none. */
+int machine_folders(const struct args_list *words, struct lent *lent,
+		    struct lent **folders, struct err *err);
+
 /* Joins this terminal (or what stands for it) with a machine's console, until
  * the machine ends, or the user says so with Ctrl-]. */
 int machine_console(const struct place *place, struct err *err);

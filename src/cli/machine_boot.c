@@ -100,12 +100,23 @@ static void machine_report(const char *path, const struct place *place,
 	cli_report(path, &line);
 }
 
+int machine_folders(const struct args_list *words, struct lent *lent,
+		    struct lent **folders, struct err *err)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < words->count; i++)
+		rc = lent_add_folder(lent, words->item[i], err);
+	*folders = lent->count ? lent : NULL;
+	return rc;
+}
+
 /* ---- boot ------------------------------------------------------------------------ */
 
 struct boot_words {
 	const char *kernel, *initrd, *append, *accel, *cpu, *ready, *forward,
 		*report;
-	long memory, cpus, ready_ms;
+	long memory, cpus, folders, ready_ms;
 	struct args_list disks, shares, pmems, devices;
 	bool network, attach, json;
 };
@@ -133,6 +144,8 @@ static const struct args_option boot_options[] = {
 		  "a file to map as memory, read only: /dev/pmem0, pmem1 .."),
 	BOOT_WORD("--device", "FILE", ARGS_LIST, devices,
 		  "a raw file as a disk, read only: /dev/device0, device1 .."),
+	BOOT_WORD("--folders", "N", ARGS_NUMBER, folders,
+		  "places for folders that starts from its tips are lent (0)"),
 	BOOT_WORD("--memory", "BYTES", ARGS_NUMBER, memory,
 		  "such as 512M (256M)"),
 	BOOT_WORD("--cpus", "N", ARGS_NUMBER, cpus, "how many (1)"),
@@ -185,8 +198,10 @@ const struct args_verb machine_boot_args = {
 		"  mount -t 9p -o trans=virtio,version=9p2000.L share0 /mnt\n\n"
 		"  mount -t virtiofs share0 /mnt\n\n"
 		"  mount -t erofs -o ro,dax=always /dev/pmem0 /mnt\n\n"
-		"A machine that is lent something cannot be saved yet, and a "
-		"machine that is started from a tip is lent nothing.",
+		"A machine that is lent something cannot be saved. One that "
+		"has places for folders (--folders) can, and \"brood machine "
+		"start --folder\" puts folders there; the guest needs 9p, "
+		"which \"machine image --module share\" gives it.",
 	.options = boot_options,
 	.most = 1,
 };
@@ -267,6 +282,7 @@ static int boot_wish(const struct boot_words *words, char **operands, int count,
 			   .accel = words->accel,
 			   .cpu = words->cpu,
 			   .network = words->network || words->forward,
+			   .folders = words->folders,
 			   .disks = words->disks.item,
 			   .disk_count = words->disks.count },
 		.files = { .kernel = words->kernel, .initrd = words->initrd },
@@ -368,7 +384,7 @@ int machine_boot_run(int argc, char **argv)
 
 struct start_words {
 	const char *store, *name, *mode, *via, *forward, *report, *host_name;
-	struct args_list disks;
+	struct args_list disks, folders;
 	long count;
 	bool detach, park, same, json;
 };
@@ -396,6 +412,8 @@ static const struct args_option start_options[] = {
 	  .words = "auto|parked|hatch|exec",
 	  .help = "auto, parked, hatch or exec: how its QEMU comes about" },
 	START_WORD("--disk", "FILE", ARGS_LIST, disks, MACHINE_DISK_HELP),
+	START_WORD("--folder", "[ro:]DIR[=AT]", ARGS_LIST, folders,
+		   MACHINE_FOLDER_HELP),
 	START_WORD("--host-name", "NAME", ARGS_TEXT, host_name,
 		   "what it calls itself (its name)"),
 	START_WORD("--forward", "HOST:GUEST", ARGS_TEXT, forward,
@@ -425,6 +443,10 @@ const struct args_verb machine_start_args = {
 		"The console is joined with this terminal; Ctrl-] leaves, "
 		"and ends the machine, and so does the end of standard input "
 		"when the machine then falls silent. With --detach it runs on by itself.\n\n"
+		"--folder lends it a folder, which others have at the same "
+		"time; a machine that has one cannot be saved. It is mounted "
+		"in the guest, by its agent, before the machine is said to "
+		"run.\n\n"
 		"With --park machines wait, ready to run; later starts of the "
 		"same tip take them.\n\n"
 		"Where anything is in the way - another QEMU, another CPU, a "
@@ -446,7 +468,7 @@ static int start_one(const struct images *images,
 	*place = (struct place){ .lock = -1 };
 	if ((any || strcmp(words->via, "parked") == 0) && !start->park &&
 	    !start->name && !start->copy && !start->disk_count &&
-	    !start->ends_with_us)
+	    !start->folders && !start->ends_with_us)
 		rc = machine_unpark(images, start, place, report, err);
 	if (rc > 0 || rc < 0)
 		return rc < 0 ? rc : 0;
@@ -502,6 +524,7 @@ int machine_start_run(int argc, char **argv)
 {
 	struct start_words words = { 0 };
 	struct machine_start start = { 0 };
+	auto_lent struct lent lent = { 0 };
 	struct images images;
 	struct err err = { 0 };
 	char **operands;
@@ -518,6 +541,9 @@ int machine_start_run(int argc, char **argv)
 	if (words.count > 1 && words.name)
 		return cli_wrong("%ld machines cannot have one name",
 				 words.count);
+	if (words.park && words.folders.count)
+		return cli_wrong("one that waits is lent no folder: --park and "
+				 "--folder do not go together");
 	console = !words.detach && !words.park && words.count <= 1;
 	start = (struct machine_start){
 		.tip = operands[0],
@@ -532,6 +558,8 @@ int machine_start_run(int argc, char **argv)
 		.disk_count = words.disks.count,
 		.ends_with_us = console,
 	};
+	if (machine_folders(&words.folders, &lent, &start.folders, &err) < 0)
+		return cli_fail(&err, NULL);
 	if (images_open(&images, words.store, false, &err) < 0)
 		return cli_fail(&err, "\"brood machine save\" makes tips");
 	code = start_all(&images, &words, &start, console);

@@ -20,7 +20,6 @@
 enum {
 	LIVE_AGENT_MS = 10000,
 	LIVE_STOP_MS = 10000,
-	LIVE_GONE_MS = 500, /* from the end of its line to its own */
 	LIVE_TIMEOUT = 124,
 	LIVE_LOOK_MS = 20
 };
@@ -33,7 +32,7 @@ struct exec_words {
 	const char *store, *name, *host_name;
 	long timeout_ms;
 	bool env_all, cold, given, join;
-	struct args_list env, disks;
+	struct args_list env, disks, folders;
 };
 static const struct args_option exec_options[] = {
 	{ .name = "--timeout",
@@ -81,6 +80,11 @@ static const struct args_option exec_options[] = {
 	  .kind = ARGS_LIST,
 	  .offset = offsetof(struct exec_words, disks),
 	  .help = MACHINE_DISK_HELP },
+	{ .name = "--folder",
+	  .value = "[ro:]DIR[=AT]",
+	  .kind = ARGS_LIST,
+	  .offset = offsetof(struct exec_words, folders),
+	  .help = "of a tip: " MACHINE_FOLDER_HELP },
 	{ .name = "--store",
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
@@ -114,18 +118,10 @@ static int exec_code(int status)
 				   : WEXITSTATUS(status);
 }
 
-static int exec_by(struct talk *talk, const struct place *place,
-		   const struct talk_exec *exec, int *status, struct err *err)
+/* 124 is for a command that has begun. */
+static int exec_met(int rc)
 {
-	int rc = talk_exec(talk, exec, status, err);
-
-	if (rc == -EPIPE && place_wait_gone(place, LIVE_GONE_MS) < 0)
-		err_set(err, -EPROTO,
-			"the command was cut off: the machine has become "
-			"another, or who passes its commands on has ended");
-	if (rc < 0)
-		err_wrap(err, "machine %s", place->name);
-	return rc;
+	return rc == -ETIME ? -EBUSY : rc;
 }
 
 static int exec_in(const struct place *place, const struct talk_exec *exec,
@@ -134,7 +130,8 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 	auto_talk struct talk *talk = NULL;
 	int rc = machine_talk_shared(place, LIVE_AGENT_MS, &talk, err);
 
-	return rc < 0 ? rc : exec_by(talk, place, exec, status, err);
+	return rc < 0 ? exec_met(rc)
+		      : machine_command(place, talk, exec, status, err);
 }
 
 /* Nothing to wait for: it will not be found there. */
@@ -171,29 +168,40 @@ static int exec_join(const char *name, const struct talk_exec *exec,
 		place_fini(&place);
 		clock_sleep_ms(LIVE_LOOK_MS);
 	}
-	return rc < 0 ? rc : exec_by(talk, &place, exec, status, err);
+	return rc < 0 ? exec_met(rc)
+		      : machine_command(&place, talk, exec, status, err);
 }
 
-/* In a machine that is there for this. */
+/* In a machine that is there for this.  Where somebody was faster, it is one
+ * among others. */
 static int exec_first(const struct place *place, const struct talk_exec *exec,
 		      int *status, struct err *err)
 {
 	auto_relay struct relay *relay = NULL;
 	auto_talk struct talk *talk = NULL;
+	auto_close int line = machine_line(place, 0, err);
 	struct talk_exec with = *exec;
-	int rc = machine_talk(place, LIVE_AGENT_MS, &talk, err);
+	int rc = line;
 
+	if (rc == -EBUSY) {
+		err_clear(err);
+		return exec_in(place, exec, status, err);
+	}
+	if (rc >= 0)
+		rc = machine_talk(place, &line, LIVE_AGENT_MS, &talk, err);
 	if (rc >= 0)
 		rc = machine_relay(place, &relay, err);
 	with.relay = relay;
-	return rc < 0 ? rc : exec_by(talk, place, &with, status, err);
+	return rc < 0 ? exec_met(rc)
+		      : machine_command(place, talk, &with, status, err);
 }
 
 /* One that was waiting has nobody whose death would end it: so it is marked as
  * one to be ended, for whoever comes by. */
 static int exec_begin(const struct exec_words *words,
 		      const struct images *images, const char *tip,
-		      struct place *place, struct half *half, struct err *err)
+		      struct lent *folders, struct place *place,
+		      struct half *half, struct err *err)
 {
 	const struct machine_start start = { .tip = tip,
 					     .name = words->name,
@@ -201,10 +209,11 @@ static int exec_begin(const struct exec_words *words,
 					     .ends_with_us = true,
 					     .disks = words->disks.item,
 					     .disk_count = words->disks.count,
+					     .folders = folders,
 					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
-	int rc = words->cold || words->name || words->disks.count
+	int rc = words->cold || words->name || words->disks.count || folders
 			 ? 0
 			 : machine_unpark(images, &start, place, &report, err);
 
@@ -228,13 +237,19 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 {
 	auto_machine_place struct place place = { .lock = -1 };
 	struct images images;
+	auto_lent struct lent lent = { 0 };
+	struct lent *folders = NULL;
 	struct half half = HALF_NONE;
 	bool is_missing;
-	int rc = words->given ? images_open_given(&images, words->store, err)
-			      : images_open(&images, words->store, false, err);
+	int rc = machine_folders(&words->folders, &lent, &folders, err);
 
+	if (rc < 0)
+		return rc;
+	rc = words->given ? images_open_given(&images, words->store, err)
+			  : images_open(&images, words->store, false, err);
 	if (rc >= 0)
-		rc = exec_begin(words, &images, tip, &place, &half, err);
+		rc = exec_met(exec_begin(words, &images, tip, folders, &place,
+					 &half, err));
 	is_missing = rc == -ENOENT && !exec_has_tip(&images, tip);
 	images_close(&images);
 	if (is_missing) {
@@ -295,7 +310,8 @@ static void exec_leave_ours(void)
 
 static bool exec_is_of_tip(const struct exec_words *words)
 {
-	return words->name || words->host_name || words->disks.count;
+	return words->name || words->host_name || words->disks.count ||
+	       words->folders.count;
 }
 
 static int exec_anywhere(const struct exec_words *words, const char *name,
@@ -307,8 +323,8 @@ static int exec_anywhere(const struct exec_words *words, const char *name,
 
 	if (rc >= 0 && exec_is_of_tip(words))
 		return err_set(err, -EINVAL,
-			       "machine %s runs, and --name, --host-name and "
-			       "--disk are for a new one",
+			       "machine %s runs, and --name, --host-name, "
+			       "--disk and --folder are for a new one",
 			       name);
 	if (rc >= 0)
 		return exec_in(&place, exec, status, err);
@@ -513,6 +529,8 @@ static void ps_lent(struct json *json, const struct place *place,
 		json_text(json, "how", lent_how_name(item->how));
 		json_text(json, "tag", item->tag);
 		json_text(json, "path", item->path);
+		if (item->at)
+			json_text(json, "at", item->at);
 		if (item->pid) {
 			json_number(json, "pid", item->pid);
 			json_bool(json, "lives",

@@ -173,7 +173,9 @@ const struct args_verb machine_swap_args = {
 	.text = "The machine stops for a moment, those of its pages that "
 		"differ from TIP are written, its devices are set as they were "
 		"when TIP was saved, and it goes on as that. Both have to be "
-		"machines of one shape.\n\nA machine that waits (start "
+		"machines of one shape. Commands that run in it are cut off; "
+		"one that was started for a command is left alone.\n\nA "
+		"machine that waits (start "
 		"--park) waits no longer: it runs as TIP.",
 	.options = swap_options,
 	.least = 2,

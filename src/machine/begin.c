@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +122,26 @@ static int begin_disk(struct begin *begin, int number, int *fd, struct err *err)
 	return qcow2_write_empty(*fd, bytes, err);
 }
 
+/* ---- folders ------------------------------------------------------------------- */
+
+static int begin_folders(struct begin *begin, char **nothing, struct err *err)
+{
+	const struct lent *lent = begin->tip.layer_count ? begin->lent : NULL;
+
+	if (lent && lent->count > begin->shape.folders)
+		return err_set(err, -EINVAL,
+			       "tip %s has places for %ld folders, not %d; "
+			       "\"brood machine boot --folders\" makes them",
+			       begin->tip.name, begin->shape.folders,
+			       lent->count);
+	*nothing = place_path(&begin->place, "nothing");
+	if (!*nothing)
+		return err_set(err, -ENOMEM, "name of a folder");
+	if (begin->shape.folders && mkdir(*nothing, 0700) < 0)
+		return err_set(err, -errno, "make %s", *nothing);
+	return 0;
+}
+
 /* ---- the hypervisor ------------------------------------------------------------- */
 
 /* A daemon that has ended while its line was held here is why the hypervisor
@@ -155,11 +176,15 @@ int begin_hypervisor(struct begin *begin, enum ram_plan_mode mode,
 		.lent = begin->lent,
 	};
 	struct machine_report *report = begin->report;
+	auto_free char *nothing = NULL;
 	int rc = memory_make(tip, begin->shape.ram_bytes, mode, &begin->memory,
 			     err);
 
 	for (int i = 0; i < SHAPE_DISKS_MOST; i++)
 		disks[i] = -1;
+	if (rc >= 0)
+		rc = begin_folders(begin, &nothing, err);
+	plan.nothing = nothing;
 	for (uint32_t i = 0; rc >= 0 && i < begin->tip.disk_count; i++)
 		rc = begin_check_kept(&begin->tip, i, err);
 	for (int i = 0; rc >= 0 && i < begin->shape.disk_count; i++)

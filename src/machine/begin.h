@@ -5,7 +5,7 @@
 #include "machine/half.h"
 #include "machine/machine.h"
 
-enum { BEGIN_AGENT_MS = 10000 };
+enum { BEGIN_AGENT_MS = 10000, BEGIN_LINE_MS = 5000 };
 
 struct begin {
 	struct machine_report *report;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "image/working.h"
 #include "machine/begin.h"
+#include "machine/folder.h"
 #include "machine/machine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -125,7 +126,8 @@ static bool boot_is_ready(const struct place *place, struct qmp *qmp,
 
 static int boot_await(const struct place *place,
 		      const struct hypervisor *hypervisor,
-		      const struct machine_ready *ready, struct err *err)
+		      const struct machine_ready *ready, int *line,
+		      struct err *err)
 {
 	const struct timespec look = { .tv_nsec = BOOT_LOOK_MS * 1000000 };
 	uint64_t end = clock_ns() + (uint64_t)ready->timeout_ms * 1000000;
@@ -135,7 +137,7 @@ static int boot_await(const struct place *place,
 	if (ready->kind == READY_NONE)
 		return 0;
 	if (ready->kind == READY_AGENT) {
-		rc = machine_talk(place, ready->timeout_ms, &talk, err);
+		rc = machine_talk(place, line, ready->timeout_ms, &talk, err);
 		talk_close(talk);
 		return rc;
 	}
@@ -187,14 +189,20 @@ static char *boot_words(const struct hypervisor_boot *files)
 static int boot_run(struct begin *begin, const struct machine_boot *boot,
 		    struct err *err)
 {
-	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+	auto_close int line = -1;
+	int rc = 0;
+
+	if (boot->ready.kind == READY_AGENT)
+		rc = line = machine_line(&begin->place, BEGIN_LINE_MS, err);
+	if (rc >= 0)
+		rc = hypervisor_go_on(begin->hypervisor.qmp, err);
 
 	begin->report->times.run_ns = begin_ns(begin);
 	if (rc >= 0)
 		rc = begin_record(begin, "boot", false, err);
 	if (rc >= 0)
 		rc = boot_await(&begin->place, &begin->hypervisor, &boot->ready,
-				err);
+				&line, err);
 	if (rc < 0 && begin->lent)
 		rc = boot_why(begin, rc, err);
 	begin->report->times.unique_ns = begin_ns(begin);
@@ -265,34 +273,67 @@ static int start_shape(struct begin *begin, const struct machine_start *start,
 }
 
 static int start_unique(struct begin *begin, const struct machine_start *start,
-			struct err *err)
+			struct talk *talk, int timeout_ms, struct err *err)
 {
-	auto_talk struct talk *talk = NULL;
 	struct agent_unique unique = { 0 };
-	int timeout_ms = start->agent_ms ? start->agent_ms : BEGIN_AGENT_MS;
 	int rc;
 
-	if (start->same)
-		return 0;
-	rc = machine_talk(&begin->place, timeout_ms, &talk, err);
-	if (rc < 0)
-		return err_wrap(err, "it may not run as its own twin");
 	begin_identity(&begin->place, start->host_name, &unique);
 	rc = talk_unique(talk, &unique, timeout_ms, err);
-	begin->report->times.unique_ns = begin_ns(begin);
 	return rc < 0 ? rc : 0;
 }
 
-/* CLAIM 2.10: from here on the guest runs in the memory of its tip. */
+static bool start_greets(const struct machine_start *start)
+{
+	return !start->same || start->folders;
+}
+
+static int start_greet(struct begin *begin, const struct machine_start *start,
+		       int *line, struct err *err)
+{
+	auto_talk struct talk *talk = NULL;
+	int timeout_ms = start->agent_ms ? start->agent_ms : BEGIN_AGENT_MS;
+	int rc;
+
+	if (!start_greets(start))
+		return 0;
+	rc = machine_talk(&begin->place, line, timeout_ms, &talk, err);
+	if (rc < 0)
+		return start->same ? rc
+				   : err_wrap(err, "it may not run as its own "
+						   "twin");
+	if (!start->same)
+		rc = start_unique(begin, start, talk, timeout_ms, err);
+	if (rc >= 0 && start->folders)
+		rc = folder_mount(talk, start->folders, timeout_ms, err);
+	begin->report->times.unique_ns = begin_ns(begin);
+	return rc;
+}
+
+/* CLAIM 2.10: from here on the guest runs in the memory of its tip.  Nobody
+ * speaks with it before it is another than its twins. */
+static int start_go_on(struct begin *begin, const struct machine_start *start,
+		       int *line, struct err *err)
+{
+	int rc = 0;
+
+	if (start_greets(start))
+		rc = *line = machine_line(&begin->place, BEGIN_LINE_MS, err);
+	if (rc >= 0)
+		rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+	begin->report->times.run_ns = begin_ns(begin);
+	return rc;
+}
+
 static int start_run(struct begin *begin, const struct machine_start *start,
 		     struct err *err)
 {
-	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+	auto_close int line = -1;
+	int rc = start_go_on(begin, start, &line, err);
 
-	begin->report->times.run_ns = begin_ns(begin);
 	if (rc >= 0)
 		rc = begin_record(begin, begin->mode, false, err);
-	return rc < 0 ? rc : start_unique(begin, start, err);
+	return rc < 0 ? rc : start_greet(begin, start, &line, err);
 }
 
 int machine_start(const struct images *images,
@@ -302,6 +343,7 @@ int machine_start(const struct images *images,
 	struct begin begin = { .report = report,
 			       .tip = TIP_EMPTY,
 			       .mode = start->copy ? "copy" : "map",
+			       .lent = start->folders,
 			       .forward = start->forward,
 			       .cold = start->cold,
 			       .ends_with_us = start->ends_with_us };
@@ -351,6 +393,7 @@ static int unpark_try(const struct place *place, void *context)
 {
 	struct unpark *unpark = context;
 	struct begin begin = { .report = unpark->report, .tip = TIP_EMPTY };
+	auto_close int line = -1;
 	auto_machine struct machine machine = { 0 };
 	int rc;
 
@@ -359,10 +402,9 @@ static int unpark_try(const struct place *place, void *context)
 		return 0;
 	rc = begin_take(&begin, place, &machine, NULL);
 	if (rc >= 0)
-		rc = hypervisor_go_on(begin.hypervisor.qmp, NULL);
-	unpark->report->times.run_ns = begin_ns(&begin);
+		rc = start_go_on(&begin, unpark->start, &line, NULL);
 	if (rc >= 0)
-		rc = start_unique(&begin, unpark->start, NULL);
+		rc = start_greet(&begin, unpark->start, &line, NULL);
 	if (rc < 0) {
 		begin_leave(&begin);
 		return 0;

@@ -207,20 +207,40 @@ static void hypervisor_add_disk(struct hypervisor_work *work, int number)
 
 /* As root, what a guest's user makes is that user's here too; others own all
  * that their machines make. */
-static void hypervisor_add_9p(struct hypervisor_work *work, int number,
-			      const struct lent_item *item)
+static void hypervisor_add_9p(struct hypervisor_work *work, const char *name,
+			      int number, const char *path, bool read_only,
+			      const char *tag)
 {
-	auto_free char *path = hypervisor_value(item->path);
+	auto_free char *value = hypervisor_value(path);
 
 	hypervisor_word(work, "-fsdev");
 	hypervisor_word(work,
-			"local,id=lent%d,path=%s,multidevs=remap,"
-			"security_model=%s",
-			number, path ? path : "",
-			geteuid() == 0 ? "passthrough" : "none");
+			"local,id=%s%d,path=%s,multidevs=remap,"
+			"security_model=%s%s",
+			name, number, value ? value : "",
+			geteuid() == 0 ? "passthrough" : "none",
+			read_only ? ",readonly=on" : "");
 	hypervisor_word(work, "-device");
-	hypervisor_word(work, "virtio-9p-pci,fsdev=lent%d,mount_tag=%s", number,
-			item->tag);
+	hypervisor_word(work, "virtio-9p-pci,fsdev=%s%d,mount_tag=%s", name,
+			number, tag);
+}
+
+/* Devices of the shape, whatever is in them; a tip's are lent nothing else. */
+static void hypervisor_add_folders(struct hypervisor_work *work)
+{
+	const struct hypervisor_plan *plan = work->plan;
+	int lent = plan->tip && plan->lent ? plan->lent->count : 0;
+
+	for (int i = 0; i < plan->shape->folders; i++) {
+		const struct lent_item *item =
+			i < lent ? &plan->lent->item[i] : NULL;
+		char tag[LENT_TAG + 1];
+
+		snprintf(tag, sizeof(tag), "folder%d", i);
+		hypervisor_add_9p(work, "folder", i,
+				  item ? item->path : plan->nothing,
+				  !item || item->read_only, tag);
+	}
 }
 
 static void hypervisor_add_virtiofs(struct hypervisor_work *work, int number,
@@ -267,7 +287,8 @@ static void hypervisor_add_lent(struct hypervisor_work *work)
 		const struct lent_item *item = &lent->item[i];
 
 		if (item->how == LENT_9P)
-			hypervisor_add_9p(work, i, item);
+			hypervisor_add_9p(work, "lent", i, item->path, false,
+					  item->tag);
 		else if (item->how == LENT_PMEM)
 			hypervisor_add_pmem(work, i, item);
 		else if (item->how == LENT_DEVICE)
@@ -298,6 +319,7 @@ static void hypervisor_add_rest(struct hypervisor_work *work)
 
 	for (int i = 0; i < plan->shape->disk_count; i++)
 		hypervisor_add_disk(work, i);
+	hypervisor_add_folders(work);
 	if (plan->shape->network) {
 		int host, guest;
 

@@ -28,6 +28,7 @@ struct hypervisor_plan {
 	const int *disk_files;
 	const struct half *half; /* is told its process */
 	const struct lent *lent; /* or NULL */
+	const char *nothing;	 /* a folder for places that have none */
 };
 struct hypervisor {
 	pid_t pid;

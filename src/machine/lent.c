@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LENT_EROFS_AT = 1024 };
+enum { LENT_EROFS_AT = 1024, LENT_AT_MOST = 1024 };
 #define LENT_EROFS_MAGIC UINT32_C(0xe0f5e1e2)
 
-static const char *const lent_names[LENT_HOWS] = { "9p", "virtiofs",
-						   "virtiofs-locks", "pmem",
-						   "device" };
+static const char *const lent_names[LENT_HOWS] = {
+	"9p", "virtiofs", "virtiofs-locks", "pmem", "device", "folder"
+};
 
 const char *lent_how_name(enum lent_how how)
 {
@@ -42,6 +42,7 @@ void lent_fini(struct lent *lent)
 	for (int i = 0; i < lent->count; i++) {
 		fd_close(&lent->item[i].fd);
 		free(lent->item[i].path);
+		free(lent->item[i].at);
 	}
 	*lent = (struct lent){ 0 };
 }
@@ -82,7 +83,7 @@ static int lent_set_tag(const struct lent *lent, struct lent_item *item,
 
 static bool lent_is_share(const struct lent_item *item)
 {
-	return item->how != LENT_PMEM && item->how != LENT_DEVICE;
+	return item->how < LENT_PMEM;
 }
 
 /* The number of it among those of its kind. */
@@ -165,6 +166,58 @@ int lent_add_share(struct lent *lent, const char *words, struct err *err)
 	if (rc >= 0)
 		return lent_put(lent, &item);
 	free(item.path);
+	return rc;
+}
+
+/* Behind the last "=/"; a folder that has such a name is not taken apart. */
+static char *lent_cut_at(char *path)
+{
+	char *at = NULL;
+
+	for (char *sign = path; (sign = strstr(sign, "=/")); sign++)
+		at = sign;
+	if (!at || access(path, F_OK) == 0)
+		return NULL;
+	*at = 0;
+	return at + 1;
+}
+
+/* Nothing that a mount would not do as it stands there. */
+static bool lent_is_place(const char *at)
+{
+	size_t len = strlen(at);
+
+	return *at == '/' && len > 1 && len < LENT_AT_MOST &&
+	       !strstr(at, "//") && !strstr(at, "/./") && !strstr(at, "/../") &&
+	       strcmp(at + len - 2, "/.") != 0 &&
+	       (len < 3 || strcmp(at + len - 3, "/..") != 0);
+}
+
+int lent_add_folder(struct lent *lent, const char *words, struct err *err)
+{
+	struct lent_item item = { .how = LENT_FOLDER, .fd = -1 };
+	auto_free char *path = NULL;
+	const char *at;
+	int rc = lent_room(lent, err);
+
+	item.read_only = strncmp(words, "ro:", 3) == 0;
+	path = strdup(words + (item.read_only ? 3 : 0));
+	if (rc >= 0 && !path)
+		rc = err_set(err, -ENOMEM, "folder %s", words);
+	if (rc < 0)
+		return rc;
+	at = lent_cut_at(path);
+	rc = lent_folder(&item, path, err);
+	snprintf(item.tag, sizeof(item.tag), "folder%d", lent->count);
+	item.at = rc < 0 ? NULL : strdup(at ? at : item.path);
+	if (rc >= 0 && (!item.at || !lent_is_place(item.at)))
+		rc = err_set(err, -EINVAL,
+			     "\"%.64s\" is no place for a folder: /NAME..",
+			     item.at ? item.at : words);
+	if (rc >= 0)
+		return lent_put(lent, &item);
+	free(item.path);
+	free(item.at);
 	return rc;
 }
 
@@ -257,6 +310,8 @@ void lent_write(const struct lent *lent, struct json *json, const char *key)
 		json_text(json, "how", lent_names[item->how]);
 		json_text(json, "tag", item->tag);
 		json_text(json, "path", item->path);
+		if (item->at)
+			json_text(json, "at", item->at);
 		if (item->pid)
 			json_number(json, "pid", item->pid);
 		json_close(json);
@@ -288,6 +343,7 @@ static bool lent_read_one(const char *text, const char *key, int number,
 	snprintf(item->tag, sizeof(item->tag), "%s", tag);
 	item->pid = (pid_t)json_get_number(text, pid, 0);
 	item->path = lent_get(text, key, number, "path");
+	item->at = lent_get(text, key, number, "at");
 	return item->path;
 }
 

@@ -2,11 +2,13 @@
 /* The line to a machine's agent has one end on the host, and who has that holds
  * the lock NAME/line.  Commands of many go over it by one who passes them on
  * (relay.h): who has started the machine for a command of his own, or else a
- * process that is there for this, as long as there are any.  It is no child of
- * a command's, so that each may end, or be killed, without the others. */
-#include "agent/frames.h"
+ * process that is there for this, as long as there are any ("brood-line").
+ * That one is nobody's child, so that each command may end, or be killed,
+ * without the others; its number is in the file of the lock, for who ends the
+ * machine or makes it another: he need not wait for them. */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/lock.h"
 #include "base/process.h"
 #include "machine/machine.h"
@@ -14,12 +16,16 @@
 #include "machine/talk.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_LOOK_MS = 2, LINE_OVER_MS = 1000 };
+enum { LINE_LOOK_MS = 2, LINE_GONE_MS = 2000, LINE_TEXT = 16 };
+#define LINE_NAME "brood-line"
 
 static int line_path(const struct place *place, const char *name, char **path,
 		     struct err *err)
@@ -30,13 +36,18 @@ static int line_path(const struct place *place, const char *name, char **path,
 
 /* ---- whose it is ----------------------------------------------------------- */
 
-static int line_lock(const struct place *place, int timeout_ms, struct err *err)
+/* Whose number was there is gone. */
+static int line_lock(const struct place *place, int wait_ms, struct err *err)
 {
 	auto_free char *path = NULL;
 	int rc = line_path(place, "line", &path, err);
 
 	if (rc >= 0)
-		rc = lock_take(path, timeout_ms, err);
+		rc = lock_take(path, wait_ms, err);
+	if (rc >= 0 && ftruncate(rc, 0) < 0) {
+		close(rc);
+		return err_set(err, -errno, "write %s", path);
+	}
 	if (rc == -ENOENT) {
 		err_set(err, -EPROTO, "machine %s has ended", place->name);
 		return -EPIPE;
@@ -49,12 +60,58 @@ static int line_lock(const struct place *place, int timeout_ms, struct err *err)
 	return rc;
 }
 
+int machine_line(const struct place *place, int wait_ms, struct err *err)
+{
+	return line_lock(place, wait_ms, err);
+}
+
+/* Who has it, where that is one who passes on; 0. */
+static pid_t line_keeper(const struct place *place)
+{
+	auto_free char *path = place_path(place, "line");
+	auto_free char *comm = NULL;
+	auto_buf struct buf text = { 0 };
+	auto_buf struct buf name = { 0 };
+	pid_t pid;
+
+	if (!path || file_read(path, &text, LINE_TEXT, NULL) < 0)
+		return 0;
+	pid = atoi(buf_string(&text));
+	comm = file_format("/proc/%d/comm", (int)pid);
+	return pid > 1 && comm && file_read(comm, &name, 64, NULL) >= 0 &&
+			       strcmp(buf_string(&name), LINE_NAME "\n") == 0
+		       ? pid
+		       : 0;
+}
+
+/* As long as the lock is held its number is that one's, and no other's. */
+int machine_line_seize(const struct place *place, int wait_ms, struct err *err)
+{
+	uint64_t end = clock_deadline(wait_ms);
+
+	for (;;) {
+		struct err why = { 0 };
+		pid_t pid = line_keeper(place);
+		int lock = line_lock(place, 0, &why);
+
+		if (lock != -EBUSY || !clock_left_ms(end)) {
+			if (lock < 0 && err)
+				*err = why;
+			return lock;
+		}
+		if (pid)
+			kill(pid, SIGTERM);
+		clock_sleep_ms(LINE_LOOK_MS);
+	}
+}
+
 static int line_talk(const struct place *place, const char *name,
 		     int timeout_ms, struct talk **talk, struct err *err)
 {
 	auto_free char *path = NULL;
 	int rc = line_path(place, name, &path, err);
 
+	*talk = NULL;
 	if (rc >= 0)
 		rc = talk_open(talk, path, timeout_ms, NULL, err);
 	if (rc < 0 && err)
@@ -62,25 +119,14 @@ static int line_talk(const struct place *place, const char *name,
 	return rc < 0 ? rc : 0;
 }
 
-static int line_take(const struct place *place, int wait_ms, int timeout_ms,
-		     struct talk **talk, struct err *err)
+int machine_talk(const struct place *place, int *lock, int timeout_ms,
+		 struct talk **talk, struct err *err)
 {
-	auto_close int lock = line_lock(place, wait_ms, err);
-	int rc;
+	int rc = line_talk(place, "agent", timeout_ms, talk, err);
 
-	*talk = NULL;
-	if (lock < 0)
-		return lock;
-	rc = line_talk(place, "agent", timeout_ms, talk, err);
 	if (rc >= 0)
-		talk_own(*talk, &lock);
+		talk_own(*talk, lock);
 	return rc;
-}
-
-int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
-		 struct err *err)
-{
-	return line_take(place, timeout_ms, timeout_ms, talk, err);
 }
 
 /* ---- others' --------------------------------------------------------------- */
@@ -94,91 +140,116 @@ int machine_relay(const struct place *place, struct relay **relay,
 	*relay = NULL;
 	if (rc < 0)
 		return rc;
-	unlink(path); /* of one who had the line, and was killed */
+	unlink(path); /* of one who had the line */
 	return relay_open(relay, path, err);
 }
 
 int machine_talk_beside(const struct place *place, int timeout_ms,
 			struct talk **talk, struct err *err)
 {
-	return line_talk(place, "beside", timeout_ms, talk, err);
+	int rc = line_talk(place, "beside", timeout_ms, talk, err);
+
+	if (rc != -ETIME)
+		return rc;
+	err_set(err, -EPROTO,
+		"machine %s has no place for a command (it has %d)",
+		place->name, RELAY_CLIENTS);
+	return -EBUSY;
 }
 
 /* Nothing of the command's is kept: who waits for an end of its pipes is not to
  * wait for others' commands. */
-static void line_settle(const struct talk *talk, const struct relay *relay)
+static int line_settle(const struct talk *talk, const struct relay *relay)
 {
-	int keep[6] = { 0, 1, 2, relay_descriptor(relay) };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int keep[3] = { relay_descriptor(relay) };
+	char text[LINE_TEXT];
+	int null, len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	setsid();
+	talk_descriptors(talk, keep + 1);
 	process_reset_signals();
-	prctl(PR_SET_NAME, "brood-line");
-	for (int fd = 0; fd < 3; fd++)
-		if (null < 0 || dup2(null, fd) < 0)
-			_exit(1);
-	talk_descriptors(talk, keep + 4);
-	if (fd_close_others(keep, 6) < 0 || chdir("/") < 0)
-		_exit(1);
+	prctl(PR_SET_NAME, LINE_NAME);
+	if (fd_close_others(keep, 3) < 0)
+		return -1;
+	/* What is said by mistake is not to go to anybody. */
+	while ((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && null < 2)
+		;
+	return chdir("/") < 0 || fd_pwrite_all(keep[2], text, (size_t)len, 0,
+					       NULL) < 0
+		       ? -1
+		       : 0;
 }
 
-/* Where it listens goes before the line: who comes between finds nobody, and
- * takes that. */
-static _Noreturn void line_keep(const char *path, struct talk *talk,
-				struct relay *relay)
+/* It listens no more before the line is free: who comes between finds nobody,
+ * and takes that. */
+static _Noreturn void line_keep(struct talk *talk, struct relay *relay)
 {
-	line_settle(talk, relay);
+	if (line_settle(talk, relay) < 0)
+		_exit(1);
 	talk_pass(talk, relay);
-	unlink(path);
 	relay_close(relay);
 	talk_close(talk);
 	_exit(0);
 }
 
-/* -EBUSY: somebody has the line.  The one who passes on has its first client
- * when it begins, and ends when that does. */
-static int line_begin(const struct place *place, int timeout_ms,
-		      struct talk **talk, struct err *err)
+/* Nobody's child. */
+static int line_fork(struct talk *line, struct relay *relay, struct err *err)
 {
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		setsid();
+		pid = fork();
+		if (pid == 0)
+			line_keep(line, relay);
+		_exit(pid < 0);
+	}
+	if (pid < 0)
+		return err_set(err, -errno, "pass commands on");
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status ? err_set(err, -EAGAIN, "pass commands on") : 0;
+}
+
+/* One who passes on, with its first client: who ends when that does.  -EBUSY:
+ * somebody has the line. */
+static int line_begin(const struct place *place, int timeout_ms, int *socket,
+		      struct err *err)
+{
+	auto_close int lock = line_lock(place, 0, err);
 	auto_free char *path = NULL;
 	auto_talk struct talk *line = NULL;
 	auto_relay struct relay *relay = NULL;
-	auto_close int socket = -1;
-	int rc = line_path(place, "beside", &path, err);
-	pid_t pid;
+	int rc = lock;
 
 	if (rc >= 0)
-		rc = line_take(place, 0, timeout_ms, &line, err);
+		rc = line_path(place, "beside", &path, err);
+	if (rc >= 0)
+		rc = machine_talk(place, &lock, timeout_ms, &line, err);
 	if (rc >= 0)
 		rc = machine_relay(place, &relay, err);
 	if (rc >= 0)
-		rc = socket = fd_connect_stream(path, timeout_ms, err);
-	if (rc < 0)
-		return rc;
-	pid = fork();
-	if (pid < 0)
-		return err_set(err, -errno, "pass on commands to machine %s",
-			       place->name);
-	if (pid == 0)
-		line_keep(path, line, relay);
-	return talk_over(talk, &socket, timeout_ms, NULL, err);
+		rc = *socket = fd_connect_stream(path, timeout_ms, err);
+	return rc < 0 ? rc : line_fork(line, relay, err);
 }
 
-/* -EBUSY: somebody begins or ends this very moment; or the time is over. */
+/* -EBUSY: somebody begins or ends this very moment; or there is no place. */
 static int line_join(const struct place *place, int timeout_ms,
 		     struct talk **talk, struct err *err)
 {
+	auto_close int socket = -1;
 	int rc = machine_talk_beside(place, timeout_ms, talk, err);
 
-	if (rc == -EPIPE) {
-		err_clear(err);
-		rc = line_begin(place, timeout_ms, talk, err);
-	} else if (rc == -ETIME) {
-		err_set(err, -EPROTO,
-			"machine %s has no place for a command (it has %d)",
-			place->name, RELAY_CLIENTS);
+	if (rc != -EPIPE)
+		return rc;
+	err_clear(err);
+	rc = line_begin(place, timeout_ms, &socket, err);
+	if (rc >= 0)
+		rc = talk_over(talk, &socket, timeout_ms, NULL, err);
+	/* Who was to pass on is gone already: that says nothing of the
+	 * machine. */
+	if (rc == -EPIPE && socket < 0 && !machine_has_ended(place, 0))
 		rc = -EBUSY;
-	}
 	return rc;
 }
 
@@ -189,7 +260,8 @@ int machine_talk_shared(const struct place *place, int timeout_ms,
 
 	for (;;) {
 		struct err why = { 0 };
-		int rc = line_join(place, timeout_ms, talk, &why);
+		int left_ms = clock_left_ms(end);
+		int rc = line_join(place, left_ms, talk, &why);
 
 		if (rc != -EBUSY || !clock_left_ms(end)) {
 			if (rc < 0 && err)
@@ -200,18 +272,35 @@ int machine_talk_shared(const struct place *place, int timeout_ms,
 	}
 }
 
-/* Who hears that answers. */
-void machine_talk_over(const struct place *place)
+/* Its sockets go first, and only when its memory has gone its lock. */
+bool machine_has_ended(const struct place *place, int wait_ms)
 {
-	auto_free char *path = NULL;
-	auto_close int socket = -1;
-	struct agent_frame head;
+	uint64_t end = clock_deadline(wait_ms);
+	auto_free char *path = place_path(place, "agent");
 
-	if (line_path(place, "beside", &path, NULL) >= 0)
-		socket = fd_connect_stream(path, LINE_OVER_MS, NULL);
-	if (socket < 0)
-		return;
-	frames_head(&head, (enum agent_kind)RELAY_LEAVE, 0, NULL, 0);
-	if (fd_send_all(socket, &head, sizeof(head), NULL) >= 0)
-		fd_wait(socket, POLLIN, LINE_OVER_MS);
+	for (;;) {
+		auto_close int fd =
+			path ? fd_connect_stream(path, 1, NULL) : -ENOMEM;
+
+		if (fd == -ENOENT || fd == -ECONNREFUSED)
+			return true;
+		if (!clock_left_ms(end))
+			return false;
+		clock_sleep_ms(LINE_LOOK_MS);
+	}
+}
+
+int machine_command(const struct place *place, struct talk *talk,
+		    const struct talk_exec *exec, int *status, struct err *err)
+{
+	int rc = talk_exec(talk, exec, status, err);
+
+	if (rc == -EPIPE && !machine_has_ended(place, LINE_GONE_MS))
+		err_set(err, -EPROTO,
+			"the command was cut off: the machine is ended or "
+			"becomes another, or who passes its commands on was "
+			"killed");
+	if (rc < 0 && err)
+		err_wrap(err, "machine %s", place->name);
+	return rc;
 }

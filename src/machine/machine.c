@@ -249,9 +249,13 @@ static int machine_end(const struct place *place, bool at_once, int timeout_ms,
 		       struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
+	auto_close int line =
+		at_once || !machine_listens(place)
+			? -1
+			: machine_line_seize(place, timeout_ms, err);
 
-	if (!at_once && machine_listens(place) &&
-	    machine_talk_shared(place, timeout_ms, &talk, err) >= 0 &&
+	if (line >= 0 &&
+	    machine_talk(place, &line, timeout_ms, &talk, err) >= 0 &&
 	    talk_power(talk, false, err) >= 0 &&
 	    place_wait_gone(place, timeout_ms) >= 0)
 		return 0;

@@ -101,6 +101,7 @@ struct machine_start {
 	/* Where the tip's are here, in their order; 0: where they were. */
 	const char *const *disks;
 	int disk_count;
+	struct lent *folders; /* of LENT_FOLDER alone; NULL: none */
 };
 /* CLAIM 2.7 2.9 2.10 */
 int machine_start(const struct images *images,
@@ -146,11 +147,17 @@ int machine_record(const struct images *images, const struct place *place,
 /* How it ends: asked through its agent, or at once. */
 int machine_stop(const struct place *place, bool at_once, int timeout_ms,
 		 struct err *err);
-/* A machine's agent, greeted, by who has the line alone (line.c). */
-int machine_talk(const struct place *place, int timeout_ms, struct talk **talk,
-		 struct err *err);
+/* The right to speak with a machine's agent, which one has at a time (line.c):
+ * a descriptor.  -EBUSY: somebody has it, all that time. */
+int machine_line(const struct place *place, int wait_ms, struct err *err);
+/* For who ends it, or makes it another: commands that run in it are cut off,
+ * but that for which it was started. */
+int machine_line_seize(const struct place *place, int wait_ms, struct err *err);
+/* Its agent, greeted; the right to it is let go with the talk. */
+int machine_talk(const struct place *place, int *line, int timeout_ms,
+		 struct talk **talk, struct err *err);
 /* For who has that line, and for others while he has it: -EPIPE where nobody
- * lets them in. */
+ * lets them in, -EBUSY where there are too many. */
 int machine_relay(const struct place *place, struct relay **relay,
 		  struct err *err);
 int machine_talk_beside(const struct place *place, int timeout_ms,
@@ -159,8 +166,12 @@ int machine_talk_beside(const struct place *place, int timeout_ms,
  * for as long as any are there. */
 int machine_talk_shared(const struct place *place, int timeout_ms,
 			struct talk **talk, struct err *err);
-/* The commands that run in it are none of what it is from now on. */
-void machine_talk_over(const struct place *place);
+struct talk_exec;
+/* talk_exec, for a command that another's end may cut off. */
+int machine_command(const struct place *place, struct talk *talk,
+		    const struct talk_exec *exec, int *status, struct err *err);
+/* Does its hypervisor listen no more, or not after that time? */
+bool machine_has_ended(const struct place *place, int wait_ms);
 /* Opens its QEMU for orders. */
 int machine_orders(const struct place *place, struct qmp **qmp,
 		   struct err *err);

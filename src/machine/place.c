@@ -101,13 +101,27 @@ static void place_clear(struct place *place)
 	fd_close(&place->lock);
 }
 
+/* Who works on one that is gone, and does not know it yet, may make a file in
+ * it while it goes. */
+static int place_make_anew(struct place *place, struct err *err)
+{
+	for (int again = 0; again < PLACE_AGAIN; again++) {
+		place_clear(place);
+		if (mkdir(place->folder, 0700) == 0)
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	return err_set(err, -errno, "make %s", place->folder);
+}
+
 /* 1: it is ours; 0: a machine lives there.  What is left of one that is gone
  * goes first. */
 static int place_take_now(const char *root, struct place *place,
 			  struct err *err)
 {
 	auto_close int guard = place_guard(root, err);
-	int rc;
+	int rc = 0;
 
 	if (guard < 0)
 		return guard;
@@ -117,11 +131,9 @@ static int place_take_now(const char *root, struct place *place,
 		rc = place_try(place, false, err);
 		if (rc == 0 || (rc < 0 && rc != -ENOENT))
 			return rc;
-		place_clear(place);
-		if (mkdir(place->folder, 0700) < 0)
-			return err_set(err, -errno, "make %s", place->folder);
+		rc = place_make_anew(place, err);
 	}
-	return place_try(place, true, err);
+	return rc < 0 ? rc : place_try(place, true, err);
 }
 
 static int place_take(const char *root, struct place *place, struct err *err)
@@ -184,8 +196,11 @@ int place_make(const char *name, struct place *place, struct err *err)
 static int place_look(const char *root, struct place *place)
 {
 	auto_close int guard = place_guard(root, NULL);
-	int rc = guard < 0 ? guard : place_try(place, false, NULL);
+	int rc;
 
+	if (guard < 0) /* where there is no root, nothing is in it */
+		return guard == -ENOENT ? 1 : guard;
+	rc = place_try(place, false, NULL);
 	if (rc != 1 && rc != -ENOENT)
 		return rc;
 	place_clear(place);

@@ -40,7 +40,6 @@ struct relay_client {
 struct relay {
 	int listener;
 	bool rests;	  /* it had no descriptor for who came */
-	bool leaves;	  /* told to */
 	uint64_t left_ns; /* since when nobody is there; 0: somebody is */
 	uint32_t own, last;
 	struct relay_client client[RELAY_CLIENTS];
@@ -231,10 +230,10 @@ static void client_pass(struct relay_client *client, struct talk *talk,
 		     NULL);
 }
 
-/* A process, or the end of the machine.  False: it has to wait. */
-static bool client_begin(struct relay *relay, struct relay_client *client,
-			 struct talk *talk, uint32_t owed,
-			 const struct agent_frame *head, const void *payload)
+/* False: it has to wait. */
+static bool client_exec(struct relay *relay, struct relay_client *client,
+			struct talk *talk, uint32_t owed,
+			const struct agent_frame *head, const void *payload)
 {
 	if (client_is_awaited(client) ||
 	    !relay_fits(owed + relay_owed(relay),
@@ -244,7 +243,7 @@ static bool client_begin(struct relay *relay, struct relay_client *client,
 		++relay->last;
 	client->ours = relay->last;
 	client->theirs = head->id;
-	client->runs = head->kind == AGENT_EXEC;
+	client->runs = true;
 	client_pass(client, talk, head, payload);
 	return true;
 }
@@ -289,17 +288,9 @@ static bool client_frame(struct relay *relay, struct relay_client *client,
 		else if (head->kind == AGENT_HELLO)
 			client_greet(client, talk, head->id);
 		else
-			return client_begin(relay, client, talk, owed, head,
-					    payload);
+			return client_exec(relay, client, talk, owed, head,
+					   payload);
 		return true;
-	case AGENT_POWER:
-		if (client->runs)
-			client_taken(client, talk, head->id);
-		else
-			return client_begin(relay, client, talk, owed, head,
-					    payload);
-		return true;
-	case RELAY_LEAVE: relay->leaves = true; /* fallthrough */
 	default: client_taken(client, talk, head->id); return true;
 	}
 }
@@ -367,10 +358,8 @@ bool relay_is_used(struct relay *relay)
 		relay->left_ns = 0;
 	else if (!relay->left_ns)
 		relay->left_ns = clock_ns();
-	return !relay->leaves &&
-	       (is_there ||
-		(is_awaited &&
-		 clock_ns() - relay->left_ns < RELAY_AWAIT_MS * 1000000ull));
+	return is_there || (is_awaited && clock_ns() - relay->left_ns <
+						  RELAY_AWAIT_MS * 1000000ull);
 }
 
 int relay_descriptor(const struct relay *relay)

@@ -9,8 +9,7 @@
  * 2. The line knows no flow control by process.  So one whose reader is slow is
  *    stopped (SIGSTOP) while much waits for that, and the others go on.
  * 3. Who hangs up has his process killed.
- * 4. Who has no command of his own ends when no others are left, or when one
- *    of them says that the machine is another now (RELAY_LEAVE). */
+ * 4. Who has no command of his own ends when no others are left (line.c). */
 #pragma once
 #include "base/err.h"
 #include "brood/agent_wire.h"
@@ -19,8 +18,6 @@
 
 /* With one's own, as many as an agent has. */
 enum { RELAY_CLIENTS = 15, RELAY_POLLED = 1 + RELAY_CLIENTS };
-/* A kind of frame that no agent has. */
-enum { RELAY_LEAVE = 1024 };
 
 struct relay;
 struct talk;

@@ -199,6 +199,10 @@ static int shape_set(const struct shape_wish *wish, const struct qemu *qemu,
 	if (shape->cpus < 1 || shape->cpus > SHAPE_CPUS_MOST)
 		return err_set(err, -EINVAL, "%ld CPUs: 1 to %d", shape->cpus,
 			       SHAPE_CPUS_MOST);
+	shape->folders = wish->folders;
+	if (shape->folders < 0 || shape->folders > SHAPE_FOLDERS_MOST)
+		return err_set(err, -EINVAL, "places for %ld folders: 0 to %d",
+			       shape->folders, SHAPE_FOLDERS_MOST);
 	snprintf(shape->machine, sizeof(shape->machine), SHAPE_MACHINE);
 	snprintf(shape->qemu, sizeof(shape->qemu), "%.95s", qemu->version);
 	shape->network = wish->network;
@@ -236,6 +240,7 @@ void shape_words(const struct shape *shape, struct json *json, const char *key)
 	json_text(json, "qemu", shape->qemu);
 	json_text(json, "qemu_digest", shape->qemu_digest);
 	json_bool(json, "network", shape->network);
+	json_number(json, "folders", shape->folders);
 	json_list_open(json, "disks");
 	for (int i = 0; i < shape->disk_count; i++) {
 		json_open(json, NULL);
@@ -258,6 +263,8 @@ void shape_id(const struct shape *shape, uint8_t id[LAYER_ID])
 		   shape->qemu_digest, shape->network);
 	for (int i = 0; i < shape->disk_count; i++)
 		buf_format(&text, "%s\n", shape->disk[i].digest);
+	if (shape->folders)
+		buf_format(&text, "folders %ld\n", shape->folders);
 	sha256_of(buf_string(&text), text.len, id);
 }
 
@@ -315,9 +322,11 @@ int shape_read(const char *text, struct shape *shape, struct err *err)
 			sizeof(shape->qemu_digest));
 	value = json_get_value(text, "network", &len);
 	shape->network = value && len == 4 && memcmp(value, "true", 4) == 0;
+	shape->folders = json_get_number(text, "folders", 0);
 	if (shape_read_disks(text, shape) >= 0 && shape->ram_bytes &&
 	    shape->ram_bytes <= LAYER_RAM_MOST && shape->cpus > 0 &&
-	    shape->cpus <= SHAPE_CPUS_MOST &&
+	    shape->cpus <= SHAPE_CPUS_MOST && shape->folders >= 0 &&
+	    shape->folders <= SHAPE_FOLDERS_MOST &&
 	    strncmp(shape->machine, "q35", 3) == 0 &&
 	    shape_is_word(shape->machine) && shape_is_accel(shape->accel) &&
 	    shape_is_word(shape->cpu))
@@ -452,13 +461,15 @@ static int shape_same_disks(const struct shape *one, const char *a,
 int shape_same(const struct shape *one, const char *a,
 	       const struct shape *other, const char *b, struct err *err)
 {
-	char bytes[2][24], cpus[2][24];
+	char bytes[2][24], cpus[2][24], folders[2][24];
 	const struct shape *both[2] = { one, other };
 
 	for (int i = 0; i < 2; i++) {
 		snprintf(bytes[i], sizeof(bytes[i]), "%lu MiB",
 			 (unsigned long)(both[i]->ram_bytes / SHAPE_MIB));
 		snprintf(cpus[i], sizeof(cpus[i]), "%ld", both[i]->cpus);
+		snprintf(folders[i], sizeof(folders[i]), "%ld",
+			 both[i]->folders);
 	}
 	const struct {
 		const char *thing, *one, *other;
@@ -473,6 +484,7 @@ int shape_same(const struct shape *one, const char *a,
 		{ "machine", one->machine, other->machine },
 		{ "network", one->network ? "yes" : "no",
 		  other->network ? "yes" : "no" },
+		{ "places for folders", folders[0], folders[1] },
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++)
 		if (strcmp(list[i].one, list[i].other) != 0)

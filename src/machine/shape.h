@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SHAPE_DISKS_MOST = 8, SHAPE_DIGEST = 64 };
+enum { SHAPE_DISKS_MOST = 8, SHAPE_FOLDERS_MOST = 8, SHAPE_DIGEST = 64 };
 
 struct shape_disk {
 	char *path; /* where it is; what counts is its digest */
@@ -27,6 +27,7 @@ struct shape {
 	bool network;
 	struct shape_disk disk[SHAPE_DISKS_MOST];
 	int disk_count;
+	long folders; /* places for folders that a start is lent (lent.h) */
 };
 void shape_fini(struct shape *shape);
 #define auto_shape __attribute__((cleanup(shape_fini)))
@@ -38,6 +39,7 @@ struct shape_wish {
 	bool network;
 	const char *const *disks;
 	int disk_count;
+	long folders;
 };
 struct qemu;
 /* The shape that the wish comes to here. */

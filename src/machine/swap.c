@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SWAP_PART = 256 * 1024, SWAP_MS = 30000 };
+enum { SWAP_PART = 256 * 1024, SWAP_MS = 30000, SWAP_LINE_MS = 3000 };
 #define SWAP_NAME "brood-swap"
 
 struct swap {
@@ -28,6 +28,7 @@ struct swap {
 	struct qmp *qmp;
 	struct machine_swapped *swapped;
 	struct half half;
+	int line;
 	bool begun; /* it is no longer what it was */
 };
 
@@ -250,8 +251,6 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 		rc = swap_memory(swap, err);
 	if (rc >= 0)
 		rc = swap_devices(swap, err);
-	if (rc >= 0)
-		machine_talk_over(swap->place);
 	/* What it was booted from is not there for it any more. */
 	if (rc >= 0)
 		rc = qmp_command(swap->qmp, "set-action",
@@ -263,11 +262,12 @@ static int swap_steps(struct swap *swap, bool paused, struct err *err)
 
 /* It has the name, the clock and the random numbers of the one that was
  * saved. */
-static int swap_unique(const struct swap *swap, struct err *err)
+static int swap_unique(struct swap *swap, struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
 	struct agent_unique unique = { 0 };
-	int rc = machine_talk(swap->place, BEGIN_AGENT_MS, &talk, err);
+	int rc = machine_talk(swap->place, &swap->line, BEGIN_AGENT_MS, &talk,
+			      err);
 
 	if (rc < 0)
 		return rc;
@@ -285,11 +285,16 @@ int machine_swap(const struct images *images, const struct place *place,
 			     .origin = TIP_EMPTY,
 			     .tip = TIP_EMPTY,
 			     .half = HALF_NONE,
+			     .line = -1,
 			     .swapped = swapped };
 	uint64_t begun_ns;
 	int rc = swap_open(&swap, wish->tip, err);
 
 	*swapped = (struct machine_swapped){ 0 };
+	/* What runs in it is not of what it is to be, and nobody speaks with
+	 * that before it is another than its twins. */
+	if (rc >= 0)
+		rc = swap.line = machine_line_seize(place, SWAP_LINE_MS, err);
 	begun_ns = clock_ns();
 	if (rc >= 0)
 		rc = swap_steps(&swap, wish->paused, err);
@@ -301,6 +306,7 @@ int machine_swap(const struct images *images, const struct place *place,
 	if (rc < 0 && swap.begun)
 		machine_stop(place, true, BEGIN_AGENT_MS, NULL);
 	half_end(&swap.half);
+	fd_close(&swap.line);
 	view_close(&swap.view);
 	tip_close(&swap.origin);
 	tip_close(&swap.tip);

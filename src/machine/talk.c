@@ -21,6 +21,7 @@ enum {
 	TALK_HELLO_MS = AGENT_QUIET_MS + 100,
 	TALK_INPUT = 2048, /* bytes of input in a frame */
 	TALK_SLICE_MS = 200,
+	TALK_BEGIN_MS = 20000,
 };
 
 struct talk {
@@ -281,6 +282,7 @@ struct talk_run {
 	uint32_t id; /* of the process */
 	int in, out, errors;
 	struct relay *relay; /* or NULL */
+	bool begun;	     /* the agent has heard of it */
 	bool over;
 	uint32_t status;
 };
@@ -304,6 +306,7 @@ static int talk_take(struct talk_run *run, const struct agent_frame *head,
 		talk_taken(run->talk, head->id);
 	if (head->id != run->id)
 		return 0;
+	run->begun = true;
 	switch (head->kind) {
 	case AGENT_OUTPUT:
 		return talk_write(run->out, payload, head->bytes, err);
@@ -391,6 +394,7 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	      struct err *err)
 {
 	uint64_t end = clock_ns() + (uint64_t)exec->timeout_ms * 1000000;
+	uint64_t begin_by = clock_deadline(TALK_BEGIN_MS);
 	struct talk_run run = { .talk = talk,
 				.in = exec->in,
 				.out = exec->out,
@@ -411,6 +415,10 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 	if (rc >= 0 && run.in < 0) /* an end at once */
 		rc = talk_send_for(&run, AGENT_INPUT, NULL, 0, err);
 	while (rc >= 0 && !run.over) {
+		/* Greeted by who passes on, or by an agent before it hung. */
+		if (!run.begun && clock_ns() >= begin_by)
+			return err_set(err, -EPROTO,
+				       "the agent does not begin the command");
 		if (exec->timeout_ms >= 0 && clock_ns() >= end) {
 			talk_send_for(&run, AGENT_SIGNAL, &kill_it,
 				      sizeof(kill_it), NULL);

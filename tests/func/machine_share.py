@@ -19,6 +19,7 @@ TAP = warm.Tap()
 FOLDER = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
 IMAGE = os.path.join(FOLDER, "m.img")
 SHARE = os.path.join(FOLDER, "a folder,b=c")
+WORK = os.path.join(FOLDER, "more,of it")
 PAYLOAD = os.path.join(FOLDER, "payload.erofs")
 PAYLOAD_BYTES = 24 << 20
 LONG = "a23456789012345678901234567890x"
@@ -374,6 +375,101 @@ def check_machines(kernel, ways):
     check_daemon_dies()
 
 
+# ---- folders of tips ------------------------------------------------------------------
+
+def check_folders_refused():
+    def no(what, *words, told, status=111):
+        r = m.machine("start", "places", "--detach", *words)
+        TAP.ok(m.one_line(r, *told, status=status), what, r)
+
+    no("more folders than places", "--folder", "/etc", "--folder", "/usr",
+       "--folder", "/var", told=["places", "2 folders, not 3", "--folders"])
+    no("no such folder for a tip", "--folder", "/nonesuch=/x",
+       told=["/nonesuch", "No such file"])
+    no("a file is no folder for a tip", "--folder", IMAGE + "=/x",
+       told=["Not a directory"])
+    for at in ("/", "/a/../b", "/a//b", "/a/.", "/.."):
+        no(f"a folder has no place at {at}", "--folder", f"/etc={at}",
+           told=["no place for a folder"])
+    no("a place that the guest cannot make", "--folder", "/etc=/proc/x",
+       told=["/proc/x"])
+    no("what waits is lent no folder", "--park", "--folder", "/etc",
+       told=["--park"], status=100)
+    r = m.boot("bad", IMAGE, "--folders", "9")
+    TAP.ok(m.one_line(r, "9 folders", "0 to 8"), "too many places", r)
+    TAP.ok(not m.ps() and not m.folders(), "nothing is left of them",
+           m.folders())
+
+
+def check_folder_read_only():
+    other = os.path.join(FOLDER, "ro")
+    os.mkdir(other)
+    with open(os.path.join(other, "file"), "w") as f:
+        f.write("kept")
+    m.start("--name", "b", "--folder", "ro:" + other, "--folder",
+            WORK + "=/deep/work", "places")
+    said = m.shell("b", f"cat {other}/file; echo x >{other}/file || "
+                   f"mount -o remount,rw {other}; echo x >{other}/file; "
+                   f"rm {other}/file; ls /deep/work | wc -l; exit 0")
+    with open(os.path.join(other, "file")) as f:
+        TAP.ok(said.startswith("kept") and f.read() == "kept" and
+               int(said[4:]) == len(os.listdir(WORK)),
+               "a folder that is not to be written is not", said)
+    return other
+
+
+def check_places_empty():
+    """A device that has nothing in it, whatever the guest does."""
+    m.start("--name", "e", "places")
+    said = m.shell("e", "mkdir /e; mount -t 9p -o trans=virtio,"
+                   "version=9p2000.L folder1 /e && ls -A /e; echo x >/e/x; "
+                   "mkdir /e/y; ls -A /e; echo end; umount /e")
+    r = m.machine("save", "e", "--as", "unmounted", "--stop")
+    TAP.ok(said == "end\n" and r.status == 0,
+           "a place without a folder has nothing, takes nothing, and can be "
+           "saved", (said, r))
+    told = m.start("--name", "f", "--folder", WORK + "=/work", "unmounted")
+    TAP.ok(told and m.shell("f", "ls /work | wc -l").strip() ==
+           str(len(os.listdir(WORK))), "and then has one", told)
+    m.machine("stop", "--now", "f")
+
+
+def check_folders_of_tips(kernel):
+    os.mkdir(WORK)
+    r = m.boot("p", IMAGE, "--folders", "2", kernel_file=kernel)
+    s = m.machine("save", "p", "--as", "places", "--stop")
+    if not TAP.ok(r.status == 0 and s.status == 0,
+                  "a machine with places for folders is saved", (r, s)):
+        return
+    check_folders_refused()
+    m.start("--name", "a", "--folder", WORK + "=/work", "places")
+    other = check_folder_read_only()
+    sides = [shared.Host(WORK), shared.Guest("a", "/work"),
+             shared.Guest("b", "/deep/work")]
+    check_files(sides)
+    check_names(sides)
+    check_race(sides)
+    lent = {n: [(e["how"], e["path"], e["at"]) for e in row["lent"]]
+            for n, row in m.ps().items()}
+    TAP.ok(lent == {"a": [("folder", WORK, "/work")],
+                    "b": [("folder", other, other),
+                          ("folder", WORK, "/deep/work")]},
+           "ps lists them", lent)
+    for words in (["save", "a", "--as", "x"], ["swap", "a", "places"]):
+        r = m.machine(*words)
+        TAP.ok(m.one_line(r, "machine a has folder") and
+               m.shell("a", "echo on") == "on\n",
+               f"{words[0]}: not with a folder", r)
+    m.machine("stop", "a", "b")
+    check_places_empty()
+    r = m.machine("exec", "--folder", WORK + "=/work", "places", "--", "sh",
+                  "-c", "echo said >/work/said; cat /work/said")
+    with open(os.path.join(WORK, "said")) as f:
+        TAP.ok((r.status, r.out, f.read()) == (0, b"said\n", "said\n"),
+               "a command in a new machine with a folder", r)
+    TAP.ok(nothing_left(), "nothing is left of them", m.folders())
+
+
 def virtiofs_missing():
     if warm.brood("doctor", "--json").out.find(b"no virtiofsd") >= 0:
         return "there is no virtiofsd"
@@ -397,6 +493,11 @@ def main():
     try:
         check_guest_without(m.kernel())
         check_machines(kernel, ways)
+        if "9p" in ways:
+            m.clear()
+            check_folders_of_tips(kernel)
+        else:
+            TAP.skip("folders of tips", "no kernel here has 9p")
         check_words()
         check_daemon_fails()
     finally:

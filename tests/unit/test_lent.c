@@ -132,6 +132,80 @@ TEST(refused)
 	finish();
 }
 
+/* ---- folders of a tip ------------------------------------------------------ */
+
+static int add_folder(struct lent *lent, const char *how, const char *path,
+		      const char *at, struct err *err)
+{
+	auto_free char *words = file_format("%s%s%s", how, path, at);
+
+	return lent_add_folder(lent, words, err);
+}
+
+TEST(folders)
+{
+	auto_lent struct lent lent = { 0 }, again = { 0 };
+	auto_buf struct buf text = { 0 };
+	struct json json;
+
+	begin();
+	auto_free char *plain = made_folder("plain");
+	auto_free char *odd = made_folder("a=b,c");
+	auto_free char *deep = file_join(odd, "x=");
+	auto_free char *link = file_join(folder, "link");
+
+	CHECK(mkdir(deep, 0700) == 0 && symlink(plain, link) == 0);
+	CHECK_INT(add_folder(&lent, "", link, "", NULL), 0);
+	CHECK_INT(add_folder(&lent, "ro:", odd, "=/at,b", NULL), 0);
+	/* With a name that could be taken apart, it is not. */
+	CHECK_INT(add_folder(&lent, "", deep, "/", NULL), 0);
+	CHECK_TEXT(lent.item[0].path, plain);
+	CHECK_TEXT(lent.item[0].at, plain);
+	CHECK_TEXT(lent.item[0].tag, "folder0");
+	CHECK(!lent.item[0].read_only && lent.item[1].read_only);
+	CHECK_TEXT(lent.item[1].path, odd);
+	CHECK_TEXT(lent.item[1].at, "/at,b");
+	CHECK_TEXT(lent.item[2].at, deep);
+	json_start(&json, &text);
+	json_open(&json, NULL);
+	lent_write(&lent, &json, "lent");
+	json_close(&json);
+	lent_read(buf_string(&text), "lent", &again);
+	CHECK_INT(again.count, 3);
+	CHECK_INT(again.item[1].how, LENT_FOLDER);
+	CHECK_TEXT(again.item[1].at, "/at,b");
+	CHECK(lent_refuse(&again, "m", "fly", NULL) < 0);
+	finish();
+}
+
+TEST(folders_refused)
+{
+	static const char *const places[] = {
+		"=/",  "=/a/..", "=/../a", "=/a/../b", "=/.",
+		"=//", "=/a//b", "=/a/.",  "=/a/./b",  "=/..",
+	};
+	auto_lent struct lent lent = { 0 };
+	struct err err = { 0 };
+
+	begin();
+	auto_free char *plain = made_folder("plain");
+	auto_free char *file = made_file("file", 10, 0);
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		CHECK_INT(add_folder(&lent, "", plain, places[i], &err),
+			  -EINVAL);
+		CHECK(strstr(err.text, "no place for a folder") != NULL);
+	}
+	CHECK_INT(add_folder(&lent, "", plain, "=relative", &err), -ENOENT);
+	CHECK_INT(add_folder(&lent, "", file, "=/a", &err), -ENOTDIR);
+	CHECK_INT(add_folder(&lent, "", "", "", &err), -ENOENT);
+	CHECK_INT(lent.count, 0);
+	while (lent.count < LENT_MOST)
+		CHECK_INT(add_folder(&lent, "", plain, "", &err), 0);
+	CHECK_INT(add_folder(&lent, "", plain, "", &err), -EINVAL);
+	finish();
+}
+
 TEST(files)
 {
 	auto_lent struct lent lent = { 0 };

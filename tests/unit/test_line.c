@@ -12,6 +12,7 @@ enum { CUT = 32, NO_PLACE = 16, OTHER = 99, MANY = 60 };
 static struct agent agent;
 static struct place place;
 static int inherited = -1; /* by all commands */
+static bool without_stdio;
 
 static void begin(void)
 {
@@ -38,7 +39,6 @@ static void finish(void)
 	CHECK(agent.most_on_way <= AGENT_WINDOW);
 	CHECK(!agent.twice);
 	CHECK_INT(agent.strays, 0);
-	CHECK_INT(access(agent.beside, F_OK), -1);
 	fd_close(&agent.socket);
 	fd_close(&agent.listener);
 	file_remove_tree(agent.folder, NULL);
@@ -82,9 +82,9 @@ static void command_start(struct command *command, const char *word,
 	CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
 	command->pid = fork();
 	if (command->pid == 0) {
-		const int keep[] = { 0, 1, 2, in[0], out[1], inherited };
+		const int keep[] = { in[0], out[1], inherited, 0, 1, 2 };
 
-		fd_close_others(keep, 6);
+		fd_close_others(keep, without_stdio ? 3 : 6);
 		command_run(word, in[0], out[1], timeout_ms);
 	}
 	close(in[0]);
@@ -96,8 +96,11 @@ static void command_start(struct command *command, const char *word,
 /* As a command of which it is known that it is there. */
 static void command_begin(struct command *command, const char *word)
 {
-	int others = agent.processes;
+	int others;
 
+	pthread_mutex_lock(&agent.lock);
+	others = agent.processes;
+	pthread_mutex_unlock(&agent.lock);
 	command_start(command, word, ANSWER_MS);
 	UNTIL(&agent, agent.processes == others + 1);
 }
@@ -168,8 +171,11 @@ static pid_t keeper(void)
 static void check_line_is_free(void)
 {
 	auto_talk struct talk *talk = NULL;
+	auto_close int line = machine_line(&place, ANSWER_MS, NULL);
 
-	CHECK_INT(machine_talk(&place, ANSWER_MS, &talk, NULL), 0);
+	CHECK(line >= 0);
+	CHECK_INT(machine_talk(&place, &line, ANSWER_MS, &talk, NULL), 0);
+	CHECK_INT(line, -1);
 }
 
 /* ---- tests ------------------------------------------------------------------- */
@@ -254,39 +260,69 @@ TEST(who_passes_on_is_killed)
 	finish();
 }
 
-TEST(another_machine)
+/* Who begins with no descriptors 0 to 2 has others by those numbers. */
+TEST(without_streams)
 {
 	struct command first, second;
+	struct err err = { 0 };
 
 	begin();
-	machine_talk_over(&place); /* nobody is there */
-	command_begin(&first, "wait");
-	command_begin(&second, "stuck");
-	machine_talk_over(&place);
+	without_stdio = true;
+	command_begin(&first, "echo");
+	without_stdio = false;
+	command_begin(&second, "echo");
+	CHECK(keeper() > 1);
+	CHECK_INT(machine_line(&place, 0, &err), -EBUSY);
+	CHECK_INT(command_status(&first), 0);
+	check_echo_here(&second, "still");
+	CHECK_INT(command_status(&second), 0);
 	check_line_is_free();
-	CHECK_INT(command_status(&first), CUT);
-	CHECK_INT(command_status(&second), CUT);
+	finish();
+}
+
+/* By who ends it, or makes it another: however many commands there are. */
+TEST(seized)
+{
+	struct command command[RELAY_CLIENTS];
+	int line;
+
+	begin();
+	line = machine_line_seize(&place, 0, NULL); /* nobody has it */
+	CHECK(line >= 0);
+	fd_close(&line);
+	for (int i = 0; i < RELAY_CLIENTS; i++)
+		command_begin(&command[i], i % 2 ? "wait" : "stuck");
+	line = machine_line_seize(&place, ANSWER_MS, NULL);
+	CHECK(line >= 0);
+	for (int i = 0; i < RELAY_CLIENTS; i++)
+		CHECK_INT(command_status(&command[i]), CUT);
+	CHECK_INT(keeper(), getpid());
+	/* By who does not pass on it is kept. */
+	CHECK_INT(machine_line_seize(&place, 30, NULL), -EBUSY);
+	fd_close(&line);
+	check_line_is_free();
 	finish();
 }
 
 TEST(the_line_is_had)
 {
-	struct talk *talk = NULL;
 	struct err err = { 0 };
 	struct command first;
+	int line;
 
 	begin();
 	command_begin(&first, "echo");
-	CHECK_INT(machine_talk(&place, 30, &talk, &err), -EBUSY);
+	CHECK_INT(machine_line(&place, 30, &err), -EBUSY);
 	CHECK_TEXT(err.text, "machine m speaks with somebody else");
 	check_echo_here(&first, "one");
 	CHECK_INT(command_status(&first), 0);
-	CHECK_INT(machine_talk(&place, ANSWER_MS, &talk, NULL), 0);
+	line = machine_line(&place, ANSWER_MS, NULL);
+	CHECK(line >= 0);
 	command_start(&first, "echo", 50);
 	CHECK_INT(command_status(&first), NO_PLACE);
 	command_start(&first, "echo", ANSWER_MS);
 	clock_sleep_ms(30);
-	talk_free(&talk);
+	fd_close(&line);
 	check_echo_here(&first, "then");
 	CHECK_INT(command_status(&first), 0);
 	finish();
@@ -344,7 +380,9 @@ TEST(no_machine)
 
 	CHECK_INT(machine_talk_shared(&gone, 1000, &talk, &err), -EPIPE);
 	CHECK_TEXT(err.text, "machine gone has ended");
-	machine_talk_over(&gone);
+	CHECK_INT(machine_line_seize(&gone, 1000, &err), -EPIPE);
+	CHECK_TEXT(err.text, "machine gone has ended");
+	CHECK(machine_has_ended(&gone, 0));
 }
 
 TEST_MAIN

@@ -301,41 +301,6 @@ TEST(window_behind_an_exit)
 	world_end(&world);
 }
 
-/* Of who has no command; and by who has one it is not, see hostile. */
-TEST(power)
-{
-	static struct world world;
-	struct agent *agent = &world.agent;
-	struct raw raw;
-
-	world_start(&world, "echo");
-	raw_open(&raw, &world);
-	say(raw.fd, AGENT_POWER, 7, &(uint32_t){ 0 }, sizeof(uint32_t));
-	CHECK(raw_hear(&raw, AGENT_TAKEN, 7, ANSWER_MS));
-	UNTIL(agent, agent->kinds & 1u << AGENT_POWER);
-	agent->kinds &= ~(1u << AGENT_POWER);
-	fd_close(&raw.fd);
-	world_end(&world);
-}
-
-/* Who has a command of his own does not leave for others. */
-TEST(told_to_leave)
-{
-	static struct world world;
-	struct client echo;
-	struct raw raw;
-
-	world_start(&world, "echo");
-	world_client(&world, &echo, "echo", 5000);
-	raw_open(&raw, &world);
-	say(raw.fd, RELAY_LEAVE, 0, NULL, 0);
-	raw_settle(&raw);
-	fd_close(&raw.fd);
-	check_echo(&echo, 5000);
-	check_others(&world);
-	world_end(&world);
-}
-
 /* Those that run, and those that still wait for a place. */
 TEST(the_owner_ends)
 {

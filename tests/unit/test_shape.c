@@ -79,7 +79,8 @@ TEST(there_and_back)
 				   .cpu = "max,+x",
 				   .network = true,
 				   .disks = disks,
-				   .disk_count = 2 };
+				   .disk_count = 2,
+				   .folders = 3 };
 	auto_shape struct shape shape = { 0 };
 	auto_shape struct shape again = { 0 };
 	auto_free char *text = NULL;
@@ -95,6 +96,7 @@ TEST(there_and_back)
 	CHECK_INT(shape.disk_count, 2);
 	text = words_of(&shape);
 	CHECK(text && read_words(text, &again, &err) == 0);
+	CHECK_INT(again.folders, 3);
 	shape_id(&shape, id[0]);
 	shape_id(&again, id[1]);
 	CHECK(memcmp(id[0], id[1], LAYER_ID) == 0);
@@ -246,6 +248,8 @@ TEST(refused_wishes)
 		{ .cpu = "" },
 		{ .disks = none, .disk_count = 1 },
 		{ .disks = many, .disk_count = SHAPE_DISKS_MOST + 1 },
+		{ .folders = -1 },
+		{ .folders = SHAPE_FOLDERS_MOST + 1 },
 	};
 
 	begin();
@@ -269,11 +273,17 @@ TEST(refused_wishes)
 TEST(differences)
 {
 	static const char *const named[] = {
-		"memory 64 MiB, not 128 MiB", "CPUs 3, not 1",
-		"CPU model other, not max",   "accelerator kvm, not tcg",
-		"host CPU Some, not none",    "QEMU 8.0, not 7.2",
-		"build of QEMU 00",	      "machine q35,x, not q35",
-		"network yes, not no",	      "disks 0, not 1",
+		"memory 64 MiB, not 128 MiB",
+		"CPUs 3, not 1",
+		"CPU model other, not max",
+		"accelerator kvm, not tcg",
+		"host CPU Some, not none",
+		"QEMU 8.0, not 7.2",
+		"build of QEMU 00",
+		"machine q35,x, not q35",
+		"network yes, not no",
+		"disks 0, not 1",
+		"places for folders 2, not 0",
 	};
 	const char *disks[] = { NULL };
 	struct shape_wish wish = { .ram_bytes = 128 << 20,
@@ -286,7 +296,7 @@ TEST(differences)
 	disks[0] = disk;
 	CHECK_INT(make(&shape, wish, NULL), 0);
 	shape_id(&shape, id);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 11; i++) {
 		struct shape other = shape;
 		struct err err = { 0 };
 
@@ -301,6 +311,7 @@ TEST(differences)
 		case 7: strcpy(other.machine, "q35,x"); break;
 		case 8: other.network = true; break;
 		case 9: other.disk_count = 0; break;
+		case 10: other.folders = 2; break;
 		}
 		shape_id(&other, other_id);
 		CHECK(memcmp(id, other_id, LAYER_ID) != 0);
@@ -409,6 +420,8 @@ TEST(words_that_are_read)
 		SHAPE("134217728", "1", "q35", "tcg", "max",
 		      DISK("/a\\nb", HEX)),
 		SHAPE("134217728", "1", "q35", "tcg", "max", DISK("/a", "12")),
+		SHAPE("134217728,\"folders\":-1", "1", "q35", "tcg", "max", ""),
+		SHAPE("134217728,\"folders\":9", "1", "q35", "tcg", "max", ""),
 		SHAPE("134217728", "1", "q35", "tcg", "max",
 		      DISK("/a", HEX) "," DISK("b", HEX)),
 	};
