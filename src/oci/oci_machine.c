@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const machine_folders[] = { "/usr",	 "/bin",   "/sbin",
@@ -191,7 +192,97 @@ static char *machine_host_name(const char *json)
 		       : NULL;
 }
 
+/* ---- folders --------------------------------------------------------------------- */
+
+static bool machine_mount_says(const char *mount, const char *option)
+{
+	size_t len, wanted = strlen(option);
+	const char *list = json_get_value(mount, "options", &len);
+	const char *at = list ? json_first(list, &len) : NULL;
+
+	for (; at; at = json_next(at, &len))
+		if (len == wanted + 2 && memcmp(at + 1, option, wanted) == 0)
+			return true;
+	return false;
+}
+
+/* The container's, which the machine has of its own. */
+static bool machine_is_system(const char *path)
+{
+	static const char *const names[] = { "/proc", "/sys", "/dev" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t len = strlen(names[i]);
+
+		if (strncmp(path, names[i], len) == 0 &&
+		    (path[len] == '/' || !path[len]))
+			return true;
+	}
+	return path[0] != '/' || !path[1];
+}
+
+/* Engines bind files, too: of those none is anywhere else. */
+static bool machine_binds_folder(const char *folder, const char *mount)
+{
+	auto_free char *source = json_get_text(mount, "source");
+	auto_free char *beside = NULL;
+	struct stat st;
+
+	if (!source || (!machine_mount_says(mount, "bind") &&
+			!machine_mount_says(mount, "rbind")))
+		return false;
+	beside = source[0] == '/' ? NULL : file_join(folder, source);
+	return stat(beside ? beside : source, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int machine_lend_one(struct oci_machine_words *words,
+			    const struct oci_start *start, const char *mount,
+			    const char *to, struct err *err)
+{
+	if (machine_is_given(to))
+		return err_set(err, -EINVAL,
+			       "%s: a container that is a machine has the "
+			       "node's own there",
+			       to);
+	if (words->folders == start->shape->folders)
+		return err_set(
+			err, -EINVAL,
+			"%s: tip %s has places for %ld folders, and more "
+			"are mounted; \"brood machine boot --folders\" "
+			"makes them",
+			to, start->module, start->shape->folders);
+	words->folders++;
+	machine_word(words, "--folder");
+	machine_own_word(words, machine_mount_says(mount, "ro")
+					? file_format("ro:%s", to)
+					: strdup(to));
+	return 0;
+}
+
+/* A tip without places has nowhere for any. */
+static int machine_lend(struct oci_machine_words *words,
+			const struct oci_bundle *bundle,
+			const struct oci_start *start, const char *json,
+			struct err *err)
+{
+	size_t len;
+	const char *list = json_get_value(json, "mounts", &len);
+	const char *at = list ? json_first(list, &len) : NULL;
+	int rc = 0;
+
+	for (; rc >= 0 && at && start->shape->folders;
+	     at = json_next(at, &len)) {
+		auto_free char *to = json_get_text(at, "destination");
+
+		if (to && !machine_is_system(to) &&
+		    machine_binds_folder(bundle->path, at))
+			rc = machine_lend_one(words, start, at, to, err);
+	}
+	return rc;
+}
+
 static int machine_words_fill(struct oci_machine_words *words,
+			      const struct oci_bundle *bundle,
 			      const struct oci_start *start, const char *json,
 			      const char *first, struct err *err)
 {
@@ -199,6 +290,7 @@ static int machine_words_fill(struct oci_machine_words *words,
 					     "--cold",	 "--name", MACHINE_NAME,
 					     "--env-all" };
 	char *host = machine_host_name(json);
+	int rc;
 
 	machine_own_word(words, file_join(start->place, "brood"));
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
@@ -213,6 +305,9 @@ static int machine_words_fill(struct oci_machine_words *words,
 		machine_word(words, "--disk");
 		machine_own_word(words, machine_disk(start, i, start->place));
 	}
+	rc = machine_lend(words, bundle, start, json, err);
+	if (rc < 0)
+		return rc;
 	machine_word(words, start->module);
 	machine_word(words, "--");
 	machine_word(words, first);
@@ -220,9 +315,10 @@ static int machine_words_fill(struct oci_machine_words *words,
 }
 
 /* All of the bundle's words are the command. */
-static int machine_process(struct buf *text, const struct oci_start *start,
-			   struct err *err)
+static int machine_process(struct oci_bundle *bundle,
+			   const struct oci_start *start, struct err *err)
 {
+	struct buf *text = &bundle->text;
 	const char *json = buf_string(text);
 	auto_machine_words struct oci_machine_words words = { .count = 0 };
 	auto_free char *first = NULL;
@@ -234,7 +330,7 @@ static int machine_process(struct buf *text, const struct oci_start *start,
 		return err_set(err, -EINVAL,
 			       "process.args: no command to run in machine %s",
 			       start->module);
-	rc = machine_words_fill(&words, start, json, first, err);
+	rc = machine_words_fill(&words, bundle, start, json, first, err);
 	return rc < 0 ? rc
 		      : oci_rewrite_words(text, "process", words.word,
 					  words.count, err);
@@ -250,7 +346,7 @@ int oci_machine_rewrite(struct oci_bundle *bundle,
 		return err_set(err, -EINVAL,
 			       "%s: a container is given no QEMU of that place",
 			       start->qemu->path);
-	rc = machine_process(text, start, err);
+	rc = machine_process(bundle, start, err);
 	if (rc >= 0)
 		rc = machine_set_variables(text, start, err);
 	if (rc >= 0)

@@ -8,6 +8,9 @@
  *	PLACE/disk0 ..	its disks (.qcow2), the node's own files, read-only
  *	PLACE/run	a tmpfs of the process's user: the machine's folder
  *	/usr, /lib ..	the host's, read-only, over those of the root
+ *
+ * Where the tip has places for folders, those that the bundle binds are in the
+ * machine, too, by the same names.
  */
 #pragma once
 #include "machine/shape.h"
@@ -16,14 +19,15 @@
 /* "brood machine exec" in the container, up to the command's first word, whose
  * place they take. */
 enum {
-	OCI_MACHINE_WORDS = 24 + 2 * SHAPE_DISKS_MOST,
-	OCI_MACHINE_OWN = 4 + SHAPE_DISKS_MOST
+	OCI_MACHINE_WORDS = 24 + 2 * (SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST),
+	OCI_MACHINE_OWN = 4 + SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST
 };
 struct oci_machine_words {
 	const char *word[OCI_MACHINE_WORDS];
 	int count;
 	char *own[OCI_MACHINE_OWN];
 	int own_count;
+	long folders;
 	bool failed;
 };
 void oci_machine_words_fini(struct oci_machine_words *words);

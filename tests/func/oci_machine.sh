@@ -263,6 +263,58 @@ oci kill m1 KILL && stopped m1 && oci delete m1
 [ $status = 0 ] && gone
 ok $? "and all end with the first"
 
+# ---- folders ---------------------------------------------------------------------
+
+mkdir -p binds/work binds/data binds/more binds/dev
+echo work >binds/work/file
+echo data >binds/data/file
+binds() { # NAME TO SOURCE OPTION...
+	change "$1" "c['mounts'].append({'destination': '$2', 'type': 'bind',
+    'source': '$3', 'options': ['rbind', *'${*:4}'.split()]})"
+}
+machine none sh -c 'ls /work'
+binds none /work "$folder/binds/work" rw
+oci run --bundle none m1
+[ $status != 0 ] && grep -q 'No such file' err && gone
+ok $? "a tip without places for folders has none"
+with_9p=$(for k in /boot/vmlinuz-*; do
+	[ -r "$k" ] && find "/lib/modules/${k#*vmlinuz-}" -name '9p.ko*' 2>/dev/null |
+		grep -q . && echo "$k"
+done | tail -1)
+if [ -z "$with_9p" ]; then
+	skip "folders in machines" "no kernel here has 9p"
+else
+	brood machine image --as places.img --kernel "$with_9p" --module share &&
+		brood machine boot work --memory 128M --kernel "$with_9p" --folders 2 \
+			--initrd places.img --append "quiet panic=-1 mitigations=off" &&
+		brood machine save work --as places --stop
+	ok $? "a tip with places for folders"
+	machine two sh -c 'cat /work/file /deep/data/file; echo back >/work/back
+		echo x >/deep/data/x; ls -A /dev/shm 2>&1 | head -1'
+	change two "c['annotations']['brood.tip'] = 'places'"
+	binds two /dev/shm "$folder/binds/dev" rw
+	binds two /work ../binds/work rw
+	binds two /deep/data "$folder/binds/data" ro
+	binds two /etc/hostname /etc/hostname ro
+	oci run --bundle two m1
+	[ $status = 0 ] && [ "$(head -2 out)" = "work
+data" ] && grep -q 'Read-only file system' err && [ "$(cat binds/work/back)" = back ] &&
+		[ ! -e binds/data/x ] && gone
+	ok $? "folders that the bundle binds are in the machine, to write or not"
+	binds two /more "$folder/binds/more" rw
+	oci create --bundle two m1
+	[ $status != 0 ] && grep -q '/more: tip places has places for 2 folders, and more' err &&
+		[ "$(wc -l <err)" = 1 ] && nothing_left
+	ok $? "more folders than places: told, and nothing is left"
+	machine usr true
+	change usr "c['annotations']['brood.tip'] = 'places'"
+	binds usr /usr/local/x "$folder/binds/more" rw
+	oci create --bundle usr m1
+	[ $status != 0 ] && grep -q '^.*/usr/local/x: a container that is a machine has the' err &&
+		nothing_left
+	ok $? "where the node's own is there is no place for a folder"
+fi
+
 # ---- disks -----------------------------------------------------------------------
 
 (echo BASE && head -c 3145723 /dev/zero) >raw

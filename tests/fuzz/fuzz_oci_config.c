@@ -95,13 +95,35 @@ __attribute__((constructor)) static void find_shim(void)
 		setenv("BROOD_SHIM_PATH", shim, 0);
 }
 
-/* Of a machine with two disks. */
+/* What is lent has a name that begins at the root, and is no option. */
+static void look_folders(const char *json, long most)
+{
+	long folders = 0;
+
+	for (int i = 0;; i++) {
+		auto_free char *path = file_format("process.args.%d", i);
+		auto_free char *next = file_format("process.args.%d", i + 1);
+		auto_free char *word = json_get_text(json, path);
+		auto_free char *to = json_get_text(json, next);
+
+		if (!word || strcmp(word, "--") == 0)
+			break;
+		if (strcmp(word, "--folder") != 0)
+			continue;
+		must(to && (to[0] == '/' || strncmp(to, "ro:/", 4) == 0));
+		folders++;
+	}
+	must(folders <= most);
+}
+
+/* Of a machine with two disks, and places for two folders. */
 static void look_machine(const struct oci_bundle *bundle)
 {
 	const struct shape shape = {
 		.disk = { { .path = (char *)"/d" },
 			  { .path = (char *)"/e.qcow2" } },
 		.disk_count = 2,
+		.folders = 2,
 	};
 	const struct qemu qemu = { .path = (char *)"/usr/bin/qemu" };
 	auto_bundle struct oci_bundle own = { .path = strdup("/b"),
@@ -127,6 +149,7 @@ static void look_machine(const struct oci_bundle *bundle)
 	name = json_get_text(own.text.data, "process.args.3");
 	must(name && strcmp(name, "--given") == 0);
 	must(strstr(own.text.data, "\"source\":\"/e.qcow2\"") != NULL);
+	look_folders(own.text.data, shape.folders);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
