@@ -29,7 +29,7 @@ static const struct args_option live_no_options[] = { { .name = NULL } };
 /* ---- exec -------------------------------------------------------------------------- */
 
 struct exec_words {
-	const char *store, *name, *host_name;
+	const char *store, *name, *host_name, *cwd;
 	long timeout_ms;
 	bool env_all, cold, given, join;
 	struct args_list env, disks, folders;
@@ -40,6 +40,12 @@ static const struct args_option exec_options[] = {
 	  .kind = ARGS_MS,
 	  .offset = offsetof(struct exec_words, timeout_ms),
 	  .help = "it is killed when it is not over by then" },
+	{ .name = "--cwd",
+	  .value = "DIR",
+	  .kind = ARGS_TEXT,
+	  .offset = offsetof(struct exec_words, cwd),
+	  .help = "the folder of the machine that the command begins in (by "
+		  "its sh)" },
 	{ .name = "--env",
 	  .value = "NAME=VALUE",
 	  .kind = ARGS_LIST,
@@ -268,6 +274,27 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	return rc;
 }
 
+/* The agent knows no folders.  The list alone is malloced. */
+static char **exec_in_folder(const char *folder, char *const *argv)
+{
+	static const char *const shell[] = { "sh", "-c",
+					     "cd -- \"$0\" && exec \"$@\"" };
+	const size_t least = sizeof shell / sizeof *shell;
+	size_t count = 0;
+	char **list;
+
+	while (argv[count])
+		count++;
+	list = calloc(least + 1 + count + 1, sizeof(*list));
+	if (!list)
+		return NULL;
+	for (size_t i = 0; i < least; i++)
+		list[i] = (char *)shell[i];
+	list[least] = (char *)folder;
+	memcpy(list + least + 1, argv, count * sizeof(*list));
+	return list;
+}
+
 /* Where our own things are found is no matter of the command's. */
 static bool exec_is_ours(const char *variable)
 {
@@ -335,6 +362,7 @@ int machine_exec_run(int argc, char **argv)
 {
 	struct exec_words words = { 0 };
 	auto_free char **environment = NULL;
+	auto_free char **there = NULL;
 	struct talk_exec exec = { .out = 1, .errors = 2 };
 	struct err err = { 0 };
 	int count, code, rc, status = 0;
@@ -353,7 +381,9 @@ int machine_exec_run(int argc, char **argv)
 	if (!exec.argv[0])
 		return cli_wrong("no command to run in %s", operands[0]);
 	exec.environment = environment = exec_environment(&words);
-	if (!environment)
+	if (words.cwd)
+		exec.argv = there = exec_in_folder(words.cwd, exec.argv);
+	if (!environment || !exec.argv)
 		return cli_wrong("no memory");
 	if (words.env_all)
 		exec_leave_ours();

@@ -206,19 +206,20 @@ static bool machine_mount_says(const char *mount, const char *option)
 	return false;
 }
 
+static bool machine_is_below(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return strncmp(path, folder, len) == 0 &&
+	       (path[len] == '/' || !path[len]);
+}
+
 /* The container's, which the machine has of its own. */
 static bool machine_is_system(const char *path)
 {
-	static const char *const names[] = { "/proc", "/sys", "/dev" };
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		size_t len = strlen(names[i]);
-
-		if (strncmp(path, names[i], len) == 0 &&
-		    (path[len] == '/' || !path[len]))
-			return true;
-	}
-	return path[0] != '/' || !path[1];
+	return machine_is_below(path, "/proc") ||
+	       machine_is_below(path, "/sys") ||
+	       machine_is_below(path, "/dev") || path[0] != '/' || !path[1];
 }
 
 /* Engines bind files, too: of those none is anywhere else. */
@@ -237,7 +238,7 @@ static bool machine_binds_folder(const char *folder, const char *mount)
 
 static int machine_lend_one(struct oci_machine_words *words,
 			    const struct oci_start *start, const char *mount,
-			    const char *to, struct err *err)
+			    const char *to, const char *cwd, struct err *err)
 {
 	if (machine_is_given(to))
 		return err_set(err, -EINVAL,
@@ -252,6 +253,7 @@ static int machine_lend_one(struct oci_machine_words *words,
 			"makes them",
 			to, start->module, start->shape->folders);
 	words->folders++;
+	words->is_there |= cwd && machine_is_below(cwd, to);
 	machine_word(words, "--folder");
 	machine_own_word(words, machine_mount_says(mount, "ro")
 					? file_format("ro:%s", to)
@@ -259,7 +261,8 @@ static int machine_lend_one(struct oci_machine_words *words,
 	return 0;
 }
 
-/* A tip without places has nowhere for any. */
+/* A tip without places has nowhere for any.  A working folder of the image is
+ * not there. */
 static int machine_lend(struct oci_machine_words *words,
 			const struct oci_bundle *bundle,
 			const struct oci_start *start, const char *json,
@@ -268,6 +271,7 @@ static int machine_lend(struct oci_machine_words *words,
 	size_t len;
 	const char *list = json_get_value(json, "mounts", &len);
 	const char *at = list ? json_first(list, &len) : NULL;
+	auto_free char *cwd = json_get_text(json, "process.cwd");
 	int rc = 0;
 
 	for (; rc >= 0 && at && start->shape->folders;
@@ -276,7 +280,11 @@ static int machine_lend(struct oci_machine_words *words,
 
 		if (to && !machine_is_system(to) &&
 		    machine_binds_folder(bundle->path, at))
-			rc = machine_lend_one(words, start, at, to, err);
+			rc = machine_lend_one(words, start, at, to, cwd, err);
+	}
+	if (rc >= 0 && words->is_there) {
+		machine_word(words, "--cwd");
+		machine_own_word(words, steal_ptr(&cwd));
 	}
 	return rc;
 }

@@ -19,8 +19,8 @@
 /* "brood machine exec" in the container, up to the command's first word, whose
  * place they take. */
 enum {
-	OCI_MACHINE_WORDS = 24 + 2 * (SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST),
-	OCI_MACHINE_OWN = 4 + SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST
+	OCI_MACHINE_WORDS = 26 + 2 * (SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST),
+	OCI_MACHINE_OWN = 5 + SHAPE_DISKS_MOST + SHAPE_FOLDERS_MOST
 };
 struct oci_machine_words {
 	const char *word[OCI_MACHINE_WORDS];
@@ -28,6 +28,7 @@ struct oci_machine_words {
 	char *own[OCI_MACHINE_OWN];
 	int own_count;
 	long folders;
+	bool is_there; /* in one of them the command begins */
 	bool failed;
 };
 void oci_machine_words_fini(struct oci_machine_words *words);

@@ -124,6 +124,13 @@ def check_exec():
     TAP.ok(m.one_line(r, "no such file"), "exec: no such program", r)
     r = m.machine("exec", "first")
     TAP.ok(r.status == 100, "exec: no command", r)
+    r = m.inside("first", "sh", "-c", 'pwd; echo "$1"; exit 4', "sh", "a  b",
+                 words=["--cwd", "/sys/kernel"])
+    TAP.ok((r.status, r.out) == (4, b"/sys/kernel\na  b\n"),
+           "exec: a folder to begin in", r)
+    r = m.inside("first", "echo", "no", words=["--cwd", "/nonesuch"])
+    TAP.ok(r.status != 0 and not r.out and b"/nonesuch" in r.err,
+           "exec: one that is not there", r)
 
 
 # ---- many commands ------------------------------------------------------------------

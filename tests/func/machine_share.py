@@ -462,10 +462,11 @@ def check_folders_of_tips(kernel):
                f"{words[0]}: not with a folder", r)
     m.machine("stop", "a", "b")
     check_places_empty()
-    r = m.machine("exec", "--folder", WORK + "=/work", "places", "--", "sh",
-                  "-c", "echo said >/work/said; cat /work/said")
+    r = m.machine("exec", "--folder", WORK + "=/work", "--cwd", "/work",
+                  "places", "--", "sh", "-c", 'echo "$1" >said; cat said; pwd',
+                  "sh", "a  b")
     with open(os.path.join(WORK, "said")) as f:
-        TAP.ok((r.status, r.out, f.read()) == (0, b"said\n", "said\n"),
+        TAP.ok((r.status, r.out, f.read()) == (0, b"a  b\n/work\n", "a  b\n"),
                "a command in a new machine with a folder", r)
     TAP.ok(nothing_left(), "nothing is left of them", m.folders())
 

@@ -289,15 +289,18 @@ else
 			--initrd places.img --append "quiet panic=-1 mitigations=off" &&
 		brood machine save work --as places --stop
 	ok $? "a tip with places for folders"
-	machine two sh -c 'cat /work/file /deep/data/file; echo back >/work/back
+	machine two sh -c 'pwd; cat /work/file /deep/data/file; echo back >/work/back
 		echo x >/deep/data/x; ls -A /dev/shm 2>&1 | head -1'
-	change two "c['annotations']['brood.tip'] = 'places'"
+	mkdir binds/work/sub
+	change two "c['annotations']['brood.tip'] = 'places'
+c['process']['cwd'] = '/work/sub'"
 	binds two /dev/shm "$folder/binds/dev" rw
 	binds two /work ../binds/work rw
 	binds two /deep/data "$folder/binds/data" ro
 	binds two /etc/hostname /etc/hostname ro
 	oci run --bundle two m1
-	[ $status = 0 ] && [ "$(head -2 out)" = "work
+	[ $status = 0 ] && [ "$(head -3 out)" = "/work/sub
+work
 data" ] && grep -q 'Read-only file system' err && [ "$(cat binds/work/back)" = back ] &&
 		[ ! -e binds/data/x ] && gone
 	ok $? "folders that the bundle binds are in the machine, to write or not"
