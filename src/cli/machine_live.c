@@ -44,8 +44,8 @@ static const struct args_option exec_options[] = {
 	  .value = "DIR",
 	  .kind = ARGS_TEXT,
 	  .offset = offsetof(struct exec_words, cwd),
-	  .help = "the folder of the machine that the command begins in (by "
-		  "its sh)" },
+	  .help = "the folder of the machine that the command begins in; by "
+		  "its sh, which drops variables that are no names to it" },
 	{ .name = "--env",
 	  .value = "NAME=VALUE",
 	  .kind = ARGS_LIST,
@@ -124,7 +124,7 @@ static int exec_code(int status)
 				   : WEXITSTATUS(status);
 }
 
-/* 124 is for a command that has begun. */
+/* 124 is for the command's own time. */
 static int exec_met(int rc)
 {
 	return rc == -ETIME ? -EBUSY : rc;
@@ -134,8 +134,15 @@ static int exec_in(const struct place *place, const struct talk_exec *exec,
 		   int *status, struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
-	int rc = machine_talk_shared(place, LIVE_AGENT_MS, &talk, err);
+	auto_machine struct machine machine = { 0 };
+	int rc;
 
+	if (machine_read(place, &machine, NULL) >= 0 && machine.parked)
+		return err_set(err, -EINVAL,
+			       "machine %s waits; \"brood machine start %s\" "
+			       "takes it",
+			       place->name, machine.tip);
+	rc = machine_talk_shared(place, LIVE_AGENT_MS, &talk, err);
 	return rc < 0 ? exec_met(rc)
 		      : machine_command(place, talk, exec, status, err);
 }
@@ -178,23 +185,16 @@ static int exec_join(const char *name, const struct talk_exec *exec,
 		      : machine_command(&place, talk, exec, status, err);
 }
 
-/* In a machine that is there for this.  Where somebody was faster, it is one
- * among others. */
-static int exec_first(const struct place *place, const struct talk_exec *exec,
-		      int *status, struct err *err)
+/* In a machine that is there for this. */
+static int exec_first(const struct place *place, int *line,
+		      const struct talk_exec *exec, int *status,
+		      struct err *err)
 {
 	auto_relay struct relay *relay = NULL;
 	auto_talk struct talk *talk = NULL;
-	auto_close int line = machine_line(place, 0, err);
 	struct talk_exec with = *exec;
-	int rc = line;
+	int rc = machine_talk(place, line, LIVE_AGENT_MS, &talk, err);
 
-	if (rc == -EBUSY) {
-		err_clear(err);
-		return exec_in(place, exec, status, err);
-	}
-	if (rc >= 0)
-		rc = machine_talk(place, &line, LIVE_AGENT_MS, &talk, err);
 	if (rc >= 0)
 		rc = machine_relay(place, &relay, err);
 	with.relay = relay;
@@ -206,7 +206,7 @@ static int exec_first(const struct place *place, const struct talk_exec *exec,
  * one to be ended, for whoever comes by. */
 static int exec_begin(const struct exec_words *words,
 		      const struct images *images, const char *tip,
-		      struct lent *folders, struct place *place,
+		      struct lent *folders, struct place *place, int *line,
 		      struct half *half, struct err *err)
 {
 	const struct machine_start start = { .tip = tip,
@@ -216,6 +216,7 @@ static int exec_begin(const struct exec_words *words,
 					     .disks = words->disks.item,
 					     .disk_count = words->disks.count,
 					     .folders = folders,
+					     .line = line,
 					     .cold = words->cold };
 	auto_machine struct machine machine = { 0 };
 	struct machine_report report;
@@ -246,6 +247,7 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 	auto_lent struct lent lent = { 0 };
 	struct lent *folders = NULL;
 	struct half half = HALF_NONE;
+	auto_close int line = -1;
 	bool is_missing;
 	int rc = machine_folders(&words->folders, &lent, &folders, err);
 
@@ -255,7 +257,7 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 			  : images_open(&images, words->store, false, err);
 	if (rc >= 0)
 		rc = exec_met(exec_begin(words, &images, tip, folders, &place,
-					 &half, err));
+					 &line, &half, err));
 	is_missing = rc == -ENOENT && !exec_has_tip(&images, tip);
 	images_close(&images);
 	if (is_missing) {
@@ -267,7 +269,7 @@ static int exec_in_new(const struct exec_words *words, const char *tip,
 		return rc;
 	}
 	if (rc >= 0)
-		rc = exec_first(&place, exec, status, err);
+		rc = exec_first(&place, &line, exec, status, err);
 	if (place.folder)
 		machine_stop(&place, true, LIVE_STOP_MS, NULL);
 	half_end(&half);
@@ -380,6 +382,8 @@ int machine_exec_run(int argc, char **argv)
 		exec.argv++;
 	if (!exec.argv[0])
 		return cli_wrong("no command to run in %s", operands[0]);
+	if (words.cwd && words.cwd[0] != '/')
+		return cli_wrong("\"%s\" is no absolute path", words.cwd);
 	exec.environment = environment = exec_environment(&words);
 	if (words.cwd)
 		exec.argv = there = exec_in_folder(words.cwd, exec.argv);
@@ -559,8 +563,10 @@ static void ps_lent(struct json *json, const struct place *place,
 		json_text(json, "how", lent_how_name(item->how));
 		json_text(json, "tag", item->tag);
 		json_text(json, "path", item->path);
-		if (item->at)
+		if (item->at) {
 			json_text(json, "at", item->at);
+			json_bool(json, "read_only", item->read_only);
+		}
 		if (item->pid) {
 			json_number(json, "pid", item->pid);
 			json_bool(json, "lives",

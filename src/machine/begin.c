@@ -44,12 +44,16 @@ int begin_open(struct begin *begin, const char *name, struct err *err)
 	begin->memory = MEMORY_NONE;
 	begin->place.lock = -1;
 	begin->half = HALF_NONE;
+	begin->line = -1;
 	rc = qemu_find(&begin->qemu, err);
 	if (rc >= 0)
 		rc = place_make(name, &begin->place, err);
-	return rc < 0 ? rc
-		      : half_begin(&begin->place, HALF_END, 0, &begin->half,
-				   err);
+	if (rc >= 0)
+		rc = half_begin(&begin->place, HALF_END, 0, &begin->half, err);
+	if (rc >= 0)
+		rc = begin->line =
+			machine_line(&begin->place, BEGIN_LINE_MS, err);
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- disks --------------------------------------------------------------------- */
@@ -134,10 +138,12 @@ static int begin_folders(struct begin *begin, char **nothing, struct err *err)
 			       "\"brood machine boot --folders\" makes them",
 			       begin->tip.name, begin->shape.folders,
 			       lent->count);
+	if (!begin->shape.folders)
+		return 0;
 	*nothing = place_path(&begin->place, "nothing");
 	if (!*nothing)
 		return err_set(err, -ENOMEM, "name of a folder");
-	if (begin->shape.folders && mkdir(*nothing, 0700) < 0)
+	if (mkdir(*nothing, 0700) < 0)
 		return err_set(err, -errno, "make %s", *nothing);
 	return 0;
 }
@@ -270,6 +276,9 @@ int begin_end(struct begin *begin, int rc, struct place *place)
 	else
 		half_end(&begin->half);
 	begin_forget(begin);
+	if (rc >= 0 && begin->line_to)
+		*begin->line_to = steal_fd(&begin->line);
+	fd_close(&begin->line);
 	/* From now on it is the hypervisor's alone. */
 	fd_close(&begin->place.lock);
 	*place = (struct place){ .lock = -1 };
@@ -355,6 +364,7 @@ int begin_take(struct begin *begin, const struct place *place,
 void begin_leave(struct begin *begin)
 {
 	qmp_free(&begin->hypervisor.qmp); /* that of the stop is another */
+	fd_close(&begin->line);
 	if (begin->place.folder)
 		machine_stop(&begin->place, true, BEGIN_AGENT_MS, NULL);
 	half_drop(&begin->half);

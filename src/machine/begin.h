@@ -12,6 +12,8 @@ struct begin {
 	uint64_t started_ns;
 	struct place place;
 	struct half half;
+	int line; /* nobody speaks with it before it has begun; -1: let go */
+	int *line_to; /* who has that afterwards; NULL: nobody */
 	struct qemu qemu;
 	struct shape shape;
 	struct tip tip; /* without layers: it boots */

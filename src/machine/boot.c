@@ -189,20 +189,17 @@ static char *boot_words(const struct hypervisor_boot *files)
 static int boot_run(struct begin *begin, const struct machine_boot *boot,
 		    struct err *err)
 {
-	auto_close int line = -1;
-	int rc = 0;
+	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
 
-	if (boot->ready.kind == READY_AGENT)
-		rc = line = machine_line(&begin->place, BEGIN_LINE_MS, err);
-	if (rc >= 0)
-		rc = hypervisor_go_on(begin->hypervisor.qmp, err);
+	if (boot->ready.kind != READY_AGENT)
+		fd_close(&begin->line);
 
 	begin->report->times.run_ns = begin_ns(begin);
 	if (rc >= 0)
 		rc = begin_record(begin, "boot", false, err);
 	if (rc >= 0)
 		rc = boot_await(&begin->place, &begin->hypervisor, &boot->ready,
-				&line, err);
+				&begin->line, err);
 	if (rc < 0 && begin->lent)
 		rc = boot_why(begin, rc, err);
 	begin->report->times.unique_ns = begin_ns(begin);
@@ -283,21 +280,16 @@ static int start_unique(struct begin *begin, const struct machine_start *start,
 	return rc < 0 ? rc : 0;
 }
 
-static bool start_greets(const struct machine_start *start)
-{
-	return !start->same || start->folders;
-}
-
 static int start_greet(struct begin *begin, const struct machine_start *start,
-		       int *line, struct err *err)
+		       struct err *err)
 {
 	auto_talk struct talk *talk = NULL;
 	int timeout_ms = start->agent_ms ? start->agent_ms : BEGIN_AGENT_MS;
 	int rc;
 
-	if (!start_greets(start))
+	if (start->same && !start->folders)
 		return 0;
-	rc = machine_talk(&begin->place, line, timeout_ms, &talk, err);
+	rc = machine_talk(&begin->place, &begin->line, timeout_ms, &talk, err);
 	if (rc < 0)
 		return start->same ? rc
 				   : err_wrap(err, "it may not run as its own "
@@ -306,34 +298,21 @@ static int start_greet(struct begin *begin, const struct machine_start *start,
 		rc = start_unique(begin, start, talk, timeout_ms, err);
 	if (rc >= 0 && start->folders)
 		rc = folder_mount(talk, start->folders, timeout_ms, err);
+	begin->line = talk_disown(talk);
 	begin->report->times.unique_ns = begin_ns(begin);
 	return rc;
 }
 
-/* CLAIM 2.10: from here on the guest runs in the memory of its tip.  Nobody
- * speaks with it before it is another than its twins. */
-static int start_go_on(struct begin *begin, const struct machine_start *start,
-		       int *line, struct err *err)
-{
-	int rc = 0;
-
-	if (start_greets(start))
-		rc = *line = machine_line(&begin->place, BEGIN_LINE_MS, err);
-	if (rc >= 0)
-		rc = hypervisor_go_on(begin->hypervisor.qmp, err);
-	begin->report->times.run_ns = begin_ns(begin);
-	return rc;
-}
-
+/* CLAIM 2.10: from here on the guest runs in the memory of its tip. */
 static int start_run(struct begin *begin, const struct machine_start *start,
 		     struct err *err)
 {
-	auto_close int line = -1;
-	int rc = start_go_on(begin, start, &line, err);
+	int rc = hypervisor_go_on(begin->hypervisor.qmp, err);
 
+	begin->report->times.run_ns = begin_ns(begin);
 	if (rc >= 0)
 		rc = begin_record(begin, begin->mode, false, err);
-	return rc < 0 ? rc : start_greet(begin, start, &line, err);
+	return rc < 0 ? rc : start_greet(begin, start, err);
 }
 
 int machine_start(const struct images *images,
@@ -344,6 +323,7 @@ int machine_start(const struct images *images,
 			       .tip = TIP_EMPTY,
 			       .mode = start->copy ? "copy" : "map",
 			       .lent = start->folders,
+			       .line_to = start->line,
 			       .forward = start->forward,
 			       .cold = start->cold,
 			       .ends_with_us = start->ends_with_us };
@@ -392,19 +372,24 @@ static bool unpark_fits(const struct unpark *unpark,
 static int unpark_try(const struct place *place, void *context)
 {
 	struct unpark *unpark = context;
-	struct begin begin = { .report = unpark->report, .tip = TIP_EMPTY };
-	auto_close int line = -1;
+	struct begin begin = { .report = unpark->report,
+			       .tip = TIP_EMPTY,
+			       .line_to = unpark->start->line };
 	auto_machine struct machine machine = { 0 };
 	int rc;
 
 	if (machine_read(place, &machine, NULL) < 0 ||
 	    !unpark_fits(unpark, &machine))
 		return 0;
+	begin.line = machine_line(place, 0, NULL);
+	if (begin.line < 0)
+		return 0;
 	rc = begin_take(&begin, place, &machine, NULL);
 	if (rc >= 0)
-		rc = start_go_on(&begin, unpark->start, &line, NULL);
+		rc = hypervisor_go_on(begin.hypervisor.qmp, NULL);
+	unpark->report->times.run_ns = begin_ns(&begin);
 	if (rc >= 0)
-		rc = start_greet(&begin, unpark->start, &line, NULL);
+		rc = start_greet(&begin, unpark->start, NULL);
 	if (rc < 0) {
 		begin_leave(&begin);
 		return 0;

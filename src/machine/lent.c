@@ -105,7 +105,7 @@ static int lent_room(const struct lent *lent, struct err *err)
 	return lent->count < LENT_MOST
 		       ? 0
 		       : err_set(err, -EINVAL,
-				 "more than %d shares, pmems and devices",
+				 "more than %d shares, folders, pmems and devices",
 				 LENT_MOST);
 }
 
@@ -133,13 +133,15 @@ static const char *lent_take_how(const char *words, enum lent_how *how)
 static int lent_folder(struct lent_item *item, const char *path,
 		       struct err *err)
 {
+	const char *what = item->how == LENT_FOLDER ? "folder" : "share";
 	struct stat st;
 
 	item->path = realpath(path, NULL);
 	if (!item->path || stat(item->path, &st) < 0)
-		return err_set(err, -errno, "share %s", path);
-	return S_ISDIR(st.st_mode) ? 0
-				   : err_set(err, -ENOTDIR, "share %s", path);
+		return err_set(err, -errno, "%s %s", what, path);
+	return S_ISDIR(st.st_mode)
+		       ? 0
+		       : err_set(err, -ENOTDIR, "%s %s", what, path);
 }
 
 int lent_add_share(struct lent *lent, const char *words, struct err *err)
@@ -193,6 +195,21 @@ static bool lent_is_place(const char *at)
 	       (len < 3 || strcmp(at + len - 3, "/..") != 0);
 }
 
+static int lent_check_at(const struct lent *lent, const char *at,
+			 struct err *err)
+{
+	if (!at)
+		return err_set(err, -ENOMEM, "lend a folder");
+	if (!lent_is_place(at))
+		return err_set(err, -EINVAL,
+			       "\"%.64s\" is no place for a folder: /NAME..",
+			       at);
+	for (int i = 0; i < lent->count; i++)
+		if (lent->item[i].at && strcmp(lent->item[i].at, at) == 0)
+			return err_set(err, -EINVAL, "two folders at %s", at);
+	return 0;
+}
+
 int lent_add_folder(struct lent *lent, const char *words, struct err *err)
 {
 	struct lent_item item = { .how = LENT_FOLDER, .fd = -1 };
@@ -210,10 +227,8 @@ int lent_add_folder(struct lent *lent, const char *words, struct err *err)
 	rc = lent_folder(&item, path, err);
 	snprintf(item.tag, sizeof(item.tag), "folder%d", lent->count);
 	item.at = rc < 0 ? NULL : strdup(at ? at : item.path);
-	if (rc >= 0 && (!item.at || !lent_is_place(item.at)))
-		rc = err_set(err, -EINVAL,
-			     "\"%.64s\" is no place for a folder: /NAME..",
-			     item.at ? item.at : words);
+	if (rc >= 0)
+		rc = lent_check_at(lent, item.at, err);
 	if (rc >= 0)
 		return lent_put(lent, &item);
 	free(item.path);
@@ -312,6 +327,8 @@ void lent_write(const struct lent *lent, struct json *json, const char *key)
 		json_text(json, "path", item->path);
 		if (item->at)
 			json_text(json, "at", item->at);
+		if (item->at)
+			json_bool(json, "read_only", item->read_only);
 		if (item->pid)
 			json_number(json, "pid", item->pid);
 		json_close(json);
@@ -325,6 +342,15 @@ static char *lent_get(const char *text, const char *key, int number,
 	auto_free char *path = file_format("%s.%d.%s", key, number, what);
 
 	return path ? json_get_text(text, path) : NULL;
+}
+
+static bool lent_is_read_only(const char *text, const char *key, int number)
+{
+	auto_free char *path = file_format("%s.%d.read_only", key, number);
+	size_t len;
+	const char *value = path ? json_get_value(text, path, &len) : NULL;
+
+	return value && len == 4 && memcmp(value, "true", 4) == 0;
 }
 
 static bool lent_read_one(const char *text, const char *key, int number,
@@ -344,6 +370,7 @@ static bool lent_read_one(const char *text, const char *key, int number,
 	item->pid = (pid_t)json_get_number(text, pid, 0);
 	item->path = lent_get(text, key, number, "path");
 	item->at = lent_get(text, key, number, "at");
+	item->read_only = lent_is_read_only(text, key, number);
 	return item->path;
 }
 

@@ -24,7 +24,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_LOOK_MS = 2, LINE_GONE_MS = 2000, LINE_TEXT = 16 };
+enum {
+	LINE_LOOK_MS = 2,
+	LINE_GONE_MS = 1000,
+	LINE_GONE_LOOK_MS = 50,
+	LINE_TEXT = 16
+};
 #define LINE_NAME "brood-line"
 
 static int line_path(const struct place *place, const char *name, char **path,
@@ -37,32 +42,27 @@ static int line_path(const struct place *place, const char *name, char **path,
 /* ---- whose it is ----------------------------------------------------------- */
 
 /* Whose number was there is gone. */
-static int line_lock(const struct place *place, int wait_ms, struct err *err)
+int machine_line(const struct place *place, int wait_ms, struct err *err)
 {
 	auto_free char *path = NULL;
+	auto_close int lock = -1;
 	int rc = line_path(place, "line", &path, err);
 
-	if (rc >= 0)
-		rc = lock_take(path, wait_ms, err);
-	if (rc >= 0 && ftruncate(rc, 0) < 0) {
-		close(rc);
-		return err_set(err, -errno, "write %s", path);
-	}
-	if (rc == -ENOENT) {
+	if (rc < 0)
+		return rc;
+	lock = lock_take(path, wait_ms, err);
+	if (lock == -ENOENT) {
 		err_set(err, -EPROTO, "machine %s has ended", place->name);
 		return -EPIPE;
 	}
-	if (rc == -EWOULDBLOCK) {
+	if (lock == -EWOULDBLOCK) {
 		err_set(err, -EPROTO, "machine %s speaks with somebody else",
 			place->name);
 		return -EBUSY;
 	}
-	return rc;
-}
-
-int machine_line(const struct place *place, int wait_ms, struct err *err)
-{
-	return line_lock(place, wait_ms, err);
+	if (lock >= 0 && ftruncate(lock, 0) < 0)
+		return err_set(err, -errno, "write %s", path);
+	return steal_fd(&lock);
 }
 
 /* Who has it, where that is one who passes on; 0. */
@@ -84,21 +84,22 @@ static pid_t line_keeper(const struct place *place)
 		       : 0;
 }
 
-/* As long as the lock is held its number is that one's, and no other's. */
+/* Only who has it writes a number there, and that is a process of ours. */
 int machine_line_seize(const struct place *place, int wait_ms, struct err *err)
 {
 	uint64_t end = clock_deadline(wait_ms);
 
 	for (;;) {
 		struct err why = { 0 };
-		pid_t pid = line_keeper(place);
-		int lock = line_lock(place, 0, &why);
+		int lock = machine_line(place, 0, &why);
+		pid_t pid;
 
 		if (lock != -EBUSY || !clock_left_ms(end)) {
 			if (lock < 0 && err)
 				*err = why;
 			return lock;
 		}
+		pid = line_keeper(place);
 		if (pid)
 			kill(pid, SIGTERM);
 		clock_sleep_ms(LINE_LOOK_MS);
@@ -216,7 +217,7 @@ static int line_fork(struct talk *line, struct relay *relay, struct err *err)
 static int line_begin(const struct place *place, int timeout_ms, int *socket,
 		      struct err *err)
 {
-	auto_close int lock = line_lock(place, 0, err);
+	auto_close int lock = machine_line(place, 0, err);
 	auto_free char *path = NULL;
 	auto_talk struct talk *line = NULL;
 	auto_relay struct relay *relay = NULL;
@@ -286,7 +287,7 @@ bool machine_has_ended(const struct place *place, int wait_ms)
 			return true;
 		if (!clock_left_ms(end))
 			return false;
-		clock_sleep_ms(LINE_LOOK_MS);
+		clock_sleep_ms(LINE_GONE_LOOK_MS);
 	}
 }
 

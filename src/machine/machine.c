@@ -245,19 +245,24 @@ static bool machine_listens(const struct place *place)
 	       hypervisor_runs(qmp, NULL) > 0;
 }
 
+static bool machine_powers_off(const struct place *place, int timeout_ms)
+{
+	auto_talk struct talk *talk = NULL;
+	auto_close int line = -1;
+
+	if (!machine_listens(place))
+		return false;
+	line = machine_line_seize(place, timeout_ms, NULL);
+	return line >= 0 &&
+	       machine_talk(place, &line, timeout_ms, &talk, NULL) >= 0 &&
+	       talk_power(talk, false, NULL) >= 0 &&
+	       place_wait_gone(place, timeout_ms) >= 0;
+}
+
 static int machine_end(const struct place *place, bool at_once, int timeout_ms,
 		       struct err *err)
 {
-	auto_talk struct talk *talk = NULL;
-	auto_close int line =
-		at_once || !machine_listens(place)
-			? -1
-			: machine_line_seize(place, timeout_ms, err);
-
-	if (line >= 0 &&
-	    machine_talk(place, &line, timeout_ms, &talk, err) >= 0 &&
-	    talk_power(talk, false, err) >= 0 &&
-	    place_wait_gone(place, timeout_ms) >= 0)
+	if (!at_once && machine_powers_off(place, timeout_ms))
 		return 0;
 	if (machine_quit(place, err) < 0 ||
 	    place_wait_gone(place, timeout_ms) < 0)

@@ -102,6 +102,9 @@ struct machine_start {
 	const char *const *disks;
 	int disk_count;
 	struct lent *folders; /* of LENT_FOLDER alone; NULL: none */
+	/* The right to speak with its agent (machine_line), which nobody has
+	 * had; NULL: let go. */
+	int *line;
 };
 /* CLAIM 2.7 2.9 2.10 */
 int machine_start(const struct images *images,

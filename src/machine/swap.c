@@ -225,6 +225,11 @@ static int swap_open(struct swap *swap, const char *tip, struct err *err)
 	rc = view_open(&swap->tip, VIEW_MAP, &swap->view, err);
 	if (rc >= 0)
 		rc = machine_orders(swap->place, &swap->qmp, err);
+	/* What runs in it is not of what it is to be, and nobody speaks with
+	 * that before it is another than its twins. */
+	if (rc >= 0)
+		rc = swap->line =
+			machine_line_seize(swap->place, SWAP_LINE_MS, err);
 	/* Nobody may find it waiting as what it was. */
 	if (rc >= 0 && swap->machine.parked)
 		rc = begin_unpark(swap->place, &swap->machine, NULL, err);
@@ -291,10 +296,6 @@ int machine_swap(const struct images *images, const struct place *place,
 	int rc = swap_open(&swap, wish->tip, err);
 
 	*swapped = (struct machine_swapped){ 0 };
-	/* What runs in it is not of what it is to be, and nobody speaks with
-	 * that before it is another than its twins. */
-	if (rc >= 0)
-		rc = swap.line = machine_line_seize(place, SWAP_LINE_MS, err);
 	begun_ns = clock_ns();
 	if (rc >= 0)
 		rc = swap_steps(&swap, wish->paused, err);

@@ -218,6 +218,11 @@ void talk_own(struct talk *talk, int *lock)
 	talk->lock = steal_fd(lock);
 }
 
+int talk_disown(struct talk *talk)
+{
+	return steal_fd(&talk->lock);
+}
+
 void talk_descriptors(const struct talk *talk, int fds[2])
 {
 	fds[0] = talk->socket;
@@ -418,7 +423,7 @@ int talk_exec(struct talk *talk, const struct talk_exec *exec, int *status,
 		/* Greeted by who passes on, or by an agent before it hung. */
 		if (!run.begun && clock_ns() >= begin_by)
 			return err_set(err, -EPROTO,
-				       "the agent does not begin the command");
+				       "the command does not begin");
 		if (exec->timeout_ms >= 0 && clock_ns() >= end) {
 			talk_send_for(&run, AGENT_SIGNAL, &kill_it,
 				      sizeof(kill_it), NULL);

@@ -16,8 +16,9 @@ int talk_open(struct talk **talk, const char *path, int timeout_ms,
 /* The same over a connection, which is the talk's if that is made. */
 int talk_over(struct talk **talk, int *socket, int timeout_ms,
 	      struct agent_ready *ready, struct err *err);
-/* The right to the line, a descriptor, is let go with it. */
+/* The right to the line, a descriptor, is let go with it; or given back. */
 void talk_own(struct talk *talk, int *lock);
+int talk_disown(struct talk *talk);
 void talk_close(struct talk *talk); /* NULL is fine */
 void talk_free(struct talk **talk);
 #define auto_talk __attribute__((cleanup(talk_free)))

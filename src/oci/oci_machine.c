@@ -54,17 +54,21 @@ static int machine_find_variables(struct buf *process, const char *place,
 
 /* ---- mounts --------------------------------------------------------------------- */
 
+static bool machine_is_below(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return strncmp(path, folder, len) == 0 &&
+	       (path[len] == '/' || !path[len]);
+}
+
 static bool machine_is_given(const char *path)
 {
 	const size_t count = sizeof machine_folders / sizeof *machine_folders;
 
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(machine_folders[i]);
-
-		if (strncmp(path, machine_folders[i], len) == 0 &&
-		    path[len] == '/')
+	for (size_t i = 0; i < count; i++)
+		if (machine_is_below(path, machine_folders[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -206,20 +210,12 @@ static bool machine_mount_says(const char *mount, const char *option)
 	return false;
 }
 
-static bool machine_is_below(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return strncmp(path, folder, len) == 0 &&
-	       (path[len] == '/' || !path[len]);
-}
-
 /* The container's, which the machine has of its own. */
 static bool machine_is_system(const char *path)
 {
 	return machine_is_below(path, "/proc") ||
 	       machine_is_below(path, "/sys") ||
-	       machine_is_below(path, "/dev") || path[0] != '/' || !path[1];
+	       machine_is_below(path, "/dev") || !path[1];
 }
 
 /* Engines bind files, too: of those none is anywhere else. */
@@ -236,10 +232,36 @@ static bool machine_binds_folder(const char *folder, const char *mount)
 	return stat(beside ? beside : source, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Without what would be another name for it. */
+static char *machine_mount_name(const char *mount)
+{
+	auto_free char *to = json_get_text(mount, "destination");
+	size_t len = to ? strlen(to) : 0;
+
+	while (len > 1 && to[len - 1] == '/')
+		to[--len] = 0;
+	return len && to[0] == '/' ? steal_ptr(&to) : NULL;
+}
+
+static bool machine_is_odd(const char *path)
+{
+	for (const char *at = path; (at = strchr(at, '/')); at++) {
+		size_t len = strcspn(at + 1, "/");
+
+		if (!len || (len <= 2 && strspn(at + 1, ".") == len))
+			return true;
+	}
+	return false;
+}
+
 static int machine_lend_one(struct oci_machine_words *words,
 			    const struct oci_start *start, const char *mount,
 			    const char *to, const char *cwd, struct err *err)
 {
+	if (machine_is_odd(to))
+		return err_set(err, -EINVAL,
+			       "%s: a machine has no folder of such a name",
+			       to);
 	if (machine_is_given(to))
 		return err_set(err, -EINVAL,
 			       "%s: a container that is a machine has the "
@@ -276,7 +298,7 @@ static int machine_lend(struct oci_machine_words *words,
 
 	for (; rc >= 0 && at && start->shape->folders;
 	     at = json_next(at, &len)) {
-		auto_free char *to = json_get_text(at, "destination");
+		auto_free char *to = machine_mount_name(at);
 
 		if (to && !machine_is_system(to) &&
 		    machine_binds_folder(bundle->path, at))

@@ -164,6 +164,39 @@ def result_of(p, stdin=b""):
     return warm.Result(p.returncode, out, err)
 
 
+def beside_a_start(name, *words):
+    """Commands are asked for before there is a machine, and until one ran."""
+    p = m.popen(*words)
+    r = m.inside(name, "hostname")
+    while p.poll() is None and r.status != 0:
+        r = m.inside(name, "hostname")
+    started = result_of(p)
+    if r.status != 0:
+        r = m.inside(name, "hostname")
+    TAP.ok(started.status == 0 and r.out.decode() == name + "\n",
+           f"{words[0]}, and a command that cannot wait: both are served",
+           (started, r))
+
+
+def check_commands_at_a_start():
+    beside_a_start("early", "start", "ready", "--name", "early", "--detach",
+                   "--via", "exec")
+    m.machine("stop", "--now", "early")
+    m.start("--name", "waits", "--park", "ready")
+    r = m.inside("waits", "true")
+    TAP.ok(m.one_line(r, "machine waits waits", "start ready") and
+           m.ps()["waits"]["parked"],
+           "a command in a machine that waits: told", r)
+    m.machine("stop", "--now", "waits")
+    p = m.popen("exec", "--name", "owned", "ready", "--", "cat")
+    warm.wait_until(lambda: m.inside("owned", "true").status == 0, 30)
+    r = m.machine("swap", "owned", "ready")
+    TAP.ok(m.one_line(r, "owned", "somebody else") and p.poll() is None,
+           "a machine that is there for a command is not swapped", r)
+    r = result_of(p, b"on\n")
+    TAP.ok((r.status, r.out) == (0, b"on\n"), "and its command goes on", r)
+
+
 def check_many_commands():
     m.start("--name", "many", "ready")
     first, second = held("cat"), held("read x; echo got $x")
@@ -652,7 +685,8 @@ def main():
     try:
         good, have_python = make_image()
         if good and check_boot() and check_save():
-            for check in (check_exec, check_many_commands, check_clones,
+            for check in (check_exec, check_commands_at_a_start,
+                          check_many_commands, check_clones,
                           check_same, check_layers,
                           check_swap, check_park, check_park_of_old,
                           check_console, check_terminal, check_machine_ends,

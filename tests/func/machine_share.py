@@ -449,11 +449,11 @@ def check_folders_of_tips(kernel):
     check_files(sides)
     check_names(sides)
     check_race(sides)
-    lent = {n: [(e["how"], e["path"], e["at"]) for e in row["lent"]]
-            for n, row in m.ps().items()}
-    TAP.ok(lent == {"a": [("folder", WORK, "/work")],
-                    "b": [("folder", other, other),
-                          ("folder", WORK, "/deep/work")]},
+    lent = {n: [(e["how"], e["path"], e["at"], e["read_only"])
+                for e in row["lent"]] for n, row in m.ps().items()}
+    TAP.ok(lent == {"a": [("folder", WORK, "/work", False)],
+                    "b": [("folder", other, other, True),
+                          ("folder", WORK, "/deep/work", False)]},
            "ps lists them", lent)
     for words in (["save", "a", "--as", "x"], ["swap", "a", "places"]):
         r = m.machine(*words)

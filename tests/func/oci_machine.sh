@@ -295,7 +295,7 @@ else
 	change two "c['annotations']['brood.tip'] = 'places'
 c['process']['cwd'] = '/work/sub'"
 	binds two /dev/shm "$folder/binds/dev" rw
-	binds two /work ../binds/work rw
+	binds two /work/ ../binds/work rw
 	binds two /deep/data "$folder/binds/data" ro
 	binds two /etc/hostname /etc/hostname ro
 	oci run --bundle two m1
@@ -309,13 +309,18 @@ data" ] && grep -q 'Read-only file system' err && [ "$(cat binds/work/back)" = b
 	[ $status != 0 ] && grep -q '/more: tip places has places for 2 folders, and more' err &&
 		[ "$(wc -l <err)" = 1 ] && nothing_left
 	ok $? "more folders than places: told, and nothing is left"
-	machine usr true
-	change usr "c['annotations']['brood.tip'] = 'places'"
-	binds usr /usr/local/x "$folder/binds/more" rw
-	oci create --bundle usr m1
-	[ $status != 0 ] && grep -q '^.*/usr/local/x: a container that is a machine has the' err &&
-		nothing_left
-	ok $? "where the node's own is there is no place for a folder"
+	good=0
+	for to in /usr/local/x /usr /lib/ /a/../usr/x //usr /a/./b; do
+		machine odd true
+		change odd "c['annotations']['brood.tip'] = 'places'"
+		binds odd $to "$folder/binds/more" rw
+		oci create --bundle odd m1
+		[ $status != 0 ] && [ "$(wc -l <err)" = 1 ] && nothing_left &&
+			grep -qE 'has the node.s own there|has no folder of such a name' err &&
+			good=$((good + 1))
+	done
+	[ $good = 6 ]
+	ok $? "where the node's own is there is no place for a folder, nor by an odd name"
 fi
 
 # ---- disks -----------------------------------------------------------------------

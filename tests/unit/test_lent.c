@@ -173,6 +173,7 @@ TEST(folders)
 	lent_read(buf_string(&text), "lent", &again);
 	CHECK_INT(again.count, 3);
 	CHECK_INT(again.item[1].how, LENT_FOLDER);
+	CHECK(again.item[1].read_only && !again.item[0].read_only);
 	CHECK_TEXT(again.item[1].at, "/at,b");
 	CHECK(lent_refuse(&again, "m", "fly", NULL) < 0);
 	finish();
@@ -200,9 +201,17 @@ TEST(folders_refused)
 	CHECK_INT(add_folder(&lent, "", file, "=/a", &err), -ENOTDIR);
 	CHECK_INT(add_folder(&lent, "", "", "", &err), -ENOENT);
 	CHECK_INT(lent.count, 0);
-	while (lent.count < LENT_MOST)
-		CHECK_INT(add_folder(&lent, "", plain, "", &err), 0);
-	CHECK_INT(add_folder(&lent, "", plain, "", &err), -EINVAL);
+	for (int i = 0; i < LENT_MOST; i++) {
+		char at[16];
+
+		snprintf(at, sizeof(at), "=/at%d", i);
+		CHECK_INT(add_folder(&lent, "", plain, at, &err), 0);
+	}
+	CHECK_INT(add_folder(&lent, "", plain, "=/more", &err), -EINVAL);
+	lent_fini(&lent);
+	CHECK_INT(add_folder(&lent, "", plain, "=/at", &err), 0);
+	CHECK_INT(add_folder(&lent, "", plain, "=/at", &err), -EINVAL);
+	CHECK_TEXT(err.text, "two folders at /at");
 	finish();
 }
 
