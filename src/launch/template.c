@@ -78,7 +78,8 @@ static int template_make_control(struct attempt *attempt, struct err *err)
 /* CLAIM 0.1 0.14: the executable itself, by an exec of its own.  It stays in
  * the session of a keeper that has none but its own: there a copy that is
  * stopped survives the template, whereas with nobody of its session left to
- * continue it the kernel would hang it up. */
+ * continue it the kernel would hang it up.  It dies with us until it serves: what
+ * hangs before main would stay else. */
 static int template_execute(struct attempt *attempt, struct err *err)
 {
 	const struct spec *spec = attempt->spec;
@@ -95,6 +96,7 @@ static int template_execute(struct attempt *attempt, struct err *err)
 					.keep_count = 1,
 					.new_session = getsid(0) != getpid(),
 					.new_group = true,
+					.dies_with_us = true,
 					.traced = true },
 		err);
 

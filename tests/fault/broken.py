@@ -120,6 +120,40 @@ def damaged_pages():
     warm.stop_all()
 
 
+def killed_at_a_start():
+    """A copy that is only begun, and would not end by itself, ends with its
+    keeper.  Looked for without a rest, so that some are killed between fork
+    and exec."""
+    program = os.path.join(HERE, "moody")
+    mood = os.path.join(HERE, "mood")
+    with open(mood, "w") as f:
+        f.write("-")
+    warm.serve("--env", f"MOODY_FILE={mood}", program)
+    warm.brood("stop", program)
+    with open(mood, "w") as f:
+        f.write("h")
+    left, seen = [], 0
+    for _ in range(30):
+        keeper = subprocess.Popen(
+            [warm.BROOD, "keep", state_folder(program)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        kids, end_at = [], time.monotonic() + 10
+        while not kids and time.monotonic() < end_at:
+            kids = [p for p in warm.processes() if is_child(p, keeper.pid)]
+        keeper.kill()
+        keeper.wait()
+        seen += bool(kids)
+        left += [p for p in kids if not
+                 warm.wait_until(lambda p=p: not warm.alive(p), 3, 0.001)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    TAP.ok(seen == 30 and not left,
+           "a keeper, killed as soon as it starts a copy: that ends",
+           (seen, left))
+    warm.stop_all()
+
+
 def image_hash(seed, data):
     """crc_hash() of src/bare/crc.c"""
     whole = (1 << 64) - 1
@@ -874,7 +908,8 @@ def refused_programs():
 
 
 def main():
-    for step in (damaged_image, damaged_pages, image_of_another_machine,
+    for step in (damaged_image, damaged_pages, killed_at_a_start,
+                 image_of_another_machine,
                  foreign_image, damaged_entry, changed_things,
                  changed_environment, killed_servers, ends_while_copies_live,
                  slow_keeper, nobody_knows, stale_sockets, full_queues,

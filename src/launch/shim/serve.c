@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -368,6 +369,8 @@ void serve(const struct control_serve *order)
 		serve_fail("memory for poll", slots);
 	raw_3(madvise, slots, len, MADV_DONTFORK);
 	serve_open(order);
+	/* A template that serves outlives its keeper. */
+	raw_5(prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	packet_send(shim.control, &serving, sizeof serving, NULL, 0, 0);
 	for (;;) {
 		if (pool_fill() || serve_once((struct pollfd *)slots))
