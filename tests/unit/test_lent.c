@@ -50,6 +50,19 @@ static char *made_file(const char *name, off_t bytes, uint32_t magic)
 	return path;
 }
 
+/* As the machine's file has it. */
+static void there_and_back(const struct lent *lent, struct lent *again)
+{
+	auto_buf struct buf text = { 0 };
+	struct json json;
+
+	json_start(&json, &text);
+	json_open(&json, NULL);
+	lent_write(lent, &json, "lent");
+	json_close(&json);
+	lent_read(buf_string(&text), "lent", again);
+}
+
 static int add(struct lent *lent, const char *how, const char *path,
 	       const char *tag, struct err *err)
 {
@@ -145,8 +158,6 @@ static int add_folder(struct lent *lent, const char *how, const char *path,
 TEST(folders)
 {
 	auto_lent struct lent lent = { 0 }, again = { 0 };
-	auto_buf struct buf text = { 0 };
-	struct json json;
 
 	begin();
 	auto_free char *plain = made_folder("plain");
@@ -166,11 +177,7 @@ TEST(folders)
 	CHECK_TEXT(lent.item[1].path, odd);
 	CHECK_TEXT(lent.item[1].at, "/at,b");
 	CHECK_TEXT(lent.item[2].at, deep);
-	json_start(&json, &text);
-	json_open(&json, NULL);
-	lent_write(&lent, &json, "lent");
-	json_close(&json);
-	lent_read(buf_string(&text), "lent", &again);
+	there_and_back(&lent, &again);
 	CHECK_INT(again.count, 3);
 	CHECK_INT(again.item[1].how, LENT_FOLDER);
 	CHECK(again.item[1].read_only && !again.item[0].read_only);
@@ -250,8 +257,6 @@ TEST(files)
 TEST(written_and_read)
 {
 	auto_lent struct lent lent = { 0 }, again = { 0 };
-	auto_buf struct buf text = { 0 };
-	struct json json;
 
 	begin();
 	auto_free char *odd = made_folder("a \"b\",c");
@@ -259,11 +264,7 @@ TEST(written_and_read)
 	CHECK_INT(add(&lent, "virtiofs:", odd, "=x", NULL), 0);
 	CHECK_INT(add(&lent, "9p:", odd, "=y", NULL), 0);
 	lent.item[0].pid = 77;
-	json_start(&json, &text);
-	json_open(&json, NULL);
-	lent_write(&lent, &json, "lent");
-	json_close(&json);
-	lent_read(buf_string(&text), "lent", &again);
+	there_and_back(&lent, &again);
 	CHECK_INT(again.count, 2);
 	CHECK(again.item[0].how == LENT_VIRTIOFS && again.item[0].pid == 77);
 	CHECK_TEXT(again.item[0].path, odd);
