@@ -184,8 +184,7 @@ static char *lent_cut_at(char *path)
 	return at + 1;
 }
 
-/* Nothing that a mount would not do as it stands there. */
-static bool lent_is_place(const char *at)
+bool lent_is_place(const char *at)
 {
 	size_t len = strlen(at);
 

@@ -63,6 +63,8 @@ int lent_add_share(struct lent *lent, const char *words, struct err *err);
 /* "[ro:]DIR[=AT]", as the next folder of a tip: /DIR by the same name, or at the
  * absolute path behind the last "=/". */
 int lent_add_folder(struct lent *lent, const char *words, struct err *err);
+/* An absolute path that is what it seems to be: no "//", "/./" or "/../". */
+bool lent_is_place(const char *at);
 /* LENT_PMEM or LENT_DEVICE; its tag is pmem0 .. or device0 .. */
 int lent_add_file(struct lent *lent, enum lent_how how, const char *path,
 		  struct err *err);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "launch/install.h"
+#include "machine/lent.h"
 #include "machine/qemu.h"
 #include "machine/shape.h"
 #include "oci/oci_edit.h"
@@ -243,22 +244,11 @@ static char *machine_mount_name(const char *mount)
 	return len && to[0] == '/' ? steal_ptr(&to) : NULL;
 }
 
-static bool machine_is_odd(const char *path)
-{
-	for (const char *at = path; (at = strchr(at, '/')); at++) {
-		size_t len = strcspn(at + 1, "/");
-
-		if (!len || (len <= 2 && strspn(at + 1, ".") == len))
-			return true;
-	}
-	return false;
-}
-
 static int machine_lend_one(struct oci_machine_words *words,
 			    const struct oci_start *start, const char *mount,
 			    const char *to, const char *cwd, struct err *err)
 {
-	if (machine_is_odd(to))
+	if (!lent_is_place(to))
 		return err_set(err, -EINVAL,
 			       "%s: a machine has no folder of such a name",
 			       to);
