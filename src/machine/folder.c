@@ -2,6 +2,7 @@
 #include "machine/folder.h"
 #include "base/fd.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 /* As others' (docs/machines.md): nothing is cached. */
 #define FOLDER_OPTIONS "trans=virtio,version=9p2000.L,msize=131072"
 
-enum { FOLDER_WORDS = 160 };
+enum { FOLDER_WORDS = 160, FOLDER_SAID = 4096 };
 
 /* The last line that a program has said, which may be anything. */
 static void folder_last_line(int fd, char words[FOLDER_WORDS])
@@ -26,11 +27,23 @@ static void folder_last_line(int fd, char words[FOLDER_WORDS])
 		memmove(words, line + 1, strlen(line));
 }
 
+/* What a guest says in it beyond that is an error, and no memory of ours. */
+static int folder_said(void)
+{
+	auto_close int fd =
+		memfd_create("said", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	return fd < 0 || ftruncate(fd, FOLDER_SAID) < 0 ||
+			       fcntl(fd, F_ADD_SEALS, F_SEAL_GROW) < 0
+		       ? -1
+		       : steal_fd(&fd);
+}
+
 static int folder_run(struct talk *talk, const char *const *argv,
 		      const struct lent_item *item, int timeout_ms,
 		      struct err *err)
 {
-	auto_close int said = memfd_create("said", MFD_CLOEXEC);
+	auto_close int said = folder_said();
 	const struct talk_exec exec = {
 		.argv = (char *const *)(uintptr_t)argv,
 		.in = -1,
